@@ -1,0 +1,86 @@
+"""How configurations name input files, and the paths by which a run meets its assets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.definitions import RID
+
+if TYPE_CHECKING:
+    AssetSpecConfig: Any
+    LocalFileConfig: Any
+
+
+@dataclass
+class AssetSpec:
+    """A recorded asset that a run reads.
+
+    Attributes:
+        rid: of a row in any asset table.
+        cache: accepted, as in upstream's configurations; contents are always kept by digest here.
+    """
+
+    rid: RID
+    cache: bool = False
+
+
+@dataclass
+class LocalFile:
+    """A file of the user's that a run reads; recorded in the ``File`` table as the run starts.
+
+    Attributes:
+        path: absolute, or relative to the project's root.
+        description: Markdown.
+        asset_types: terms of the ``Asset_Type`` vocabulary; unknown ones are added.
+    """
+
+    path: str
+    description: str = ""
+    asset_types: list[str] | None = None
+
+
+class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can be subclassed only so before 3.12
+    """A path to an asset's content that also knows the asset.
+
+    Attributes:
+        asset_table: the table that the asset is, or will be, a row of.
+        file_name: its name there.
+        asset_types: terms of the ``Asset_Type`` vocabulary.
+        asset_rid: None until it is recorded.
+    """
+
+    asset_table: str = ""
+    file_name: str = ""
+    asset_types: tuple[str, ...] = ()
+    asset_rid: RID | None = None
+
+    @classmethod
+    def make(
+        cls, path: Path, table: str, file_name: str, asset_types: tuple[str, ...] = (), rid: RID | None = None
+    ) -> AssetFilePath:
+        """The path of the asset ``file_name`` of ``table`` whose content is at ``path``."""
+        made = cls(path)
+        made.asset_table, made.file_name, made.asset_types, made.asset_rid = (
+            table,
+            file_name,
+            asset_types,
+            rid,
+        )
+        return made
+
+    def with_segments(self, *segments: Any) -> Path:
+        """Paths derived from this one are plain: they name other files."""
+        return Path(*segments)
+
+
+def __getattr__(name: str) -> Any:
+    # Hydra-zen is loaded for those who write configurations, not for every command.
+    if name in {"AssetSpecConfig", "LocalFileConfig"}:
+        from hydra_zen import builds
+
+        spec = {"AssetSpecConfig": AssetSpec, "LocalFileConfig": LocalFile}[name]
+        globals()[name] = builds(spec, populate_full_signature=True)
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

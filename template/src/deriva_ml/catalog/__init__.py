@@ -1,0 +1,1 @@
+"""Where records live: the protocol that every catalog keeps, and the catalogs."""

@@ -1,0 +1,83 @@
+"""Where a project keeps things: its root folder and the folders that the runner works in."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from deriva_ml.exceptions import DerivaMLRequestError
+
+
+@dataclass(frozen=True)
+class Project:
+    """A rendered project, known by its root folder (the one with ``pyproject.toml``)."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Project:
+        """Walk up from ``start`` (default: the working directory) to the nearest ``pyproject.toml``.
+
+        Raises:
+            DerivaMLRequestError: no folder on the way up is a project.
+        """
+        folder = (start or Path.cwd()).absolute()
+        for candidate in (folder, *folder.parents):
+            if (candidate / "pyproject.toml").is_file():
+                return cls(candidate)
+        raise DerivaMLRequestError(
+            f"{folder} is not inside a project (no pyproject.toml above it): cd into one"
+        )
+
+    @property
+    def state(self) -> Path:
+        """The folder with the embedded catalog and everything still in progress; never committed."""
+        return self.root / ".deriva-ml"
+
+    @property
+    def database(self) -> Path:
+        """The embedded catalog's SQLite file."""
+        return self.state / "catalog.db"
+
+    @property
+    def objects(self) -> Path:
+        """Recorded file contents, named by digest."""
+        return self.state / "objects"
+
+    @property
+    def executions(self) -> Path:
+        """Working folders of executions that are under way, one per RID."""
+        return self.state / "executions"
+
+    @property
+    def runs(self) -> Path:
+        """Working folders of notebook runs that are under way."""
+        return self.state / "runs"
+
+    @property
+    def outputs(self) -> Path:
+        """Copies of executed notebooks for the reader; never committed."""
+        return self.root / "outputs"
+
+    @property
+    def source(self) -> Path:
+        """The folder that holds ``configs``, ``models`` and the runner."""
+        return self.root / "src"
+
+    def new_folder(self, parent: Path, name: str = "") -> Path:
+        """Make and return an empty folder under ``parent``, named by ``name`` and the time, and by chance."""
+        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        folder = parent / (f"{name}-{stamp}" if name else stamp)
+        folder.mkdir(parents=True, mode=0o700)
+        return folder
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` in one step, so that a reader sees the old or the new content and never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
