@@ -1,0 +1,293 @@
+"""One execution's life in the process that does the work: inputs, status, output files, commit."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.asset import AssetFilePath
+from deriva_ml.dataset import DatasetBag, DatasetSpec
+from deriva_ml.definitions import DRY_RUN_RID, RID, AssetRole, ExecMetadataType, MLAsset, Status
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.execution import inputs
+from deriva_ml.execution.closing import close_execution, describe_missing
+from deriva_ml.execution.configuration import ExecutionConfiguration
+from deriva_ml.owner import Owner
+from deriva_ml.records import StagedAsset, Workflow, format_duration
+
+if TYPE_CHECKING:
+    from deriva_ml.core import DerivaML
+    from deriva_ml.execution.notebook_run import NotebookRun
+
+
+class Execution:
+    """A run of a workflow, recorded in a catalog as it goes.
+
+    Creating one looks up the declared inputs, records the execution as ``Created`` and fetches them, read-only.
+    A dry run does the same without writing to the catalog: its RID is ``0000`` and its files stay in its
+    working folder.
+
+    Args:
+        ml: the catalog's connection.
+        configuration: inputs and description.
+        workflow: what is executed; by default the configuration's.
+        dry_run: fetch and run, and record nothing.
+        run: the notebook run that this execution belongs to, if the runner started one.
+
+    Raises:
+        DerivaMLRequestError: an input does not exist, or there is no workflow. Nothing has been recorded.
+        DerivaMLException: an input's content is missing or damaged. The execution is recorded as ``Failed``.
+    """
+
+    def __init__(
+        self,
+        ml: DerivaML,
+        configuration: ExecutionConfiguration,
+        workflow: Workflow | None = None,
+        dry_run: bool = False,
+        run: NotebookRun | None = None,
+    ) -> None:
+        workflow = workflow or configuration.workflow
+        if workflow is None:
+            raise DerivaMLRequestError("an execution needs a workflow: pass one from ml.create_workflow()")
+        self.ml = ml
+        self.configuration = configuration
+        self.workflow = workflow
+        self.dry_run = dry_run
+        self._run = run
+        self._started: float | None = None
+        self._numbers = itertools.count(1)
+        self._dry_staged: list[StagedAsset] = []
+        self._dry_status = Status.created
+        resolved = inputs.resolve(configuration, ml.catalog, ml.project)
+        if dry_run:
+            self.execution_rid: RID = DRY_RUN_RID
+            self.working_dir = (
+                run.folder / "dry-run" if run else ml.project.new_folder(ml.project.outputs, "dry-run")
+            )
+        else:
+            workflow.rid = ml.catalog.add_workflow(workflow)
+            owner = run.owner if run else Owner.of()
+            self.execution_rid = ml.catalog.add_execution(
+                workflow.rid, configuration.description, owner, run.folder if run else None
+            )
+            self.working_dir = ml.project.executions / self.execution_rid
+        self.working_dir.mkdir(parents=True, exist_ok=True)
+        begun = time.monotonic()
+        try:
+            self.datasets, self.asset_paths = inputs.fetch(
+                resolved, ml.catalog, self.working_dir / "inputs", None if dry_run else self.execution_rid
+            )
+        except (DerivaMLException, OSError) as error:
+            self._close(Status.failed, f"fetching the inputs failed: {error}")
+            raise
+        if not dry_run:
+            duration = format_duration(time.monotonic() - begun)
+            ml.catalog.update_execution(self.execution_rid, Download_Duration=duration)
+
+    def __repr__(self) -> str:
+        return f"<Execution {self.execution_rid} {self.status}>"
+
+    @property
+    def status(self) -> Status:
+        """Where the execution stands, as recorded."""
+        return (
+            self._dry_status if self.dry_run else self.ml.catalog.lookup_execution(self.execution_rid).status
+        )
+
+    def update_status(self, status: Status, message: str = "") -> None:
+        """Record where the execution stands, and why."""
+        if self.dry_run:
+            self._dry_status = status
+        else:
+            self.ml.catalog.update_execution(self.execution_rid, Status(status), message)
+
+    def execution_start(self) -> None:
+        """Start the clock: the execution is ``Running``."""
+        self._started = time.monotonic()
+        self.update_status(Status.running)
+
+    def execution_stop(self) -> None:
+        """Stop the clock: the execution is ``Stopped`` until its outputs are recorded."""
+        if self._started is not None and not self.dry_run:
+            duration = format_duration(time.monotonic() - self._started)
+            self.ml.catalog.update_execution(self.execution_rid, Execution_Duration=duration)
+        self._started = None
+        self.update_status(Status.stopped)
+
+    def execute(self) -> Execution:
+        """For use as ``with execution.execute():``; leaving it in error records the execution as ``Failed``."""
+        return self
+
+    def __enter__(self) -> Execution:
+        self.execution_start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        self.execution_stop()
+        if error is not None:
+            aborted = isinstance(error, KeyboardInterrupt)
+            reason = "interrupted" if aborted else f"{type(error).__name__}: {error}"
+            self._close(Status.aborted if aborted else Status.failed, reason)
+
+    # Outputs
+
+    def asset_file_path(
+        self,
+        asset_name: str,
+        file_name: str | Path,
+        asset_types: Sequence[str] | str | None = None,
+        copy_file: bool = False,
+        rename_file: str | None = None,
+        description: str = "",
+    ) -> AssetFilePath:
+        """Register an output file and return the path to write it to.
+
+        A ``file_name`` that names an existing file registers that file: linked, so that what it holds at commit
+        is recorded, or copied now. Every call registers another asset, also under a name that is in use.
+
+        Args:
+            asset_name: the asset table, such as ``Execution_Asset``.
+            file_name: the asset's name, or an existing file.
+            asset_types: terms of the ``Asset_Type`` vocabulary; by default the table's name.
+            copy_file: copy an existing file instead of linking it.
+            rename_file: record an existing file under this name.
+            description: Markdown.
+
+        Raises:
+            DerivaMLRequestError: no such table, or a name that is not a plain file name.
+        """
+        table = str(asset_name)
+        tables = self.ml.catalog.asset_tables()
+        if table not in tables:
+            raise DerivaMLRequestError(
+                f"there is no asset table {table}; the catalog has {', '.join(tables)}"
+            )
+        source = Path(file_name)
+        existing = source.is_file()
+        name = rename_file or (source.name if existing else str(file_name))
+        if name in {"", ".", ".."} or "/" in name or "\\" in name or "\0" in name:
+            raise DerivaMLRequestError(
+                f"{name!r} cannot name an asset: give a plain file name, or the path of a file that exists"
+            )
+        types = (asset_types,) if isinstance(asset_types, str) else tuple(asset_types or (table,))
+        staged = self._stage(table, name, tuple(str(term) for term in types), description)
+        if existing and copy_file:
+            shutil.copyfile(source, staged.path)
+        elif existing:
+            staged.path.symlink_to(source.absolute())
+        return AssetFilePath.make(staged.path, table, name, staged.types)
+
+    def metrics_file(self, file_name: str = "metrics.jsonl") -> AssetFilePath:
+        """Register a metadata file for metrics, one JSON object a line, and return its path."""
+        return self.asset_file_path(MLAsset.execution_metadata, file_name, ExecMetadataType.metrics_file)
+
+    def add_metadata(self, file_name: str, content: str, kind: ExecMetadataType) -> None:
+        """Record a text about the execution itself as one of its metadata files."""
+        path = self.asset_file_path(MLAsset.execution_metadata, file_name, kind)
+        path.write_text(content, encoding="utf-8")
+
+    def record_circumstances(self, provenance: dict[str, Any], hydra_config: str = "") -> None:
+        """Record how this execution came about: its configuration, its code's provenance, the composed config."""
+        from deriva_ml.execution.environment import redact
+
+        diff = provenance.pop("diff", "")
+        record = {**self.configuration.to_json(), "workflow": asdict(self.workflow), "provenance": provenance}
+        text = json.dumps(redact(record), indent=2, default=str, ensure_ascii=False)
+        self.add_metadata("configuration.json", text, ExecMetadataType.execution_config)
+        if hydra_config:
+            self.add_metadata("hydra-config.yaml", hydra_config, ExecMetadataType.hydra_config)
+        if diff:
+            self.add_metadata("uncommitted.diff", diff, ExecMetadataType.source_diff)
+
+    def _stage(self, table: str, name: str, types: tuple[str, ...], description: str) -> StagedAsset:
+        folder = self.working_dir / "assets"
+        if not self.dry_run:
+            return self.ml.catalog.stage(self.execution_rid, table, name, folder, types, description)
+        number = next(self._numbers)
+        path = folder / table / str(number) / name
+        path.parent.mkdir(parents=True)
+        self._dry_staged.append(StagedAsset(number, DRY_RUN_RID, table, name, path, types, description))
+        return self._dry_staged[-1]
+
+    def commit_output_assets(self, clean_folder: bool = True) -> dict[str, list[AssetFilePath]]:
+        """Record every registered file and link it to this execution as output.
+
+        Args:
+            clean_folder: the registered files become the recorded contents and leave the working folder;
+                otherwise they are copied.
+
+        Returns:
+            The recorded contents' paths by table. In a dry run, the paths in the working folder.
+
+        Raises:
+            DerivaMLRunError: a registered file was never written; everything else has been recorded.
+        """
+        if self._started is not None:
+            self.execution_stop()
+        if self.dry_run:
+            missing = [item for item in self._dry_staged if not item.path.is_file()]
+            paths = [
+                AssetFilePath.make(item.path, item.table, item.filename, item.types)
+                for item in self._dry_staged
+                if item not in missing
+            ]
+        else:
+            begun = time.monotonic()
+            recorded, missing = self.ml.catalog.commit(self.execution_rid, keep=not clean_folder)
+            paths = [
+                AssetFilePath.make(
+                    Path(self.ml.catalog.locate(asset)), asset.table, asset.filename, asset.types, asset.rid
+                )
+                for asset in recorded
+            ]
+            duration = format_duration(time.monotonic() - begun)
+            # A recorded notebook run is not over: the runner adds the notebook itself and ends the execution.
+            status = None if self._run or missing else Status.uploaded
+            self.ml.catalog.update_execution(self.execution_rid, status, Upload_Duration=duration)
+        if missing:
+            raise DerivaMLRunError(describe_missing(missing))
+        by_table: dict[str, list[AssetFilePath]] = {}
+        for path in paths:
+            by_table.setdefault(path.asset_table, []).append(path)
+        return by_table
+
+    upload_execution_outputs = commit_output_assets
+
+    def _close(self, status: Status, reason: str) -> None:
+        if self.dry_run:
+            self._dry_status = status
+        else:
+            close_execution(self.ml.catalog, self.ml.project, self.execution_rid, status, reason)
+
+    # Inputs beyond the declared ones
+
+    def download_dataset_bag(self, dataset: DatasetSpec | DatasetBag | RID) -> DatasetBag:
+        """Fetch a dataset and link it as an input; one that was declared is here already."""
+        if isinstance(dataset, DatasetBag):
+            return dataset
+        spec = DatasetSpec(dataset) if isinstance(dataset, str) else dataset
+        for bag in self.datasets:
+            if bag.dataset_rid == spec.rid and spec.version in (None, bag.version):
+                return bag
+        found = self.ml.catalog.lookup_dataset(spec.rid, spec.version)
+        bag = inputs.fetch_dataset(self.ml.catalog, found, self.working_dir / "inputs", spec.materialize)
+        if not self.dry_run:
+            self.ml.catalog.link_dataset(self.execution_rid, found)
+        return bag
+
+    def download_asset(self, asset_rid: RID, dest_dir: Path | None = None) -> AssetFilePath:
+        """Fetch an asset, by default into the working folder, and link it as an input."""
+        asset = self.ml.catalog.lookup_asset(asset_rid)
+        path = inputs.fetch_asset(self.ml.catalog, asset, dest_dir or self.working_dir / "inputs")
+        if not self.dry_run:
+            self.ml.catalog.link_asset(self.execution_rid, asset, AssetRole.input)
+        return path

@@ -1,0 +1,294 @@
+"""Configurations with hydra-zen: registering them, finding their modules, and composing one for a run."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra_zen import builds, instantiate, store
+
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
+
+MODEL_CONFIG = "deriva_model"
+"""The configuration that ``deriva-ml-run`` composes; a project's ``configs.base`` stores it."""
+
+base_defaults: list[Any] = [
+    "_self_",
+    {"deriva_ml": "default_deriva"},
+    {"datasets": "default_dataset"},
+    {"assets": "default_asset"},
+    {"workflow": "default_workflow"},
+    {"model_config": "default_model"},
+]
+"""Hydra's defaults list of a model run: each group's ``default_*`` entry."""
+
+
+@dataclass
+class BaseConfig:
+    """What every notebook's configuration has; derive from it to add fields of your own.
+
+    Attributes:
+        deriva_ml: a ``DerivaMLConfig``.
+        datasets: ``DatasetSpec`` entries.
+        assets: RIDs, ``AssetSpec`` or ``LocalFile`` entries.
+        workflow: a ``Workflow``, for its name, type and description.
+        model_config: whatever the project keeps in that group.
+        dry_run: execute and record nothing.
+        description: Markdown, recorded with the execution.
+        config_choices: the entry chosen in each group, filled in when the configuration is composed.
+    """
+
+    deriva_ml: Any = None
+    datasets: Any = None
+    assets: Any = None
+    workflow: Any = None
+    model_config: Any = None
+    dry_run: bool = False
+    description: str = ""
+    config_choices: dict[str, str] = field(default_factory=dict)
+
+
+DerivaBaseConfig = builds(BaseConfig, populate_full_signature=True, hydra_defaults=base_defaults)
+"""``BaseConfig`` with the default entry of every group."""
+
+store(DerivaBaseConfig, name="deriva_base")
+
+notebook_configs: dict[str, Any] = {}
+"""Registered notebook configurations by name."""
+
+
+def notebook_config(
+    name: str,
+    config_class: type[BaseConfig] | None = None,
+    defaults: dict[str, str] | None = None,
+    **field_defaults: Any,
+) -> Any:
+    """Register a notebook's configuration under ``name``.
+
+    Args:
+        name: what ``run_notebook`` is called with; the notebook's file name without ``.ipynb``.
+        config_class: a dataclass derived from ``BaseConfig``, for fields of the notebook's own.
+        defaults: the entry to use in each group that is not to have its ``default_*`` entry.
+        field_defaults: values for fields of ``config_class``.
+
+    Returns:
+        The hydra-zen configuration class that was stored.
+    """
+    groups = {"deriva_ml": "default_deriva", "datasets": "default_dataset", "assets": "default_asset"}
+    built = builds(
+        config_class or BaseConfig,
+        populate_full_signature=True,
+        hydra_defaults=[
+            "_self_",
+            *({group: entry} for group, entry in {**groups, **(defaults or {})}.items()),
+        ],
+        **field_defaults,
+    )
+    store(built, name=name)
+    notebook_configs[name] = built
+    return built
+
+
+def create_model_config(
+    ml_class: type | None = None, description: str = "Model run", hydra_defaults: Sequence[Any] | None = None
+) -> Any:
+    """The configuration of ``deriva-ml-run``: ``run_model`` with the default entry of every group.
+
+    Args:
+        ml_class: a subclass of ``DerivaML`` to hand to the model instead.
+        description: Markdown, recorded with the execution.
+        hydra_defaults: a defaults list to use instead of ``base_defaults``.
+    """
+    from deriva_ml.execution.model_run import run_model
+
+    return builds(
+        run_model,
+        populate_full_signature=True,
+        description=description,
+        ml_class=ml_class,
+        hydra_defaults=list(hydra_defaults or base_defaults),
+    )
+
+
+class DescribedList(list[Any]):
+    """A list that carries a description."""
+
+    def __init__(self, items: Sequence[Any] = (), description: str = "") -> None:
+        super().__init__(items)
+        self.description = description
+
+
+def with_description(items: Sequence[Any], description: str) -> Any:
+    """A configuration entry for a list of inputs with a description, which the menu of entries shows."""
+    return builds(DescribedList, items=list(items), description=description, populate_full_signature=True)
+
+
+@dataclass(frozen=True)
+class Multirun:
+    """A named sweep: its overrides, some with several values, and a description in Markdown."""
+
+    name: str
+    overrides: tuple[str, ...]
+    description: str = ""
+
+
+multiruns: dict[str, Multirun] = {}
+"""Registered sweeps by name."""
+
+
+def multirun_config(name: str, overrides: Sequence[str], description: str = "") -> Multirun:
+    """Register a sweep for ``deriva-ml-run +multirun=NAME``."""
+    multiruns[name] = Multirun(name, tuple(overrides), description)
+    return multiruns[name]
+
+
+def load_configs(package_name: str = "configs") -> list[str]:
+    """Import every module of a project's configuration package, sub-packages too, ``experiments`` last.
+
+    Returns:
+        The modules' names.
+
+    Raises:
+        DerivaMLRequestError: a module fails to import; the message names it and its error.
+    """
+    package = _import(package_name)
+    found = [
+        info.name for info in pkgutil.walk_packages(package.__path__, f"{package_name}.", onerror=_import)
+    ]
+    # Experiments refer to what the other modules register.
+    found.sort(key=lambda name: (name.rpartition(".")[2] == "experiments", name))
+    for name in found:
+        _import(name)
+    return found
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # a person's module can raise anything
+        at = _last_line_of(name, error)
+        raise DerivaMLRequestError(
+            f"the configuration module {name} fails to import{at}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _last_line_of(name: str, error: Exception) -> str:
+    """Where in module ``name`` an import went wrong, as far as the traceback tells."""
+    line, traceback = None, error.__traceback__
+    while traceback:
+        if traceback.tb_frame.f_globals.get("__name__") == name:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return f" (line {line})" if line else ""
+
+
+def find_configs(project: Project, package_name: str = "configs") -> list[str]:
+    """``load_configs`` for a project, whatever the working directory."""
+    if str(project.source) not in sys.path:
+        sys.path.insert(0, str(project.source))
+    return load_configs(package_name)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed configuration.
+
+    Attributes:
+        node: OmegaConf's, without Hydra's own part.
+        choices: the entry chosen in each group.
+        overrides: as they were given.
+    """
+
+    node: Any
+    choices: dict[str, str]
+    overrides: tuple[str, ...]
+
+    @property
+    def yaml(self) -> str:
+        """The configuration as YAML with every reference resolved and every credential masked."""
+        from omegaconf import OmegaConf
+
+        from deriva_ml.execution.environment import redact
+
+        return OmegaConf.to_yaml(OmegaConf.create(redact(OmegaConf.to_container(self.node, resolve=True))))
+
+    def instantiate(self) -> Any:
+        """The object that the configuration describes.
+
+        Raises:
+            DerivaMLRequestError: it, or a part of it, cannot be made.
+        """
+        return _instantiate(self.node)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the call that the configuration describes, without calling it; raises likewise."""
+        return {str(key): _instantiate(self.node, key) for key in self.node if not str(key).startswith("_")}
+
+
+def _instantiate(node: Any, key: Any = None) -> Any:
+    from omegaconf import OmegaConf
+
+    part = node if key is None else node[key]
+    if not OmegaConf.is_config(part):
+        return part
+    try:
+        return instantiate(part)
+    except DerivaMLRequestError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error
+        where = f" ({key})" if key else ""
+        raise DerivaMLRequestError(f"the configuration cannot be used{where}: {_one_line(cause)}") from error
+
+
+def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
+    """Compose the configuration ``name`` with Hydra.
+
+    Raises:
+        DerivaMLRequestError: Hydra refuses the name, an override, or a group's entry; in its own words.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf import open_dict
+    from omegaconf.errors import OmegaConfBaseException
+
+    store.add_to_hydra_store(overwrite_ok=True)
+    try:
+        with hydra.initialize(version_base="1.3", config_path=None):
+            node = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise DerivaMLRequestError(_one_line(error)) from error
+    choices = {
+        group: entry for group, entry in node.hydra.runtime.choices.items() if not group.startswith("hydra/")
+    }
+    with open_dict(node):
+        del node["hydra"]
+    return Composition(node, choices, tuple(overrides))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def get_notebook_configuration(
+    config_class: Any, config_name: str, overrides: Sequence[str] | None = None
+) -> Any:
+    """Compose and return a notebook's configuration without connecting or recording anything.
+
+    Args:
+        config_class: what ``notebook_config`` returned; stored under ``config_name`` if nothing is yet.
+        config_name: the name it is stored under.
+        overrides: Hydra's.
+    """
+    if config_class is not None and config_name not in notebook_configs:
+        store(config_class, name=config_name, overwrite_ok=True)
+    composed = compose(config_name, overrides or ())
+    config = composed.instantiate()
+    if hasattr(config, "config_choices"):
+        config.config_choices = composed.choices
+    return config

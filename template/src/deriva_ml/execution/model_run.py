@@ -1,0 +1,211 @@
+"""``run_model``: runs a model function as an execution, once or as each job of a sweep."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.config import DerivaMLConfig
+from deriva_ml.definitions import RID, ExecMetadataType, Status
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.execution.closing import close_execution
+from deriva_ml.execution.configuration import ExecutionConfiguration
+from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.provenance import Provenance, collect
+from deriva_ml.project import Project
+from deriva_ml.records import Workflow
+from deriva_ml.signals import terminable, undisturbed
+
+if TYPE_CHECKING:
+    from deriva_ml.core import DerivaML
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a model's configuration does not say about its run.
+
+    Attributes:
+        project: whose model it is; by default the one that the working directory is in.
+        overrides: Hydra's.
+        choices: the entry chosen in each configuration group.
+        config: the composed configuration as YAML.
+        allow_dirty: record uncommitted changes instead of refusing them.
+        parent: the sweep's execution, and this one's place in it.
+    """
+
+    project: Project | None = None
+    overrides: Sequence[str] = ()
+    choices: dict[str, str] = field(default_factory=dict)
+    config: str = ""
+    allow_dirty: bool = False
+    parent: tuple[RID, int] | None = None
+
+
+_UNKNOWN = Circumstances()
+circumstances: ContextVar[Circumstances] = ContextVar("circumstances", default=_UNKNOWN)
+"""Those of the run that is going on, set by the command that started it."""
+
+
+def run_model(
+    deriva_ml: DerivaMLConfig,
+    datasets: Sequence[Any],
+    assets: Sequence[Any],
+    description: str,
+    workflow: Workflow,
+    model_config: Any,
+    dry_run: bool = False,
+    ml_class: type[DerivaML] | None = None,
+) -> Execution:
+    """Run a model function with ``ml_instance`` and ``execution`` injected, and record the execution.
+
+    Args:
+        deriva_ml: the catalog.
+        datasets: that the model reads.
+        assets: that the model reads.
+        description: Markdown.
+        workflow: its name, type and description; where the code stands is filled in.
+        model_config: the function with its parameters bound, as ``builds(..., zen_partial=True)`` makes it.
+        dry_run: fetch the inputs and run, and record nothing.
+        ml_class: a subclass of ``DerivaML``.
+
+    Raises:
+        DerivaMLRequestError: an input or the repository's state does not allow a run; nothing was recorded.
+        DerivaMLRunError: the model failed; the execution is recorded as ``Failed`` with what it had written.
+    """
+    from deriva_ml.core import DerivaML
+    from deriva_ml.execution.environment import redact_override
+
+    told = circumstances.get()
+    project = told.project or Project.find()
+    provenance = collect(_source_of(model_config), allow_dirty=told.allow_dirty or dry_run)
+    shown = [redact_override(override) for override in told.overrides]
+    configuration = ExecutionConfiguration(
+        datasets=list(datasets or ()),
+        assets=list(assets or ()),
+        description=f"{description} [{', '.join(shown)}]" if shown else description,
+        config_choices=told.choices,
+        parameters=_parameters_of(model_config),
+        overrides=shown,
+    )
+    with terminable():
+        ml = (ml_class or DerivaML)(
+            deriva_ml.hostname, deriva_ml.catalog_id, deriva_ml.credential, project=project
+        )
+        located = replace(
+            workflow, url=provenance.url, checksum=provenance.checksum, version=provenance.version
+        )
+        execution = Execution(ml, configuration, located, dry_run)
+        if told.parent and not dry_run:
+            ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
+        _record_circumstances(execution, provenance, told.config, project)
+        with execution.execute():
+            _call(model_config, execution)
+        with undisturbed():
+            execution.commit_output_assets()
+    return execution
+
+
+def _call(model: Any, execution: Execution) -> None:
+    try:
+        model(ml_instance=execution.ml, execution=execution)
+    except DerivaMLException:
+        raise
+    except Exception as error:
+        # The frames from here up are the runner's; the person needs those of the model.
+        shown = "".join(
+            traceback.format_exception(
+                error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+            )
+        )
+        print(shown, end="", file=sys.stderr)
+        execution.add_metadata("traceback.txt", shown, ExecMetadataType.log_file)
+        raise DerivaMLRunError(f"{type(error).__name__}: {error}") from error
+
+
+def _record_circumstances(
+    execution: Execution, provenance: Provenance, config: str, project: Project
+) -> None:
+    from deriva_ml.execution.environment import snapshot
+
+    for line in provenance.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    execution.record_circumstances(provenance.to_json(), config)
+    text = json.dumps(snapshot(), indent=2, ensure_ascii=False)
+    execution.add_metadata("environment.json", text, ExecMetadataType.runtime_env)
+    lock = project.root / "uv.lock"
+    if lock.is_file():
+        execution.asset_file_path("Execution_Metadata", lock, ExecMetadataType.lock_file, copy_file=True)
+
+
+def _source_of(model: Any) -> Path:
+    """The file that defines the model function."""
+    function = model
+    while isinstance(function, functools.partial):
+        function = function.func
+    try:
+        return Path(inspect.getfile(function)).resolve()
+    except TypeError as error:
+        raise DerivaMLRequestError(
+            f"model_config is {model!r}, not a function: store builds(FUNCTION, zen_partial=True) in that group"
+        ) from error
+
+
+def _parameters_of(model: Any) -> dict[str, Any]:
+    injected = {"ml_instance", "execution"}
+    return {name: value for name, value in getattr(model, "keywords", {}).items() if name not in injected}
+
+
+def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
+    """Every combination of the values in ``a=1,2 b=3,4``, as lists of overrides; in Hydra's own syntax and order.
+
+    Raises:
+        DerivaMLRequestError: an override cannot be parsed.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        choices = [
+            [f"{item.get_key_element()}={value}" for value in item.sweep_string_iterator()]
+            if item.is_sweep_override()
+            else [str(item.input_line)]
+            for item in parsed
+        ]
+    except HydraException as error:
+        raise DerivaMLRequestError(" ".join(str(error).split())) from error
+    return [list(job) for job in itertools.product(*choices)]
+
+
+def start_sweep(project: Project, description: str, workflow: Workflow, config: DerivaMLConfig) -> Execution:
+    """Record the execution that a sweep's jobs are nested in, ``Running`` until ``end_sweep``."""
+    from deriva_ml.core import DerivaML
+
+    provenance = collect(project.root / "pyproject.toml", allow_dirty=circumstances.get().allow_dirty)
+    ml = DerivaML(config.hostname, config.catalog_id, config.credential, project=project)
+    located = replace(
+        workflow,
+        name=f"{workflow.name} sweep",
+        url=provenance.url,
+        checksum=provenance.checksum,
+        version=provenance.version,
+    )
+    execution = Execution(ml, ExecutionConfiguration(description=description), located)
+    execution.record_circumstances(provenance.to_json())
+    execution.execution_start()
+    return execution
+
+
+def end_sweep(execution: Execution, status: Status, reason: str) -> None:
+    """End a sweep's own execution."""
+    execution.execution_stop()
+    close_execution(execution.ml.catalog, execution.ml.project, execution.execution_rid, status, reason)

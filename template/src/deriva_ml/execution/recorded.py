@@ -1,0 +1,221 @@
+"""A recorded run of a notebook, from the runner's side: start the kernel, execute, and end every execution well."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.closing import Output, close_execution
+from deriva_ml.execution.notebook_run import RUN_VARIABLE, NotebookRun
+from deriva_ml.execution.provenance import Provenance, collect
+from deriva_ml.notebook import kernel as kernels
+from deriva_ml.notebook.execute import Ended, Outcome, execute
+from deriva_ml.owner import Owner
+from deriva_ml.project import Project, write_atomically
+from deriva_ml.records import Workflow
+from deriva_ml.signals import terminable, undisturbed
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run: all of it checked already.
+
+    Attributes:
+        notebook: absolute path.
+        parameters: values to inject, of the right types.
+        overrides: Hydra's.
+        kernel: an installed kernel's name; None for this interpreter.
+        timeout: seconds that a cell may take.
+    """
+
+    notebook: Path
+    parameters: dict[str, Any] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    kernel: str | None = None
+    timeout: int | None = None
+    log_output: bool = False
+    allow_dirty: bool = False
+    argv: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        executions: RIDs, or none for a dry run.
+        status: that the executions ended with.
+        outcome: of the notebook itself.
+        reason: for any but success.
+        folder: where the reader finds the executed notebook and its Markdown.
+        warnings: lines about the code's provenance.
+    """
+
+    executions: list[RID]
+    status: Status
+    outcome: Outcome
+    reason: str
+    folder: Path
+    warnings: tuple[str, ...] = ()
+
+
+def record_notebook(request: Request, project: Project) -> Result:
+    """Execute a notebook and see every execution that it started recorded to its end.
+
+    A notebook that fails before it starts an execution gets one, so that the failure is a record too.
+
+    Raises:
+        DerivaMLRequestError: the repository's state does not allow a run, or the notebook's configuration was
+            refused; nothing has been recorded.
+    """
+    provenance = collect(request.notebook, allow_dirty=request.allow_dirty)
+    folder = project.new_folder(project.runs)
+    with terminable():
+        try:
+            result = _run(request, project, folder, provenance)
+        except DerivaMLRequestError:
+            shutil.rmtree(folder)
+            raise
+    # Only now: after any other error the folder is what the next command recovers the run from.
+    shutil.rmtree(folder)
+    return result
+
+
+def _run(request: Request, project: Project, folder: Path, provenance: Provenance) -> Result:
+    kernel = kernels.start(
+        request.kernel, request.notebook.parent, folder / "kernel.log", {RUN_VARIABLE: str(folder)}
+    )
+    run = NotebookRun(
+        folder=folder,
+        notebook=request.notebook,
+        owner=Owner.of(),
+        kernel=Owner.of(kernel.process.pid),
+        parameters=request.parameters,
+        overrides=request.overrides,
+        provenance=provenance.to_json(),
+        argv=request.argv,
+    )
+    run.save()
+    # Loaded while the kernel boots and the cells run, not after them.
+    ahead = threading.Thread(target=_prepare, args=(folder,), daemon=True)
+    ahead.start()
+    try:
+        ended = execute(
+            request.notebook, run.executed, kernel, request.parameters, request.timeout, request.log_output
+        )
+    except BaseException:
+        kernel.end()
+        raise
+    with undisturbed():
+        if ended.outcome is Outcome.completed:
+            kernel.ask_to_end()
+        else:
+            kernel.end()
+        ahead.join()
+        try:
+            return _finish(request, project, run, ended)
+        finally:
+            kernel.end(kernels.GRACE_SECONDS)
+
+
+def _prepare(folder: Path) -> None:
+    import deriva_ml.notebook.markdown  # noqa: F401
+    from deriva_ml.execution.environment import snapshot
+
+    write_atomically(folder / "environment.json", json.dumps(snapshot(), indent=2, ensure_ascii=False))
+
+
+def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended) -> Result:
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+
+    catalog = EmbeddedCatalog(project)
+    report = run.reported()
+    executions = catalog.executions_of_run(run.folder)
+    if "refused" in report and not executions:
+        raise DerivaMLRequestError(report["refused"])
+    failed = ended.outcome is not Outcome.completed
+    warnings = tuple(run.provenance["warnings"])
+    outputs = run_outputs(run)
+    if report.get("dry_run") or (not executions and "dry_run=true" in request.overrides):
+        kept = project.new_folder(project.outputs, "dry-run")
+        for output in outputs[:2]:
+            shutil.copy(output.path, kept)
+        if (run.folder / "dry-run" / "assets").is_dir():
+            shutil.copytree(run.folder / "dry-run" / "assets", kept, dirs_exist_ok=True)
+        return Result(
+            [], Status.failed if failed else Status.stopped, ended.outcome, ended.reason, kept, warnings
+        )
+    if not executions:
+        executions = [_record_without_execution(catalog, run)]
+    status = {
+        Outcome.completed: Status.uploaded,
+        Outcome.failed: Status.failed,
+    }.get(ended.outcome, Status.aborted)
+    for rid in executions:
+        status = close_execution(catalog, project, rid, status, ended.reason, outputs)
+    kept = project.outputs / executions[0]
+    kept.mkdir(parents=True, exist_ok=True)
+    for output in outputs[:2]:
+        shutil.copy(output.path, kept)
+    reason = catalog.lookup_execution(executions[0]).status_detail
+    return Result(executions, status, ended.outcome, reason, kept, warnings)
+
+
+def _record_without_execution(catalog: Any, run: NotebookRun) -> RID:
+    """An execution for a notebook that never called ``run_notebook``, or failed before it did."""
+    found = run.provenance
+    name = run.notebook.stem.replace("-", " ").replace("_", " ").title()
+    workflow = Workflow(name, "Analysis Notebook", "", found["url"], found["checksum"], found["version"])
+    return str(
+        catalog.add_execution(
+            catalog.add_workflow(workflow), f"Execution of {run.notebook.name}", run.owner, run.folder
+        )
+    )
+
+
+def run_outputs(run: NotebookRun) -> list[Output]:
+    """The files of a run that belong to its executions' records: the notebook, its Markdown, then metadata."""
+    executed = run.executed
+    markdown = executed.with_suffix(".md")
+    if executed.is_file():
+        _write_markdown(run, executed, markdown)
+    project = Project.find(run.notebook.parent)
+    metadata = MLAsset.execution_metadata
+    log = run.folder / "kernel.log"
+    listed = [
+        Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output),
+        Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output),
+        Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
+        Output(project.root / "uv.lock", metadata, ExecMetadataType.lock_file),
+        *([Output(log, metadata, ExecMetadataType.log_file)] if log.is_file() and log.stat().st_size else ()),
+    ]
+    return [output for output in listed if output.path.is_file()]
+
+
+def _write_markdown(run: NotebookRun, executed: Path, markdown: Path) -> None:
+    """Convert the executed notebook; a notebook that cannot be converted is still recorded itself."""
+    import nbformat
+
+    from deriva_ml.notebook.markdown import to_markdown
+
+    try:
+        node = nbformat.read(executed, as_version=4)
+        # Papermill notes absolute paths of this machine, which say nothing to a reader elsewhere.
+        node.metadata.papermill.update(input_path=run.provenance["path"], output_path=executed.name)
+        nbformat.write(node, executed)
+        markdown.write_text(to_markdown(node), encoding="utf-8")
+    except Exception as error:
+        print(f"warning: {executed.name} could not be converted to Markdown: {error}", file=sys.stderr)
+
+
+def stop_kernel_of(run: NotebookRun) -> None:
+    """End the kernel of a runner that was killed, should it be alive still."""
+    if not run.kernel.is_gone():
+        kernels.kill_group(run.kernel.pid)

@@ -1,0 +1,131 @@
+"""Executes a notebook with Papermill on a kernel that is already starting, and says in words how it ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.notebook.kernel import Kernel
+from deriva_ml.signals import Terminated
+
+
+class Outcome(Enum):
+    """How an execution of a notebook ended."""
+
+    completed = "completed"
+    failed = "failed"
+    interrupted = "interrupted"
+    terminated = "terminated"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An outcome, and the reason for any but ``completed``."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+def execute(
+    notebook: Path,
+    output: Path,
+    kernel: Kernel,
+    parameters: dict[str, Any],
+    timeout: int | None = None,
+    log_output: bool = False,
+) -> Ended:
+    """Execute every cell of ``notebook`` in order, saving to ``output`` after each.
+
+    Args:
+        parameters: values to inject after the cell tagged ``parameters``.
+        timeout: seconds that a cell may take; None for no limit.
+        log_output: show what the cells print, on stderr.
+
+    Returns:
+        How it ended; whatever happened, ``output`` holds what had been computed.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _execute(notebook, output, kernel, parameters, timeout, log_output)
+    except KeyboardInterrupt:
+        return Ended(Outcome.interrupted, f"interrupted (Ctrl-C){_where(output)}")
+    except Terminated:
+        return Ended(Outcome.terminated, f"terminated (SIGTERM){_where(output)}")
+
+
+def _execute(
+    notebook: Path,
+    output: Path,
+    kernel: Kernel,
+    parameters: dict[str, Any],
+    timeout: int | None,
+    log_output: bool,
+) -> Ended:
+    import nbformat
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import execute_notebook
+
+    if log_output:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    else:
+        logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    node = nbformat.read(notebook, as_version=4)
+    try:
+        executed = execute_notebook(
+            node,
+            # Papermill formats the path with the parameters; one that holds braces has to come through unharmed.
+            str(output).replace("{", "{{").replace("}", "}}"),
+            parameters=parameters,
+            kernel_name="python3",
+            language="python",
+            progress_bar=sys.stderr.isatty(),
+            log_output=log_output,
+            execution_timeout=timeout,
+            km=kernel.manager(),
+        )
+    except PapermillExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}" if error.evalue else str(error.ename)
+        return Ended(Outcome.failed, f"cell [{error.exec_count}] raised {reason}")
+    except CellTimeoutError:
+        return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
+    except DeadKernelError:
+        return Ended(Outcome.failed, f"the kernel died{_where(output)}: {kernel.how_it_died()}")
+    except RuntimeError as error:  # what jupyter_client raises for a kernel that never answered
+        if kernel.process.poll() is None:
+            return Ended(Outcome.failed, f"the kernel did not start: {error}")
+        return Ended(Outcome.failed, f"the kernel did not start: {kernel.how_it_died()}")
+    return _after_exit(executed) or Ended(Outcome.completed)
+
+
+def _after_exit(executed: Any) -> Ended | None:
+    """Papermill takes ``sys.exit(0)`` for success, though the cells behind it never ran."""
+    for cell in executed.cells:
+        for out in cell.get("outputs", ()):
+            if out.output_type == "error" and out.ename == "SystemExit":
+                code = f"sys.exit({out.evalue})"
+                return Ended(
+                    Outcome.failed,
+                    f"cell [{cell.execution_count}] called {code}: the cells after it did not run",
+                )
+    return None
+
+
+def _where(output: Path) -> str:
+    """The cell that was being executed, as the saved notebook tells; code cells count from 1, as Jupyter shows."""
+    try:
+        cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError):
+        return ""
+    number = 0
+    for cell in cells:
+        number += cell["cell_type"] == "code"
+        status = cell["metadata"].get("papermill", {}).get("status")
+        if status in {"running", "pending"} or cell["metadata"].get("papermill", {}).get("exception"):
+            return f" in cell [{number}]"
+    return ""

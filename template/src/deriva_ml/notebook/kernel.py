@@ -1,0 +1,172 @@
+"""Starts a kernel process as early as can be, talks to it over sockets that only its owner can read, ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
+
+IPC = os.name == "posix"
+"""Unix sockets lie in a private folder, where a TCP port is open to everybody on the machine."""
+
+LONGEST_SOCKET_FOLDER = 80
+"""Characters; a Unix socket's whole path has room for about a hundred."""
+
+GRACE_SECONDS = 5.0
+"""How long a kernel that was asked to end may take over its exit handlers."""
+
+
+@dataclass
+class Kernel:
+    """A kernel process, its connection file, and the log that its own messages go to."""
+
+    process: subprocess.Popen[bytes]
+    connection_file: Path
+    log: Path
+    _client: Any = None
+
+    def manager(self) -> Any:
+        """A jupyter_client manager that has adopted the process."""
+        from jupyter_client.manager import AsyncKernelManager
+        from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+        manager = AsyncKernelManager(connection_file=str(self.connection_file))
+        manager.load_connection_file()
+        provisioner = LocalProvisioner(parent=manager, kernel_id=self.connection_file.stem)
+        provisioner.process = self.process
+        provisioner.pid = self.process.pid
+        provisioner.pgid = os.getpgid(self.process.pid) if IPC else None
+        manager.provisioner = provisioner
+        return manager
+
+    def ask_to_end(self) -> None:
+        """Ask the kernel to run its exit handlers and end; do not wait for it."""
+        if self.process.poll() is None:
+            from jupyter_client.blocking.client import BlockingKernelClient
+
+            # Open until the kernel has ended: closing it at once can lose the message.
+            self._client = BlockingKernelClient(connection_file=str(self.connection_file))
+            self._client.load_connection_file()
+            self._client.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
+            self._client.shutdown()
+
+    def end(self, grace: float = 0.0) -> None:
+        """See the kernel ended, within ``grace`` seconds by itself; processes that it started end with it."""
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
+            pass
+        kill_group(self.process.pid)
+        self.process.wait()
+        if self._client:
+            self._client.stop_channels()
+        shutil.rmtree(self.connection_file.parent, ignore_errors=True)
+
+    def last_words(self) -> str:
+        """The last line that the kernel process itself wrote, if any."""
+        lines = (
+            self.log.read_text(encoding="utf-8", errors="replace").split("\n") if self.log.is_file() else []
+        )
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def how_it_died(self) -> str:
+        """Why the process ended, in words."""
+        code = self.process.wait()
+        if code < 0:
+            how = f"it was ended by {signal.Signals(-code).name}"
+            return f"{how} (out of memory, perhaps)" if -code == getattr(signal, "SIGKILL", None) else how
+        return f"it exited with status {code}; its last words: {self.last_words() or 'none'}"
+
+
+def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, str]) -> Kernel:
+    """Start a kernel in ``folder``: this interpreter, or the installed kernel ``name``.
+
+    Args:
+        folder: the kernel's working directory.
+        log: where the process's own output goes.
+        environment: variables to set beside this process's.
+
+    Raises:
+        DerivaMLRequestError: no kernel of that name is installed.
+        DerivaMLRunError: the process cannot be started.
+    """
+    private = Path(tempfile.mkdtemp(prefix="dml-"))
+    if IPC and len(str(private)) > LONGEST_SOCKET_FOLDER:
+        private.rmdir()
+        private = Path(tempfile.mkdtemp(prefix="dml-", dir="/tmp"))
+    connection_file = private / "kernel.json"
+    if IPC:
+        _write_ipc_connection(connection_file, private / "s")
+    else:
+        from jupyter_client.connect import write_connection_file
+
+        write_connection_file(str(connection_file))
+    command = [sys.executable, "-m", "deriva_ml.notebook.boot", "-f", str(connection_file)]
+    command.append("--HistoryManager.enabled=False")  # a recorded run is no part of a person's history
+    try:
+        if name:
+            command = _installed(name, connection_file)
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                # The kernel ends by itself when this process does, even if that is killed.
+                env={**os.environ, **environment, "JPY_PARENT_PID": str(os.getpid())},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that Ctrl-C reaches the runner alone, which then decides
+            )
+    except OSError as error:
+        shutil.rmtree(private)
+        raise DerivaMLRunError(f"the kernel cannot be started: {error}") from error
+    except DerivaMLRequestError:
+        shutil.rmtree(private)
+        raise
+    return Kernel(process, connection_file, log)
+
+
+def _write_ipc_connection(path: Path, socket_prefix: Path) -> None:
+    """A connection file (https://jupyter-client.readthedocs.io/en/stable/kernels.html#connection-files)."""
+    channels = ("shell", "iopub", "stdin", "control", "hb")
+    connection = {
+        "transport": "ipc",
+        "ip": str(socket_prefix),
+        "key": secrets.token_hex(32),
+        "signature_scheme": "hmac-sha256",
+        "kernel_name": "python3",
+        **{f"{channel}_port": number for number, channel in enumerate(channels, 1)},
+    }
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(connection))
+
+
+def _installed(name: str, connection_file: Path) -> list[str]:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    specs = KernelSpecManager()
+    try:
+        argv = specs.get_kernel_spec(name).argv
+    except (NoSuchKernel, ValueError) as error:
+        known = ", ".join(sorted(specs.find_kernel_specs())) or "none"
+        raise DerivaMLRequestError(f"no kernel is named {name}; installed: {known}") from error
+    return [part.replace("{connection_file}", str(connection_file)) for part in argv]
+
+
+def kill_group(pid: int) -> None:
+    """Kill a kernel and what it started, which are a process group of their own."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError, AttributeError):
+        pass
