@@ -1,0 +1,1 @@
+"""The commands of a project: argument parsing and messages, one module each."""

@@ -1,0 +1,224 @@
+"""`bump-version`: give the committed state its next semantic version, as a git tag, and publish it.
+
+The versions are the tags named like `v1.2.3`; nothing else stores one. bump-my-version does the step, so
+that its table in `pyproject.toml` can add files to rewrite, hooks, or signed tags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from deriva_ml.cli.common import command
+from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.git import IDENTITY_HELP, changed_files, git, has_identity, repository_root
+
+FIRST_VERSION = "v0.1.0"
+LOCK_FILE = "uv.lock"
+_SHOWN_FILES = 10
+# https://semver.org, item 2: three numbers without leading zeros. Pre-releases are not ours to bump.
+_VERSION_TAG = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    """Tag HEAD with the next version and push it, or say which part of that was not done."""
+    options = _parser().parse_args(argv)
+    root = _committed_root(Path.cwd())
+    lock_first = _check_clean(root)
+    remote, branch = _remote(root), git(root, "branch", "--show-current")
+    here = version_tags(git(root, "tag", "--list", "--merged", "HEAD").splitlines())
+    there = _tags_on(remote, root)
+    tag = _next_tag(here, options.part)
+    _check_free(tag, root, here, there)
+
+    if not lock_first and (
+        same := [t for t in here if t in git(root, "tag", "--points-at", "HEAD").splitlines()]
+    ):
+        print(f"note: nothing was committed since {same[-1]}: both versions name the same commit")
+    was = f" (was {here[-1]})" if here else " (the first version: a repository without one starts here)"
+    if options.dry_run:
+        if lock_first:
+            print(f"would commit {LOCK_FILE}")
+        print(f"would tag {_commit(root)} as {tag}{was}")
+        refs = f"{branch} and {tag}" if branch else tag
+        print(f"would push {refs} to {remote}" if remote else "would not push: this repository has no remote")
+        return 0
+
+    if lock_first:
+        git(root, "add", LOCK_FILE)
+        git(root, "commit", "--quiet", "--message", f"Update {LOCK_FILE}", "--", LOCK_FILE)
+        print(f"committed {LOCK_FILE}")
+    _make_tag(root, options.part, here, tag)
+    print(f"{tag}{was} is {_commit(root)}")
+    return _publish(root, remote, branch, tag, [t for t in here if there is not None and t not in there])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bump-version",
+        description="Tag the last commit with the next semantic version; push it where there is a remote.",
+    )
+    parser.add_argument("part", nargs="?", default="patch", choices=["major", "minor", "patch"])
+    parser.add_argument("--dry-run", action="store_true", help="say what would happen and change nothing")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def version_tags(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are versions (`v1.2.3`), lowest first; every other tag is left out."""
+    found = [match for name in names if (match := _VERSION_TAG.fullmatch(name))]
+    return [match[0] for match in sorted(found, key=lambda match: [int(number) for number in match.groups()])]
+
+
+def _committed_root(cwd: Path) -> Path:
+    """The repository of `cwd`: one with a commit, and a person whom git knows.
+
+    Raises:
+        DerivaMLRequestError: any of these is missing; the message names the mend.
+    """
+    root = repository_root(cwd)
+    if root is None:
+        raise DerivaMLRequestError(f"{cwd} is not in a git repository: run deriva-ml-init first")
+    if not git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False):
+        raise DerivaMLRequestError(
+            f"{root} has no commit to give a version to: run deriva-ml-init, or commit first"
+        )
+    if not has_identity(root):
+        raise DerivaMLRequestError(IDENTITY_HELP)
+    return root
+
+
+def _check_clean(root: Path) -> bool:
+    """True when the lock file alone has changed (it follows the environment, so it is committed first).
+
+    Raises:
+        DerivaMLRequestError: other files differ from the last commit; they are named.
+    """
+    changed = changed_files(root)
+    if changed and changed != [LOCK_FILE]:
+        more = f" and {len(changed) - _SHOWN_FILES} more" if len(changed) > _SHOWN_FILES else ""
+        names = ", ".join(changed[:_SHOWN_FILES]) + more
+        raise DerivaMLRequestError(
+            f"not committed yet: {names}; commit or stash first, a version names a commit"
+        )
+    return bool(changed)
+
+
+def _remote(root: Path) -> str | None:
+    """Where this branch is pushed to: git's own settings, else `origin`, else the first remote."""
+    remotes = git(root, "remote").splitlines()
+    branch = git(root, "branch", "--show-current")
+    settings = (f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote")
+    wanted = [*(git(root, "config", setting, check=False) for setting in settings), "origin", *remotes]
+    return next((name for name in wanted if name in remotes), None)
+
+
+def _tags_on(remote: str | None, root: Path) -> list[str] | None:
+    """The version tags that the remote has; None when there is no remote or it does not answer."""
+    if remote is None:
+        return None
+    try:
+        lines = git(root, "ls-remote", "--tags", "--refs", remote).splitlines()
+    except DerivaMLRequestError:
+        return None  # offline: the tag is made here, and the push will say what is wrong
+    return version_tags(line.rpartition("refs/tags/")[2] for line in lines)
+
+
+def _next_tag(here: list[str], part: str) -> str:
+    if not here:
+        return FIRST_VERSION
+    major, minor, patch = (int(number) for number in here[-1][1:].split("."))
+    following = {
+        "major": (major + 1, 0, 0),
+        "minor": (major, minor + 1, 0),
+        "patch": (major, minor, patch + 1),
+    }
+    return "v{}.{}.{}".format(*following[part])
+
+
+def _check_free(tag: str, root: Path, here: list[str], there: list[str] | None) -> None:
+    """Refuse a version that would be given twice, by this clone or by another one.
+
+    Raises:
+        DerivaMLRequestError: the remote or another branch has versions that this branch knows nothing of.
+    """
+    local = version_tags(git(root, "tag", "--list").splitlines())
+    unknown = [t for t in there or [] if t not in local]
+    if unknown:
+        raise DerivaMLRequestError(
+            f"the remote has {unknown[-1]}, which this clone does not know: run git fetch --tags,"
+            " merge what is new, then bump again"
+        )
+    if tag in local or (local and not here):
+        other = tag if tag in local else local[-1]
+        raise DerivaMLRequestError(
+            f"{other} names {_commit(root, other)}, which is not in the history of this branch:"
+            " merge it first (in a shallow clone: git fetch --unshallow), then bump again"
+        )
+
+
+def _make_tag(root: Path, part: str, here: list[str], tag: str) -> None:
+    """Make the tag with bump-my-version (the first one with git: there is nothing to step from).
+
+    Raises:
+        DerivaMLRunError: bump-my-version failed, or made another version; the message is its own.
+    """
+    if not here:
+        git(root, "tag", "--annotate", tag, "--message", f"Version {tag[1:]}")
+        return
+    # -P: a file of the project's must not stand in for a module that bump-my-version imports.
+    bump = [sys.executable, "-P", "-m", "bumpversion", "bump", part, "--current-version", here[-1][1:]]
+    # Said here and not left to the table: without a tag, or with one of another form, there is no version.
+    bump += ["--tag", "--no-push-tag", "--tag-name", "v{new_version}"]
+    # It frames and wraps its messages to the terminal's width; one long line is easier to quote.
+    environment = {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        bump, cwd=root, env=environment, check=False, capture_output=True, encoding="utf-8", errors="replace"
+    )
+    if done.returncode:
+        said = [line for line in (raw.strip(" │╭╮╰╯─") for raw in done.stderr.splitlines()) if line]
+        raise DerivaMLRunError(f"bump-my-version: {said[-1] if said else 'failed'}")
+    if not git(root, "tag", "--list", tag):
+        raise DerivaMLRunError(f"bump-my-version made no tag {tag}: see [tool.bumpversion] in pyproject.toml")
+
+
+def _publish(root: Path, remote: str | None, branch: str, tag: str, left_behind: list[str]) -> int:
+    """Push the branch's commits, the new tag and versions that were never pushed; returns the exit status."""
+    if remote is None:
+        print("not pushed: this repository has no remote (later: git remote add origin URL, then")
+        print(f"  git push --set-upstream origin {branch or tag} --follow-tags)")
+        return 0
+    refs = [*([branch] if branch else []), *left_behind, tag]
+    upstream = git(root, "config", f"branch.{branch}.merge", check=False) if branch else ""
+    push = ["push", *(["--set-upstream"] if branch and not upstream else []), remote, *refs]
+    try:
+        _push(root, push)
+    except DerivaMLRequestError as error:
+        raise DerivaMLRunError(
+            f"{tag} exists here but was not pushed ({error}); when that is mended: git {' '.join(push)}"
+        ) from error
+    print(f"pushed {', '.join(refs)} to {remote}")
+    if not branch:
+        print("note: HEAD is detached, so no branch was pushed with the tag")
+    return 0
+
+
+def _push(root: Path, push: list[str]) -> None:
+    """All refs or none, where the server can do that: a tag must not go out ahead of its branch."""
+    try:
+        git(root, push[0], "--atomic", *push[1:])
+    except DerivaMLRequestError as error:
+        if not any("--atomic" in note for note in getattr(error, "__notes__", ())):
+            raise
+        git(root, *push)
+
+
+def _commit(root: Path, revision: str = "HEAD") -> str:
+    """The commit's short hash and subject, as git prints them."""
+    return git(root, "log", "-1", "--format=%h (%s)", revision)

@@ -1,0 +1,206 @@
+"""``deriva-ml-catalog``: look at what was recorded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.cli.common import command
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="deriva-ml-catalog", description="Look at what this project recorded.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(dest="what", required=True, metavar="list|show|open")
+    listing = commands.add_parser("list", help="executions, newest first")
+    listing.add_argument("--limit", "-n", type=int, default=20, help="how many (default 20; 0 for all)")
+    listing.add_argument("--status", help="only those with this status, such as Failed")
+    showing = commands.add_parser("show", help="one execution, asset or dataset with all that belongs to it")
+    opening = commands.add_parser(
+        "open", help="open an execution's notebook, or an asset, with the desktop's program"
+    )
+    for each in (showing, opening):
+        each.add_argument("rid", metavar="RID")
+    for each in (listing, showing):
+        each.add_argument("--json", action="store_true", help="for a program to read")
+    for each in (listing, showing, opening):
+        each.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    """Run the command; the exit status is 0, or 2 for a wrong request."""
+    args = build_parser().parse_args(argv)
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.execution.recovery import recover
+
+    project = Project.find()
+    catalog = EmbeddedCatalog(project)
+    recover(catalog, project)
+    if args.what == "list":
+        _list(catalog, args)
+    elif args.what == "show":
+        _show(catalog, args)
+    else:
+        _open(catalog, project, args.rid)
+    return 0
+
+
+def _list(catalog: Any, args: argparse.Namespace) -> None:
+    from deriva_ml.definitions import Status
+
+    if args.status and args.status not in set(Status):
+        raise DerivaMLRequestError(f"no status is called {args.status}; there are: {', '.join(Status)}")
+    found = catalog.find_executions(args.limit or None, Status(args.status) if args.status else None)
+    if args.json:
+        print(json.dumps([asdict(record) for record in found], indent=2))
+        return
+    if not found:
+        print("nothing has been recorded yet: uv run deriva-ml-run-notebook notebooks/my_analysis.ipynb")
+        return
+    rows = [("RID", "status", "when (UTC)", "duration", "workflow", "description")]
+    rows += [
+        (
+            record.rid,
+            record.status.value,
+            record.created[:19].replace("T", " "),
+            record.execution_duration or "",
+            record.workflow.name,
+            _short(record.status_detail or record.description),
+        )
+        for record in found
+    ]
+    print(_table(rows))
+
+
+def _show(catalog: Any, args: argparse.Namespace) -> None:
+    facts = _facts(catalog, args.rid)
+    if args.json:
+        print(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = [tuple(value[0]), *(tuple(str(cell) for cell in row.values()) for row in value)]
+            print(f"{name}:\n" + "\n".join(f"  {line}" for line in _table(rows).split("\n")))
+        elif isinstance(value, dict):
+            print(
+                f"{name}:\n"
+                + "\n".join(
+                    f"  {key} = {json.dumps(item, ensure_ascii=False)}" for key, item in value.items()
+                )
+            )
+        elif value:
+            print(f"{name + ':':13}{', '.join(value) if isinstance(value, list) else value}")
+
+
+def _facts(catalog: Any, rid: str) -> dict[str, Any]:
+    """What there is to know about an execution, or else an asset or a dataset, in plain types."""
+    try:
+        record = catalog.lookup_execution(rid)
+    except DerivaMLRequestError as error:
+        for lookup in (catalog.lookup_asset, catalog.lookup_dataset):
+            try:
+                found = asdict(lookup(rid))
+            except DerivaMLRequestError:
+                continue
+            return {name: value for name, value in found.items() if value not in (None, "", [], ())}
+        raise error
+    assets = catalog.assets_of(rid)
+    configuration: dict[str, Any] = {}
+    for asset in assets:
+        if (
+            asset.filename == "configuration.json"
+            and asset.role == "Output"
+            and "Execution_Config" in asset.types
+        ):
+            configuration = json.loads(Path(catalog.locate(asset)).read_text(encoding="utf-8"))
+    datasets = [
+        {
+            "RID": item.rid,
+            "what": "Dataset",
+            "name": item.description.split("\n")[0],
+            "size": "",
+            "version": item.version,
+        }
+        for item in catalog.datasets_of(rid)
+    ]
+    return {
+        "execution": rid,
+        "status": record.status.value,
+        "reason": record.status_detail,
+        "description": record.description,
+        "created": record.created,
+        "by": record.created_by,
+        "duration": record.execution_duration or "",
+        "workflow": f"{record.workflow.name} {record.workflow.version}".strip(),
+        "code": record.workflow.url,
+        "cite": catalog.cite(rid),
+        "parameters": configuration.get("parameters", {}),
+        "overrides": configuration.get("overrides", []),
+        "choices": configuration.get("config_choices", {}),
+        "sweep of": catalog.list_execution_children(rid),
+        "part of": catalog.list_execution_parents(rid),
+        "datasets": datasets,
+        "inputs": [_asset_row(catalog, asset) for asset in assets if asset.role == "Input"],
+        "outputs": [_asset_row(catalog, asset) for asset in assets if asset.role == "Output"],
+    }
+
+
+def _asset_row(catalog: Any, asset: Any) -> dict[str, Any]:
+    return {
+        "RID": asset.rid,
+        "table": asset.table,
+        "file": asset.filename,
+        "bytes": asset.length,
+        "types": ", ".join(asset.types),
+        "MD5": asset.md5,
+        "content": catalog.locate(asset),
+    }
+
+
+def _open(catalog: Any, project: Project, rid: str) -> None:
+    """Put named copies of what was asked for under ``outputs/`` and open the one a person would read."""
+    import webbrowser
+
+    from deriva_ml.definitions import ExecAssetType
+
+    try:
+        catalog.lookup_execution(rid)
+        assets = [asset for asset in catalog.assets_of(rid) if asset.role == "Output"]
+    except DerivaMLRequestError:
+        assets = [catalog.lookup_asset(rid)]
+    folder = project.outputs / rid
+    paths = []
+    for asset in assets:
+        path = folder / asset.filename
+        if not path.exists():
+            catalog.fetch(asset, path)
+        paths.append((ExecAssetType.notebook_output.value in asset.types and path.suffix == ".md", path))
+    if not paths:
+        raise DerivaMLRequestError(f"execution {rid} has no outputs to open")
+    best = max(paths, key=lambda pair: pair[0])[1]
+    print(best)
+    if sys.stdout.isatty():
+        webbrowser.open(best.as_uri())
+
+
+def _short(text: str, width: int = 60) -> str:
+    line = text.split("\n")[0]
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _table(rows: Sequence[Sequence[Any]]) -> str:
+    """Aligned columns under their names."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)

@@ -1,0 +1,161 @@
+"""``deriva-ml-run``: run a model function and record it, or a sweep of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from deriva_ml.cli.common import FAILED, INTERRUPTED, add_hydra_flags, command, hydra_flags, normalize
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.project import Project
+
+EXAMPLES = """\
+examples:
+  deriva-ml-run
+  deriva-ml-run model_config=quick datasets=training_data
+  deriva-ml-run +experiment=NAME dry_run=true
+  deriva-ml-run --multirun model_config.seed=1,2,3
+  deriva-ml-run +multirun=NAME
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="deriva-ml-run",
+        description="Run the model that model_config names and record the execution.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="OVERRIDE", help="Hydra overrides, such as model_config=quick"
+    )
+    parser.add_argument(
+        "--multirun",
+        "-m",
+        action="store_true",
+        help="run every combination of values that are given as a=1,2",
+    )
+    parser.add_argument(
+        "--allow-dirty", action="store_true", help="run with uncommitted changes and record them"
+    )
+    add_hydra_flags(parser)
+    return parser
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
+    args = build_parser().parse_intermixed_args(normalize(argv))
+    project = Project.find()
+    overrides = hydra_flags(args)
+    from deriva_ml.execution.hydra_config import MODEL_CONFIG
+
+    if args.list_configs or args.cfg or args.info:
+        from deriva_ml.cli.show_config import show
+
+        show(args, project, MODEL_CONFIG, overrides)
+        return 0
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.execution.hydra_config import find_configs
+    from deriva_ml.execution.model_run import Circumstances, circumstances, sweep_jobs
+    from deriva_ml.execution.recovery import recover
+
+    find_configs(project)
+    catalog = EmbeddedCatalog(project)
+    recover(catalog, project)
+    catalog.close()
+    circumstances.set(Circumstances(project=project, allow_dirty=args.allow_dirty))
+    overrides, description = _named_sweep(overrides)
+    if description is None and not args.multirun:
+        _run_job(overrides)
+        return 0
+    return _run_sweep(project, sweep_jobs(overrides), description or f"Sweep: {' '.join(overrides)}")
+
+
+def _named_sweep(overrides: list[str]) -> tuple[list[str], str | None]:
+    """The overrides with ``+multirun=NAME`` replaced by those it stands for, and its description."""
+    from deriva_ml.execution.hydra_config import multiruns
+
+    names = [word.partition("=")[2] for word in overrides if word.startswith("+multirun=")]
+    if not names:
+        return overrides, None
+    for name in names:
+        if name not in multiruns:
+            raise DerivaMLRequestError(
+                f"no sweep is named {name}; there are: {', '.join(sorted(multiruns)) or 'none'}"
+            )
+    rest = [word for word in overrides if not word.startswith("+multirun=")]
+    specs = [multiruns[name] for name in names]
+    return [*(word for spec in specs for word in spec.overrides), *rest], "\n\n".join(
+        spec.description for spec in specs
+    )
+
+
+def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """The composition of ``deriva_model``, and the arguments for ``run_model`` that it describes."""
+    from deriva_ml.execution.hydra_config import MODEL_CONFIG, compose
+
+    composed = compose(MODEL_CONFIG, overrides)
+    return composed, composed.arguments()
+
+
+def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> None:
+    """Run one job and say how it ended."""
+    from deriva_ml.execution.model_run import circumstances, run_model
+
+    composed, arguments = _compose(overrides)
+    told = replace(
+        circumstances.get(),
+        overrides=overrides,
+        choices=composed.choices,
+        config=composed.yaml,
+        parent=parent,
+    )
+    token = circumstances.set(told)
+    try:
+        execution = run_model(**arguments)
+    finally:
+        circumstances.reset(token)
+    if execution.dry_run:
+        print(f"Dry run: nothing was recorded; its output is in {execution.working_dir}")
+    else:
+        rid = execution.execution_rid
+        print(f"Execution {rid}: {execution.status}\n  record    uv run deriva-ml-catalog show {rid}")
+
+
+def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
+    """Run the jobs one after the other, nested in an execution of their own; go on past one that fails."""
+    from deriva_ml.definitions import Status
+    from deriva_ml.execution.model_run import end_sweep, start_sweep
+    from deriva_ml.signals import Terminated
+
+    composed = [
+        _compose(job)[1] for job in jobs
+    ]  # a job that cannot be composed stops the sweep before it starts
+    first = composed[0]
+    parent = None
+    if not first["dry_run"]:
+        parent = start_sweep(project, description, first["workflow"], first["deriva_ml"])
+    failed = 0
+    try:
+        for number, job in enumerate(jobs):
+            print(f"[{number + 1}/{len(jobs)}] {' '.join(job)}", file=sys.stderr)
+            try:
+                _run_job(job, (parent.execution_rid, number) if parent else None)
+            except DerivaMLException as error:
+                failed += 1
+                print(f"error: {error}", file=sys.stderr)
+    except (KeyboardInterrupt, Terminated) as stop:
+        if parent:
+            end_sweep(parent, Status.aborted, "interrupted")
+        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else FAILED
+    reason = f"{failed} of {len(jobs)} jobs failed" if failed else ""
+    if parent:
+        end_sweep(parent, Status.failed if failed else Status.uploaded, reason)
+        print(f"Sweep {parent.execution_rid}: {len(jobs)} executions{', ' + reason if reason else ''}")
+    return FAILED if failed else 0

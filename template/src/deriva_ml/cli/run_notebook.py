@@ -1,0 +1,148 @@
+"""``deriva-ml-run-notebook``: execute a notebook and record it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from deriva_ml.cli.common import FAILED, INTERRUPTED, add_hydra_flags, command, hydra_flags, normalize
+from deriva_ml.notebook.parameters import describe, parameters_of, read_notebook
+from deriva_ml.project import Project
+
+EXAMPLES = """\
+examples:
+  deriva-ml-run-notebook notebooks/my_analysis.ipynb
+  deriva-ml-run-notebook notebooks/my_analysis.ipynb --inspect
+  deriva-ml-run-notebook notebooks/my_analysis.ipynb -p top_k 3 assets=different_weights
+  deriva-ml-run-notebook notebooks/my_analysis.ipynb dry_run=true
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="deriva-ml-run-notebook",
+        description="Execute a notebook from its first cell to its last and record the execution.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("notebook", type=Path, help="the notebook's file")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="OVERRIDE", help="Hydra overrides, such as assets=my_assets"
+    )
+    values = parser.add_argument_group("parameters")
+    values.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="a value for a variable of the cell tagged 'parameters'; wins over --file",
+    )
+    values.add_argument("--file", "-f", type=Path, help="a .json, .yaml or .yml file with such values")
+    values.add_argument("--inspect", action="store_true", help="show the notebook's parameters and stop")
+    how = parser.add_argument_group("execution")
+    how.add_argument(
+        "--kernel", "-k", metavar="NAME", help="an installed kernel instead of this project's Python"
+    )
+    how.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="the longest that a cell may take")
+    how.add_argument("--log-output", action="store_true", help="show what the cells print")
+    how.add_argument(
+        "--allow-dirty", action="store_true", help="run with uncommitted changes and record them"
+    )
+    add_hydra_flags(parser)
+    return parser
+
+
+def _seconds(text: str) -> int:
+    try:
+        seconds = int(text)
+    except ValueError:
+        seconds = 0
+    if seconds < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (1 or more)")
+    return seconds
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
+    args = build_parser().parse_intermixed_args(normalize(argv))
+    notebook = read_notebook(args.notebook)
+    declared = parameters_of(notebook)
+    if args.inspect:
+        print(describe(declared))
+        return 0
+    project = Project.find(args.notebook.absolute().parent)
+    overrides = hydra_flags(args)
+    if args.list_configs or args.cfg or args.info:
+        from deriva_ml.cli.show_config import show
+
+        show(args, project, args.notebook.stem.replace("-", "_"), overrides)
+        return 0
+    from deriva_ml.notebook.parameters import load_parameter_file, resolve
+
+    values = resolve(declared, load_parameter_file(args.file) if args.file else {}, args.parameter)
+    return _run(args, project, values, overrides, argv)
+
+
+def _run(
+    args: argparse.Namespace,
+    project: Project,
+    values: dict[str, object],
+    overrides: list[str],
+    argv: Sequence[str],
+) -> int:
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.definitions import Status
+    from deriva_ml.execution.recorded import Request, record_notebook
+    from deriva_ml.execution.recovery import recover
+    from deriva_ml.notebook.execute import Outcome
+
+    catalog = EmbeddedCatalog(project)
+    recover(catalog, project)
+    catalog.close()
+    begun = time.monotonic()
+    result = record_notebook(
+        Request(
+            notebook=args.notebook.absolute(),
+            parameters=values,
+            overrides=overrides,
+            kernel=args.kernel,
+            timeout=args.timeout,
+            log_output=args.log_output,
+            allow_dirty=args.allow_dirty,
+            argv=["deriva-ml-run-notebook", *argv],
+        ),
+        project,
+    )
+    for line in result.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    good = result.status in {Status.uploaded, Status.stopped}
+    if not good:
+        print(f"error: {result.reason}", file=sys.stderr)
+    for rid in result.executions:
+        print(f"Execution {rid}: {result.status} ({time.monotonic() - begun:.1f} s)")
+    shown = _relative(result.folder)
+    print(f"  notebook  {shown / args.notebook.name}")
+    print(f"  markdown  {shown / args.notebook.with_suffix('.md').name}")
+    if result.executions:
+        print(f"  record    uv run deriva-ml-catalog show {result.executions[0]}")
+    else:
+        print(f"Dry run: nothing was recorded; its output is in {shown}")
+    if result.outcome is Outcome.interrupted:
+        return INTERRUPTED
+    return 0 if good else FAILED
+
+
+def _relative(folder: Path) -> Path:
+    """The folder as one would type it from here."""
+    try:
+        return folder.relative_to(Path.cwd())
+    except ValueError:
+        return folder
