@@ -1,0 +1,90 @@
+"""Look-ups in an embedded catalog that holds very many executions."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+from common import TEMPLATE
+
+sys.path.insert(0, str(TEMPLATE / "template" / "src"))
+
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.definitions import Status
+from deriva_ml.owner import Owner
+from deriva_ml.project import Project
+from deriva_ml.records import Workflow
+
+WORKFLOWS = 100
+FAILED_ONE_IN = 50
+
+
+def fill(catalog: EmbeddedCatalog, count: int) -> list[str]:
+    """Record executions as runs do, one transaction after the other; returns their RIDs, oldest first."""
+    owner = Owner.of()
+    workflows = [
+        catalog.add_workflow(Workflow(f"Study {number}", url=f"git:{number}", checksum=str(number)))
+        for number in range(WORKFLOWS)
+    ]
+    rids = []
+    for number in range(count):
+        rid = catalog.add_execution(workflows[number % WORKFLOWS], f"Run {number}", owner)
+        status = Status.uploaded if number % FAILED_ONE_IN else Status.failed
+        catalog.update_execution(rid, status)
+        rids.append(rid)
+    return rids
+
+
+def milliseconds(call: Callable[[], object], times: int = 200) -> tuple[float, float]:
+    """The median of many calls, and what 99 in 100 stay under."""
+    taken = []
+    for _ in range(times):
+        begun = perf_counter()
+        call()
+        taken.append((perf_counter() - begun) * 1000)
+    return statistics.median(taken), statistics.quantiles(taken, n=100)[-1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--executions", type=int, default=100_000, help="how many (default %(default)s)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        project = Project(Path(folder))
+        catalog = EmbeddedCatalog(project)
+        begun = perf_counter()
+        rids = fill(catalog, args.executions)
+        taken = perf_counter() - begun
+        catalog.close()
+        size = project.database.stat().st_size / 1e6
+
+        def opened() -> None:
+            """What a command does: open the catalog, list, close."""
+            fresh = EmbeddedCatalog(project)
+            fresh.find_executions(20)
+            fresh.close()
+
+        catalog = EmbeddedCatalog(project)
+        calls: dict[str, Callable[[], object]] = {
+            "look-up by RID": lambda: catalog.lookup_execution(random.choice(rids)),
+            "latest 20": lambda: catalog.find_executions(20),
+            "latest 20 that failed": lambda: catalog.find_executions(20, Status.failed),
+            "open the catalog, latest 20": opened,
+        }
+        each = taken / args.executions * 1000
+        print(f"{args.executions} executions recorded ({each:.2f} ms each), {size:.0f} MB")
+        print(f"{'':32}{'median':>11}{'99 in 100':>11}  budget")
+        for label, call in calls.items():
+            median, most = milliseconds(call)
+            print(f"{label:32}{median:8.3f} ms{most:8.3f} ms  at most 10 ms")
+        catalog.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""What the tests share: the template rendered, set up once, and private copies of that to run commands in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import copier
+import pytest
+from copier.errors import DirtyLocalWarning
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "template" / "src"
+sys.path.insert(0, str(SOURCE))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-copie render this template wherever pytest was started."""
+    config.option.template = str(ROOT)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it wrote."""
+
+    rc: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Both outputs, for messages."""
+        return self.out + self.err
+
+
+@dataclass(frozen=True)
+class ProjectFolder:
+    """A rendered project, and the environment variables that its commands run with."""
+
+    path: Path
+    env: Mapping[str, str]
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def popen(self, *command: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        """Start a command in the project; ``run`` without the wait."""
+        if command[0] == "uv":
+            command = (self.env["UV"], *command[1:])
+        options = {"cwd": self.path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(command, env={**self.env, **(env or {})}, text=True, encoding="utf-8", **options)
+
+    def run(
+        self,
+        *command: str,
+        check: bool = False,
+        timeout: float = 300,
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Outcome:
+        """Run a command in the project, such as ``run("uv", "run", "deriva-ml-init")``.
+
+        Args:
+            check: fail the test, showing what was written, unless the command succeeds.
+            timeout: in seconds.
+            stdin: what the command reads; nothing otherwise.
+            env: further environment variables.
+            cwd: instead of the project's root.
+        """
+        process = self.popen(*command, env=env, cwd=cwd or self.path, stdin=subprocess.PIPE)
+        try:
+            out, err = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            pytest.fail(f"{' '.join(command)} took more than {timeout} s\n{out}{err}")
+        outcome = Outcome(process.returncode, out, err)
+        if check and outcome.rc:
+            pytest.fail(f"{' '.join(command)} ended with {outcome.rc}\n{outcome.text}")
+        return outcome
+
+    def git(self, *arguments: str) -> str:
+        """What a git command, which has to succeed, writes."""
+        return self.run("git", *arguments, check=True).out.strip()
+
+
+@pytest.fixture(scope="session")
+def clean_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment variables for commands: a home, a git identity and a Jupyter of their own, and the usual uv cache.
+
+    One home serves the whole session, so that a cache such as Matplotlib's is filled once.
+    """
+    uv = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=str(ROOT / ".tools" / "bin"))
+    if uv is None:
+        pytest.fail("uv is not installed: use `make test`, or put uv on the PATH")
+    home = tmp_path_factory.mktemp("home")
+    identity = home / "gitconfig"
+    identity.write_text("[user]\n\tname = Ada Tester\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n")
+
+    foreign = ("COPIER_", "CONDA_", "DERIVA_", "GIT_", "IPYTHON", "JPY_", "JUPYTER", "PYTHON", "XDG_", "VIRTUAL_ENV")
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(foreign) or "SSL" in name
+    }
+    for name, command in {"UV_CACHE_DIR": "cache", "UV_PYTHON_INSTALL_DIR": "python"}.items():
+        env[name] = subprocess.run([uv, command, "dir"], check=True, capture_output=True, text=True).stdout.strip()
+    if (machine := Path.home() / ".config" / "uv").is_dir():  # such as a registry's mirror
+        shutil.copytree(machine, home / ".config" / "uv")
+    env |= {
+        "HOME": str(home),
+        "GIT_CONFIG_GLOBAL": str(identity),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "UV": uv,
+        "UV_PYTHON": os.path.realpath(sys._base_executable),  # type: ignore[attr-defined]
+        "PATH": os.pathsep.join([str(Path(uv).parent), env["PATH"]]),
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
+    return env
+
+
+Render = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Render]:
+    """``render(destination, **answers)``: a project as `copier copy --defaults` makes it, without any trust.
+
+    The person's own Copier settings play no part.
+    """
+    settings = tmp_path_factory.mktemp("copier") / "settings.yml"
+    settings.write_text("{}\n")
+
+    def render(
+        destination: Path, *, template: Path = ROOT, exclude: Sequence[str] = (), **answers: Any
+    ) -> Path:
+        options: dict[str, Any] = {"defaults": True, "quiet": True, "unsafe": False}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DirtyLocalWarning)
+            copier.run_copy(str(template), destination, answers, vcs_ref="HEAD", exclude=exclude, **options)
+        return destination
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COPIER_SETTINGS_PATH", str(settings))
+        yield render
+
+
+@pytest.fixture(scope="session")
+def rendered(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the default answers. Tests read it and leave it as it is."""
+    return render(tmp_path_factory.mktemp("rendered") / "my-project")
+
+
+@pytest.fixture(scope="session")
+def synced(
+    render: Render, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> ProjectFolder:
+    """A project with its environment installed and `deriva-ml-init` run. Tests read it and leave it as it is."""
+    python = f"3.{min(sys.version_info.minor, 13)}"
+    path = render(tmp_path_factory.mktemp("synced") / "my-project", python_version=python)
+    project = ProjectFolder(path, clean_env)
+    project.run("uv", "sync", "--quiet", check=True, timeout=900)
+    project.run("uv", "run", "deriva-ml-init", check=True)
+    return project
+
+
+@pytest.fixture
+def project_copy(synced: ProjectFolder, tmp_path: Path) -> Callable[..., ProjectFolder]:
+    """``project_copy(destination=None)``: a private copy of ``synced``, history and catalog included, to change freely.
+
+    It runs on the environment of ``synced``. That one's editable install names the source folder of ``synced``, so
+    PYTHONPATH, which comes before it, names the copy's; and uv is told to run what is installed as it is.
+    """
+
+    def copy(destination: Path | None = None) -> ProjectFolder:
+        target = destination or tmp_path / "my-project"
+        shutil.copytree(synced.path, target, symlinks=True, ignore=_not_copied)
+        shared = {
+            "UV_PROJECT_ENVIRONMENT": str(synced / ".venv"),
+            "UV_NO_SYNC": "1",
+            "PYTHONPATH": str(target / "src"),
+        }
+        project = ProjectFolder(target, {**synced.env, **shared})
+        project.run("git", "update-index", "--refresh")  # the files' times are those of the copy
+        return project
+
+    return copy
+
+
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    return {".venv", "__pycache__", ".pytest_cache", ".ruff_cache"}.intersection(names)
