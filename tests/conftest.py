@@ -53,12 +53,16 @@ class ProjectFolder:
     def __fspath__(self) -> str:
         return str(self.path)
 
-    def popen(self, *command: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+    def popen(
+        self, *command: str, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
         """Start a command in the project; ``run`` without the wait."""
         if command[0] == "uv":
             command = (self.env["UV"], *command[1:])
         options = {"cwd": self.path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        return subprocess.Popen(command, env={**self.env, **(env or {})}, text=True, encoding="utf-8", **options)
+        return subprocess.Popen(
+            command, env={**self.env, **(env or {})}, text=True, encoding="utf-8", **options
+        )
 
     def run(
         self,
@@ -106,14 +110,27 @@ def clean_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         pytest.fail("uv is not installed: use `make test`, or put uv on the PATH")
     home = tmp_path_factory.mktemp("home")
     identity = home / "gitconfig"
-    identity.write_text("[user]\n\tname = Ada Tester\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n")
+    identity.write_text(
+        "[user]\n\tname = Ada Tester\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
+    )
 
-    foreign = ("COPIER_", "CONDA_", "DERIVA_", "GIT_", "IPYTHON", "JPY_", "JUPYTER", "PYTHON", "XDG_", "VIRTUAL_ENV")
-    env = {
-        name: value for name, value in os.environ.items() if not name.startswith(foreign) or "SSL" in name
-    }
+    foreign = (
+        "COPIER_",
+        "CONDA_",
+        "DERIVA_",
+        "GIT_",
+        "IPYTHON",
+        "JPY_",
+        "JUPYTER",
+        "PYTHON",
+        "XDG_",
+        "VIRTUAL_ENV",
+    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign) or "SSL" in name}
     for name, command in {"UV_CACHE_DIR": "cache", "UV_PYTHON_INSTALL_DIR": "python"}.items():
-        env[name] = subprocess.run([uv, command, "dir"], check=True, capture_output=True, text=True).stdout.strip()
+        env[name] = subprocess.run(
+            [uv, command, "dir"], check=True, capture_output=True, text=True
+        ).stdout.strip()
     if (machine := Path.home() / ".config" / "uv").is_dir():  # such as a registry's mirror
         shutil.copytree(machine, home / ".config" / "uv")
     env |= {

@@ -20,10 +20,11 @@ import copier
 import nbformat
 import pytest
 import yaml
-from conftest import ROOT, ProjectFolder, Render
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment, FileSystemLoader
+
+from conftest import ROOT, ProjectFolder, Render
 
 MOST_FILES = 60
 STARTER = ("notebooks", "src/configs", "src/models", "tests")
@@ -169,7 +170,8 @@ def test_a_project_is_tidy(rendered: Path) -> None:
 @pytest.mark.parametrize("include_example", [True, False])
 def test_a_project_passes_its_own_linter(render: Render, tmp_path: Path, include_example: bool) -> None:
     """Ruff, with the settings in the project, has nothing to say and nothing to format."""
-    project = render(tmp_path / "my-project", include_example=include_example, deriva_hostname="www.example.org")
+    longest = f"{'x' * 60}.{'y' * 60}.example.org"
+    project = render(tmp_path / "my-project", include_example=include_example, deriva_hostname=longest)
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
@@ -186,7 +188,10 @@ def test_notebooks_are_rendered_as_the_filter_commits_them(rendered: Path) -> No
     notebooks = [str(path) for path in (rendered / "notebooks").glob("*.ipynb")]
     assert notebooks
     done = subprocess.run(
-        [sys.executable, "-m", "nbstripout", "--verify", *notebooks], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "nbstripout", "--verify", *notebooks],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -198,7 +203,9 @@ def test_pytest_copie_renders_the_template_too(copie: Any) -> None:
     assert pyproject(result.project_dir)["project"]["name"] == "from-copie"
 
 
-def test_a_plain_folder_renders_the_same_project(render: Render, rendered: Path, plain: Path, tmp_path: Path) -> None:
+def test_a_plain_folder_renders_the_same_project(
+    render: Render, rendered: Path, plain: Path, tmp_path: Path
+) -> None:
     """A template that was downloaded rather than cloned, with the caches that working on it leaves."""
     (plain / "template" / "src" / "deriva_ml" / "__pycache__").mkdir(exist_ok=True)
     (plain / "template" / "src" / "deriva_ml" / "__pycache__" / "core.pyc").touch()
@@ -214,7 +221,11 @@ def test_a_plain_folder_renders_the_same_project(render: Render, rendered: Path,
     [
         ("Apache-2.0", "Apache License", "limitations under the License."),
         ("MIT", "MIT License", "SOFTWARE."),
-        ("BSD-3-Clause", "BSD 3-Clause License", "OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE."),
+        (
+            "BSD-3-Clause",
+            "BSD 3-Clause License",
+            "OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.",
+        ),
     ],
 )
 def test_a_licence_is_the_whole_text_with_year_and_holder(
@@ -239,7 +250,9 @@ def test_no_licence_leaves_no_trace(sketch: Render, tmp_path: Path) -> None:
 def test_without_a_name_the_licence_holder_is_the_project(sketch: Render, tmp_path: Path) -> None:
     """A copyright line always names somebody."""
     project = sketch(tmp_path / "p", project_name="Digit analysis", license="MIT")
-    assert re.search(r"20\d\d the Digit analysis authors\n", (project / "LICENSE").read_text(encoding="utf-8"))
+    assert re.search(
+        r"20\d\d the Digit analysis authors\n", (project / "LICENSE").read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
@@ -302,7 +315,8 @@ def test_without_the_example_its_files_and_its_dependencies_are_left_out(
 
 # Whatever can be typed on one line; the questions refuse the rest.
 one_line = st.text(
-    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufeff\ufffe\uffff"), max_size=60
+    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufeff\ufffe\uffff"),
+    max_size=60,
 )
 fragments = st.lists(st.one_of(one_line, st.sampled_from(HOSTILE)), min_size=1, max_size=3).map(" ".join)
 anything = fragments.map(lambda text: text[:300])
@@ -355,7 +369,7 @@ def test_any_answer_renders_to_files_that_parse(
         ("deriva_ml", "deriva-ml-project"),
         ("json", "json-project"),
         ("--help", "help"),
-        ("it's \"quoted\" \\ $(id)", "it-s-quoted-id"),
+        ('it\'s "quoted" \\ $(id)', "it-s-quoted-id"),
         ("two\nlines", "two-lines"),
         ("👩🏽\u200d🔬", "deriva-ml-project"),
         ("x" * 200, "x" * 50),
@@ -507,10 +521,10 @@ def test_committed_notebooks_pass_the_filter_and_ci_checks_that_they_did(rendere
 
 @pytest.mark.parametrize("include_example", [True, False])
 def test_the_readme_names_only_commands_and_files_that_are_there(
-    sketch: Render, tmp_path: Path, include_example: bool
+    render: Render, plain: Path, tmp_path: Path, include_example: bool
 ) -> None:
     """Every `uv run` command is one of the project's or its tools', and every path in code exists."""
-    project = sketch(tmp_path / "my-project", include_example=include_example)
+    project = render(tmp_path / "my-project", template=plain, include_example=include_example)
     readme = (project / "README.md").read_text(encoding="utf-8")
     metadata = pyproject(project)
     known = set(metadata["project"]["scripts"]) | names_of(metadata["dependency-groups"]["dev"])
@@ -519,6 +533,43 @@ def test_the_readme_names_only_commands_and_files_that_are_there(
     made_by_the_reader = {"notebooks/counts.ipynb", "src/configs/counts.py", "src/models/counts.py"}
     for path in set(re.findall(r"(?:notebooks|src|tests)/[\w./-]*\w", readme)) - made_by_the_reader:
         assert (project / path).exists(), path
+
+
+def test_a_private_copy_runs_its_own_code(project_copy: Callable[..., ProjectFolder]) -> None:
+    """What the other tests of commands stand on: a copy is clean, and imports from its own source folder."""
+    project = project_copy()
+    assert project.git("status", "--porcelain") == ""
+    imported = project.run(
+        "uv", "run", "python", "-c", "import deriva_ml; print(deriva_ml.__file__)", check=True
+    )
+    assert Path(imported.out.strip()) == project / "src/deriva_ml/__init__.py"
+
+
+def test_the_readme_can_be_followed_from_top_to_bottom(project_copy: Callable[..., ProjectFolder]) -> None:
+    """Each command succeeds, after the edits that the text asks for, and the runs are recorded with what they read."""
+    project = project_copy()
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 8
+    for language, block in blocks:
+        if language == "python":
+            (project / "data").mkdir()
+            (project / "data/measurements.csv").write_text("length\n1.5\n")
+            with (project / "src/configs/assets.py").open("a", encoding="utf-8") as config:
+                config.write(block)
+            project.git("add", "--all")
+            project.git("commit", "--quiet", "--message", "Measurements")
+            continue
+        for line in block.splitlines():
+            project.run("bash", "-c", line, check=True)
+            if line.startswith("cp src/configs/"):
+                copied = project / line.split()[-1]
+                copied.write_text(copied.read_text().replace('"my_notebook"', '"counts"'))
+    listed = json.loads(project.run("uv", "run", "deriva-ml-catalog", "list", "--json", check=True).out)
+    assert {record["status"] for record in listed} == {"Uploaded"}
+    assert [record["workflow"]["name"] for record in listed][:2] == ["Counts", "Counts"]
+    shown = project.run("uv", "run", "deriva-ml-catalog", "show", listed[0]["rid"], check=True).out
+    assert "measurements.csv" in shown
 
 
 def test_the_workshop_has_what_a_project_installs(rendered: Path) -> None:

@@ -17,7 +17,7 @@ NOTEBOOKS = sorted(
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
 def cells(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
-    """A notebook's code cells as git has them: its filter strips outputs on the way in. New files as they are."""
+    """A notebook's code cells as git has them: its filter strips outputs on the way in. A new file as it is."""
     path = request.param
     shown = subprocess.run(["git", "show", f":./{path.name}"], cwd=path.parent, capture_output=True)
     notebook = json.loads(shown.stdout or path.read_bytes())

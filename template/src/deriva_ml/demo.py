@@ -114,6 +114,7 @@ def train(images: NDArray[Any], labels: NDArray[Any], hidden: int, steps: int = 
         last in softmax.
     """
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     rate, momentum, l2 = 0.3, 0.9, 1e-3
     classes, target = np.unique(labels, return_inverse=True)
@@ -123,19 +124,21 @@ def train(images: NDArray[Any], labels: NDArray[Any], hidden: int, steps: int = 
     sizes = [grey.shape[1], *([hidden] if hidden else []), len(classes)]
     layers = [(random.normal(0, np.sqrt(2 / n), (n, m)), np.zeros(m)) for n, m in pairwise(sizes)]
     speeds = [(np.zeros_like(weights), np.zeros_like(bias)) for weights, bias in layers]
-    for _ in range(steps):
-        signals = [grey]
-        for weights, bias in layers[:-1]:
-            signals.append(np.maximum(signals[-1] @ weights + bias, 0))
-        weights, bias = layers[-1]
-        error = (softmax(signals[-1] @ weights + bias) - truth) / len(truth)
-        for signal, layer, speed in zip(signals[::-1], layers[::-1], speeds[::-1], strict=True):
-            slopes = signal.T @ error + l2 * layer[0], error.sum(axis=0)
-            error = (error @ layer[0].T) * (signal > 0)
-            for parameter, velocity, slope in zip(layer, speed, slopes, strict=True):
-                velocity *= momentum
-                velocity -= rate * slope
-                parameter += velocity
+    # One thread: matrices this small gain nothing from more, and wait for them on a busy machine.
+    with threadpool_limits(1):
+        for _ in range(steps):
+            signals = [grey]
+            for weights, bias in layers[:-1]:
+                signals.append(np.maximum(signals[-1] @ weights + bias, 0))
+            weights, bias = layers[-1]
+            error = (softmax(signals[-1] @ weights + bias) - truth) / len(truth)
+            for signal, layer, speed in zip(signals[::-1], layers[::-1], speeds[::-1], strict=True):
+                slopes = signal.T @ error + l2 * layer[0], error.sum(axis=0)
+                error = (error @ layer[0].T) * (signal > 0)
+                for parameter, velocity, slope in zip(layer, speed, slopes, strict=True):
+                    velocity *= momentum
+                    velocity -= rate * slope
+                    parameter += velocity
     # Rounded, so that machines whose arithmetic differs in the last digits still make the same files.
     arrays: Arrays = {"classes": classes}
     for i, (weights, bias) in enumerate(layers):

@@ -101,18 +101,20 @@ def fit(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
 
+    model: Any = LogisticRegression(C=1 / l2 if l2 else np.inf, max_iter=max_iter)
     if hidden_layer:
         layer = (hidden_layer,)
-        model: Any = MLPClassifier(layer, solver="lbfgs", alpha=l2, max_iter=max_iter, random_state=seed)
-    else:
-        model = LogisticRegression(C=1 / l2 if l2 else np.inf, max_iter=max_iter)
-    with warnings.catch_warnings():
+        model = MLPClassifier(layer, solver="lbfgs", alpha=l2, max_iter=max_iter, random_state=seed)
+    # One thread: small matrices gain nothing from more, and sums add up in the same order on any machine.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the metrics say whether it converged
         model.fit(as_rows(images), labels)
-    layers = [(model.coef_.T, model.intercept_)]
     if hidden_layer:
         layers = list(zip(model.coefs_, model.intercepts_, strict=True))
+    else:
+        layers = [(model.coef_.T, model.intercept_)]
     if len(model.classes_) == 2:  # scikit-learn then scores the second class only; softmax takes both
         weights, bias = layers[-1]
         layers[-1] = np.hstack([0 * weights, weights]), np.hstack([0 * bias, bias])

@@ -437,7 +437,7 @@ class EmbeddedCatalog(Catalog):
             if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
                 what = "asset" if table in schema.ASSET_TABLES else table.lower()
                 return DerivaMLRequestError(
-                    f"{rid} is not the RID of a {wanted}: the catalog has it as {what}"
+                    f"{rid} names no {wanted}: in the catalog it is of kind {what}"
                 )
         return DerivaMLRequestError(
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"

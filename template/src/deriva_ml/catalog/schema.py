@@ -108,7 +108,7 @@ def statements() -> list[str]:
         'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
         'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
         ' "host" TEXT NOT NULL, "pid" INTEGER NOT NULL, "started" REAL NOT NULL)',
-        'CREATE TABLE "local_staged" ("number" INTEGER PRIMARY KEY, "execution" TEXT NOT NULL'
+        'CREATE TABLE "local_staged" ("number" INTEGER PRIMARY KEY AUTOINCREMENT, "execution" TEXT NOT NULL'
         ' REFERENCES "Execution" ("RID"), "table" TEXT NOT NULL, "filename" TEXT NOT NULL, "path" TEXT NOT NULL,'
         ' "types" TEXT NOT NULL, "description" TEXT NOT NULL)',
         'CREATE INDEX "local_staged_execution" ON "local_staged" ("execution")',

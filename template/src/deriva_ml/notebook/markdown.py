@@ -1,7 +1,7 @@
 """Converts an executed notebook to one Markdown text that stands alone: no side files, no raw HTML.
 
-By hand rather than with nbconvert, whose Markdown template leaves images in side files, data frames in HTML and
-fences open to break: all of it would have to be replaced, for an import of a quarter of a small notebook's run.
+By hand rather than with nbconvert: its Markdown leaves images in side files, data frames in HTML and fences
+open to break. All that would have to be replaced, and its import takes a quarter of a small notebook's run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from functools import cache
 from typing import Any
@@ -19,6 +19,7 @@ from deriva_ml.notebook.parameters import tags_of
 
 ERROR_MARKER = "papermill-error-cell-tag"  # on the two cells of raw HTML that Papermill adds when one fails
 _DATA_FRAME = re.compile(r"<table[^>]*(?:class=\"[^\"]*\bdataframe\b|id=\"T_)")  # pandas, polars...; a Styler
+_TOO_LONG = 1_000_000  # characters of HTML that would take seconds to convert
 _BARE_OBJECT = re.compile(r"\s*<[^<>]* (?:object|at 0x\w+)>\s*")  # a repr that says nothing to a reader
 _CELL_LANGUAGES = {"bash", "sh", "html", "javascript", "js", "latex", "markdown", "perl", "ruby", "sql", "R"}
 _TERMINAL = re.compile(
@@ -35,10 +36,10 @@ _SPECIAL = re.compile(r"[\\`*\[\]<>~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 def to_markdown(notebook: Mapping[str, Any], title: str | None = None) -> str:
     """Return the notebook (nbformat 4, executed or not) as Markdown, with `title` as its first heading.
 
-    Images are data URIs, data frames tables; streams read as a terminal would show them in the end. Rich output
-    that Markdown cannot hold is represented by its text. A failed run is named before anything else.
+    Images are data URIs, data frames tables; streams read as a terminal would show them in the end. Rich
+    output that Markdown cannot hold is represented by its text. A failed run is told before anything else.
     """
-    cells = [cell for cell in notebook.get("cells", ())]
+    cells = list(notebook.get("cells", ()))
     language = _language(notebook.get("metadata") or {})
     blocks = [f"# {title}" if title else "", _failure(cells)]
     for cell in cells:
@@ -53,7 +54,7 @@ def _language(metadata: Mapping[str, Any]) -> str:
     return str(info.get("name") or kernel.get("language") or "python")
 
 
-def _cell(cell: Mapping[str, Any], language: str) -> Iterable[str]:
+def _cell(cell: Mapping[str, Any], language: str) -> Iterator[str]:
     source = _text(cell.get("source"))
     match cell.get("cell_type"):
         case "markdown":
@@ -84,7 +85,7 @@ def _failure(cells: list[Mapping[str, Any]]) -> str:
     return f"**This run failed** {where}" + (f": {_error_line(errors[0])}" if errors else "")
 
 
-def _outputs(outputs: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+def _outputs(outputs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     blocks: list[list[str]] = []  # [stream, its text] or ["", Markdown]
     for output in outputs:
         kind = output.get("output_type")
@@ -107,7 +108,8 @@ def _outputs(outputs: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _error(output: Mapping[str, Any]) -> str:
-    trace = _as_on_screen("\n".join(map(_text, output.get("traceback") or [])))
+    lines = output.get("traceback")
+    trace = _as_on_screen("\n".join(map(_text, lines)) if isinstance(lines, list) else _text(lines))
     told = trace.strip() in ("", f"{output.get('ename')}: {_text(output.get('evalue'))}".strip())
     return f"**Error:** {_error_line(output)}" + ("" if told else f"\n\n{_fenced(trace)}")
 
@@ -122,6 +124,7 @@ def _display(data: Mapping[str, Any]) -> str:
     texts = {mime: text for mime, value in data.items() if (text := _text(value)).strip()}
     plain = _as_on_screen(texts.get("text/plain", ""))
     html = texts.get("text/html", "")
+    html = html if len(html) < _TOO_LONG else ""
     if "text/markdown" in texts:
         return texts["text/markdown"]
     if _DATA_FRAME.search(html):
@@ -140,8 +143,9 @@ def _display(data: Mapping[str, Any]) -> str:
 
 
 def _image(mime: str, content: str, description: str) -> str:
-    alt = re.sub(r"[\[\]<>\\`\s]+", " ", description).strip()[:80] or "image"
-    return f"![{alt}]({_data_uri(mime, content)})"
+    said = "" if _BARE_OBJECT.fullmatch(description) else description
+    alt = re.sub(r"[\[\]<>\\`\s]+", " ", said).strip()[:80]
+    return f"![{alt or 'image'}]({_data_uri(mime, content)})"
 
 
 def _data_uri(mime: str, content: str) -> str:
@@ -168,7 +172,7 @@ def _text(value: Any) -> str:
 
 
 def _as_on_screen(text: str) -> str:
-    """What a terminal shows of `text` in the end: carriage returns, backspaces and cursor moves done, no colours.
+    """What a terminal shows of `text` in the end: no colours; returns, backspaces, cursor moves done.
 
     A line that is begun again is replaced as a whole, whatever the lengths.
     """
@@ -223,14 +227,14 @@ def _from_html(html: str) -> str:
 def _converter() -> Any:
     from markdownify import MarkdownConverter
 
-    class Converter(MarkdownConverter):  # type: ignore[misc]
+    class Converter(MarkdownConverter):
         def escape(self, text: str, parent_tags: set[str]) -> str:
             return _SPECIAL.sub(r"\\\g<0>", text)
 
         def convert_td(self, element: Any, text: str, parent_tags: set[str]) -> str:
-            # Cells are cut at pipes before anything else is looked at; a pipe after "\\\\" is a bare one, too.
+            # Rows are cut at bare pipes before anything else is looked at; one after "\\\\" is bare, too.
             text = re.sub(r"(?<!\\)((?:\\\\)*)\|", r"\1\\|", text)
-            return str(super().convert_td(element, text, parent_tags))
+            return str(super().convert_td(element, text, parent_tags))  # type: ignore[misc]
 
         convert_th = convert_td
 
@@ -238,7 +242,7 @@ def _converter() -> Any:
 
 
 def _square(table: Any, soup: Any) -> None:
-    """Make a table what Markdown's are: one header row, as many cells in each row, no cell over two of them."""
+    """Make a table what Markdown's are: one header row, as many cells in each row, no cell in two of them."""
     rows = table("tr")
     grid: dict[tuple[int, int], Any] = {}
     for y, row in enumerate(rows):

@@ -19,7 +19,7 @@ HOW_TO_TAG = (
     f"put the variables in one code cell near the top and tag it '{TAG}' "
     "(JupyterLab: Property Inspector > Cell Tags; VS Code: '...' on the cell > Add Cell Tag)"
 )
-_IPYTHON_LINE = re.compile(r"^(\s*)(?:\w+\s*=\s*)?[%!].*$", re.MULTILINE)
+_IPYTHON_LINE = re.compile(r"^(\s*)(?:\w+\s*=\s*)?[%!].*")
 _CONFLICT_LINE = re.compile(r"^(?:<{7}|>{7}) .*$", re.MULTILINE)
 
 
@@ -161,19 +161,20 @@ def tags_of(cell: Mapping[str, Any]) -> Sequence[str]:
 
 def _parse(source: str, number: int) -> tuple[ast.Module, str]:
     """Parse a cell; lines for IPython rather than Python become ``pass``, so that line numbers stay."""
-    try:
-        return ast.parse(source), source
-    except (SyntaxError, ValueError):
-        source = _IPYTHON_LINE.sub(r"\1pass", source)
-    try:
-        return ast.parse(source), source
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = getattr(error, "lineno", None) or 1
-        text = "".join(source.splitlines()[line - 1 : line]).strip()
-        reason = getattr(error, "msg", error)
-        raise DerivaMLRequestError(
-            f"the parameters cell (cell {number}) is not valid Python: line {line}: {reason}: {text}"
-        ) from None
+    lines = source.split("\n")
+    while True:
+        source = "\n".join(lines)
+        try:
+            return ast.parse(source), source
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            line = min(getattr(error, "lineno", None) or 1, len(lines))
+            wrong, reason = lines[line - 1], getattr(error, "msg", error)
+        lines[line - 1] = _IPYTHON_LINE.sub(r"\1pass", wrong)
+        if lines[line - 1] == wrong:
+            raise DerivaMLRequestError(
+                f"the parameters cell (cell {number}) is not valid Python: line {line}: "
+                f"{reason}: {wrong.strip()}"
+            )
 
 
 def _assignments(statement: ast.stmt) -> Iterator[tuple[str, str | None, ast.expr | None]]:

@@ -1,0 +1,283 @@
+"""What the embedded catalog promises: whole writes, one row per content, safe parallel runs, clear refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deriva_ml.catalog import rid, schema
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.definitions import RID, AssetRole, Status
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.owner import Owner
+from deriva_ml.project import Project
+from deriva_ml.records import Workflow
+
+WORKFLOW = Workflow("Analysis", ["Analysis Notebook"], url="git:abc:notebooks/a.ipynb", checksum="c1", version="0.1.0")
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> EmbeddedCatalog:
+    """An empty catalog in a project of its own."""
+    (tmp_path / "pyproject.toml").touch()
+    return EmbeddedCatalog(Project(tmp_path))
+
+
+def an_execution(catalog: EmbeddedCatalog) -> RID:
+    return catalog.add_execution(catalog.add_workflow(WORKFLOW), "a run", Owner.of())
+
+
+def stage(catalog: EmbeddedCatalog, execution: RID, name: str, content: bytes | None) -> Path:
+    staged = catalog.stage(execution, "Execution_Asset", name, catalog.project.executions / execution, ["Output_File"])
+    if content is not None:
+        staged.path.write_bytes(content)
+    return staged.path
+
+
+def test_rids_are_written_as_ermrest_writes_them() -> None:
+    """Base 32 without I, L, O, U, in groups of four: no demo RID can ever be minted."""
+    assert [rid.encode(n) for n in (0, 31, 32, 32**4 - 1, 32**4, 32**5)] == ["0", "Z", "10", "ZZZZ", "1-0000", "10-0000"]
+
+
+@given(st.integers(0, 2**50), st.integers(0, 2**50))
+def test_different_numbers_make_different_rids(one: int, other: int) -> None:
+    assert (rid.encode(one) == rid.encode(other)) == (one == other)
+    assert not set(rid.encode(one)) & set("ILOU")
+
+
+def test_what_was_recorded_is_there_when_the_catalog_is_opened_again(catalog: EmbeddedCatalog) -> None:
+    execution = an_execution(catalog)
+    stage(catalog, execution, "table.csv", b"a,b\n1,2\n")
+    [asset], missing = catalog.commit(execution)
+    catalog.update_execution(execution, Status.uploaded, "", Execution_Duration="0H 0min 1.0sec")
+    catalog.close()
+
+    again = EmbeddedCatalog(catalog.project)
+    record = again.lookup_execution(execution)
+    assert (record.status, record.execution_duration, record.workflow.checksum) == ("Uploaded", "0H 0min 1.0sec", "c1")
+    assert missing == []
+    assert again.assets_of(execution) == [
+        type(asset)(**{**vars(asset), "role": AssetRole.output}),
+    ]
+    assert Path(again.locate(asset)).read_bytes() == b"a,b\n1,2\n"
+    assert asset.url == f"/hatrac/Execution_Asset/{asset.md5}.table.csv"
+
+
+def test_a_workflow_is_recorded_once(catalog: EmbeddedCatalog) -> None:
+    assert catalog.add_workflow(WORKFLOW) == catalog.add_workflow(WORKFLOW)
+    other = Workflow("Analysis", ["Analysis Notebook"], url=WORKFLOW.url, checksum="c2")
+    assert catalog.add_workflow(other) != catalog.add_workflow(WORKFLOW)
+
+
+def test_same_content_and_name_is_one_asset_linked_to_each_execution(catalog: EmbeddedCatalog) -> None:
+    first, second = an_execution(catalog), an_execution(catalog)
+    for execution in (first, second):
+        stage(catalog, execution, "lock.txt", b"same")
+        catalog.commit(execution)
+    [one], [other] = catalog.assets_of(first), catalog.assets_of(second)
+    assert one.rid == other.rid
+    stage(catalog, second, "other-name.txt", b"same")
+    [renamed], _ = catalog.commit(second)
+    assert renamed.rid != one.rid and renamed.md5 == one.md5
+
+
+def test_two_assets_of_one_name_are_both_kept(catalog: EmbeddedCatalog) -> None:
+    execution = an_execution(catalog)
+    for content in (b"one", b"two"):
+        stage(catalog, execution, "plot.png", content)
+    catalog.commit(execution)
+    contents = {Path(catalog.locate(asset)).read_bytes() for asset in catalog.assets_of(execution)}
+    assert contents == {b"one", b"two"}
+
+
+def test_a_file_that_was_never_written_does_not_cost_the_others(catalog: EmbeddedCatalog) -> None:
+    execution = an_execution(catalog)
+    stage(catalog, execution, "there.txt", b"x")
+    stage(catalog, execution, "never.txt", None)
+    recorded, missing = catalog.commit(execution)
+    assert [asset.filename for asset in recorded] == ["there.txt"]
+    assert [item.filename for item in missing] == ["never.txt"]
+    assert catalog.staged(execution) == []
+
+
+def test_a_recorded_content_cannot_be_changed_through_the_path_it_was_written_to(catalog: EmbeddedCatalog) -> None:
+    execution = an_execution(catalog)
+    path = stage(catalog, execution, "log.txt", b"before")
+    [asset], _ = catalog.commit(execution)
+    path.write_bytes(b"after")
+    assert Path(catalog.locate(asset)).read_bytes() == b"before"
+
+
+def test_fetched_files_are_read_only_copies_and_verified(catalog: EmbeddedCatalog, tmp_path: Path) -> None:
+    execution = an_execution(catalog)
+    stage(catalog, execution, "data.bin", b"\x00\x01")
+    [asset], _ = catalog.commit(execution)
+    catalog.fetch(asset, tmp_path / "in" / "data.bin")
+    assert (tmp_path / "in" / "data.bin").read_bytes() == b"\x00\x01"
+    assert not os.stat(tmp_path / "in" / "data.bin").st_mode & 0o222
+
+    damaged = Path(catalog.locate(asset))
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"\x00\x02")
+    with pytest.raises(DerivaMLException, match="data.bin has changed since it was recorded"):
+        catalog.fetch(asset, tmp_path / "again" / "data.bin")
+    assert list((tmp_path / "again").iterdir()) == []
+    damaged.unlink()
+    with pytest.raises(DerivaMLException, match="content of data.bin .* is missing"):
+        catalog.fetch(asset, tmp_path / "again" / "data.bin")
+
+
+def test_an_asset_of_a_gigabyte_takes_no_memory_to_speak_of(catalog: EmbeddedCatalog) -> None:
+    """Measured in a process of its own; the file is sparse, which hashing does not notice."""
+    execution = an_execution(catalog)
+    with stage(catalog, execution, "big.bin", b"").open("wb") as stream:
+        stream.truncate(1 << 30)
+    catalog.close()
+    script = (
+        "import resource, sys; from pathlib import Path; from deriva_ml.project import Project\n"
+        "from deriva_ml.catalog.embedded import EmbeddedCatalog\n"
+        "recorded, _ = EmbeddedCatalog(Project(Path(sys.argv[1]))).commit(sys.argv[2])\n"
+        "print(recorded[0].length, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    source = Path(schema.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(catalog.project.root), execution],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(source)},
+    )
+    length, kilobytes = map(int, done.stdout.split())
+    assert length == 1 << 30
+    assert kilobytes < 150_000, done.stderr
+
+
+def _work(root: str, number: int) -> str:
+    catalog = EmbeddedCatalog(Project(Path(root)))
+    execution = an_execution(catalog)
+    for name in ("own", "shared"):
+        stage(catalog, execution, f"{name}.txt", b"shared" if name == "shared" else str(number).encode())
+    catalog.commit(execution)
+    catalog.update_execution(execution, Status.uploaded)
+    return execution
+
+
+def test_parallel_runs_of_one_project_lose_nothing(catalog: EmbeddedCatalog) -> None:
+    catalog.close()
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        executions = pool.starmap(_work, [(str(catalog.project.root), number) for number in range(12)])
+    again = EmbeddedCatalog(catalog.project)
+    assert len(set(executions)) == 12
+    assert {record.rid for record in again.find_executions()} == set(executions)
+    own = {Path(again.locate(a)).read_bytes() for e in executions for a in again.assets_of(e) if a.filename == "own.txt"}
+    assert own == {str(number).encode() for number in range(12)}
+    shared = {a.rid for e in executions for a in again.assets_of(e) if a.filename == "shared.txt"}
+    assert len(shared) == 1
+
+
+def test_several_processes_may_make_the_catalog_at_once(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        executions = pool.starmap(_work, [(str(tmp_path), number) for number in range(4)])
+    assert len(EmbeddedCatalog(Project(tmp_path)).find_executions()) == len(set(executions)) == 4
+
+
+def test_a_write_that_fails_midway_leaves_nothing(catalog: EmbeddedCatalog) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        catalog.add_execution("NO-SUCH-WORKFLOW", "", Owner.of())
+    assert catalog.find_executions() == []
+    assert catalog.open_executions() == []
+
+
+def test_newest_executions_come_first_and_can_be_limited_or_filtered(catalog: EmbeddedCatalog) -> None:
+    executions = [an_execution(catalog) for _ in range(5)]
+    catalog.update_execution(executions[2], Status.failed, "why")
+    assert [record.rid for record in catalog.find_executions()] == executions[::-1]
+    assert [record.rid for record in catalog.find_executions(2)] == executions[:2:-1]
+    [failed] = catalog.find_executions(status=Status.failed)
+    assert (failed.rid, failed.status_detail) == (executions[2], "why")
+
+
+def test_datasets_have_versions_and_members(catalog: EmbeddedCatalog, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1")
+    file = catalog.add_file(tmp_path / "x.csv", "numbers", ["File"])
+    inner = catalog.add_dataset("inner", [file.rid], version="1.0.0")
+    outer = catalog.add_dataset("outer", [], ["Training"], "2.0.0", nested=[inner])
+    found = catalog.lookup_dataset(outer)
+    assert (found.version, found.types, found.nested) == ("2.0.0", ("Training",), (inner,))
+    assert [row["RID"] for row in catalog.lookup_dataset(inner, "1.0.0").members["File"]] == [file.rid]
+    with pytest.raises(DerivaMLRequestError, match=r"no version 3\.0\.0; it has 2\.0\.0"):
+        catalog.lookup_dataset(outer, "3.0.0")
+
+
+@pytest.mark.parametrize("lookup", ["lookup_asset", "lookup_dataset", "lookup_execution"])
+def test_an_rid_that_is_not_there_is_refused_in_words(catalog: EmbeddedCatalog, lookup: str) -> None:
+    with pytest.raises(DerivaMLRequestError, match="there is no .* 9-ZZZZ in this project's catalog"):
+        getattr(catalog, lookup)("9-ZZZZ")
+
+
+def test_an_rid_of_something_else_is_refused_saying_what_it_is(catalog: EmbeddedCatalog) -> None:
+    dataset = catalog.add_dataset("data", [])
+    with pytest.raises(DerivaMLRequestError, match=f"{dataset} names no asset: in the catalog it is of kind dataset"):
+        catalog.lookup_asset(dataset)
+
+
+def test_only_one_of_two_commands_takes_an_orphan_over(catalog: EmbeddedCatalog) -> None:
+    gone = Owner("here", 1, 0.0)
+    execution = catalog.add_execution(catalog.add_workflow(WORKFLOW), "", gone)
+    assert catalog.claim(execution, gone, Owner.of())
+    assert not catalog.claim(execution, gone, Owner.of())
+
+
+def test_a_catalog_of_a_newer_runner_is_refused_in_one_line(catalog: EmbeddedCatalog) -> None:
+    catalog.close()
+    connection = sqlite3.connect(catalog.project.database)
+    connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    connection.close()
+    with pytest.raises(DerivaMLException, match="written by a newer runner .* copier update"):
+        EmbeddedCatalog(catalog.project)
+
+
+def test_a_file_that_is_no_catalog_is_refused_in_one_line(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.state.mkdir()
+    project.database.write_bytes(b"this is no database" * 100)
+    with pytest.raises(DerivaMLException, match="cannot be used as a catalog"):
+        EmbeddedCatalog(project)
+
+
+COLUMNS = {
+    "Workflow": "Name Description URL Checksum Version",
+    "Execution": "Workflow Description Execution_Duration Download_Duration Upload_Duration Status Status_Detail",
+    "Execution_Execution": "Execution Nested_Execution Sequence",
+    "Execution_Asset": "URL Filename Description Length MD5",
+    "Execution_Asset_Asset_Type": "Execution_Asset Asset_Type",
+    "Execution_Asset_Execution": "Execution_Asset Execution Asset_Role",
+    "Execution_Metadata": "URL Filename Description Length MD5",
+    "File": "URL Filename Description Length MD5",
+    "Dataset": "Description Deleted Version",
+    "Dataset_Version": "Version Description Dataset Execution Snapshot",
+    "Dataset_Execution": "Dataset Execution Dataset_Version",
+    "Asset_Type": "ID URI Name Description Synonyms",
+}
+"""Of tables in the deriva-ml schema of 2026; the embedded catalog has no MINIDs."""
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_tables_have_the_column_names_of_the_deriva_ml_schema(catalog: EmbeddedCatalog, table: str) -> None:
+    connection = sqlite3.connect(catalog.project.database)
+    here = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
+    assert here == ["RID", "RCT", "RMT", "RCB", "RMB", *COLUMNS[table].split()]
+
+
+def test_md5_is_of_the_content(catalog: EmbeddedCatalog, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    assert catalog.add_file(tmp_path / "a.bin").md5 == hashlib.md5(b"abc").hexdigest()
