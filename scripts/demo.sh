@@ -28,8 +28,8 @@ run uv run deriva-ml-catalog list
 
 printf '\nThe run above says where its record, the executed notebook and the Markdown are. Try next:\n\n'
 case $(command -v uv) in */.tools/bin/uv) echo "    export PATH=\"\$PATH:$(dirname "$(command -v uv)")\"" ;; esac
-cat <<END
-    cd $demo
+printf '    cd %q\n' "$demo"
+cat <<'END'
     uv run deriva-ml-run-notebook notebooks/my_analysis.ipynb --inspect
     uv run deriva-ml-run-notebook notebooks/my_analysis.ipynb assets=different_weights
     uv run deriva-ml-run

@@ -56,9 +56,12 @@ class ProjectFolder:
     def popen(
         self, *command: str, env: Mapping[str, str] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
-        """Start a command in the project; ``run`` without the wait."""
+        """Start a command in the project; ``run`` without the wait. One of the project's own needs no `uv run`."""
+        own = Path(self.env.get("UV_PROJECT_ENVIRONMENT", self / ".venv")) / "bin" / command[0]
         if command[0] == "uv":
             command = (self.env["UV"], *command[1:])
+        elif own.is_file():
+            command = (str(own), *command[1:])
         options = {"cwd": self.path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen(
             command, env={**self.env, **(env or {})}, text=True, encoding="utf-8", **options
@@ -191,16 +194,15 @@ def synced(
     return project
 
 
-@pytest.fixture
-def project_copy(synced: ProjectFolder, tmp_path: Path) -> Callable[..., ProjectFolder]:
-    """``project_copy(destination=None)``: a private copy of ``synced``, history and catalog included, to change freely.
+@pytest.fixture(scope="session")
+def copy_to(synced: ProjectFolder) -> Callable[[Path], ProjectFolder]:
+    """``copy_to(folder)``: a private copy of ``synced``, history and catalog included, to change freely.
 
     It runs on the environment of ``synced``. That one's editable install names the source folder of ``synced``, so
     PYTHONPATH, which comes before it, names the copy's; and uv is told to run what is installed as it is.
     """
 
-    def copy(destination: Path | None = None) -> ProjectFolder:
-        target = destination or tmp_path / "my-project"
+    def copy(target: Path) -> ProjectFolder:
         shutil.copytree(synced.path, target, symlinks=True, ignore=_not_copied)
         shared = {
             "UV_PROJECT_ENVIRONMENT": str(synced / ".venv"),
@@ -212,6 +214,12 @@ def project_copy(synced: ProjectFolder, tmp_path: Path) -> Callable[..., Project
         return project
 
     return copy
+
+
+@pytest.fixture
+def project_copy(copy_to: Callable[[Path], ProjectFolder], tmp_path: Path) -> Callable[..., ProjectFolder]:
+    """``project_copy(destination=None)``: such a copy for one test, by default in its own temporary folder."""
+    return lambda destination=None: copy_to(destination or tmp_path / "my-project")
 
 
 def _not_copied(folder: str, names: list[str]) -> set[str]:

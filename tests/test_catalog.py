@@ -22,7 +22,9 @@ from deriva_ml.owner import Owner
 from deriva_ml.project import Project
 from deriva_ml.records import Workflow
 
-WORKFLOW = Workflow("Analysis", ["Analysis Notebook"], url="git:abc:notebooks/a.ipynb", checksum="c1", version="0.1.0")
+WORKFLOW = Workflow(
+    "Analysis", ["Analysis Notebook"], url="git:abc:notebooks/a.ipynb", checksum="c1", version="0.1.0"
+)
 
 
 @pytest.fixture
@@ -37,7 +39,9 @@ def an_execution(catalog: EmbeddedCatalog) -> RID:
 
 
 def stage(catalog: EmbeddedCatalog, execution: RID, name: str, content: bytes | None) -> Path:
-    staged = catalog.stage(execution, "Execution_Asset", name, catalog.project.executions / execution, ["Output_File"])
+    staged = catalog.stage(
+        execution, "Execution_Asset", name, catalog.project.executions / execution, ["Output_File"]
+    )
     if content is not None:
         staged.path.write_bytes(content)
     return staged.path
@@ -45,7 +49,14 @@ def stage(catalog: EmbeddedCatalog, execution: RID, name: str, content: bytes | 
 
 def test_rids_are_written_as_ermrest_writes_them() -> None:
     """Base 32 without I, L, O, U, in groups of four: no demo RID can ever be minted."""
-    assert [rid.encode(n) for n in (0, 31, 32, 32**4 - 1, 32**4, 32**5)] == ["0", "Z", "10", "ZZZZ", "1-0000", "10-0000"]
+    assert [rid.encode(n) for n in (0, 31, 32, 32**4 - 1, 32**4, 32**5)] == [
+        "0",
+        "Z",
+        "10",
+        "ZZZZ",
+        "1-0000",
+        "10-0000",
+    ]
 
 
 @given(st.integers(0, 2**50), st.integers(0, 2**50))
@@ -63,7 +74,11 @@ def test_what_was_recorded_is_there_when_the_catalog_is_opened_again(catalog: Em
 
     again = EmbeddedCatalog(catalog.project)
     record = again.lookup_execution(execution)
-    assert (record.status, record.execution_duration, record.workflow.checksum) == ("Uploaded", "0H 0min 1.0sec", "c1")
+    assert (record.status, record.execution_duration, record.workflow.checksum) == (
+        "Uploaded",
+        "0H 0min 1.0sec",
+        "c1",
+    )
     assert missing == []
     assert again.assets_of(execution) == [
         type(asset)(**{**vars(asset), "role": AssetRole.output}),
@@ -109,7 +124,9 @@ def test_a_file_that_was_never_written_does_not_cost_the_others(catalog: Embedde
     assert catalog.staged(execution) == []
 
 
-def test_a_recorded_content_cannot_be_changed_through_the_path_it_was_written_to(catalog: EmbeddedCatalog) -> None:
+def test_a_recorded_content_cannot_be_changed_through_the_path_it_was_written_to(
+    catalog: EmbeddedCatalog,
+) -> None:
     execution = an_execution(catalog)
     path = stage(catalog, execution, "log.txt", b"before")
     [asset], _ = catalog.commit(execution)
@@ -177,7 +194,12 @@ def test_parallel_runs_of_one_project_lose_nothing(catalog: EmbeddedCatalog) -> 
     again = EmbeddedCatalog(catalog.project)
     assert len(set(executions)) == 12
     assert {record.rid for record in again.find_executions()} == set(executions)
-    own = {Path(again.locate(a)).read_bytes() for e in executions for a in again.assets_of(e) if a.filename == "own.txt"}
+    own = {
+        Path(again.locate(a)).read_bytes()
+        for e in executions
+        for a in again.assets_of(e)
+        if a.filename == "own.txt"
+    }
     assert own == {str(number).encode() for number in range(12)}
     shared = {a.rid for e in executions for a in again.assets_of(e) if a.filename == "shared.txt"}
     assert len(shared) == 1
@@ -226,7 +248,9 @@ def test_an_rid_that_is_not_there_is_refused_in_words(catalog: EmbeddedCatalog, 
 
 def test_an_rid_of_something_else_is_refused_saying_what_it_is(catalog: EmbeddedCatalog) -> None:
     dataset = catalog.add_dataset("data", [])
-    with pytest.raises(DerivaMLRequestError, match=f"{dataset} names no asset: in the catalog it is of kind dataset"):
+    with pytest.raises(
+        DerivaMLRequestError, match=f"{dataset} names no asset: in the catalog it is of kind dataset"
+    ):
         catalog.lookup_asset(dataset)
 
 

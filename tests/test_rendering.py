@@ -555,8 +555,10 @@ def test_the_readme_can_be_followed_from_top_to_bottom(project_copy: Callable[..
         if language == "python":
             (project / "data").mkdir()
             (project / "data/measurements.csv").write_text("length\n1.5\n")
-            with (project / "src/configs/assets.py").open("a", encoding="utf-8") as config:
-                config.write(block)
+            imports, _, entry = block.partition("\n\n")
+            assets = project / "src/configs/assets.py"
+            above, first, below = assets.read_text().partition("from deriva_ml.")
+            assets.write_text(f"{above}{imports}\n{first}{below}\n{entry}")
             project.git("add", "--all")
             project.git("commit", "--quiet", "--message", "Measurements")
             continue

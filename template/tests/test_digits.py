@@ -50,14 +50,16 @@ def fake_execution(folder: Path, files: list[Path]) -> SimpleNamespace:
 def test_registers_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A run leaves weights that can be used again, a prediction for each held-out image, and its metrics."""
     files = [tmp_path / "digits_train.npz", tmp_path / "digits_heldout.npz"]
-    for seed, file in enumerate(files):
-        images, labels = noisy_images(10, seed)
-        np.savez(file, images=images, labels=labels)
+    images, labels = noisy_images(10, seed=1)
+    np.savez(files[0], images=images, labels=labels)
+    np.savez(files[1], images=images, labels=labels[::-1])
     train_digits(max_iter=50, execution=fake_execution(tmp_path, files))
     read, _ = predict(load_weights(tmp_path / "digits_weights.npz"), images)
-    lines = (tmp_path / "predictions.csv").read_text().splitlines()
-    assert [line.split(",")[2] for line in lines[1:]] == [str(digit) for digit in read]
-    assert '"heldout_accuracy": ' in (tmp_path / "metrics.jsonl").read_text()
+    lines = [line.split(",") for line in (tmp_path / "predictions.csv").read_text().splitlines()]
+    assert lines[0] == ["image", "label", "predicted", "probability"]
+    wanted = zip(labels[::-1], read, strict=True)
+    assert [line[1:3] for line in lines[1:]] == [[str(label), str(guess)] for label, guess in wanted]
+    assert '"heldout_accuracy": 0.0,' in (tmp_path / "metrics.jsonl").read_text()
     assert "held-out digits right" in capsys.readouterr().out
 
 

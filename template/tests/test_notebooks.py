@@ -15,23 +15,27 @@ NOTEBOOKS = sorted(
 )
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
-def cells(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
-    """A notebook's code cells as git has them: its filter strips outputs on the way in. A new file as it is."""
-    path = request.param
-    shown = subprocess.run(["git", "show", f":./{path.name}"], cwd=path.parent, capture_output=True)
-    notebook = json.loads(shown.stdout or path.read_bytes())
-    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
 
 
-def test_parameters(cells: list[dict[str, Any]]) -> None:
+def code_cells(content: bytes) -> list[dict[str, Any]]:
+    """The code cells of a notebook's file."""
+    return [cell for cell in json.loads(content)["cells"] if cell["cell_type"] == "code"]
+
+
+@every_notebook
+def test_parameters(notebook: Path) -> None:
     """One cell is tagged `parameters`, and it holds assignments and comments only."""
+    cells = code_cells(notebook.read_bytes())
     tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     assert len(tagged) == 1
     statements = ast.parse("".join(tagged[0]["source"])).body
-    assert [type(s).__name__ for s in statements if not isinstance(s, ast.Assign | ast.AnnAssign)] == []
+    assert all(isinstance(statement, ast.Assign | ast.AnnAssign) for statement in statements)
 
 
-def test_no_outputs(cells: list[dict[str, Any]]) -> None:
-    """Neither outputs nor execution counts are committed: `uv run deriva-ml-init` installs the filter."""
+@every_notebook
+def test_no_outputs(notebook: Path) -> None:
+    """Git holds no outputs: the filter that `uv run deriva-ml-init` installs strips them on the way in."""
+    shown = subprocess.run(["git", "show", f":./{notebook.name}"], cwd=notebook.parent, capture_output=True)
+    cells = code_cells(shown.stdout or notebook.read_bytes())
     assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)

@@ -1,4 +1,7 @@
-"""What `notebooks/my-notebook.ipynb` reads. To add a notebook, copy both files under a new name."""
+"""What `notebooks/my-notebook.ipynb` reads.
+
+To add a notebook, copy both files under a name of its own, and put that name below.
+"""
 
 from deriva_ml.execution import notebook_config
 

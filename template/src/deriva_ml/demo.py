@@ -24,8 +24,7 @@ EXECUTION: RID = "DEMO-EXEC"
 DATASET: RID = "DEMO-DATA"
 DATASET_VERSION = "1.0.0"
 DATASET_DESCRIPTION = (
-    "Handwritten digits: 1,797 images of 8x8 pixels, grey values 0 to 16 (UCI Machine Learning Repository, "
-    "Optical Recognition of Handwritten Digits, Alpaydin and Kaynak 1998, doi:10.24432/C50P49)"
+    "Handwritten digits: 1,797 images of 8x8 pixels (Alpaydin and Kaynak 1998, UCI, doi:10.24432/C50P49)"
 )
 
 Arrays = dict[str, Any]

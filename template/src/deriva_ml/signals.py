@@ -14,14 +14,18 @@ class Terminated(BaseException):
     """The process was asked to end (SIGTERM); like ``KeyboardInterrupt``, no handler of errors catches it."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
-
-
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Raise ``Terminated`` where SIGTERM would end the process at once."""
-    with _handling({signal.SIGTERM: _terminate}):
+def stoppable() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` or ``Terminated`` on the first SIGINT or SIGTERM, and ignore any further one.
+
+    What ends the run has then as long as it takes, however impatient the person is.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        ignore_stops()
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    with _handling({signal.SIGINT: stop, signal.SIGTERM: stop}):
         yield
 
 
@@ -30,6 +34,12 @@ def undisturbed() -> Iterator[None]:
     """Let no SIGINT or SIGTERM interrupt what is done inside: it is short, and a record depends on it."""
     with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
         yield
+
+
+def ignore_stops() -> None:
+    """Ignore SIGINT and SIGTERM from now on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

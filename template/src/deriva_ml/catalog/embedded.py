@@ -436,9 +436,7 @@ class EmbeddedCatalog(Catalog):
         for table in ("Dataset", "Execution", "Workflow", *schema.ASSET_TABLES):
             if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
                 what = "asset" if table in schema.ASSET_TABLES else table.lower()
-                return DerivaMLRequestError(
-                    f"{rid} names no {wanted}: in the catalog it is of kind {what}"
-                )
+                return DerivaMLRequestError(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
         return DerivaMLRequestError(
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"
             " uv run deriva-ml-catalog list shows what there is"

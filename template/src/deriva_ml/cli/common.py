@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.signals import ignore_stops
 
 WRONG_REQUEST = 2
 FAILED = 1
@@ -36,6 +37,7 @@ def command(main: Main) -> Callable[..., int]:
             print(f"error: {error}", file=sys.stderr)
             return WRONG_REQUEST if isinstance(error, DerivaMLRequestError) else FAILED
         except KeyboardInterrupt:
+            ignore_stops()  # another Ctrl-C, while Python shuts down, would change the exit status
             print("interrupted", file=sys.stderr)
             return INTERRUPTED
         except BrokenPipeError:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 from deriva_ml import demo
 from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -18,8 +17,6 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.owner import Owner
 from deriva_ml.project import Project
 from deriva_ml.records import Workflow, format_duration
-
-Found = TypeVar("Found")
 
 
 @command
@@ -47,8 +44,8 @@ def add_demo(catalog: EmbeddedCatalog) -> bool:
     Raises:
         DerivaMLRequestError: scikit-learn, which brings the images, is not installed.
     """
-    execution = _find(catalog.lookup_execution, demo.EXECUTION)
-    if execution and execution.status is Status.uploaded:
+    begun = _is_found(catalog.lookup_execution, demo.EXECUTION)
+    if begun and catalog.lookup_execution(demo.EXECUTION).status is Status.uploaded:
         return False
     started = time.monotonic()
     try:
@@ -57,7 +54,7 @@ def add_demo(catalog: EmbeddedCatalog) -> bool:
         raise DerivaMLRequestError(
             f"the demo's images are scikit-learn's ({error}): uv add scikit-learn"
         ) from error
-    if not execution:
+    if not begun:
         workflow = Workflow("Demo content", "Training", url="src/deriva_ml/demo.py", rid=demo.WORKFLOW)
         description = "Makes the demo's dataset and trains its models"
         catalog.add_execution(catalog.add_workflow(workflow), description, Owner.of(), rid=demo.EXECUTION)
@@ -68,7 +65,7 @@ def add_demo(catalog: EmbeddedCatalog) -> bool:
             types = [file.asset_type.value]
             asset = catalog.add_asset(path, file.table.value, path.name, types, file.description, file.rid)
             catalog.link_asset(demo.EXECUTION, asset, AssetRole.output)
-    if not _find(catalog.lookup_dataset, demo.DATASET):
+    if not _is_found(catalog.lookup_dataset, demo.DATASET):
         catalog.add_dataset(
             demo.DATASET_DESCRIPTION,
             [file.rid for file in files if file.table is MLAsset.file],
@@ -99,9 +96,10 @@ def summary(catalog: EmbeddedCatalog) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
-def _find(look_up: Callable[[RID], Found], rid: RID) -> Found | None:
-    """What ``look_up`` finds, or None."""
+def _is_found(look_up: Callable[[RID], object], rid: RID) -> bool:
+    """Whether ``look_up`` finds a record."""
     try:
-        return look_up(rid)
+        look_up(rid)
     except DerivaMLRequestError:
-        return None
+        return False
+    return True

@@ -103,6 +103,7 @@ def _run(
     from deriva_ml.execution.recorded import Request, record_notebook
     from deriva_ml.execution.recovery import recover
     from deriva_ml.notebook.execute import Outcome
+    from deriva_ml.signals import ignore_stops
 
     catalog = EmbeddedCatalog(project)
     recover(catalog, project)
@@ -121,6 +122,8 @@ def _run(
         ),
         project,
     )
+    if result.outcome in {Outcome.interrupted, Outcome.terminated}:
+        ignore_stops()  # there is nothing left to stop
     for line in result.warnings:
         print(f"warning: {line}", file=sys.stderr)
     good = result.status in {Status.uploaded, Status.stopped}

@@ -23,7 +23,7 @@ from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.provenance import Provenance, collect
 from deriva_ml.project import Project
 from deriva_ml.records import Workflow
-from deriva_ml.signals import terminable, undisturbed
+from deriva_ml.signals import stoppable, undisturbed
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
@@ -96,7 +96,7 @@ def run_model(
         parameters=_parameters_of(model_config),
         overrides=shown,
     )
-    with terminable():
+    with stoppable():
         ml = (ml_class or DerivaML)(
             deriva_ml.hostname, deriva_ml.catalog_id, deriva_ml.credential, project=project
         )

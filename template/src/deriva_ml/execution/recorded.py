@@ -20,7 +20,7 @@ from deriva_ml.notebook.execute import Ended, Outcome, execute
 from deriva_ml.owner import Owner
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.records import Workflow
-from deriva_ml.signals import terminable, undisturbed
+from deriva_ml.signals import stoppable, undisturbed
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ def record_notebook(request: Request, project: Project) -> Result:
     """
     provenance = collect(request.notebook, allow_dirty=request.allow_dirty)
     folder = project.new_folder(project.runs)
-    with terminable():
+    with stoppable():
         try:
             result = _run(request, project, folder, provenance)
         except DerivaMLRequestError:
             shutil.rmtree(folder)
             raise
-    # Only now: after any other error the folder is what the next command recovers the run from.
-    shutil.rmtree(folder)
+        # Only now: after any other error the folder is what the next command recovers the run from.
+        shutil.rmtree(folder)
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from deriva_ml.catalog.protocol import Catalog
@@ -48,8 +49,14 @@ def _clear(catalog: Catalog, project: Project) -> None:
         if folder.name not in still_open and (owner is None or owner.is_gone()):
             remove_folder(folder)
     for folder in _folders(project.runs):
-        if (folder / "run.json").is_file() and NotebookRun.load(folder).owner.is_gone():
+        begun = (folder / "run.json").is_file()
+        if NotebookRun.load(folder).owner.is_gone() if begun else _is_old(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_old(folder: Path) -> bool:
+    """True for what a runner that was killed in its first moment left; one in that moment now is let be."""
+    return time.time() - folder.stat().st_mtime > 3600
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -117,15 +117,11 @@ def _after_exit(executed: Any) -> Ended | None:
 
 
 def _where(output: Path) -> str:
-    """The cell that was being executed, as the saved notebook tells; code cells count from 1, as Jupyter shows."""
+    """The last cell that was begun, as the saved notebook tells; code cells count from 1, as Jupyter shows."""
     try:
         cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError):
         return ""
-    number = 0
-    for cell in cells:
-        number += cell["cell_type"] == "code"
-        status = cell["metadata"].get("papermill", {}).get("status")
-        if status in {"running", "pending"} or cell["metadata"].get("papermill", {}).get("exception"):
-            return f" in cell [{number}]"
-    return ""
+    code = [cell["metadata"].get("papermill", {}) for cell in cells if cell["cell_type"] == "code"]
+    begun = sum(1 for noted in code if noted.get("start_time"))
+    return f" in cell [{begun}]" if begun else ""

@@ -154,14 +154,13 @@ def _write_ipc_connection(path: Path, socket_prefix: Path) -> None:
 
 def _installed(name: str, connection_file: Path) -> list[str]:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from jupyter_client.manager import KernelManager
 
-    specs = KernelSpecManager()
     try:
-        argv = specs.get_kernel_spec(name).argv
+        return list(KernelManager(kernel_name=name, connection_file=str(connection_file)).format_kernel_cmd())
     except (NoSuchKernel, ValueError) as error:
-        known = ", ".join(sorted(specs.find_kernel_specs())) or "none"
+        known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
         raise DerivaMLRequestError(f"no kernel is named {name}; installed: {known}") from error
-    return [part.replace("{connection_file}", str(connection_file)) for part in argv]
 
 
 def kill_group(pid: int) -> None:

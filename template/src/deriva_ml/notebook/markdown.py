@@ -25,7 +25,7 @@ _CELL_LANGUAGES = {"bash", "sh", "html", "javascript", "js", "latex", "markdown"
 _TERMINAL = re.compile(
     r"\x1b\[(?P<up>\d*)A"
     r"|(?P<erase>\x1b\[\d*K)"
-    r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b."  # colours, links and the rest
+    r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]?"  # colours, links, the rest
     r"|(?P<move>[\r\n\b])"
     r"|(?P<text>[^\x1b\r\n\b]+)"
 )
