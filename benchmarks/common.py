@@ -63,18 +63,22 @@ def project(folder: Path | None) -> Iterator[Path]:
     """A rendered, synced and initialised project: in ``folder``, where it stays, or in a temporary one."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as temporary:
         root = (folder or Path(temporary) / "project").resolve()
-        if not (root / ".venv").is_dir():
+        if not root.exists():
             print(f"setting up a project in {root}", file=sys.stderr)
-            with template() as source:
-                run(copier("copy", "--defaults", "--quiet", str(source), str(root)), TEMPLATE)
-            uv = (
-                os.environ.get("UV")
-                or shutil.which("uv")
-                or sys.exit("uv is needed: https://docs.astral.sh/uv")
-            )
-            run([uv, "sync", "--quiet"], root)
-            run([uv, "run", "deriva-ml-init"], root)
+            try:
+                _set_up(root)
+            except BaseException:
+                shutil.rmtree(root, ignore_errors=True)  # half a project is none to measure in
+                raise
         yield root
+
+
+def _set_up(root: Path) -> None:
+    uv = os.environ.get("UV") or shutil.which("uv") or sys.exit("uv is needed: https://docs.astral.sh/uv")
+    with template() as source:
+        run(copier("copy", "--defaults", "--quiet", str(source), str(root)), TEMPLATE)
+    run([uv, "sync", "--quiet"], root)
+    run([uv, "run", "deriva-ml-init"], root)
 
 
 @contextmanager

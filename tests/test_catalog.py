@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deriva_ml.catalog import rid, schema
+from deriva_ml.catalog import database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import RID, AssetRole, Status
+from deriva_ml.definitions import RID, AssetRole, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.owner import Owner
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.records import Workflow
 
 WORKFLOW = Workflow(
     "Analysis", ["Analysis Notebook"], url="git:abc:notebooks/a.ipynb", checksum="c1", version="0.1.0"
@@ -49,7 +48,7 @@ def stage(catalog: EmbeddedCatalog, execution: RID, name: str, content: bytes | 
 
 def test_rids_are_written_as_ermrest_writes_them() -> None:
     """Base 32 without I, L, O, U, in groups of four: no demo RID can ever be minted."""
-    assert [rid.encode(n) for n in (0, 31, 32, 32**4 - 1, 32**4, 32**5)] == [
+    assert [database.encode(n) for n in (0, 31, 32, 32**4 - 1, 32**4, 32**5)] == [
         "0",
         "Z",
         "10",
@@ -61,8 +60,8 @@ def test_rids_are_written_as_ermrest_writes_them() -> None:
 
 @given(st.integers(0, 2**50), st.integers(0, 2**50))
 def test_different_numbers_make_different_rids(one: int, other: int) -> None:
-    assert (rid.encode(one) == rid.encode(other)) == (one == other)
-    assert not set(rid.encode(one)) & set("ILOU")
+    assert (database.encode(one) == database.encode(other)) == (one == other)
+    assert not set(database.encode(one)) & set("ILOU")
 
 
 def test_what_was_recorded_is_there_when_the_catalog_is_opened_again(catalog: EmbeddedCatalog) -> None:
@@ -165,7 +164,7 @@ def test_an_asset_of_a_gigabyte_takes_no_memory_to_speak_of(catalog: EmbeddedCat
         "recorded, _ = EmbeddedCatalog(Project(Path(sys.argv[1]))).commit(sys.argv[2])\n"
         "print(recorded[0].length, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    source = Path(schema.__file__).parents[2]
+    source = Path(database.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", script, str(catalog.project.root), execution],
         capture_output=True,
@@ -264,7 +263,7 @@ def test_only_one_of_two_commands_takes_an_orphan_over(catalog: EmbeddedCatalog)
 def test_a_catalog_of_a_newer_runner_is_refused_in_one_line(catalog: EmbeddedCatalog) -> None:
     catalog.close()
     connection = sqlite3.connect(catalog.project.database)
-    connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    connection.execute(f"PRAGMA user_version = {database.VERSION + 1}")
     connection.close()
     with pytest.raises(DerivaMLException, match="written by a newer runner .* copier update"):
         EmbeddedCatalog(catalog.project)

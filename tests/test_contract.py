@@ -13,6 +13,7 @@ from typing import Any
 
 import nbformat
 import pytest
+
 from conftest import ProjectFolder
 
 MY_ANALYSIS = "notebooks/my_analysis.ipynb"
@@ -30,7 +31,9 @@ def project(
 def shell(project: ProjectFolder, script: str) -> Any:
     """Run lines of the guide as a person would, in a shell."""
     uv = str(Path(project.env["UV"]).parent)
-    path = os.pathsep.join([str(Path(project.env["UV_PROJECT_ENVIRONMENT"]) / "bin"), uv, project.env["PATH"]])
+    path = os.pathsep.join(
+        [str(Path(project.env["UV_PROJECT_ENVIRONMENT"]) / "bin"), uv, project.env["PATH"]]
+    )
     return project.run("bash", "-ec", script, env={"PATH": path})
 
 
@@ -48,7 +51,9 @@ def newest(project: ProjectFolder) -> str:
     return str(rows(project, 'SELECT "RID" FROM "Execution" ORDER BY "RCT" DESC LIMIT 1')[0][0])
 
 
-def links(project: ProjectFolder, execution: str, table: str = "Execution_Asset") -> dict[str, tuple[str, str]]:
+def links(
+    project: ProjectFolder, execution: str, table: str = "Execution_Asset"
+) -> dict[str, tuple[str, str]]:
     """Role and content digest of an execution's assets in one table, by file name."""
     found = rows(
         project,
@@ -92,15 +97,22 @@ def test_with_default_configuration(project: ProjectFolder) -> None:
     assert (name, version) == ("My Analysis", "0.1.0")
     assert commit in url and url.endswith(MY_ANALYSIS) and "://" not in url
     assert checksum == project.git("rev-parse", f"HEAD:{MY_ANALYSIS}")
-    types = rows(project, 'SELECT "Workflow_Type" FROM "Workflow_Workflow_Type" WHERE "Workflow" = ?', workflow)
+    types = rows(
+        project, 'SELECT "Workflow_Type" FROM "Workflow_Workflow_Type" WHERE "Workflow" = ?', workflow
+    )
     assert types == [("Analysis Notebook",)]
 
     assets = links(project, execution)
-    assert {name for name, (role, _) in assets.items() if role == "Input"} == {"logistic.npz", "mlp_small.npz"}
+    assert {name for name, (role, _) in assets.items() if role == "Input"} == {
+        "logistic.npz",
+        "mlp_small.npz",
+    }
     made = {name: content(project, md5) for name, (role, md5) in assets.items() if role == "Output"}
     assert {"my_analysis.ipynb", "my_analysis.md", "comparison.csv"} <= set(made)
     assert made["comparison.csv"].startswith(b"model,") or b"accuracy" in made["comparison.csv"]
-    assert rows(project, 'SELECT "Dataset" FROM "Dataset_Execution" WHERE "Execution" = ?', execution) == [("DEMO-DATA",)]
+    assert rows(project, 'SELECT "Dataset" FROM "Dataset_Execution" WHERE "Execution" = ?', execution) == [
+        ("DEMO-DATA",)
+    ]
 
     executed = nbformat.reads(made["my_analysis.ipynb"].decode(), as_version=4)
     nbformat.validate(executed)
@@ -166,19 +178,24 @@ def test_parameters_from_a_file_and_flags_win(project: ProjectFolder, tmp_path: 
     file = tmp_path / f"values.{suffix}"
     file.write_text(json.dumps(values))
     done = shell(
-        project, f"uv run deriva-ml-run-notebook {MY_NOTEBOOK} --file '{file}' -p parameter2 flag dry_run=true"
+        project,
+        f"uv run deriva-ml-run-notebook {MY_NOTEBOOK} --file '{file}' -p parameter2 flag dry_run=true",
     )
     assert done.rc == 0, done.text
     folder = done.out.strip().splitlines()[-1].rpartition(" ")[2]
     executed = (project / folder / "my-notebook.ipynb").read_text()
-    assert "parameter1 = \\\"from the file\\\"" in executed and "parameter2 = \\\"flag\\\"" in executed
+    assert 'parameter1 = \\"from the file\\"' in executed and 'parameter2 = \\"flag\\"' in executed
 
 
 def test_hydra_config_overrides(project: ProjectFolder) -> None:
     done = shell(project, f"uv run deriva-ml-run-notebook {MY_NOTEBOOK} \\\n    assets=my_assets")
     assert done.rc == 0, done.text
-    assert ("logistic.npz", "Input") in {(n, role) for n, (role, _) in links(project, newest(project)).items()}
-    refused = shell(project, f"uv run deriva-ml-run-notebook {MY_NOTEBOOK} assets=my_assets deriva_ml=production")
+    assert ("logistic.npz", "Input") in {
+        (n, role) for n, (role, _) in links(project, newest(project)).items()
+    }
+    refused = shell(
+        project, f"uv run deriva-ml-run-notebook {MY_NOTEBOOK} assets=my_assets deriva_ml=production"
+    )
     assert refused.rc == 2 and "names no server yet" in refused.err
 
 
@@ -258,7 +275,10 @@ def test_a_model_run_and_its_sweep(project: ProjectFolder) -> None:
     assert [sequence for _, _, sequence in children] == [0, 1]
     [parent] = {row[0] for row in children}
     statuses = rows(
-        project, f'SELECT "Status" FROM "Execution" WHERE "RID" IN (?, ?, ?)', parent, *(row[1] for row in children)
+        project,
+        f'SELECT "Status" FROM "Execution" WHERE "RID" IN (?, ?, ?)',
+        parent,
+        *(row[1] for row in children),
     )
     assert statuses == [("Uploaded",)] * 3
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from deriva_ml import demo
+from deriva_ml.catalog.database import ALPHABET
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.rid import ALPHABET
-from deriva_ml.cli import demo_catalog
 from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
@@ -105,7 +104,7 @@ def test_reserved_rids_are_never_minted(files: dict[str, demo.DemoFile]) -> None
 
 def test_recorded_with_its_provenance(catalog: EmbeddedCatalog, files: dict[str, demo.DemoFile]) -> None:
     """The dataset and every file are recorded under their RIDs, as outputs of the demo's execution."""
-    assert demo_catalog.add_demo(catalog)
+    assert demo.add_demo(catalog)
     dataset = catalog.lookup_dataset(demo.DATASET, "1.0.0")
     assert [row["Filename"] for row in dataset.members["File"]] == ["digits_heldout.npz", "digits_train.npz"]
     recorded = {asset.rid: asset for asset in catalog.assets_of(demo.EXECUTION)}
@@ -124,9 +123,9 @@ def test_made_once(
     """The second `create-demo-catalog` changes nothing, says so, and shows the same table."""
     (catalog.project.root / "pyproject.toml").touch()
     monkeypatch.chdir(catalog.project.root)
-    assert demo_catalog.main([]) == 0
+    assert demo.main([]) == 0
     first = capsys.readouterr().out.splitlines()
-    assert demo_catalog.main([]) == 0
+    assert demo.main([]) == 0
     second = capsys.readouterr().out.splitlines()
     assert "made" in first[0] and "already there" in second[0]
     assert first[1:] == second[1:]
@@ -145,9 +144,9 @@ def test_finishes_what_was_interrupted(
 
     with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
         broken.setattr(catalog, step, stop)
-        demo_catalog.add_demo(catalog)
-    assert demo_catalog.add_demo(catalog)
-    assert not demo_catalog.add_demo(catalog)
+        demo.add_demo(catalog)
+    assert demo.add_demo(catalog)
+    assert not demo.add_demo(catalog)
     assert len(catalog.assets_of(demo.EXECUTION)) == 5
     assert len(catalog.lookup_dataset(demo.DATASET).members["File"]) == 2
 
@@ -164,5 +163,5 @@ def test_names_the_missing_library(catalog: EmbeddedCatalog, monkeypatch: pytest
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr(builtins, "__import__", without_sklearn)
     with pytest.raises(DerivaMLRequestError, match="uv add scikit-learn"):
-        demo_catalog.add_demo(catalog)
+        demo.add_demo(catalog)
     assert catalog.find_executions() == []

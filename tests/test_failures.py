@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from conftest import Outcome, ProjectFolder
 from notebooks import COMMIT, START, outputs_text, write_notebook
 

@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deriva_ml.config import DerivaMLConfig
+    from deriva_ml.catalog.connect import DerivaMLConfig
     from deriva_ml.core import DerivaML
     from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status
     from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 
 _HOMES = {
     "DerivaML": "core",
-    "DerivaMLConfig": "config",
+    "DerivaMLConfig": "catalog.connect",
     "DerivaMLException": "exceptions",
     "DerivaMLRequestError": "exceptions",
     "DerivaMLRunError": "exceptions",

@@ -6,14 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog.connect import connect
-from deriva_ml.config import DerivaMLConfig
+from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.dataset import DatasetSpec
-from deriva_ml.definitions import RID, Status
-from deriva_ml.execution.configuration import ExecutionConfiguration
+from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, Status, Workflow
 from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.project import Project
-from deriva_ml.records import Asset, Dataset, ExecutionRecord, Workflow
 
 
 class DerivaML:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.asset import AssetFilePath
-from deriva_ml.definitions import RID
+from deriva_ml.definitions import RID, Dataset
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.records import Dataset
 
 if TYPE_CHECKING:
     import pandas

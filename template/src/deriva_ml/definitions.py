@@ -1,9 +1,11 @@
-"""Names and terms that every part shares: RIDs, statuses, asset tables and the vocabularies' terms.
+"""Names, terms and plain records that every part shares; spelling and values are the deriva-ml schema's."""
 
-Spelling and values are those of the deriva-ml schema, so that records mean the same in every catalog.
-"""
+from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 RID = str
 """A record's identifier within its catalog, such as ``1-0007``."""
@@ -62,3 +64,105 @@ class ExecMetadataType(StrEnum):
     lock_file = "Lock_File"
     log_file = "Log_File"
     source_diff = "Source_Diff"
+
+
+@dataclass
+class Workflow:
+    """What was executed: a notebook or script at a commit.
+
+    Attributes:
+        name: a short title.
+        workflow_type: one or more terms of the ``Workflow_Type`` vocabulary; unknown ones are added.
+        description: Markdown.
+        url: where the code stands: its web address at the commit, or commit and path when there is no host.
+        checksum: git's blob id of the code (of the stripped notebook); what a workflow is found by.
+        version: from the git tag, PEP 440.
+        rid: set once recorded.
+    """
+
+    name: str
+    workflow_type: str | list[str] = "Analysis Notebook"
+    description: str = ""
+    url: str = ""
+    checksum: str = ""
+    version: str = ""
+    rid: RID | None = None
+
+    @property
+    def types(self) -> list[str]:
+        """The workflow's types as a list, however they were given."""
+        return [self.workflow_type] if isinstance(self.workflow_type, str) else list(self.workflow_type)
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A recorded file.
+
+    Attributes:
+        length: bytes.
+        md5: hexadecimal digest of the content.
+        url: the object's path in Hatrac's form, ``/hatrac/<table>/<md5>.<filename>``.
+        role: how it takes part in the execution that it was asked for through; None outside one.
+    """
+
+    rid: RID
+    table: str
+    filename: str
+    length: int
+    md5: str
+    url: str
+    description: str = ""
+    types: tuple[str, ...] = ()
+    role: AssetRole | None = None
+
+
+@dataclass(frozen=True)
+class StagedAsset:
+    """A file that a run registered and that is not recorded yet.
+
+    Attributes:
+        path: where its content is or will be; a symbolic link stands for a file that is not the runner's.
+    """
+
+    number: int
+    execution: RID
+    table: str
+    filename: str
+    path: Path
+    types: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One version of a dataset: its members' rows by element table, and the RIDs of datasets nested in it."""
+
+    rid: RID
+    version: str
+    description: str = ""
+    types: tuple[str, ...] = ()
+    members: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    nested: tuple[RID, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExecutionRecord:
+    """An execution's row. Times are ISO 8601 in UTC; durations are text as the schema has them."""
+
+    rid: RID
+    status: Status
+    status_detail: str
+    description: str
+    workflow: Workflow
+    created: str
+    created_by: str
+    execution_duration: str | None = None
+    download_duration: str | None = None
+    upload_duration: str | None = None
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as the deriva-ml schema's text columns hold it: ``0H 2min 3.21sec``."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}H {minutes}min {round(rest, 2)}sec"

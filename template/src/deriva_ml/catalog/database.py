@@ -1,4 +1,4 @@
-"""The embedded catalog's SQLite file: opening and making it, transactions, rows with RIDs, vocabulary terms."""
+"""The embedded catalog's SQLite file: its tables, opening and making it, transactions, rows with RIDs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,139 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog import schema
-from deriva_ml.catalog.rid import FIRST, encode
-from deriva_ml.definitions import RID
+from deriva_ml.definitions import RID, AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
 from deriva_ml.exceptions import DerivaMLException
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32 (https://www.crockford.com/base32.html): no I, L, O or U, so nothing reads as two things."""
+
+FIRST = 32**4
+"""The number of the first minted RID, chosen so that RIDs look like ERMrest's (``1-0000``)."""
+
+
+def encode(number: int) -> str:
+    """The RID of the ``number``-th record: digits from the right in groups of four, joined by hyphens."""
+    digits = ""
+    while True:
+        number, digit = divmod(number, 32)
+        digits = ALPHABET[digit] + digits
+        if not number:
+            break
+    head = len(digits) % 4 or 4
+    return "-".join([digits[:head], *(digits[i : i + 4] for i in range(head, len(digits), 4))])
+
+
+VERSION = 1
+"""Of these tables, kept in SQLite's ``user_version``."""
+
+VOCABULARIES = ("Asset_Type", "Asset_Role", "Dataset_Type", "Execution_Status", "Workflow_Type")
+ASSET_TABLES = tuple(table.value for table in MLAsset)
+
+TERMS: dict[str, tuple[str, ...]] = {
+    "Asset_Type": (*(t.value for t in ExecAssetType), *(t.value for t in ExecMetadataType), "File"),
+    "Asset_Role": tuple(role.value for role in AssetRole),
+    "Dataset_Type": ("Training", "Testing", "Complete"),
+    "Execution_Status": tuple(status.value for status in Status),
+    "Workflow_Type": ("Analysis Notebook", "Training"),
+}
+
+_SYSTEM = '"RID" TEXT PRIMARY KEY, "RCT" TEXT NOT NULL, "RMT" TEXT NOT NULL, "RCB" TEXT, "RMB" TEXT'
+
+
+def _table(name: str, *columns: str) -> str:
+    return f'CREATE TABLE "{name}" ({_SYSTEM}, {", ".join(columns)}) WITHOUT ROWID'
+
+
+def _association(name: str, left: str, right: str, *more: str, right_key: str = "RID") -> list[str]:
+    """An association table named as the schema names them, and the index that finds its rows from the right."""
+    right_column = "Nested_" + right if left == right else right
+    return [
+        _table(
+            name,
+            f'"{left}" TEXT NOT NULL REFERENCES "{left}" ("RID")',
+            f'"{right_column}" TEXT NOT NULL REFERENCES "{right}" ("{right_key}")',
+            *more,
+            f'UNIQUE ("{left}", "{right_column}")',
+        ),
+        f'CREATE INDEX "{name}_{right_column}" ON "{name}" ("{right_column}")',
+    ]
+
+
+def _asset_table(name: str) -> list[str]:
+    role = '"Asset_Role" TEXT NOT NULL REFERENCES "Asset_Role" ("Name")'
+    return [
+        _table(
+            name,
+            '"URL" TEXT NOT NULL UNIQUE',
+            '"Filename" TEXT',
+            '"Description" TEXT',
+            '"Length" INTEGER NOT NULL',
+            '"MD5" TEXT NOT NULL',
+        ),
+        *_association(f"{name}_Asset_Type", name, "Asset_Type", right_key="Name"),
+        *_association(f"{name}_Execution", name, "Execution", role),
+    ]
+
+
+def statements() -> list[str]:
+    """The statements that make an empty catalog, in order."""
+    term_columns = (
+        '"ID" TEXT',
+        '"URI" TEXT',
+        '"Name" TEXT NOT NULL UNIQUE',
+        '"Description" TEXT',
+        '"Synonyms" TEXT',
+    )
+    made = [_table(name, *term_columns) for name in VOCABULARIES]
+    made += [
+        _table(
+            "Workflow", '"Name" TEXT', '"Description" TEXT', '"URL" TEXT', '"Checksum" TEXT', '"Version" TEXT'
+        ),
+        'CREATE INDEX "Workflow_Checksum" ON "Workflow" ("Checksum")',
+        *_association("Workflow_Workflow_Type", "Workflow", "Workflow_Type", right_key="Name"),
+        _table(
+            "Execution",
+            '"Workflow" TEXT REFERENCES "Workflow" ("RID")',
+            '"Description" TEXT',
+            '"Execution_Duration" TEXT',
+            '"Download_Duration" TEXT',
+            '"Upload_Duration" TEXT',
+            '"Status" TEXT REFERENCES "Execution_Status" ("Name")',
+            '"Status_Detail" TEXT',
+        ),
+        'CREATE INDEX "Execution_RCT" ON "Execution" ("RCT")',
+        'CREATE INDEX "Execution_Status_RCT" ON "Execution" ("Status", "RCT")',
+        'CREATE INDEX "Execution_Workflow" ON "Execution" ("Workflow")',
+        *_association("Execution_Execution", "Execution", "Execution", '"Sequence" INTEGER'),
+        _table("Dataset", '"Description" TEXT', '"Deleted" INTEGER', '"Version" TEXT'),
+        *_association("Dataset_Dataset_Type", "Dataset", "Dataset_Type", right_key="Name"),
+        _table(
+            "Dataset_Version",
+            '"Version" TEXT',
+            '"Description" TEXT',
+            '"Dataset" TEXT REFERENCES "Dataset" ("RID")',
+            '"Execution" TEXT REFERENCES "Execution" ("RID")',
+            '"Snapshot" TEXT',
+            'UNIQUE ("Dataset", "Version")',
+        ),
+        *_association("Dataset_Dataset", "Dataset", "Dataset"),
+        *_association("Dataset_Execution", "Dataset", "Execution", '"Dataset_Version" TEXT'),
+    ]
+    for name in ASSET_TABLES:
+        made += _asset_table(name)
+    made += _association("Dataset_File", "Dataset", "File")
+    made += [
+        # The runner's own: not part of a record, so not part of the deriva-ml
+        'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
+        'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
+        ' "host" TEXT NOT NULL, "pid" INTEGER NOT NULL, "started" REAL NOT NULL)',
+        'CREATE TABLE "local_staged" ("number" INTEGER PRIMARY KEY AUTOINCREMENT, "execution" TEXT NOT NULL'
+        ' REFERENCES "Execution" ("RID"), "table" TEXT NOT NULL, "filename" TEXT NOT NULL, "path" TEXT NOT NULL,'
+        ' "types" TEXT NOT NULL, "description" TEXT NOT NULL)',
+        'CREATE INDEX "local_staged_execution" ON "local_staged" ("execution")',
+    ]
+    return made
+
 
 BUSY_SECONDS = 60.0
 """How long a write waits for those of other runs; each takes milliseconds."""
@@ -53,22 +182,22 @@ class Database:
             with self.transaction():
                 if self._version() == 0:  # no other run was faster
                     self._create()
-        elif version > schema.VERSION:
+        elif version > VERSION:
             raise DerivaMLException(
                 f"{self.path} was written by a newer runner (schema {version}, this one knows"
-                f" {schema.VERSION}): bring the project up to date with copier update"
+                f" {VERSION}): bring the project up to date with copier update"
             )
 
     def _version(self) -> int:
         return int(self.value("PRAGMA user_version"))
 
     def _create(self) -> None:
-        for statement in schema.statements():
+        for statement in statements():
             self.query(statement)
         self.query('INSERT INTO "local_catalog" VALUES (?, ?)', str(uuid.uuid4()), FIRST)
-        for vocabulary, names in schema.TERMS.items():
+        for vocabulary, names in TERMS.items():
             self.insert_terms(vocabulary, names)
-        self.query(f"PRAGMA user_version = {schema.VERSION}")
+        self.query(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
         """Let go of the file; SQLite folds its log into it."""

@@ -7,15 +7,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog import schema
-from deriva_ml.catalog.database import Database, Row
+from deriva_ml.catalog.database import ASSET_TABLES, Database, Row
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.definitions import OPEN_STATUSES, RID, AssetRole, MLAsset, Status
+from deriva_ml.definitions import (
+    OPEN_STATUSES,
+    RID,
+    Asset,
+    AssetRole,
+    Dataset,
+    ExecutionRecord,
+    MLAsset,
+    StagedAsset,
+    Status,
+    Workflow,
+)
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.owner import Owner
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.records import Asset, Dataset, ExecutionRecord, StagedAsset, Workflow
 
 
 class EmbeddedCatalog(Catalog):
@@ -282,10 +291,10 @@ class EmbeddedCatalog(Catalog):
     # Assets
 
     def asset_tables(self) -> list[str]:
-        return list(schema.ASSET_TABLES)
+        return list(ASSET_TABLES)
 
     def lookup_asset(self, rid: RID) -> Asset:
-        for table in schema.ASSET_TABLES:
+        for table in ASSET_TABLES:
             if row := self._db.first(f'SELECT * FROM "{table}" WHERE "RID" = ?', rid):
                 return self._asset(table, row)
         raise self._not_found(rid, "asset")
@@ -309,7 +318,7 @@ class EmbeddedCatalog(Catalog):
     def assets_of(self, execution: RID) -> list[Asset]:
         return [
             self._asset(table, row, row["Asset_Role"])
-            for table in schema.ASSET_TABLES
+            for table in ASSET_TABLES
             for row in self._db.query(
                 f'SELECT a.*, l."Asset_Role" FROM "{table}" a JOIN "{table}_Execution" l ON l."{table}" = a."RID"'
                 ' WHERE l."Execution" = ? ORDER BY l."Asset_Role", a."Filename"',
@@ -433,9 +442,9 @@ class EmbeddedCatalog(Catalog):
 
     def _not_found(self, rid: RID, wanted: str) -> DerivaMLRequestError:
         """The error for an RID that is not what was asked for, saying what it is instead."""
-        for table in ("Dataset", "Execution", "Workflow", *schema.ASSET_TABLES):
+        for table in ("Dataset", "Execution", "Workflow", *ASSET_TABLES):
             if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
-                what = "asset" if table in schema.ASSET_TABLES else table.lower()
+                what = "asset" if table in ASSET_TABLES else table.lower()
                 return DerivaMLRequestError(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
         return DerivaMLRequestError(
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"

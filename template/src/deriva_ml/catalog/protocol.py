@@ -6,9 +6,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from deriva_ml.definitions import RID, AssetRole, Status
-from deriva_ml.owner import Owner
-from deriva_ml.records import Asset, Dataset, ExecutionRecord, StagedAsset, Workflow
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    AssetRole,
+    Dataset,
+    ExecutionRecord,
+    StagedAsset,
+    Status,
+    Workflow,
+)
+from deriva_ml.process import Owner
 
 
 class Catalog(Protocol):

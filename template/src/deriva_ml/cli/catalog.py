@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, or 2 for a wrong request."""
     args = build_parser().parse_args(argv)
     from deriva_ml.catalog.embedded import EmbeddedCatalog
-    from deriva_ml.execution.recovery import recover
+    from deriva_ml.execution.closing import recover
 
     project = Project.find()
     catalog = EmbeddedCatalog(project)
@@ -66,7 +66,7 @@ def _list(catalog: Any, args: argparse.Namespace) -> None:
         print(json.dumps([asdict(record) for record in found], indent=2))
         return
     if not found:
-        print("nothing has been recorded yet: uv run deriva-ml-run-notebook notebooks/my_analysis.ipynb")
+        print("nothing has been recorded yet; uv run deriva-ml-run-notebook NOTEBOOK records a run")
         return
     rows = [("RID", "status", "when (UTC)", "duration", "workflow", "description")]
     rows += [
@@ -202,5 +202,5 @@ def _short(text: str, width: int = 60) -> str:
 def _table(rows: Sequence[Sequence[Any]]) -> str:
     """Aligned columns under their names."""
     cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)

@@ -1,4 +1,4 @@
-"""What the commands share: how an error becomes a line on the terminal and an exit status."""
+"""What the commands share: errors as lines and exit statuses, and the flags about configurations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.signals import ignore_stops
+from deriva_ml.process import ignore_stops
+from deriva_ml.project import Project
 
 WRONG_REQUEST = 2
 FAILED = 1
@@ -77,3 +78,27 @@ def hydra_flags(args: argparse.Namespace) -> list[str]:
     """Hydra's overrides, with those that ``--host`` and ``--catalog`` stand for."""
     flags = {"deriva_ml.hostname": args.host, "deriva_ml.catalog_id": args.catalog}
     return [*args.overrides, *(f"{key}={value}" for key, value in flags.items() if value)]
+
+
+def show(args: argparse.Namespace, project: Project, name: str, overrides: Sequence[str]) -> None:
+    """Print what ``--list-configs``, ``--cfg`` or ``--info`` ask of the configuration ``name``; run nothing.
+
+    Raises:
+        DerivaMLRequestError: there is no such configuration, or an override does not fit it.
+    """
+    import hydra
+
+    from deriva_ml.execution import hydra_config
+
+    hydra_config.find_configs(project)
+    if args.list_configs:
+        print(hydra_config.menu())
+        return
+    hydra_config.compose(name, overrides)  # refuses in one line what Hydra would refuse in many
+    sys.argv = [sys.argv[0], *overrides, *(["--cfg", args.cfg] if args.cfg else ["--info", args.info])]
+
+    @hydra.main(version_base="1.3", config_name=name, config_path=None)
+    def nothing(config: object) -> None:
+        """Hydra prints before it would call this."""
+
+    nothing()

@@ -149,7 +149,7 @@ def demo_content(project: Project) -> str:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
 
     # By name: a project without the example has no such module to import or to type-check.
-    demo = importlib.import_module("deriva_ml.cli.demo_catalog")
+    demo = importlib.import_module("deriva_ml.demo")
     with closing(EmbeddedCatalog(project)) as catalog:
         try:
             return DONE if demo.add_demo(catalog) else PRESENT

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from deriva_ml.cli.common import FAILED, INTERRUPTED, add_hydra_flags, command, hydra_flags, normalize
+from deriva_ml.cli.common import FAILED, INTERRUPTED, add_hydra_flags, command, hydra_flags, normalize, show
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -56,14 +56,12 @@ def main(argv: Sequence[str]) -> int:
     from deriva_ml.execution.hydra_config import MODEL_CONFIG
 
     if args.list_configs or args.cfg or args.info:
-        from deriva_ml.cli.show_config import show
-
         show(args, project, MODEL_CONFIG, overrides)
         return 0
     from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.execution.closing import recover
     from deriva_ml.execution.hydra_config import find_configs
     from deriva_ml.execution.model_run import Circumstances, circumstances, sweep_jobs
-    from deriva_ml.execution.recovery import recover
 
     find_configs(project)
     catalog = EmbeddedCatalog(project)
@@ -132,7 +130,7 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     """Run the jobs one after the other, nested in an execution of their own; go on past one that fails."""
     from deriva_ml.definitions import Status
     from deriva_ml.execution.model_run import end_sweep, start_sweep
-    from deriva_ml.signals import Terminated
+    from deriva_ml.process import Terminated
 
     composed = [
         _compose(job)[1] for job in jobs

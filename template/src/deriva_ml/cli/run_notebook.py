@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deriva_ml.cli.common import FAILED, INTERRUPTED, add_hydra_flags, command, hydra_flags, normalize
+from deriva_ml.cli.common import FAILED, INTERRUPTED, add_hydra_flags, command, hydra_flags, normalize, show
 from deriva_ml.notebook.parameters import describe, parameters_of, read_notebook
 from deriva_ml.project import Project
 
@@ -81,8 +81,6 @@ def main(argv: Sequence[str]) -> int:
     project = Project.find(args.notebook.absolute().parent)
     overrides = hydra_flags(args)
     if args.list_configs or args.cfg or args.info:
-        from deriva_ml.cli.show_config import show
-
         show(args, project, args.notebook.stem.replace("-", "_"), overrides)
         return 0
     from deriva_ml.notebook.parameters import load_parameter_file, resolve
@@ -100,10 +98,10 @@ def _run(
 ) -> int:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.definitions import Status
+    from deriva_ml.execution.closing import recover
     from deriva_ml.execution.recorded import Request, record_notebook
-    from deriva_ml.execution.recovery import recover
     from deriva_ml.notebook.execute import Outcome
-    from deriva_ml.signals import ignore_stops
+    from deriva_ml.process import ignore_stops
 
     catalog = EmbeddedCatalog(project)
     recover(catalog, project)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deriva_ml.asset import AssetSpec, AssetSpecConfig, LocalFile, LocalFileConfig
-    from deriva_ml.execution.configuration import ExecutionConfiguration
+    from deriva_ml.definitions import Workflow
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.hydra_config import (
         BaseConfig,
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
         notebook_config,
         with_description,
     )
+    from deriva_ml.execution.inputs import ExecutionConfiguration
     from deriva_ml.execution.model_run import run_model
     from deriva_ml.execution.notebook_run import run_notebook
-    from deriva_ml.records import Workflow
 
 _HOMES = {
     "AssetSpec": "asset",
@@ -33,10 +33,10 @@ _HOMES = {
     "BaseConfig": "execution.hydra_config",
     "DerivaBaseConfig": "execution.hydra_config",
     "Execution": "execution.execution",
-    "ExecutionConfiguration": "execution.configuration",
+    "ExecutionConfiguration": "execution.inputs",
     "LocalFile": "asset",
     "LocalFileConfig": "asset",
-    "Workflow": "records",
+    "Workflow": "definitions",
     "base_defaults": "execution.hydra_config",
     "create_model_config": "execution.hydra_config",
     "get_notebook_configuration": "execution.hydra_config",

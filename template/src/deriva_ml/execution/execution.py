@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.asset import AssetFilePath
 from deriva_ml.dataset import DatasetBag, DatasetSpec
-from deriva_ml.definitions import DRY_RUN_RID, RID, AssetRole, ExecMetadataType, MLAsset, Status
+from deriva_ml.definitions import (
+    DRY_RUN_RID,
+    RID,
+    AssetRole,
+    ExecMetadataType,
+    MLAsset,
+    StagedAsset,
+    Status,
+    Workflow,
+    format_duration,
+)
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution import inputs
 from deriva_ml.execution.closing import close_execution, describe_missing
-from deriva_ml.execution.configuration import ExecutionConfiguration
-from deriva_ml.owner import Owner
-from deriva_ml.records import StagedAsset, Workflow, format_duration
+from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.process import Owner
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML

@@ -275,6 +275,24 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def menu() -> str:
+    """Every ``group=value`` that can be chosen, with its description where it has one, and the sweeps."""
+    store.add_to_hydra_store(overwrite_ok=True)
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for entry in store:
+        if (group := entry["group"]) and not group.startswith("hydra"):
+            described = getattr(entry["node"], "description", "")
+            line = described.strip().split("\n")[0] if isinstance(described, str) else ""
+            groups.setdefault(group, []).append((f"{group}={entry['name']}", line))
+    lines = []
+    for group, entries in sorted(groups.items()):
+        width = max(len(choice) for choice, _ in entries) + 2
+        lines += [f"{group}:", *(f"  {choice:{width}}{line}".rstrip() for choice, line in sorted(entries))]
+    for what, names in (("notebooks", notebook_configs), ("multirun", multiruns)):
+        lines.append(f"{what}: {', '.join(sorted(names)) or 'none'}")
+    return "\n".join(lines)
+
+
 def get_notebook_configuration(
     config_class: Any, config_name: str, overrides: Sequence[str] | None = None
 ) -> Any:

@@ -14,16 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.config import DerivaMLConfig
-from deriva_ml.definitions import RID, ExecMetadataType, Status
+from deriva_ml.catalog.connect import DerivaMLConfig
+from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.closing import close_execution
-from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import Provenance, collect
+from deriva_ml.process import stoppable, undisturbed
 from deriva_ml.project import Project
-from deriva_ml.records import Workflow
-from deriva_ml.signals import stoppable, undisturbed
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.owner import Owner
+from deriva_ml.process import Owner
 from deriva_ml.project import Project, write_atomically
 
 if TYPE_CHECKING:
@@ -128,12 +128,12 @@ def _start(
     config_package: str,
 ) -> tuple[DerivaML, Execution, Any]:
     from deriva_ml.core import DerivaML
+    from deriva_ml.definitions import Workflow
     from deriva_ml.execution import hydra_config
-    from deriva_ml.execution.configuration import ExecutionConfiguration
+    from deriva_ml.execution.closing import recover
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
-    from deriva_ml.execution.recovery import recover
-    from deriva_ml.records import Workflow
+    from deriva_ml.execution.inputs import ExecutionConfiguration
 
     notebook = run.notebook if run else _open_notebook()
     name = name or (notebook.stem.replace("-", "_") if notebook else None)

@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status
+from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.notebook_run import RUN_VARIABLE, NotebookRun
 from deriva_ml.execution.provenance import Provenance, collect
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, execute
-from deriva_ml.owner import Owner
+from deriva_ml.process import Owner, stoppable, undisturbed
 from deriva_ml.project import Project, write_atomically
-from deriva_ml.records import Workflow
-from deriva_ml.signals import stoppable, undisturbed
 
 
 @dataclass(frozen=True)

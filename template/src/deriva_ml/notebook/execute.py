@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.notebook.kernel import Kernel
-from deriva_ml.signals import Terminated
+from deriva_ml.process import Terminated
 
 
 class Outcome(Enum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import secrets
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +114,7 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
         from jupyter_client.connect import write_connection_file
 
         write_connection_file(str(connection_file))
-    command = [sys.executable, "-m", "deriva_ml.notebook.boot", "-f", str(connection_file)]
+    command = [sys.executable, "-m", "deriva_ml.notebook.kernel", "-f", str(connection_file)]
     command.append("--HistoryManager.enabled=False")  # a recorded run is no part of a person's history
     try:
         if name:
@@ -169,3 +171,25 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError, AttributeError):
         pass
+
+
+def _main() -> None:
+    """Be a kernel: ipykernel, with what ``run_notebook`` needs loading while the runner still connects."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    threading.Thread(target=_load_ahead, daemon=True).start()
+    IPKernelApp.launch_instance()
+
+
+def _load_ahead() -> None:
+    for name in (
+        "deriva_ml.execution.hydra_config",
+        "hydra",
+        "deriva_ml.execution.execution",
+        "deriva_ml.core",
+    ):
+        importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    _main()
