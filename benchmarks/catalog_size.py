@@ -16,10 +16,9 @@ from common import TEMPLATE
 sys.path.insert(0, str(TEMPLATE / "template" / "src"))
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import Status
+from deriva_ml.definitions import Status, Workflow
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.definitions import Workflow
 
 WORKFLOWS = 100
 FAILED_ONE_IN = 50

@@ -152,4 +152,4 @@ def print_table(rows: Sequence[Row]) -> None:
 
 
 def _median(timings: Sequence[Timing], part: str) -> float:
-    return statistics.median(getattr(timing, part) for timing in timings)
+    return float(statistics.median(getattr(timing, part) for timing in timings))

@@ -276,7 +276,7 @@ def test_a_model_run_and_its_sweep(project: ProjectFolder) -> None:
     [parent] = {row[0] for row in children}
     statuses = rows(
         project,
-        f'SELECT "Status" FROM "Execution" WHERE "RID" IN (?, ?, ?)',
+        'SELECT "Status" FROM "Execution" WHERE "RID" IN (?, ?, ?)',
         parent,
         *(row[1] for row in children),
     )

@@ -181,6 +181,15 @@ class TestDataFrames:
             ["B", "2", "30", "31", "32", "33"],
         ]
 
+    def test_a_cell_over_several_rows_and_columns_is_repeated_in_each(self) -> None:
+        html = (
+            '<table class="dataframe"><thead><tr><th>a</th><th>b</th><th>c</th></tr></thead>'
+            '<tr><td rowspan="2" colspan="2">x</td><td>1</td></tr><tr><td>2</td></tr>'
+            "<tr><td>y</td></tr></table>"
+        )
+        rows = rows_of(shown({"text/html": html}))
+        assert rows == [["a", "b", "c"], ["x", "x", "1"], ["x", "x", "2"], ["y", "", ""]]
+
     def test_a_wide_and_long_frame_keeps_its_ellipses_and_its_size(self) -> None:
         with pd.option_context("display.max_rows", 10, "display.max_columns", 6):
             text = shown({"text/html": pd.DataFrame([[0] * 30] * 100)._repr_html_()})
@@ -382,6 +391,10 @@ class TestOddNotebooks:
     )
     def test_any_html_table_can_be_converted(self, html: list[str]) -> None:
         shown({"text/html": '<table class="dataframe">' + "".join(html)})
+
+    def test_a_cell_that_claims_a_million_columns_is_not_believed(self) -> None:
+        html = '<table class="dataframe"><tr><td colspan="1000000" rowspan="1000000">x</td></tr></table>'
+        assert rows_of(shown({"text/html": html})) == [[""], ["x"]]
 
     def test_very_long_output_is_kept_whole(self) -> None:
         assert len(printed("0123456789\n" * 500_000)) > 5_000_000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.connect import DerivaMLConfig, connect
@@ -48,13 +46,10 @@ class DerivaML:
         return self.catalog.catalog_id
 
     def create_workflow(self, name: str, workflow_type: str | list[str], description: str = "") -> Workflow:
-        """A workflow for the running script, with its commit, checksum and version; recorded with its first execution."""
-        from deriva_ml.execution.provenance import collect
+        """A workflow for the running notebook or script, with its commit, checksum and version; recorded with its first execution."""
+        from deriva_ml.execution.notebook_run import current_provenance
 
-        script = Path(
-            getattr(sys.modules["__main__"], "__file__", None) or self.project.root / "pyproject.toml"
-        )
-        found = collect(script, allow_dirty=True)
+        found = current_provenance(self.project)
         return Workflow(name, workflow_type, description, found.url, found.checksum, found.version)
 
     def create_execution(

@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import ignore_stops
@@ -102,3 +103,8 @@ def show(args: argparse.Namespace, project: Project, name: str, overrides: Seque
         """Hydra prints before it would call this."""
 
     nothing()
+
+
+def relative(path: Path) -> Path:
+    """The path as one would type it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from deriva_ml.cli.common import FAILED, INTERRUPTED, add_hydra_flags, command, hydra_flags, normalize, show
+from deriva_ml.cli.common import (
+    FAILED,
+    INTERRUPTED,
+    add_hydra_flags,
+    command,
+    hydra_flags,
+    normalize,
+    relative,
+    show,
+)
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -120,7 +129,7 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
     finally:
         circumstances.reset(token)
     if execution.dry_run:
-        print(f"Dry run: nothing was recorded; its output is in {execution.working_dir}")
+        print(f"Dry run: nothing was recorded; its output is in {relative(execution.working_dir)}")
     else:
         rid = execution.execution_rid
         print(f"Execution {rid}: {execution.status}\n  record    uv run deriva-ml-catalog show {rid}")

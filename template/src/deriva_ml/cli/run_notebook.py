@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deriva_ml.cli.common import FAILED, INTERRUPTED, add_hydra_flags, command, hydra_flags, normalize, show
+from deriva_ml.cli.common import (
+    FAILED,
+    INTERRUPTED,
+    add_hydra_flags,
+    command,
+    hydra_flags,
+    normalize,
+    relative,
+    show,
+)
 from deriva_ml.notebook.parameters import describe, parameters_of, read_notebook
 from deriva_ml.project import Project
 
@@ -103,6 +114,7 @@ def _run(
     from deriva_ml.notebook.execute import Outcome
     from deriva_ml.process import ignore_stops
 
+    atexit.register(gc.freeze)  # the process is over: collecting what it loaded would only delay its end
     catalog = EmbeddedCatalog(project)
     recover(catalog, project)
     catalog.close()
@@ -129,7 +141,7 @@ def _run(
         print(f"error: {result.reason}", file=sys.stderr)
     for rid in result.executions:
         print(f"Execution {rid}: {result.status} ({time.monotonic() - begun:.1f} s)")
-    shown = _relative(result.folder)
+    shown = relative(result.folder)
     print(f"  notebook  {shown / args.notebook.name}")
     print(f"  markdown  {shown / args.notebook.with_suffix('.md').name}")
     if result.executions:
@@ -139,11 +151,3 @@ def _run(
     if result.outcome is Outcome.interrupted:
         return INTERRUPTED
     return 0 if good else FAILED
-
-
-def _relative(folder: Path) -> Path:
-    """The folder as one would type it from here."""
-    try:
-        return folder.relative_to(Path.cwd())
-    except ValueError:
-        return folder

@@ -28,7 +28,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution import inputs
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.process import Owner
+from deriva_ml.process import Owner, Terminated
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
@@ -143,7 +143,7 @@ class Execution:
     ) -> None:
         self.execution_stop()
         if error is not None:
-            aborted = isinstance(error, KeyboardInterrupt)
+            aborted = isinstance(error, (KeyboardInterrupt, Terminated))
             reason = "interrupted" if aborted else f"{type(error).__name__}: {error}"
             self._close(Status.aborted if aborted else Status.failed, reason)
 
@@ -161,7 +161,9 @@ class Execution:
         """Register an output file and return the path to write it to.
 
         A ``file_name`` that names an existing file registers that file: linked, so that what it holds at commit
-        is recorded, or copied now. Every call registers another asset, also under a name that is in use.
+        is recorded, or copied now. A bare name is always copied, so that writing to the path that is returned
+        never changes a file that happens to lie in the working directory. Every call registers another asset,
+        also under a name that is in use.
 
         Args:
             asset_name: the asset table, such as ``Execution_Asset``.
@@ -189,7 +191,7 @@ class Execution:
             )
         types = (asset_types,) if isinstance(asset_types, str) else tuple(asset_types or (table,))
         staged = self._stage(table, name, tuple(str(term) for term in types), description)
-        if existing and copy_file:
+        if existing and (copy_file or str(file_name) == source.name):
             shutil.copyfile(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())

@@ -17,6 +17,7 @@ from deriva_ml.project import Project, write_atomically
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
     from deriva_ml.execution.execution import Execution
+    from deriva_ml.execution.provenance import Provenance
 
 RUN_VARIABLE = "DERIVA_ML_RUN"
 """The environment variable by which the runner tells its kernel the run's folder."""
@@ -199,13 +200,25 @@ def _open_notebook() -> Path | None:
 
 def _interactive_provenance(project: Project, notebook: Path | None, name: str) -> dict[str, Any]:
     """The notebook's provenance; while one works on it, changes are recorded rather than refused."""
-    from deriva_ml.execution.provenance import collect
-
     usual = [project.root / "notebooks" / f"{stem}.ipynb" for stem in (name, name.replace("_", "-"))]
-    found = next(
-        (path for path in (notebook, *usual) if path and path.is_file()), project.root / "pyproject.toml"
-    )
-    provenance = collect(found, allow_dirty=True)
+    found = next((path for path in (notebook, *usual) if path and path.is_file()), None)
+    provenance = current_provenance(project, found)
     for line in provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)
     return provenance.to_json()
+
+
+def current_provenance(project: Project, path: Path | None = None) -> Provenance:
+    """Where the code comes from that is running now: the runner's notebook, ``path``, or the main script."""
+    from deriva_ml.execution.provenance import Provenance, collect
+
+    run = NotebookRun.current()
+    if run:
+        return Provenance.from_json(run.provenance)
+    main = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    found = path or _open_notebook() or main.absolute()
+    own = found.is_file() and found.is_relative_to(project.root) and "site-packages" not in found.parts
+    # A console script or a REPL is nobody's code: the project's commit says it all.
+    return collect(
+        found if own and ".venv" not in found.parts else project.root / "pyproject.toml", allow_dirty=True
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
@@ -66,11 +67,14 @@ def _execute(
     timeout: int | None,
     log_output: bool,
 ) -> Ended:
+    gc.disable()  # nothing of what is being loaded is garbage, and looking takes a tenth of a small run
     import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook
 
+    gc.freeze()
+    gc.enable()
     if log_output:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -24,6 +25,9 @@ IPC = os.name == "posix"
 
 LONGEST_SOCKET_FOLDER = 80
 """Characters; a Unix socket's whole path has room for about a hundred."""
+
+AHEAD = ("deriva_ml.execution.hydra_config", "hydra", "deriva_ml.execution.execution", "deriva_ml.core")
+"""What a notebook's first cells import; loaded in a thread while the kernel starts."""
 
 GRACE_SECONDS = 5.0
 """How long a kernel that was asked to end may take over its exit handlers."""
@@ -175,20 +179,29 @@ def kill_group(pid: int) -> None:
 
 def _main() -> None:
     """Be a kernel: ipykernel, with what ``run_notebook`` needs loading while the runner still connects."""
+    gc.disable()  # nothing of what is being loaded is garbage
     from ipykernel.kernelapp import IPKernelApp
 
+    class KernelApp(IPKernelApp):
+        def start(self) -> None:
+            super().start()  # type: ignore[no-untyped-call]
+            # The control thread sends its last message through the output thread, which ends as the interpreter
+            # does; were that one faster, the control thread would wait for it until the kernel is killed.
+            if self.control_thread and self.control_thread.is_alive():
+                self.control_thread.stop()
+                self.control_thread.join()
+
     threading.Thread(target=_load_ahead, daemon=True).start()
-    IPKernelApp.launch_instance()
+    KernelApp.launch_instance()
 
 
 def _load_ahead() -> None:
-    for name in (
-        "deriva_ml.execution.hydra_config",
-        "hydra",
-        "deriva_ml.execution.execution",
-        "deriva_ml.core",
-    ):
-        importlib.import_module(name)
+    try:
+        for name in AHEAD:
+            importlib.import_module(name)
+    finally:
+        gc.freeze()  # modules outlive every collection, so that none need look at them
+        gc.enable()
 
 
 if __name__ == "__main__":

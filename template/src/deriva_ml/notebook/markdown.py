@@ -10,7 +10,6 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from copy import copy
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -244,18 +243,18 @@ def _converter() -> Any:
 def _square(table: Any, soup: Any) -> None:
     """Make a table what Markdown's are: one header row, as many cells in each row, no cell in two of them."""
     rows = table("tr")
+    widest = max((len(row(["td", "th"], recursive=False)) for row in rows), default=0)
     grid: dict[tuple[int, int], Any] = {}
     for y, row in enumerate(rows):
         x = 0
         for cell in row(["td", "th"], recursive=False):
             while (y, x) in grid:
                 x += 1
-            for below in range(min(_span(cell, "rowspan"), len(rows) - y)):
-                for beside in range(_span(cell, "colspan")):
-                    grid[y + below, x + beside] = cell
+            height, width = _span(cell, "rowspan", len(rows) - y), _span(cell, "colspan", widest)
+            grid |= {(y + down, x + right): cell for down in range(height) for right in range(width)}
     columns = range(1 + max((x for _, x in grid), default=0))
-    placed: set[int] = set()
     heads = [y for y, row in enumerate(rows) if row.parent.name == "thead"]
+    placed: set[int] = set()
     for y, row in enumerate(rows):
         cells = [grid.get((y, x)) for x in columns]
         row.clear()
@@ -264,16 +263,24 @@ def _square(table: Any, soup: Any) -> None:
             continue
         for x, cell in enumerate(cells):
             if y in heads:  # levels of columns, and the row with the names of the index
-                levels = (grid[head, x].get_text(" ", strip=True) for head in heads if (head, x) in grid)
-                cell = soup.new_tag("th", string=" / ".join(dict.fromkeys(filter(None, levels))))
-            elif cell is None:
-                cell = soup.new_tag("td")
-            elif id(cell) in placed:
-                cell = copy(cell)
+                levels = (_words(grid.get((head, x))) for head in heads)
+                cell = _new_cell(soup, "th", " / ".join(dict.fromkeys(filter(None, levels))))
+            elif cell is None or id(cell) in placed:
+                cell = _new_cell(soup, "td", _words(cell))
             placed.add(id(cell))
             row.append(cell)
 
 
-def _span(cell: Any, attribute: str) -> int:
+def _span(cell: Any, attribute: str, limit: int) -> int:
     value = str(cell.attrs.pop(attribute, ""))
-    return max(1, min(int(value), 1000)) if value.isdecimal() else 1
+    return max(1, min(int(value), limit)) if value.isdecimal() else 1
+
+
+def _words(cell: Any) -> str:
+    return "" if cell is None else str(cell.get_text(" ", strip=True))
+
+
+def _new_cell(soup: Any, name: str, text: str) -> Any:
+    cell = soup.new_tag(name)
+    cell.string = text
+    return cell

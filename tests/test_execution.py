@@ -1,0 +1,235 @@
+"""An execution in a person's own Python: files registered in every way, statuses, failures, dry runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deriva_ml import DerivaML, DerivaMLRequestError, DerivaMLRunError, MLAsset
+from deriva_ml.asset import AssetFilePath, LocalFile
+from deriva_ml.definitions import DRY_RUN_RID, Asset, Workflow
+from deriva_ml.execution import Execution, ExecutionConfiguration
+from deriva_ml.process import Terminated
+from deriva_ml.project import Project
+from git_repository import isolate_git
+
+
+@pytest.fixture
+def ml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DerivaML:
+    """A connection to the catalog of an empty project, from inside it."""
+    isolate_git(monkeypatch, tmp_path)
+    root = tmp_path / "my {project} ü"
+    root.mkdir()
+    (root / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    monkeypatch.chdir(root)
+    return DerivaML()
+
+
+def start(ml: DerivaML, dry_run: bool = False, **inputs: object) -> Execution:
+    workflow = Workflow("Test", "Training", url="git:abc:x.py", checksum="abc")
+    execution = ml.create_execution(ExecutionConfiguration(description="a test", **inputs), workflow, dry_run)  # type: ignore[arg-type]
+    execution.execution_start()
+    return execution
+
+
+def outputs(ml: DerivaML, execution: Execution) -> dict[str, tuple[Asset, bytes]]:
+    """The recorded outputs and what they hold, by name."""
+    found = [asset for asset in ml.catalog.assets_of(execution.execution_rid) if asset.role == "Output"]
+    return {asset.filename: (asset, Path(ml.catalog.locate(asset)).read_bytes()) for asset in found}
+
+
+def test_a_new_file(ml: DerivaML) -> None:
+    execution = start(ml)
+    path = execution.asset_file_path("Execution_Asset", "new.txt", "Output_File", description="what it is")
+    path.write_text("new")
+    paths = execution.commit_output_assets()
+    asset, content = outputs(ml, execution)["new.txt"]
+    assert content == b"new"
+    assert (asset.table, asset.types, asset.description) == (
+        "Execution_Asset",
+        ("Output_File",),
+        "what it is",
+    )
+    [recorded] = paths["Execution_Asset"]
+    assert (recorded.asset_rid, recorded.file_name, recorded.read_bytes()) == (asset.rid, "new.txt", b"new")
+    assert execution.status == "Uploaded"
+    assert ml.lookup_asset(asset.rid).md5 == asset.md5
+
+
+def test_an_existing_file_linked_copied_and_renamed(ml: DerivaML, tmp_path: Path) -> None:
+    source = tmp_path / "made elsewhere.txt"
+    source.write_text("first")
+    execution = start(ml)
+    execution.asset_file_path(MLAsset.execution_asset, source)
+    execution.asset_file_path(MLAsset.execution_asset, source, copy_file=True, rename_file="copy.txt")
+    execution.asset_file_path(MLAsset.execution_metadata, str(source), ["A", "B"], rename_file="renamed.txt")
+    source.write_text("second")
+    execution.commit_output_assets()
+    made = outputs(ml, execution)
+    assert made["made elsewhere.txt"][1] == b"second", "a linked file is recorded as it is at commit"
+    assert made["copy.txt"][1] == b"first", "a copied one as it was when it was registered"
+    assert made["renamed.txt"][0].types == ("A", "B")
+    assert source.read_text() == "second", "the person's own file stays where it is"
+
+
+def test_writing_to_the_returned_path_never_changes_a_file_that_lies_around(ml: DerivaML) -> None:
+    Path("results.csv").write_text("mine")
+    execution = start(ml)
+    execution.asset_file_path("Execution_Asset", "results.csv").write_text("the run's")
+    execution.commit_output_assets()
+    assert outputs(ml, execution)["results.csv"][1] == b"the run's"
+    assert Path("results.csv").read_text() == "mine"
+
+
+def test_two_assets_of_one_name(ml: DerivaML) -> None:
+    execution = start(ml)
+    one, other = (execution.asset_file_path("Execution_Asset", "plot.png") for _ in range(2))
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    paths = execution.commit_output_assets()["Execution_Asset"]
+    assert [path.read_bytes() for path in paths] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("name", ["../up.txt", "a/b.txt", "..", ".", "", "a\\b.txt", "/etc/x", "nul\0"])
+def test_a_name_that_is_not_a_plain_file_name_is_refused(ml: DerivaML, name: str) -> None:
+    execution = start(ml)
+    with pytest.raises(DerivaMLRequestError, match="cannot name an asset"):
+        execution.asset_file_path("Execution_Asset", name)
+    with pytest.raises(DerivaMLRequestError, match="cannot name an asset"):
+        execution.asset_file_path(
+            "Execution_Asset", Path("pyproject.toml").absolute(), rename_file=name or ".."
+        )
+
+
+def test_an_unknown_table_is_refused_naming_those_there_are(ml: DerivaML) -> None:
+    with pytest.raises(DerivaMLRequestError, match="no asset table Imgae; the catalog has Execution_Asset"):
+        start(ml).asset_file_path("Imgae", "x.png")
+
+
+def test_files_that_were_never_written_are_named_and_the_rest_is_recorded(ml: DerivaML) -> None:
+    execution = start(ml)
+    execution.asset_file_path("Execution_Asset", "there.txt").write_text("x")
+    execution.asset_file_path("Execution_Asset", "never.txt")
+    with pytest.raises(
+        DerivaMLRunError, match=r"registered but never written: never.txt \(Execution_Asset\)"
+    ):
+        execution.commit_output_assets()
+    assert list(outputs(ml, execution)) == ["there.txt"]
+    execution.asset_file_path("Execution_Asset", "never.txt").write_text("now")
+    execution.upload_execution_outputs()
+    assert set(outputs(ml, execution)) == {"there.txt", "never.txt"}
+    assert execution.status == "Uploaded"
+
+
+def test_committing_twice_records_what_came_in_between(ml: DerivaML) -> None:
+    execution = start(ml)
+    for name in ("one.txt", "two.txt"):
+        execution.asset_file_path("Execution_Asset", name).write_text(name)
+        execution.commit_output_assets()
+    assert set(outputs(ml, execution)) == {"one.txt", "two.txt"}
+
+
+def test_kept_files_stay_where_they_were_written(ml: DerivaML) -> None:
+    execution = start(ml)
+    path = execution.asset_file_path("Execution_Asset", "log.txt")
+    path.write_text("one")
+    execution.commit_output_assets(clean_folder=False)
+    path.write_text("two")
+    assert outputs(ml, execution)["log.txt"][1] == b"one"
+
+
+def test_metrics_are_a_metadata_file(ml: DerivaML) -> None:
+    execution = start(ml)
+    execution.metrics_file().write_text(json.dumps({"accuracy": 0.9}))
+    execution.commit_output_assets()
+    asset, _ = outputs(ml, execution)["metrics.jsonl"]
+    assert (asset.table, asset.types) == ("Execution_Metadata", ("Metrics_File",))
+
+
+def test_declared_inputs_are_fetched_read_only_and_linked(ml: DerivaML) -> None:
+    first = start(ml)
+    first.asset_file_path("Execution_Asset", "weights.npz").write_bytes(b"w")
+    [weights] = first.commit_output_assets()["Execution_Asset"]
+    Path("data.csv").write_text("1,2")
+    file = ml.catalog.add_file(Path("data.csv"))
+    dataset = ml.catalog.add_dataset("numbers", [file.rid], ["Training"], "1.0.0")  # type: ignore[attr-defined]
+
+    second = start(ml, datasets=[dataset], assets=[weights.asset_rid, LocalFile("data.csv")])
+    [bag] = second.datasets
+    [path] = second.asset_paths["Execution_Asset"]
+    assert isinstance(path, AssetFilePath) and path.read_bytes() == b"w" and not path.stat().st_mode & 0o222
+    assert [p.read_text() for p in bag.asset_paths["File"]] == ["1,2"]
+    assert list(bag.get_table_as_dataframe("File")["RID"]) == [file.rid]
+    assert second.download_dataset_bag(dataset) is bag
+    inputs = [a.filename for a in ml.catalog.assets_of(second.execution_rid) if a.role == "Input"]
+    assert sorted(inputs) == ["data.csv", "weights.npz"]
+    assert [d.rid for d in ml.catalog.datasets_of(second.execution_rid)] == [dataset]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"assets": ["9-ZZZZ"]}, "there is no asset 9-ZZZZ"),
+        ({"datasets": ["9-ZZZZ"]}, "there is no dataset 9-ZZZZ"),
+        ({"assets": [LocalFile("no.csv")]}, "the input file no.csv does not exist"),
+        ({"assets": [42]}, "42 does not name an input"),
+    ],
+)
+def test_wrong_inputs_are_refused_before_anything_is_recorded(
+    ml: DerivaML, inputs: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DerivaMLRequestError, match=message):
+        start(ml, **inputs)
+    assert ml.find_executions() == []
+
+
+def test_a_text_is_always_an_rid_and_never_a_path(ml: DerivaML) -> None:
+    """No text that comes from elsewhere makes the runner read a file."""
+    with pytest.raises(DerivaMLRequestError, match="there is no asset pyproject.toml"):
+        start(ml, assets=["pyproject.toml"])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (ValueError("no luck"), "Failed", "ValueError: no luck"),
+        (KeyboardInterrupt(), "Aborted", "interrupted"),
+        (Terminated(), "Aborted", "interrupted"),
+    ],
+)
+def test_leaving_in_error_is_recorded_with_what_was_written(
+    ml: DerivaML, error: BaseException, status: str, reason: str
+) -> None:
+    execution = start(ml)
+    with pytest.raises(type(error)), execution.execute():
+        execution.asset_file_path("Execution_Asset", "half.txt").write_text("half")
+        raise error
+    record = ml.lookup_execution(execution.execution_rid)
+    assert (record.status, record.status_detail) == (status, reason)
+    assert outputs(ml, execution)["half.txt"][1] == b"half"
+    assert record.execution_duration is not None
+
+
+def test_a_dry_run_leaves_its_files_and_no_trace_in_the_catalog(ml: DerivaML) -> None:
+    execution = start(ml, dry_run=True)
+    assert execution.execution_rid == DRY_RUN_RID
+    path = execution.asset_file_path("Execution_Asset", "x.txt")
+    path.write_text("x")
+    [kept] = execution.commit_output_assets()["Execution_Asset"]
+    assert kept.read_text() == "x" and kept.is_relative_to(Project.find().outputs)
+    assert ml.find_executions() == []
+    assert not Project.find().objects.exists()
+
+
+def test_a_child_of_the_path_is_a_plain_path(ml: DerivaML) -> None:
+    path = start(ml).asset_file_path("Execution_Asset", "x.txt")
+    assert type(path.parent / "y") is not AssetFilePath or (path.parent / "y").asset_rid is None
+    assert path.with_suffix(".md").name == "x.md"
+
+
+def test_a_citation_names_the_catalog_and_the_record(ml: DerivaML) -> None:
+    execution = start(ml)
+    assert ml.cite(execution.execution_rid).endswith(f"catalog.db#{execution.execution_rid}")
+    assert ml.cite(execution.execution_rid).startswith("file:///")
