@@ -392,6 +392,11 @@ class TestOddNotebooks:
     def test_any_html_table_can_be_converted(self, html: list[str]) -> None:
         shown({"text/html": '<table class="dataframe">' + "".join(html)})
 
+    def test_a_table_inside_a_header_that_spans_rows(self) -> None:
+        inner = "<table><tr><td>in</td></tr></table>"
+        html = f'<table class="dataframe"><thead><tr><th rowspan="3">{inner}</th></tr></thead><tr><td>x</td></tr></table>'
+        assert "in" in shown({"text/html": html})
+
     def test_a_cell_that_claims_a_million_columns_is_not_believed(self) -> None:
         html = '<table class="dataframe"><tr><td colspan="1000000" rowspan="1000000">x</td></tr></table>'
         assert rows_of(shown({"text/html": html})) == [[""], ["x"]]

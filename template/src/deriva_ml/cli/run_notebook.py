@@ -84,6 +84,11 @@ def _seconds(text: str) -> int:
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
     args = build_parser().parse_intermixed_args(normalize(argv))
+    # The notebook and the overrides come in any order; only one of them is a notebook.
+    words = [str(args.notebook), *args.overrides]
+    place = next((i for i, word in enumerate(words) if word.endswith(".ipynb") and "=" not in word), 0)
+    args.notebook = Path(words.pop(place))
+    args.overrides = words
     notebook = read_notebook(args.notebook)
     declared = parameters_of(notebook)
     if args.inspect:

@@ -144,7 +144,8 @@ class Execution:
         self.execution_stop()
         if error is not None:
             aborted = isinstance(error, (KeyboardInterrupt, Terminated))
-            reason = "interrupted" if aborted else f"{type(error).__name__}: {error}"
+            said = str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
+            reason = "interrupted" if aborted else said
             self._close(Status.aborted if aborted else Status.failed, reason)
 
     # Outputs

@@ -1,6 +1,7 @@
 """Configurations with hydra-zen: registering them, finding their modules, and composing one for a run."""
 
-from __future__ import annotations
+# Annotations are not postponed here: hydra-zen reads those of ``BaseConfig`` from modules that derive from it, where
+# the text "Any" may mean nothing, and would then take every field for untyped.
 
 import importlib
 import pkgutil
@@ -262,13 +263,22 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
         with hydra.initialize(version_base="1.3", config_path=None):
             node = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise DerivaMLRequestError(_one_line(error)) from error
+        raise DerivaMLRequestError(in_words(error)) from error
     choices = {
         group: entry for group, entry in node.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
     with open_dict(node):
         del node["hydra"]
     return Composition(node, choices, tuple(overrides))
+
+
+def in_words(error: Exception) -> str:
+    """Hydra's complaint without its search path and its web pages, with the override or the cause it left out."""
+    text = _one_line(error).partition(" Config search path:")[0].partition(" See https://")[0]
+    override = getattr(error, "override", None)
+    if override and str(override) not in text:
+        text = f"{override}: {text}"
+    return f"{text}: {_one_line(error.__cause__)}" if error.__cause__ else text
 
 
 def _one_line(error: BaseException) -> str:

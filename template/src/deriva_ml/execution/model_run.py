@@ -172,6 +172,8 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    from deriva_ml.execution.hydra_config import in_words
+
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         choices = [
@@ -181,7 +183,7 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
             for item in parsed
         ]
     except HydraException as error:
-        raise DerivaMLRequestError(" ".join(str(error).split())) from error
+        raise DerivaMLRequestError(in_words(error)) from error
     return [list(job) for job in itertools.product(*choices)]
 
 

@@ -1,0 +1,368 @@
+"""The run commands as a person types them: menus, wrong requests, configurations, odd folders, interactive use."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Outcome, ProjectFolder
+from notebooks import COMMIT, START, outputs_text, write_notebook
+
+NOTEBOOK = "notebooks/my-notebook.ipynb"
+RUN = "deriva-ml-run-notebook"
+
+
+@pytest.fixture(scope="module")
+def project(
+    copy_to: Callable[[Path], ProjectFolder], tmp_path_factory: pytest.TempPathFactory
+) -> ProjectFolder:
+    """A project in a folder whose name no shell and no format string likes."""
+    return copy_to(tmp_path_factory.mktemp("commands") / "mein {Projekt} – naïve $x 数据")
+
+
+def executions(project: ProjectFolder) -> list[dict[str, Any]]:
+    return list(json.loads(project.run("deriva-ml-catalog", "list", "--json", "-n", "0", check=True).out))
+
+
+def commit(project: ProjectFolder, message: str = "Change") -> None:
+    project.git("add", "-A")
+    project.git("commit", "-m", message)
+
+
+def test_a_folder_with_spaces_braces_and_foreign_letters_works_to_a_recorded_run(
+    project: ProjectFolder,
+) -> None:
+    done = project.run(RUN, NOTEBOOK)
+    assert done.rc == 0, done.err
+    assert executions(project)[0]["status"] == "Uploaded"
+
+
+def test_it_works_from_any_folder_of_the_project(project: ProjectFolder) -> None:
+    done = project.run(RUN, "my-notebook.ipynb", cwd=project / "notebooks")
+    assert done.rc == 0, done.err
+    assert project.run("deriva-ml-catalog", "list", cwd=project / "src").rc == 0
+
+
+WRONG: list[tuple[list[str], str]] = [
+    ([], "the following arguments are required: notebook"),
+    (["notebooks/my-notebok.ipynb"], "did you mean notebooks/my-notebook.ipynb?"),
+    (["notebooks"], "notebooks"),
+    (["README.md"], "README.md"),
+    ([NOTEBOOK, "-p", "paramter1", "x"], "unknown parameter 'paramter1' (did you mean 'parameter1'?)"),
+    ([NOTEBOOK, "--file", "none.yaml"], "there is no parameter file none.yaml"),
+    ([NOTEBOOK, "--file", "README.md"], "must end in .json, .yaml or .yml"),
+    ([NOTEBOOK, "--timeout", "soon"], "'soon' is not a number of seconds"),
+    ([NOTEBOOK, "--timeout", "0"], "'0' is not a number of seconds"),
+    ([NOTEBOOK, "--frobnicate"], "unrecognized arguments: --frobnicate"),
+    ([NOTEBOOK, "assets=nothing"], "Could not find 'assets/nothing'"),
+    ([NOTEBOOK, "asets=my_assets"], "asets"),
+    ([NOTEBOOK, "assets=["], "assets=["),
+    ([NOTEBOOK, "deriva_ml=production"], "names no server yet"),
+    ([NOTEBOOK, "assets=[9-ZZZZ]"], "Could not load 'assets/9-ZZZZ'"),
+    ([NOTEBOOK, "--cfg", "nothing"], "invalid choice"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=lambda value: " ".join(value)[:40])
+def test_a_wrong_request_is_refused_in_words_and_records_nothing(
+    project: ProjectFolder, arguments: list[str], message: str
+) -> None:
+    before = executions(project)
+    done = project.run(RUN, *arguments)
+    assert done.rc == 2, done.text
+    assert message in done.err
+    assert "Traceback" not in done.text
+    assert executions(project) == before
+    assert not any((project / ".deriva-ml" / "runs").iterdir())
+
+
+def test_parameters_are_refused_before_a_kernel_starts(project: ProjectFolder, tmp_path: Path) -> None:
+    """The notebook would leave a trace, were any of it executed."""
+    trace = tmp_path / "trace"
+    cells = [f"import pathlib\npathlib.Path({str(trace)!r}).touch()", START]
+    write_notebook(project / "notebooks" / "typed.ipynb", cells, parameters="count: int = 1  # how many")
+    commit(project)
+    path = "notebooks/typed.ipynb"
+    for arguments, message in (
+        (["-p", "count", "many"], "parameter 'count' takes int, not 'many'"),
+        (["-p", "cuont", "1"], "unknown parameter 'cuont' (did you mean 'count'?)"),
+    ):
+        done = project.run(RUN, path, *arguments)
+        assert (done.rc, message in done.err) == (2, True), done.err
+    write_notebook(project / "notebooks" / "none.ipynb", cells)
+    commit(project)
+    done = project.run(RUN, "notebooks/none.ipynb", "-p", "count", "1")
+    assert done.rc == 2 and "has no parameters cell" in done.err
+    assert not trace.exists()
+
+
+def test_a_dirty_tree_is_refused_naming_the_files_or_recorded_with_the_difference(
+    project: ProjectFolder,
+) -> None:
+    config = project / "src" / "configs" / "my_notebook.py"
+    config.write_text(config.read_text() + "\n# a change that is not committed\n")
+    refused = project.run(RUN, NOTEBOOK)
+    assert refused.rc == 2
+    assert "src/configs/my_notebook.py" in refused.err and "--allow-dirty" in refused.err
+    allowed = project.run(RUN, NOTEBOOK, "--allow-dirty")
+    assert allowed.rc == 0, allowed.err
+    shown = json.loads(project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], "--json").out)
+    [diff] = [row for row in shown["outputs"] if row["types"] == "Source_Diff"]
+    assert "+# a change that is not committed" in Path(diff["content"]).read_text()
+    project.git("checkout", "--", "src")
+
+
+def test_flags_and_overrides_in_any_order(project: ProjectFolder) -> None:
+    done = project.run(
+        RUN,
+        "assets=my_assets",
+        "-p",
+        "parameter1",
+        "-1",
+        "--timeout",
+        "60",
+        NOTEBOOK,
+        "dry_run=true",
+        "-p",
+        "parameter2",
+        "y",
+    )
+    assert done.rc == 0, done.err
+    folder = project / done.out.strip().splitlines()[-1].rpartition("its output is in ")[2]
+    cells = nbformat.read(folder / "my-notebook.ipynb", as_version=4).cells
+    [injected] = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    assert 'parameter1 = "-1"' in injected and 'parameter2 = "y"' in injected
+
+
+@pytest.mark.parametrize("command", [[RUN, NOTEBOOK], ["deriva-ml-run"]], ids=["notebook", "model"])
+def test_the_menu_and_what_hydra_would_print(project: ProjectFolder, command: list[str]) -> None:
+    before = executions(project)
+    menu = project.run(*command, "--list-configs", check=True).out
+    for choice in (
+        "assets=my_assets",
+        "deriva_ml=production",
+        "datasets=training_data",
+        "deriva_ml=default_deriva",
+    ):
+        assert choice in menu
+    job = project.run(*command, "--cfg", "job", "assets=my_assets", check=True).out
+    assert "DEMO-W001" in job and "deriva_ml:" in job
+    everything = project.run(*command, "assets=my_assets", "--cfg", "all", check=True).out
+    assert "hydra:" in everything and "deriva_ml:" in everything
+    assert "hydra:" in project.run(*command, "--cfg", "hydra", check=True).out
+    tree = project.run(*command, "--info", "defaults-tree", check=True).out
+    assert "assets: default_asset" in tree
+    assert project.run(*command, "--info", "assets=my_assets", check=True).out
+    assert executions(project) == before
+
+
+def test_help_names_every_flag_and_shows_examples(project: ProjectFolder) -> None:
+    text = project.run(RUN, "--help", check=True).out
+    for flag in (
+        "--parameter",
+        "--file",
+        "--inspect",
+        "--list-configs",
+        "--cfg",
+        "--info",
+        "--kernel",
+        "--log-output",
+        "--host",
+        "--catalog",
+        "--allow-dirty",
+        "--timeout",
+        "--debug",
+    ):
+        assert flag in text
+    assert "examples:" in text
+
+
+def test_debug_shows_the_traceback(project: ProjectFolder) -> None:
+    done = project.run(RUN, "notebooks/none-at-all.ipynb", "--debug")
+    assert done.rc != 0 and "Traceback" in done.err
+
+
+def test_what_cells_print_is_shown_when_asked_for(project: ProjectFolder) -> None:
+    write_notebook(project / "notebooks" / "prints.ipynb", [START, "print('said', 6 * 7)", COMMIT])
+    commit(project)
+    assert "said 42" not in project.run(RUN, "notebooks/prints.ipynb", "dry_run=true").text
+    assert "said 42" in project.run(RUN, "notebooks/prints.ipynb", "dry_run=true", "--log-output").text
+
+
+def test_a_configuration_module_that_fails_to_import_is_named_with_its_error(project: ProjectFolder) -> None:
+    broken = project / "src" / "configs" / "broken.py"
+    broken.write_text("x = 1\ny = x.no_such_attribute\n")
+    try:
+        done = project.run(RUN, NOTEBOOK, "--list-configs")
+        run = project.run(RUN, NOTEBOOK, "--allow-dirty")
+    finally:
+        broken.unlink()
+    for outcome in (done, run):
+        assert outcome.rc == 2
+        assert (
+            "the configuration module configs.broken fails to import (line 2): AttributeError" in outcome.err
+        )
+
+
+def test_configurations_in_sub_packages_with_fields_of_their_own(project: ProjectFolder) -> None:
+    package = project / "src" / "configs" / "dev"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "own.py").write_text(
+        "from dataclasses import dataclass\n\nfrom deriva_ml.execution import BaseConfig, notebook_config\n\n\n"
+        "@dataclass\nclass OwnConfig(BaseConfig):\n    threshold: float = 0.5\n\n\n"
+        'notebook_config("own", config_class=OwnConfig, threshold=0.25, description="Mine")\n'
+    )
+    cells = [
+        "from deriva_ml.execution import run_notebook\nml, execution, config = run_notebook()",
+        "print('threshold', config.threshold, config.config_choices['assets'], ml.host_name, execution.status)",
+        COMMIT,
+    ]
+    write_notebook(project / "notebooks" / "own.ipynb", cells)
+    commit(project)
+    done = project.run(RUN, "notebooks/own.ipynb", "threshold=0.75", "assets=my_assets")
+    assert done.rc == 0, done.err
+    record = executions(project)[0]
+    assert record["description"] == "Mine [threshold=0.75, assets=my_assets]"
+    executed = project / "outputs" / record["rid"] / "own.ipynb"
+    assert "threshold 0.75 my_assets localhost Running" in outputs_text(executed)
+    wrong = project.run(RUN, "notebooks/own.ipynb", "threshold=high")
+    assert wrong.rc == 2 and "high" in wrong.err and wrong.err.count("\n") == 1
+
+
+def test_a_notebook_without_a_configuration_says_how_to_register_one(project: ProjectFolder) -> None:
+    write_notebook(project / "notebooks" / "nameless.ipynb", [START.replace("'my_notebook'", "")])
+    commit(project)
+    done = project.run(RUN, "notebooks/nameless.ipynb")
+    assert done.rc == 2
+    assert 'notebook_config("nameless") in src/configs/nameless.py' in done.err
+
+
+def test_in_a_persons_jupyterlab_the_name_comes_from_the_notebooks_file(project: ProjectFolder) -> None:
+    """Jupyter Server names the notebook in the environment of its kernel; nothing else is known there."""
+    write_notebook(project / "notebooks" / "mine.ipynb", ["x = 1"])
+    (project / "src" / "configs" / "mine.py").write_text(
+        'from deriva_ml.execution import notebook_config\n\nnotebook_config("mine", defaults={"assets": "my_assets"})\n'
+    )
+    commit(project)
+    code = (
+        "from deriva_ml.execution import run_notebook\nml, execution, config = run_notebook()\n"
+        "execution.asset_file_path('Execution_Asset', 'x.txt').write_text('x')\nexecution.commit_output_assets()\n"
+        "print(execution.execution_rid, execution.status, config.config_choices['assets'])"
+    )
+    python = str(Path(project.env["UV_PROJECT_ENVIRONMENT"]) / "bin" / "python")
+    session = {"JPY_SESSION_NAME": str(project / "notebooks" / "mine.ipynb")}
+    done = project.run(python, "-c", code, env=session, cwd=project / "notebooks")
+    assert done.rc == 0, done.err
+    rid, status, assets = done.out.split()
+    assert (status, assets) == ("Uploaded", "my_assets")
+    shown = json.loads(project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out)
+    assert shown["workflow"].startswith("Mine ") and shown["code"].endswith("notebooks/mine.ipynb")
+
+
+def test_environment_variables_are_not_recorded_wholesale_and_credentials_not_at_all(
+    project: ProjectFolder,
+) -> None:
+    secret = "s3cr3t-value"
+    done = project.run(
+        RUN,
+        NOTEBOOK,
+        f"++deriva_ml.credential={secret}",
+        env={"MY_TOKEN": secret, "AWS_SECRET_ACCESS_KEY": secret, "TZ": "UTC"},
+    )
+    assert done.rc == 0, done.err
+    record = json.loads(project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], "--json").out)
+    texts = {row["file"]: Path(row["content"]).read_text() for row in record["outputs"]}
+    assert '"TZ": "UTC"' in texts["environment.json"]
+    for name, text in {**texts, "record": json.dumps(record)}.items():
+        assert secret not in text, name
+
+
+def test_the_catalog_as_a_table_and_as_json(project: ProjectFolder) -> None:
+    table = project.run("deriva-ml-catalog", "list", check=True).out
+    head, *rows = table.splitlines()
+    assert head.split()[:2] == ["RID", "status"]
+    assert rows[-1].startswith("DEMO-EXEC")
+    assert len(project.run("deriva-ml-catalog", "list", "-n", "1", check=True).out.splitlines()) == 2
+    shown = project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], check=True).out
+    for name in ("status:", "workflow:", "outputs:", "my-notebook.ipynb"):
+        assert name in shown
+    assert "logistic.npz" in project.run("deriva-ml-catalog", "show", "DEMO-W001", check=True).out
+    assert "digits_train.npz" in project.run("deriva-ml-catalog", "show", "DEMO-DATA", check=True).out
+    assert project.run("deriva-ml-catalog", "show", "9-ZZZZ").rc == 2
+    assert project.run("deriva-ml-catalog", "list", "--status", "Lost").rc == 2
+    opened = project.run("deriva-ml-catalog", "open", executions(project)[0]["rid"], check=True).out.strip()
+    assert opened.endswith("my-notebook.md") and Path(opened).is_file()
+
+
+def test_a_model_that_fails_is_recorded_with_its_traceback(project: ProjectFolder) -> None:
+    (project / "src" / "models" / "failing.py").write_text(
+        "def fail(ml_instance=None, execution=None):\n"
+        "    execution.asset_file_path('Execution_Asset', 'half.txt').write_text('half')\n"
+        "    raise ArithmeticError('does not add up')\n"
+    )
+    (project / "src" / "configs" / "failing.py").write_text(
+        "from hydra_zen import builds, store\nfrom models.failing import fail\n\n"
+        "store(builds(fail, zen_partial=True), group='model_config', name='failing')\n"
+    )
+    commit(project)
+    done = project.run("deriva-ml-run", "model_config=failing")
+    assert done.rc == 1
+    assert "error: ArithmeticError: does not add up" in done.err
+    assert 'failing.py", line 3' in done.err and "model_run.py" not in done.err
+    record = executions(project)[0]
+    assert (record["status"], record["status_detail"]) == ("Failed", "ArithmeticError: does not add up")
+    shown = json.loads(project.run("deriva-ml-catalog", "show", record["rid"], "--json").out)
+    assert {"half.txt", "traceback.txt", "configuration.json"} <= {row["file"] for row in shown["outputs"]}
+    sweep = project.run("deriva-ml-run", "--multirun", "model_config=failing,my_model")
+    assert sweep.rc == 1
+    assert "1 of 2 jobs failed" in sweep.out
+    statuses = [record["status"] for record in executions(project)[:3]]
+    assert sorted(statuses) == ["Failed", "Failed", "Uploaded"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model_config=nothing"], "Could not find 'model_config/nothing'"),
+        (["+multirun=nothing"], "no sweep is named nothing; there are: digits_widths"),
+        (["model_config.seed=1,2"], "model_config.seed=1,2"),
+        (["deriva_ml=production"], "names no server yet"),
+        (["datasets=[9-ZZZZ]"], "Could not load 'datasets/9-ZZZZ'"),
+    ],
+)
+def test_a_wrong_request_to_the_model_runner(
+    project: ProjectFolder, arguments: list[str], message: str
+) -> None:
+    before = executions(project)
+    done: Outcome = project.run("deriva-ml-run", *arguments)
+    assert done.rc == 2, done.text
+    assert message in done.err and "Traceback" not in done.err
+    assert executions(project) == before
+
+
+def test_two_runs_at_once_are_both_recorded(project: ProjectFolder) -> None:
+    before = len(executions(project))
+    running = [project.popen(RUN, NOTEBOOK, "-p", "parameter1", str(number)) for number in range(2)]
+    assert [process.wait(120) for process in running] == [0, 0], [
+        process.communicate() for process in running
+    ]
+    after = executions(project)
+    assert len(after) == before + 2
+    assert {record["status"] for record in after[:2]} == {"Uploaded"}
+
+
+def test_a_catalog_can_be_read_with_any_sqlite_client_while_runs_go_on(project: ProjectFolder) -> None:
+    connection = sqlite3.connect(
+        f"file:{str(project / '.deriva-ml' / 'catalog.db').replace('%', '%25').replace('#', '%23').replace('?', '%3f')}?mode=ro",
+        uri=True,
+    )
+    [(mode,)] = connection.execute("PRAGMA journal_mode").fetchall()
+    assert mode == "wal"
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
