@@ -1,0 +1,48 @@
+"""A project works with every Python that the template offers, as far as this machine has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ProjectFolder, Render
+
+OFFERED = ("3.11", "3.12", "3.13")
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of this version: on the PATH, or among those of pyenv, whose shims may answer for none."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in (f"python{version}", *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))):
+        try:
+            subprocess.run([candidate, "-c", "import ssl, sqlite3"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return candidate
+    return None
+
+
+@pytest.mark.parametrize("version", [version for version in OFFERED if version != HERE])
+def test_a_project_is_set_up_and_records_a_run(
+    version: str, render: Render, clean_env: dict[str, str], tmp_path: Path
+) -> None:
+    """On the Python that runs this suite, every other test shows it."""
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"this machine has no Python {version}")
+    path = render(tmp_path / "my-project", python_version=version)
+    project = ProjectFolder(path, {**clean_env, "UV_PYTHON": python})
+    project.run("uv", "run", "deriva-ml-init", check=True, timeout=900)
+    assert project.run("uv", "run", "python", "--version", check=True).out.startswith(f"Python {version}.")
+    project.run("uv", "run", "deriva-ml-run-notebook", "notebooks/my_analysis.ipynb", check=True)
+    project.run("uv", "run", "deriva-ml-run", check=True)
+    recorded = json.loads(project.run("uv", "run", "deriva-ml-catalog", "list", "--json", check=True).out)
+    assert [record["status"] for record in recorded] == ["Uploaded"] * 3
+    project.run("uv", "run", "pytest", "-q", check=True)
+    project.run("uv", "run", "mypy", "src/deriva_ml", check=True)
