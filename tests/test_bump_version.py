@@ -91,7 +91,9 @@ def test_the_current_version_is_the_highest_and_other_tags_are_ignored(project: 
 @given(st.lists(st.tuples(*[st.integers(0, 30)] * 3), unique=True))
 def test_versions_sort_by_number(versions: list[tuple[int, int, int]]) -> None:
     names = ["v{}.{}.{}".format(*version) for version in versions]
-    assert version_tags([*names, "other"]) == ["v{}.{}.{}".format(*version) for version in sorted(versions)]
+    assert version_tags("\n".join([*names, "other"])) == [
+        "v{}.{}.{}".format(*version) for version in sorted(versions)
+    ]
 
 
 def test_it_works_from_a_subfolder(project: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

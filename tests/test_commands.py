@@ -118,6 +118,26 @@ def test_a_dirty_tree_is_refused_naming_the_files_or_recorded_with_the_differenc
     project.git("checkout", "--", "src")
 
 
+def test_a_dry_run_is_for_a_notebook_that_is_not_committed_yet(project: ProjectFolder) -> None:
+    config = project / "src" / "configs" / "my_notebook.py"
+    config.write_text(config.read_text() + "\n# still working on it\n")
+    for command in ([RUN, NOTEBOOK], ["deriva-ml-run", "model_config=my_model", "datasets=default_dataset"]):
+        done = project.run(*command, "dry_run=true")
+        assert (done.rc, done.err) == (0, ""), done.text
+        assert "Dry run: nothing was recorded" in done.out
+    project.git("checkout", "--", "src")
+
+
+def test_a_new_version_of_the_same_commit_is_recorded_as_such(project: ProjectFolder) -> None:
+    versions = []
+    for tag in ("v7.0.0", "v7.1.0"):
+        project.git("tag", "-a", tag, "-m", tag)
+        assert project.run(RUN, NOTEBOOK).rc == 0
+        versions.append(executions(project)[0]["workflow"]["version"])
+        project.git("tag", "-d", tag)
+    assert versions == ["7.0.0", "7.1.0"]
+
+
 def test_flags_and_overrides_in_any_order(project: ProjectFolder) -> None:
     done = project.run(
         RUN,
@@ -293,7 +313,8 @@ def test_the_catalog_as_a_table_and_as_json(project: ProjectFolder) -> None:
     shown = project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], check=True).out
     for name in ("status:", "workflow:", "outputs:", "my-notebook.ipynb"):
         assert name in shown
-    assert "logistic.npz" in project.run("deriva-ml-catalog", "show", "DEMO-W001", check=True).out
+    weights = project.run("deriva-ml-catalog", "show", "DEMO-W001", check=True).out
+    assert "logistic.npz" in weights and "DEMO-EXEC" in weights and "Model_File" in weights
     assert "digits_train.npz" in project.run("deriva-ml-catalog", "show", "DEMO-DATA", check=True).out
     assert project.run("deriva-ml-catalog", "show", "9-ZZZZ").rc == 2
     assert project.run("deriva-ml-catalog", "list", "--status", "Lost").rc == 2
@@ -315,6 +336,7 @@ def test_a_model_that_fails_is_recorded_with_its_traceback(project: ProjectFolde
     done = project.run("deriva-ml-run", "model_config=failing")
     assert done.rc == 1
     assert "error: ArithmeticError: does not add up" in done.err
+    assert f"deriva-ml-catalog show {executions(project)[0]['rid']}" in done.out
     assert 'failing.py", line 3' in done.err and "model_run.py" not in done.err
     record = executions(project)[0]
     assert (record["status"], record["status_detail"]) == ("Failed", "ArithmeticError: does not add up")
@@ -334,6 +356,7 @@ def test_a_model_that_fails_is_recorded_with_its_traceback(project: ProjectFolde
         (["+multirun=nothing"], "no sweep is named nothing; there are: digits_widths"),
         (["model_config.seed=1,2"], "model_config.seed=1,2"),
         (["deriva_ml=production"], "names no server yet"),
+        (["dry_run=maybe"], "dry_run=maybe"),
         (["datasets=[9-ZZZZ]"], "Could not load 'datasets/9-ZZZZ'"),
     ],
 )

@@ -172,6 +172,7 @@ class TestRedact:
                 "mail person@host.org about https://host.org/@person",
                 "mail person@host.org about https://host.org/@person",
             ),
+            (f"Authorization: Bearer {SECRET}\nnext", "Authorization: ***\nnext"),
             ("max_tokens=5", "max_tokens=5"),
         ],
     )

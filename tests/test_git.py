@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.git import changed_files, git, has_identity, parse_status, repository_root
+from deriva_ml.git import changed_files, git, has_identity, repository_root
 from git_repository import Repository, isolate_git
 
 
@@ -115,8 +115,12 @@ def test_a_renamed_file_counts_under_both_names(repository: Repository) -> None:
     assert sorted(changed_files(repository.path)) == ["kept.txt", "new name.txt", "z.txt"]
 
 
-def test_a_copys_source_is_not_changed() -> None:
-    assert parse_status("C  copy.txt\0source.txt\0 M edited.txt\0") == ["copy.txt", "edited.txt"]
+def test_a_copys_source_is_not_changed(repository: Repository) -> None:
+    repository.git("config", "status.renames", "copies")
+    repository.git("config", "diff.renames", "copies")
+    repository.write("copy.txt", repository.path.joinpath("kept.txt").read_text())
+    repository.git("add", "copy.txt")
+    assert changed_files(repository.path) == ["copy.txt"]
 
 
 def test_a_clean_tree_has_no_changes(repository: Repository) -> None:

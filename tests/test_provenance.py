@@ -304,6 +304,15 @@ class TestDirtyRuns:
         found = collect(project / "src" / "train.py", allow_dirty=True)
         assert "+kept = True" in found.diff
 
+    def test_a_new_file_that_is_staged_is_in_the_diff_once(self, repo: Path, tmp_path: Path) -> None:
+        (repo / "src" / "new.py").write_text("new = True\n")
+        git(repo, "add", "src/new.py")
+        found = collect(repo / "src" / "new.py", allow_dirty=True)
+        git(tmp_path, "clone", "--quiet", str(repo), "again")
+        (tmp_path / "run.diff").write_text(found.diff, newline="")
+        git(tmp_path / "again", "apply", str(tmp_path / "run.diff"))
+        assert (tmp_path / "again" / "src" / "new.py").read_text() == "new = True\n"
+
     @pytest.mark.parametrize("place", ["scratch.ipynb", "outputs/scratch.ipynb"])
     def test_the_executed_file_itself_is_always_recorded(self, repo: Path, place: str) -> None:
         (repo / "outputs").mkdir()

@@ -210,7 +210,7 @@ def add_demo(catalog: EmbeddedCatalog) -> bool:
             f"the demo's images are scikit-learn's ({error}): uv add scikit-learn"
         ) from error
     if not begun:
-        workflow = Workflow("Demo content", "Training", url="src/deriva_ml/py", rid=WORKFLOW)
+        workflow = Workflow("Demo content", "Training", url="src/deriva_ml/demo.py", rid=WORKFLOW)
         description = "Makes the demo's dataset and trains its models"
         catalog.add_execution(catalog.add_workflow(workflow), description, Owner.of(), rid=EXECUTION)
     with tempfile.TemporaryDirectory() as folder:

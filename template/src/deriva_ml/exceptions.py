@@ -14,4 +14,12 @@ class DerivaMLRequestError(DerivaMLException):
 
 
 class DerivaMLRunError(DerivaMLException):
-    """The run itself failed; what it had computed is recorded (exit status 1)."""
+    """The run itself failed; what it had computed is recorded (exit status 1).
+
+    Attributes:
+        execution_rid: of the execution that failed, if there is one.
+    """
+
+    def __init__(self, message: str, execution_rid: str | None = None) -> None:
+        super().__init__(message)
+        self.execution_rid = execution_rid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -15,9 +16,7 @@ IDENTITY_HELP = (
 
 
 def git(cwd: Path, *args: str, check: bool = True) -> str:
-    """Run `git *args` in `cwd` and return what it printed, without the final newline.
-
-    Output is read as UTF-8; bytes that are not are replaced, so that it can always be shown.
+    """Run `git *args` in `cwd` and return what it printed as UTF-8, without the final newline.
 
     Raises:
         DerivaMLRequestError: git is not installed, or `check` is set and the command failed
@@ -26,12 +25,7 @@ def git(cwd: Path, *args: str, check: bool = True) -> str:
     environment = {**os.environ, "LANGUAGE": "en"}  # its words become part of our English messages
     try:
         done = subprocess.run(
-            ["git", *args],
-            cwd=cwd,
-            env=environment,
-            check=False,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
+            ["git", *args], cwd=cwd, env=environment, capture_output=True, stdin=subprocess.DEVNULL
         )
     except OSError as error:
         if not Path(cwd).is_dir():
@@ -69,10 +63,8 @@ def repository_root(cwd: Path) -> Path | None:
     try:
         return Path(git(cwd, "rev-parse", "--show-toplevel"))
     except DerivaMLRequestError as error:
-        folder = Path(cwd).resolve()
-        if isinstance(error.__cause__, OSError) or any(
-            (f / ".git").exists() for f in (folder, *folder.parents)
-        ):
+        folders = [Path(cwd).resolve(), *Path(cwd).resolve().parents]
+        if isinstance(error.__cause__, OSError) or any((folder / ".git").exists() for folder in folders):
             raise
         return None
 
@@ -80,22 +72,19 @@ def repository_root(cwd: Path) -> Path | None:
 def changed_files(root: Path) -> list[str]:
     """Paths, relative to the repository's top, that differ from the last commit; untracked files too.
 
-    A renamed file counts under both of its names. Ignored files do not count.
+    A renamed file counts under both of its names. Ignored files do not count, nor do notebooks of which only
+    outputs differ that a filter takes off (`git status` goes by a file's size, and reports those).
     """
-    return parse_status(git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all"))
+    differing = git(root, "diff", "--name-only", "--no-renames", "-z", "HEAD")
+    return [*filter(None, differing.split("\0")), *untracked_files(root)]
 
 
-def parse_status(status: str) -> list[str]:
-    """The paths in the output of `git status --porcelain=v1 -z` (format: git-status(1))."""
-    paths: list[str] = []
-    entries = iter(status.split("\0"))
-    for entry in entries:
-        if not entry:
-            continue
-        paths.append(entry[3:])
-        # A rename or a copy is followed by the name it came from; a copy leaves that one as it was.
-        if "R" in entry[:2]:
-            paths.append(next(entries))
-        elif "C" in entry[:2]:
-            next(entries)
-    return paths
+def untracked_files(root: Path) -> list[str]:
+    """Paths, relative to the repository's top, that git neither knows nor ignores."""
+    return list(filter(None, git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")))
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first `most` names for a message, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -133,7 +133,7 @@ def statements() -> list[str]:
         made += _asset_table(name)
     made += _association("Dataset_File", "Dataset", "File")
     made += [
-        # The runner's own: not part of a record, so not part of the deriva-ml
+        # The runner's own: no part of a record, so no part of the deriva-ml schema.
         'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
         'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
         ' "host" TEXT NOT NULL, "pid" INTEGER NOT NULL, "started" REAL NOT NULL)',

@@ -59,9 +59,10 @@ class EmbeddedCatalog(Catalog):
     def add_workflow(self, workflow: Workflow) -> RID:
         with self._db.transaction():
             found = self._db.value(
-                'SELECT "RID" FROM "Workflow" WHERE "Checksum" = ? AND "URL" = ? AND "Name" = ?',
+                'SELECT "RID" FROM "Workflow" WHERE "Checksum" = ? AND "URL" = ? AND "Version" = ? AND "Name" = ?',
                 workflow.checksum,
                 workflow.url,
+                workflow.version,
                 workflow.name,
             )
             if found:
@@ -325,6 +326,10 @@ class EmbeddedCatalog(Catalog):
                 execution,
             )
         ]
+
+    def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
+        query = f'SELECT "Execution", "Asset_Role" FROM "{asset.table}_Execution" WHERE "{asset.table}" = ? ORDER BY "RCT"'
+        return [(row["Execution"], AssetRole(row["Asset_Role"])) for row in self._db.query(query, asset.rid)]
 
     def _insert_asset(
         self,

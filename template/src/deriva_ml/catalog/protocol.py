@@ -35,7 +35,7 @@ class Catalog(Protocol):
         """The catalog's identifier on its host."""
 
     def add_workflow(self, workflow: Workflow) -> RID:
-        """Find the workflow by its checksum and URL, or record it; its RID either way."""
+        """Find the workflow by its checksum, URL, version and name, or record it; its RID either way."""
 
     def add_execution(self, workflow: RID, description: str, owner: Owner, folder: Path | None = None) -> RID:
         """Record a new execution as ``Created``, answered for by ``owner``, run in ``folder``."""
@@ -117,6 +117,9 @@ class Catalog(Protocol):
 
     def assets_of(self, execution: RID) -> list[Asset]:
         """The assets that an execution read and made, each with its role."""
+
+    def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
+        """The executions that made or read an asset."""
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         """The datasets that an execution read, without members."""

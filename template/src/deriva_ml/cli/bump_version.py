@@ -11,16 +11,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from deriva_ml.cli.common import command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
-from deriva_ml.git import IDENTITY_HELP, changed_files, git, has_identity, repository_root
+from deriva_ml.git import IDENTITY_HELP, changed_files, git, has_identity, listed, repository_root
 
 FIRST_VERSION = "v0.1.0"
+PARTS = ("major", "minor", "patch")
 LOCK_FILE = "uv.lock"
-_SHOWN_FILES = 10
+SHOWN_FILES = 10  # how many changed files a message names
 # https://semver.org, item 2: three numbers without leading zeros. Pre-releases are not ours to bump.
 _VERSION_TAG = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
@@ -28,26 +29,32 @@ _VERSION_TAG = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 @command
 def main(argv: Sequence[str]) -> int:
     """Tag HEAD with the next version and push it, or say which part of that was not done."""
-    options = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser(
+        prog="bump-version",
+        description="Tag the last commit with the next semantic version; push it where there is a remote.",
+    )
+    parser.add_argument("part", nargs="?", default="patch", choices=PARTS)
+    parser.add_argument("--dry-run", action="store_true", help="say what would happen and change nothing")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
     root = _committed_root(Path.cwd())
     lock_first = _check_clean(root)
-    remote, branch = _remote(root), git(root, "branch", "--show-current")
-    here = version_tags(git(root, "tag", "--list", "--merged", "HEAD").splitlines())
+    branch = git(root, "branch", "--show-current")
+    remote = _remote(root, branch)
+    here = version_tags(git(root, "tag", "--list", "--merged", "HEAD"))
     there = _tags_on(remote, root)
     tag = _next_tag(here, options.part)
     _check_free(tag, root, here, there)
+    refs = [*([branch] if branch else []), *(old for old in here if remote and old not in there), tag]
 
-    if not lock_first and (
-        same := [t for t in here if t in git(root, "tag", "--points-at", "HEAD").splitlines()]
-    ):
-        print(f"note: nothing was committed since {same[-1]}: both versions name the same commit")
+    if here and not lock_first and here[-1] in git(root, "tag", "--points-at", "HEAD").splitlines():
+        print(f"note: nothing was committed since {here[-1]}: both versions name the same commit")
     was = f" (was {here[-1]})" if here else " (the first version: a repository without one starts here)"
     if options.dry_run:
         if lock_first:
             print(f"would commit {LOCK_FILE}")
         print(f"would tag {_commit(root)} as {tag}{was}")
-        refs = f"{branch} and {tag}" if branch else tag
-        print(f"would push {refs} to {remote}" if remote else "would not push: this repository has no remote")
+        print(f"would push {', '.join(refs)} to {remote}" if remote else "would not push: there is no remote")
         return 0
 
     if lock_first:
@@ -56,38 +63,31 @@ def main(argv: Sequence[str]) -> int:
         print(f"committed {LOCK_FILE}")
     _make_tag(root, options.part, here, tag)
     print(f"{tag}{was} is {_commit(root)}")
-    return _publish(root, remote, branch, tag, [t for t in here if there is not None and t not in there])
+    if remote is None:
+        print("not pushed: this repository has no remote (later: git remote add origin URL, then")
+        print(f"  git push --set-upstream origin {branch or tag} --follow-tags)")
+        return 0
+    _push(root, remote, branch, tag, refs)
+    print(f"pushed {', '.join(refs)} to {remote}")
+    if not branch:
+        print("note: HEAD is detached, so no branch was pushed with the tag")
+    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bump-version",
-        description="Tag the last commit with the next semantic version; push it where there is a remote.",
-    )
-    parser.add_argument("part", nargs="?", default="patch", choices=["major", "minor", "patch"])
-    parser.add_argument("--dry-run", action="store_true", help="say what would happen and change nothing")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
-
-
-def version_tags(names: Iterable[str]) -> list[str]:
-    """Those of `names` that are versions (`v1.2.3`), lowest first; every other tag is left out."""
-    found = [match for name in names if (match := _VERSION_TAG.fullmatch(name))]
+def version_tags(names: str) -> list[str]:
+    """The versions (`v1.2.3`) among the lines of `names`, lowest first; every other tag is left out."""
+    found = filter(None, map(_VERSION_TAG.fullmatch, names.splitlines()))
     return [match[0] for match in sorted(found, key=lambda match: [int(number) for number in match.groups()])]
 
 
 def _committed_root(cwd: Path) -> Path:
-    """The repository of `cwd`: one with a commit, and a person whom git knows.
-
-    Raises:
-        DerivaMLRequestError: any of these is missing; the message names the mend.
-    """
+    """The repository of `cwd`, which has a commit, and a person whom git knows; refused otherwise."""
     root = repository_root(cwd)
     if root is None:
         raise DerivaMLRequestError(f"{cwd} is not in a git repository: run deriva-ml-init first")
     if not git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False):
         raise DerivaMLRequestError(
-            f"{root} has no commit to give a version to: run deriva-ml-init, or commit first"
+            f"{root} has no commit to give a version to: run deriva-ml-init, or commit"
         )
     if not has_identity(root):
         raise DerivaMLRequestError(IDENTITY_HELP)
@@ -102,55 +102,44 @@ def _check_clean(root: Path) -> bool:
     """
     changed = changed_files(root)
     if changed and changed != [LOCK_FILE]:
-        more = f" and {len(changed) - _SHOWN_FILES} more" if len(changed) > _SHOWN_FILES else ""
-        names = ", ".join(changed[:_SHOWN_FILES]) + more
+        names = listed(changed, SHOWN_FILES)
         raise DerivaMLRequestError(
             f"not committed yet: {names}; commit or stash first, a version names a commit"
         )
     return bool(changed)
 
 
-def _remote(root: Path) -> str | None:
+def _remote(root: Path, branch: str) -> str | None:
     """Where this branch is pushed to: git's own settings, else `origin`, else the first remote."""
     remotes = git(root, "remote").splitlines()
-    branch = git(root, "branch", "--show-current")
-    settings = (f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote")
-    wanted = [*(git(root, "config", setting, check=False) for setting in settings), "origin", *remotes]
-    return next((name for name in wanted if name in remotes), None)
+    configured = git(root, "for-each-ref", "--format=%(push:remotename)", f"refs/heads/{branch}")
+    return next((name for name in (configured, "origin", *remotes) if name in remotes), None)
 
 
-def _tags_on(remote: str | None, root: Path) -> list[str] | None:
-    """The version tags that the remote has; None when there is no remote or it does not answer."""
+def _tags_on(remote: str | None, root: Path) -> list[str]:
+    """The version tags that the remote has; none where it does not answer (the push will say why)."""
     if remote is None:
-        return None
-    try:
-        lines = git(root, "ls-remote", "--tags", "--refs", remote).splitlines()
-    except DerivaMLRequestError:
-        return None  # offline: the tag is made here, and the push will say what is wrong
-    return version_tags(line.rpartition("refs/tags/")[2] for line in lines)
+        return []
+    lines = git(root, "ls-remote", "--tags", "--refs", remote, check=False)
+    return version_tags(re.sub(r"(?m)^.*refs/tags/", "", lines))
 
 
 def _next_tag(here: list[str], part: str) -> str:
     if not here:
         return FIRST_VERSION
-    major, minor, patch = (int(number) for number in here[-1][1:].split("."))
-    following = {
-        "major": (major + 1, 0, 0),
-        "minor": (major, minor + 1, 0),
-        "patch": (major, minor, patch + 1),
-    }
-    return "v{}.{}.{}".format(*following[part])
+    numbers = [int(number) for number in here[-1][1:].split(".")]
+    place = PARTS.index(part)
+    return "v{}.{}.{}".format(*numbers[:place], numbers[place] + 1, *[0] * (2 - place))
 
 
-def _check_free(tag: str, root: Path, here: list[str], there: list[str] | None) -> None:
+def _check_free(tag: str, root: Path, here: list[str], there: list[str]) -> None:
     """Refuse a version that would be given twice, by this clone or by another one.
 
     Raises:
         DerivaMLRequestError: the remote or another branch has versions that this branch knows nothing of.
     """
-    local = version_tags(git(root, "tag", "--list").splitlines())
-    unknown = [t for t in there or [] if t not in local]
-    if unknown:
+    local = version_tags(git(root, "tag", "--list"))
+    if unknown := [other for other in there if other not in local]:
         raise DerivaMLRequestError(
             f"the remote has {unknown[-1]}, which this clone does not know: run git fetch --tags,"
             " merge what is new, then bump again"
@@ -179,7 +168,7 @@ def _make_tag(root: Path, part: str, here: list[str], tag: str) -> None:
     # It frames and wraps its messages to the terminal's width; one long line is easier to quote.
     environment = {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
-        bump, cwd=root, env=environment, check=False, capture_output=True, encoding="utf-8", errors="replace"
+        bump, cwd=root, env=environment, capture_output=True, encoding="utf-8", errors="replace"
     )
     if done.returncode:
         said = [line for line in (raw.strip(" │╭╮╰╯─") for raw in done.stderr.splitlines()) if line]
@@ -188,35 +177,21 @@ def _make_tag(root: Path, part: str, here: list[str], tag: str) -> None:
         raise DerivaMLRunError(f"bump-my-version made no tag {tag}: see [tool.bumpversion] in pyproject.toml")
 
 
-def _publish(root: Path, remote: str | None, branch: str, tag: str, left_behind: list[str]) -> int:
-    """Push the branch's commits, the new tag and versions that were never pushed; returns the exit status."""
-    if remote is None:
-        print("not pushed: this repository has no remote (later: git remote add origin URL, then")
-        print(f"  git push --set-upstream origin {branch or tag} --follow-tags)")
-        return 0
-    refs = [*([branch] if branch else []), *left_behind, tag]
-    upstream = git(root, "config", f"branch.{branch}.merge", check=False) if branch else ""
-    push = ["push", *(["--set-upstream"] if branch and not upstream else []), remote, *refs]
+def _push(root: Path, remote: str, branch: str, tag: str, refs: list[str]) -> None:
+    """Push all refs or none, where the server can do that: a tag must not go out ahead of its branch."""
+    no_upstream = branch and not git(root, "config", f"branch.{branch}.merge", check=False)
+    push = [*(["--set-upstream"] if no_upstream else []), remote, *refs]
     try:
-        _push(root, push)
+        try:
+            git(root, "push", "--atomic", *push)
+        except DerivaMLRequestError as error:
+            if not any("--atomic" in note for note in getattr(error, "__notes__", ())):
+                raise
+            git(root, "push", *push)
     except DerivaMLRequestError as error:
         raise DerivaMLRunError(
-            f"{tag} exists here but was not pushed ({error}); when that is mended: git {' '.join(push)}"
+            f"{tag} exists here but was not pushed ({error}); when that is mended: git push {' '.join(push)}"
         ) from error
-    print(f"pushed {', '.join(refs)} to {remote}")
-    if not branch:
-        print("note: HEAD is detached, so no branch was pushed with the tag")
-    return 0
-
-
-def _push(root: Path, push: list[str]) -> None:
-    """All refs or none, where the server can do that: a tag must not go out ahead of its branch."""
-    try:
-        git(root, push[0], "--atomic", *push[1:])
-    except DerivaMLRequestError as error:
-        if not any("--atomic" in note for note in getattr(error, "__notes__", ())):
-            raise
-        git(root, *push)
 
 
 def _commit(root: Path, revision: str = "HEAD") -> str:

@@ -65,6 +65,9 @@ def _list(catalog: Any, args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps([asdict(record) for record in found], indent=2))
         return
+    if not found and args.status:
+        print(f"no execution is {args.status}")
+        return
     if not found:
         print("nothing has been recorded yet; uv run deriva-ml-run-notebook NOTEBOOK records a run")
         return
@@ -92,7 +95,7 @@ def _show(catalog: Any, args: argparse.Namespace) -> None:
         if isinstance(value, list) and value and isinstance(value[0], dict):
             rows = [tuple(value[0]), *(tuple(str(cell) for cell in row.values()) for row in value)]
             print(f"{name}:\n" + "\n".join(f"  {line}" for line in _table(rows).split("\n")))
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and value:
             print(
                 f"{name}:\n"
                 + "\n".join(
@@ -105,16 +108,41 @@ def _show(catalog: Any, args: argparse.Namespace) -> None:
 
 def _facts(catalog: Any, rid: str) -> dict[str, Any]:
     """What there is to know about an execution, or else an asset or a dataset, in plain types."""
-    try:
-        record = catalog.lookup_execution(rid)
-    except DerivaMLRequestError as error:
-        for lookup in (catalog.lookup_asset, catalog.lookup_dataset):
-            try:
-                found = asdict(lookup(rid))
-            except DerivaMLRequestError:
-                continue
-            return {name: value for name, value in found.items() if value not in (None, "", [], ())}
-        raise error
+    refusals = []
+    for facts in (_execution_facts, _asset_facts, _dataset_facts):
+        try:
+            return facts(catalog, rid)
+        except DerivaMLRequestError as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _asset_facts(catalog: Any, rid: str) -> dict[str, Any]:
+    asset = catalog.lookup_asset(rid)
+    uses = catalog.executions_of(asset)
+    return {
+        "asset": rid,
+        "description": asset.description,
+        "made by": [execution for execution, role in uses if role == "Output"],
+        "read by": [execution for execution, role in uses if role == "Input"],
+        "file": [_asset_row(catalog, asset)],
+    }
+
+
+def _dataset_facts(catalog: Any, rid: str) -> dict[str, Any]:
+    dataset = catalog.lookup_dataset(rid)
+    return {
+        "dataset": rid,
+        "version": dataset.version,
+        "description": dataset.description,
+        "types": list(dataset.types),
+        "nested": list(dataset.nested),
+        "files": [_asset_row(catalog, catalog.lookup_asset(row["RID"])) for row in dataset.members["File"]],
+    }
+
+
+def _execution_facts(catalog: Any, rid: str) -> dict[str, Any]:
+    record = catalog.lookup_execution(rid)
     assets = catalog.assets_of(rid)
     configuration: dict[str, Any] = {}
     for asset in assets:

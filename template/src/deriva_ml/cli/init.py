@@ -25,8 +25,9 @@ DONE = "done"
 PRESENT = "already there"
 
 _PROBE = "notebooks/probe.ipynb"
-_NOTEBOOK = """{"cells": [{"cell_type": "code", "execution_count": null, "id": "0", "metadata": {},
-"outputs": [%s], "source": "1"}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}"""
+_NOTEBOOK = """{"cells": [{"cell_type": "code", "execution_count": 1, "id": "0", "metadata": {},
+"source": "1", "outputs": [{"name": "stdout", "output_type": "stream", "text": "x"}]}],
+"metadata": {}, "nbformat": 4, "nbformat_minor": 5}"""
 
 
 @command
@@ -82,11 +83,9 @@ def notebook_filter(project: Project) -> str:
     """
     if _strips(project.root):
         return PRESENT
-    named = git(project.root, "check-attr", "filter", "diff", "--", _PROBE).splitlines()
-    committed = [line.rpartition(": ")[2] for line in named] == ["nbstripout", "ipynb"]
-    # nbstripout adds its lines to an attributes file unless it finds them spelt its own way;
-    # where git sees them already, it is given nothing to write to.
-    attributes = os.devnull if committed else ".gitattributes"
+    # Where the attributes name the filter already, nbstripout is given no file to add its own spelling to.
+    named = git(project.root, "check-attr", "filter", "--", _PROBE).endswith(": nbstripout")
+    attributes = os.devnull if named else ".gitattributes"
     _run(project.root, sys.executable, "-P", "-m", "nbstripout", "--install", "--attributes", attributes)
     if not _strips(project.root):
         raise DerivaMLRunError(
@@ -96,16 +95,12 @@ def notebook_filter(project: Project) -> str:
 
 
 def _strips(root: Path) -> bool:
-    """Whether git, as it would on `git add`, gets a notebook back from the filter and without its output."""
-
-    def stored(outputs: str) -> str:
-        path.write_text(_NOTEBOOK % outputs, encoding="utf-8")
-        return git(root, "hash-object", f"--path={_PROBE}", str(path), check=False)
-
+    """Whether the filter that git runs on `git add` works, and changes a notebook that has outputs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.ipynb"
-        with_output = stored('{"name": "stdout", "output_type": "stream", "text": "x"}')
-        return bool(with_output) and with_output == stored("")
+        path.write_text(_NOTEBOOK, encoding="utf-8")
+        stored = git(root, "hash-object", f"--path={_PROBE}", str(path), check=False)
+        return stored not in ("", git(root, "hash-object", "--no-filters", str(path)))
 
 
 def jupyter_kernel(project: Project) -> str:
@@ -166,27 +161,24 @@ def first_commit(project: Project) -> str:
     root = project.root
     if git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False):
         return PRESENT
-    who = [] if has_identity(root) else _first_author(project)
+    who: list[str] = []
+    if not has_identity(root):
+        match pyproject(project).get("authors"):
+            case [{"name": str(name), "email": str(email)}, *_] if name and email:
+                who = ["-c", f"user.name={name}", "-c", f"user.email={email}"]
+            case _:
+                raise DerivaMLRequestError(
+                    f"nothing is committed yet: {IDENTITY_HELP}; then run deriva-ml-init again"
+                )
     git(root, "add", "--all")
     git(root, *who, "commit", "--quiet", "--message", f"Start {project_name(project)}")
     git(root, *who, "tag", "--annotate", FIRST_VERSION, "--message", f"Version {FIRST_VERSION[1:]}")
     return f"{DONE} ({FIRST_VERSION})"
 
 
-def _first_author(project: Project) -> list[str]:
-    """Options that tell git to commit as the project's first author."""
-    authors = pyproject(project).get("authors")
-    match authors:
-        case [{"name": str(name), "email": str(email)}, *_] if name and email:
-            return ["-c", f"user.name={name}", "-c", f"user.email={email}"]
-    raise DerivaMLRequestError(f"nothing is committed yet: {IDENTITY_HELP}; then run deriva-ml-init again")
-
-
 def _run(cwd: Path, *args: str) -> None:
     """Run a program; raises DerivaMLRunError with the last line it wrote when it fails."""
     done = subprocess.run(args, cwd=cwd, check=False, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise DerivaMLRunError(
-            f"{Path(args[0]).name} failed: {said[-1].strip() if said else done.returncode}"
-        )
+        said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise DerivaMLRunError(f"{Path(args[0]).name} failed: {said[-1] if said else done.returncode}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deriva_ml.cli.common import command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
@@ -33,8 +33,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
     name = kernel_name(project_name(Project.find())) if options.name is None else options.name
-    prefix = Path(sys.prefix) if options.sys_prefix else None
-    folder, fresh = install_kernel(name, options.display_name, prefix)
+    folder, fresh = install_kernel(
+        name, options.display_name, Path(sys.prefix) if options.sys_prefix else None
+    )
     print(f"kernel {name}: {'installed in' if fresh else 'already in'} {folder}")
     return 0
 
@@ -42,13 +43,7 @@ def main(argv: Sequence[str]) -> int:
 def install_kernel(
     name: str, display_name: str | None = None, prefix: Path | None = None
 ) -> tuple[Path, bool]:
-    """Install an IPython kernel that starts this interpreter, through `ipykernel.kernelspec.install`.
-
-    Args:
-        name: what notebooks call it; letters, digits, `.`, `_` and `-` (jupyter_client's rule; a dot or
-            a dash may not be at an end here, so that no name is a way out of Jupyter's folder).
-        display_name: what people read; the name when not given.
-        prefix: an environment's root to install into; the user's own Jupyter folder when not given.
+    """Install an IPython kernel that starts this interpreter, for the user or in the environment at `prefix`.
 
     Returns:
         The kernel's folder, and whether anything was written (not when it is there and the same).
@@ -57,17 +52,24 @@ def install_kernel(
         DerivaMLRequestError: the name is not one, or is in use for another environment that still exists.
         DerivaMLRunError: the folder cannot be written.
     """
+    from jupyter_core.paths import jupyter_data_dir
+
+    # jupyter_client's rule, but for a dot or a dash at an end: so no name is a way out of Jupyter's folder.
     if kernel_name(name) != name.lower():
         raise DerivaMLRequestError(
             f"{name!r} cannot name a kernel: use letters, digits, and '.', '_', '-' inside"
         )
-    folder = _kernels(prefix) / name.lower()
-    interpreter, shown = _installed(folder / "kernel.json")
-    ours = interpreter is not None and os.path.abspath(interpreter) == os.path.abspath(sys.executable)
-    if ours and shown == (display_name or shown):
+    data = prefix / "share" / "jupyter" if prefix else Path(jupyter_data_dir())
+    folder = data / "kernels" / name.lower()
+    try:
+        kernel = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
+        interpreter, shown = str(kernel["argv"][0]), kernel["display_name"]
+    except (OSError, ValueError, LookupError, TypeError):  # none, or a broken one
+        interpreter = shown = ""
+    if interpreter == sys.executable and shown == (display_name or shown):
         return folder, False
     # Inside an environment another interpreter is a leftover; the user's folder is shared by projects.
-    if prefix is None and interpreter is not None and not ours and Path(interpreter).exists():
+    if prefix is None and interpreter != sys.executable and Path(interpreter).is_file():
         raise DerivaMLRequestError(
             f"a kernel {name} exists and runs {interpreter}: choose another with --name,"
             f" or remove it with jupyter kernelspec remove {name}"
@@ -93,11 +95,10 @@ def kernel_name(text: str) -> str:
 
 def project_name(project: Project) -> str:
     """The name that the project's `pyproject.toml` declares, else its folder's."""
-    declared = pyproject(project).get("name")
-    return declared if isinstance(declared, str) else project.root.name
+    return str(pyproject(project).get("name") or project.root.name)
 
 
-def pyproject(project: Project) -> dict[str, object]:
+def pyproject(project: Project) -> dict[str, Any]:
     """The `[project]` table of `pyproject.toml`; empty when there is none.
 
     Raises:
@@ -105,25 +106,6 @@ def pyproject(project: Project) -> dict[str, object]:
     """
     path = project.root / "pyproject.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return dict(tomllib.loads(path.read_text(encoding="utf-8")).get("project", {}))
+    except (ValueError, TypeError) as error:
         raise DerivaMLRequestError(f"{path} cannot be read: {error}") from error
-    return table if isinstance(table, dict) else {}
-
-
-def _kernels(prefix: Path | None) -> Path:
-    """Where Jupyter keeps kernels: in an environment, or for the user (the Jupyter data folder)."""
-    if prefix:
-        return prefix / "share" / "jupyter" / "kernels"
-    from jupyter_core.paths import jupyter_data_dir
-
-    return Path(jupyter_data_dir()) / "kernels"
-
-
-def _installed(spec: Path) -> tuple[str | None, str | None]:
-    """The interpreter and the display name in a kernel's `kernel.json`; None for what is not there."""
-    try:
-        kernel = json.loads(spec.read_text(encoding="utf-8"))
-        return kernel["argv"][0], kernel["display_name"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return None, None

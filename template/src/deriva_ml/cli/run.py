@@ -18,7 +18,8 @@ from deriva_ml.cli.common import (
     relative,
     show,
 )
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.definitions import Status
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.project import Project
 
 EXAMPLES = """\
@@ -126,18 +127,24 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
     token = circumstances.set(told)
     try:
         execution = run_model(**arguments)
+    except DerivaMLRunError as error:
+        if error.execution_rid:
+            _say(error.execution_rid, Status.failed)
+        raise
     finally:
         circumstances.reset(token)
     if execution.dry_run:
         print(f"Dry run: nothing was recorded; its output is in {relative(execution.working_dir)}")
     else:
-        rid = execution.execution_rid
-        print(f"Execution {rid}: {execution.status}\n  record    uv run deriva-ml-catalog show {rid}")
+        _say(execution.execution_rid, execution.status)
+
+
+def _say(rid: str, status: str) -> None:
+    print(f"Execution {rid}: {status}\n  record    uv run deriva-ml-catalog show {rid}")
 
 
 def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
     """Run the jobs one after the other, nested in an execution of their own; go on past one that fails."""
-    from deriva_ml.definitions import Status
     from deriva_ml.execution.model_run import end_sweep, start_sweep
     from deriva_ml.process import Terminated
 

@@ -6,43 +6,42 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# They change results, or say which job it was. By full name and never by prefix: people keep tokens in
+# variables of any name, and pass them to other machines under `LC_*`, which ssh forwards.
 VARIABLES = frozenset(
     """
-    LANG LANGUAGE LC_ALL LC_COLLATE LC_CTYPE LC_MESSAGES LC_MONETARY LC_NUMERIC LC_TIME
-    TZ PYTHONHASHSEED PYTHONOPTIMIZE PYTHONUTF8 SOURCE_DATE_EPOCH
+    LANG LANGUAGE LC_ALL LC_COLLATE LC_CTYPE LC_MESSAGES LC_MONETARY LC_NUMERIC LC_TIME TZ
+    PYTHONHASHSEED PYTHONOPTIMIZE PYTHONUTF8 SOURCE_DATE_EPOCH
+    CI GITHUB_ACTIONS GITHUB_RUN_ID GITLAB_CI CI_JOB_ID
     OMP_NUM_THREADS OMP_DYNAMIC OMP_PROC_BIND OMP_PLACES OMP_SCHEDULE OMP_THREAD_LIMIT
     MKL_NUM_THREADS MKL_DYNAMIC MKL_CBWR MKL_THREADING_LAYER OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE
     BLIS_NUM_THREADS VECLIB_MAXIMUM_THREADS NUMEXPR_NUM_THREADS NUMEXPR_MAX_THREADS NUMBA_NUM_THREADS
     CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_LAUNCH_BLOCKING CUBLAS_WORKSPACE_CONFIG NVIDIA_TF32_OVERRIDE
-    HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES
+    HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES JAX_ENABLE_X64 JAX_DEFAULT_MATMUL_PRECISION JAX_PLATFORMS
     TF_DETERMINISTIC_OPS TF_CUDNN_DETERMINISTIC TF_ENABLE_ONEDNN_OPTS TF_FORCE_GPU_ALLOW_GROWTH
-    JAX_ENABLE_X64 JAX_DEFAULT_MATMUL_PRECISION JAX_PLATFORMS PYTORCH_ENABLE_MPS_FALLBACK
-    CI GITHUB_ACTIONS GITHUB_RUN_ID GITLAB_CI CI_JOB_ID
-    SLURM_JOB_ID SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID SLURM_CPUS_PER_TASK SLURM_JOB_PARTITION
-    PBS_JOBID LSB_JOBID
+    PYTORCH_ENABLE_MPS_FALLBACK SLURM_JOB_ID SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID SLURM_CPUS_PER_TASK
+    SLURM_JOB_PARTITION PBS_JOBID LSB_JOBID
     """.split()
 )
-"""The environment variables that are recorded: they change results, or say which job it was.
-
-By full name and never by prefix: people keep tokens in variables of any name, and pass them to other
-machines under `LC_*`, which ssh forwards.
-"""
-
 _XLA_FLAG = re.compile(r"(?<!\S)--xla_\w*determinis\w*(?:=\w+)?(?!\S)")  # others may hold paths
 
-HIDDEN = "***"
-"""What stands in a record where a credential was."""
+HIDDEN = "***"  # what stands in a record where a credential was
 
 
 def snapshot() -> dict[str, Any]:
-    """The Python, machine, packages and recorded environment variables of this process, as JSON types.
+    """The Python, machine (memory in bytes), packages and recorded variables of this process, as JSON types.
 
-    Memory is in bytes. Holds no path and no user or host name. Starts no process.
+    Holds no path and no user or host name. Starts no process.
     """
+    import psutil
+
+    variables = {name: redact(os.environ[name]) for name in sorted(VARIABLES & os.environ.keys())}
+    if flags := _XLA_FLAG.findall(os.environ.get("XLA_FLAGS", "")):
+        variables["XLA_FLAGS"] = " ".join(flags)
     return {
         "python": {
             "version": platform.python_version(),
@@ -57,20 +56,11 @@ def snapshot() -> dict[str, Any]:
         },
         "cpus": os.cpu_count(),
         "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory": _memory(),
+        "memory": psutil.virtual_memory().total,
         "gpus": _gpus(Path("/proc/driver/nvidia")),
         "packages": _packages(),
-        "environment": _variables(os.environ),
+        "environment": variables,
     }
-
-
-def _memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
-        import psutil
-
-        return int(psutil.virtual_memory().total)
 
 
 def _gpus(driver: Path) -> dict[str, Any]:
@@ -89,38 +79,27 @@ def _packages() -> dict[str, str]:
     from importlib.metadata import distributions
 
     found: dict[str, tuple[str, str]] = {}
-    for distribution in distributions():
-        # The head of the file holds both: parsing the whole of each costs twenty times as much.
-        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-        head = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
-        name = re.search(r"^Name:[ \t]*(\S+)", head, re.MULTILINE)
-        version = re.search(r"^Version:[ \t]*(\S+)", head, re.MULTILINE)
-        if name and version:  # else what an interrupted uninstall left behind
-            found.setdefault(re.sub(r"[-_.]+", "-", name[1]).lower(), (name[1], version[1]))
+    for each in distributions():
+        head = each.metadata
+        if head and "Name" in head:  # else what an interrupted uninstall left behind
+            found.setdefault(re.sub(r"[-_.]+", "-", head["Name"]).lower(), (head["Name"], head["Version"]))
     return dict(pair for _, pair in sorted(found.items()))
-
-
-def _variables(environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: redact(environ[name]) for name in sorted(VARIABLES & environ.keys())}
-    if flags := _XLA_FLAG.findall(environ.get("XLA_FLAGS", "")):
-        kept["XLA_FLAGS"] = " ".join(flags)
-    return kept
 
 
 def redact(value: Any) -> Any:
     """A copy of a parameter or configuration value that may be recorded.
 
-    In mappings and sequences at any depth, what stands under the name of a credential (`password`,
-    `hf_token`, `apiKey`; not `max_tokens`, `tokenizer`, `pad_token`) becomes `***`, unless it is empty or a
-    bool. In strings, the user and password of a URL go, and what follows `name=` for such a name.
+    At any depth, what stands under the name of a credential (`hf_token`, `apiKey`; not `max_tokens`) becomes
+    `***`, unless it is empty or a bool. In strings, the user and password of a URL go, and what follows
+    `name=` or `name:`.
     """
     if isinstance(value, Mapping):
         return {key: _redact_item(key, item) for key, item in value.items()}
-    if isinstance(value, str):
-        return _redact_text(value)
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    if isinstance(value, list | tuple):
         items = [redact(item) for item in value]
         return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, str):
+        return _redact_text(value)
     return value
 
 
@@ -129,7 +108,7 @@ def redact_override(override: str) -> str:
     name, equals, value = override.partition("=")
     if equals and is_credential(name):
         return f"{name}={HIDDEN}"
-    return name + equals + _redact_text(_hide(value, _ENTRY, _ENTRY_VALUE))
+    return name + equals + _redact_text(value)
 
 
 def is_credential(name: str) -> bool:
@@ -150,28 +129,25 @@ _TEXT_TOKENS = re.compile(
 )
 # Each pattern starts only where a run of its characters does, so that a long string takes linear time.
 _USER_OF_URL = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*+://)[^\s/?#]*@")
-_ASSIGNED = re.compile(r"(?<![\w.@/+~-])([\w.@/+~-]++)[ \t]*=[ \t]*")
-_ENTRY = re.compile(r"""(?<![\w.-])([\w.-]++)["']?[ \t]*:[ \t]*""")
+_NAMED = re.compile(r"""(?<![\w.@/+~-])([\w.@/+~-]++)["']?[ \t]*([=:])[ \t]*""")
 _BRACKETED = r"""\"[^"]*\"|'[^']*'|[\[{].*"""  # a bracket may nest: all that follows it is hidden
-_ASSIGNED_VALUE = re.compile(rf"(?s:{_BRACKETED}|[^,\s&;]*)")
-_ENTRY_VALUE = re.compile(rf"(?s:{_BRACKETED}|[^,}}\]]*)")
+_VALUES = {
+    "=": re.compile(rf"(?s:{_BRACKETED}|[^,\s&;]*)"),
+    ":": re.compile(rf"(?s:{_BRACKETED}|[^,}}\]\n]*)"),
+}
 
 
 def _redact_item(key: Any, item: Any) -> Any:
-    tells_nothing = item is None or isinstance(item, bool) or (isinstance(item, str) and not item)
+    tells_nothing = item is None or isinstance(item, bool) or item == ""
     return redact(item) if tells_nothing or not is_credential(str(key)) else HIDDEN
 
 
 def _redact_text(text: str) -> str:
-    return _hide(_USER_OF_URL.sub(r"\1", text), _ASSIGNED, _ASSIGNED_VALUE)
-
-
-def _hide(text: str, names: re.Pattern[str], values: re.Pattern[str]) -> str:
-    """`text` with the value after each name of a credential hidden."""
+    text = _USER_OF_URL.sub(r"\1", text)
     kept, at = [], 0
-    for name in names.finditer(text):
+    for name in _NAMED.finditer(text):
         if name.start() >= at and is_credential(name[1]):
-            value = values.match(text, name.end())
+            value = _VALUES[name[2]].match(text, name.end())
             kept += [text[at : name.end()], HIDDEN]
             at = value.end() if value else len(text)
     return "".join([*kept, text[at:]])

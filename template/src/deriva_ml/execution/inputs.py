@@ -36,7 +36,7 @@ class ExecutionConfiguration:
     assets: list[Any] = field(default_factory=list)
     workflow: Workflow | None = None
     description: str = ""
-    argv: list[str] = field(default_factory=lambda: list(sys.argv))
+    argv: list[str] = field(default_factory=lambda: [Path(sys.argv[0]).name, *sys.argv[1:]])
     config_choices: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)

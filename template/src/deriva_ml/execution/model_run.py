@@ -1,6 +1,6 @@
 """``run_model``: runs a model function as an execution, once or as each job of a sweep."""
 
-from __future__ import annotations
+# Annotations are not postponed here: hydra-zen reads those of ``run_model`` to check what a configuration sets.
 
 import functools
 import inspect
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
@@ -23,9 +23,6 @@ from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import Provenance, collect
 from deriva_ml.process import stoppable, undisturbed
 from deriva_ml.project import Project
-
-if TYPE_CHECKING:
-    from deriva_ml.core import DerivaML
 
 
 @dataclass(frozen=True)
@@ -55,23 +52,23 @@ circumstances: ContextVar[Circumstances] = ContextVar("circumstances", default=_
 
 
 def run_model(
-    deriva_ml: DerivaMLConfig,
-    datasets: Sequence[Any],
-    assets: Sequence[Any],
+    deriva_ml: Any,
+    datasets: Any,
+    assets: Any,
     description: str,
-    workflow: Workflow,
+    workflow: Any,
     model_config: Any,
     dry_run: bool = False,
-    ml_class: type[DerivaML] | None = None,
+    ml_class: Any = None,
 ) -> Execution:
     """Run a model function with ``ml_instance`` and ``execution`` injected, and record the execution.
 
     Args:
-        deriva_ml: the catalog.
-        datasets: that the model reads.
-        assets: that the model reads.
+        deriva_ml: a ``DerivaMLConfig``, which names the catalog.
+        datasets: specifications of those that the model reads.
+        assets: specifications of those that the model reads.
         description: Markdown.
-        workflow: its name, type and description; where the code stands is filled in.
+        workflow: a ``Workflow`` with name, type and description; where the code stands is filled in.
         model_config: the function with its parameters bound, as ``builds(..., zen_partial=True)`` makes it.
         dry_run: fetch the inputs and run, and record nothing.
         ml_class: a subclass of ``DerivaML``.
@@ -114,10 +111,12 @@ def run_model(
 
 
 def _call(model: Any, execution: Execution) -> None:
+    rid = None if execution.dry_run else execution.execution_rid
     try:
         model(ml_instance=execution.ml, execution=execution)
-    except DerivaMLException:
-        raise
+    except DerivaMLException as error:
+        # Whatever it was that the model asked for, this run has begun, and failed.
+        raise DerivaMLRunError(str(error), rid) from error
     except Exception as error:
         # The frames from here up are the runner's; the person needs those of the model.
         shown = "".join(
@@ -127,7 +126,7 @@ def _call(model: Any, execution: Execution) -> None:
         )
         print(shown, end="", file=sys.stderr)
         execution.add_metadata("traceback.txt", shown, ExecMetadataType.log_file)
-        raise DerivaMLRunError(f"{type(error).__name__}: {error}") from error
+        raise DerivaMLRunError(f"{type(error).__name__}: {error}", rid) from error
 
 
 def _record_circumstances(
@@ -135,7 +134,7 @@ def _record_circumstances(
 ) -> None:
     from deriva_ml.execution.environment import snapshot
 
-    for line in provenance.warnings:
+    for line in () if execution.dry_run else provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)
     execution.record_circumstances(provenance.to_json(), config)
     text = json.dumps(snapshot(), indent=2, ensure_ascii=False)

@@ -6,20 +6,17 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.git import changed_files, git, repository_root
+from deriva_ml.git import changed_files, git, listed, repository_root, untracked_files
 
-SHOWN_FILES = 5
-"""How many changed files a message names."""
-
-LARGEST_UNTRACKED = 1_000_000
-"""Bytes of an untracked file beyond which a dirty run records its name only: data, not code."""
+SHOWN_FILES = 5  # how many changed files a message names
+LARGEST_UNTRACKED = 1_000_000  # bytes; a larger untracked file is data, not code
 
 
 @dataclass(frozen=True)
@@ -27,9 +24,8 @@ class Provenance:
     """Where one executed notebook or script comes from.
 
     Attributes:
-        url: the file's page on the web at `commit`; without a web remote `git:<commit>:<path>`,
-            whose part after `git:` is what `git show` takes (percent-encoded).
-        checksum: git's blob id of the file as it is committed, that is, of a notebook without outputs
+        url: the file's page on the web at `commit`, else `git:<commit>:<path>` (what `git show` takes).
+        checksum: git's blob id of the file as committed, that is, of a notebook without outputs
             (deriva-ml's convention for `Workflow.Checksum`: `git hash-object`).
         version: PEP 440 version from the nearest `v*` tag: `0.1.0`, `0.1.0.post3+gabc1234`, `0.0.0+gabc1234`.
         commit: full commit id.
@@ -59,52 +55,65 @@ class Provenance:
 
 
 def collect(path: Path, *, allow_dirty: bool) -> Provenance:
-    """Ask git for the provenance of the notebook or script `path`.
+    """Ask git for the provenance of the notebook or script `path` (a link stands for what it points to).
 
     Args:
-        path: the file that is executed; a link stands for the file it points to.
-        allow_dirty: record uncommitted changes as a diff, instead of refusing them. The diff holds tracked
-            files, the executed file, and untracked ones under `src/` and `notebooks/`; other untracked
-            files (and hidden or large ones) are listed by name only, since they may hold secrets or data.
-            Notebooks are in it without their outputs.
+        allow_dirty: record uncommitted changes as a diff, instead of refusing them: of tracked files, of the
+            executed one, and of untracked ones under `src/` and `notebooks/`. Other untracked files (and
+            hidden or large ones) may hold secrets or data, and are listed by name only.
 
     Raises:
         DerivaMLRequestError: there is no such file, no repository, no commit, or (without `allow_dirty`)
-            the file is not committed or something else in the tree is not.
+            something is not committed.
     """
     file = path.resolve()
     if not file.is_file():
         raise DerivaMLRequestError(f"no such file: {path}")
-    cwd = file.parent
-    # One call for four answers: each costs a process. What does not resolve ends the output or echoes itself.
-    asked = ("--is-shallow-repository", "--show-toplevel", "HEAD", f"HEAD:./{file.name}")
-    found = git(cwd, "rev-parse", *asked, check=False)
-    shallow, top, commit, blob = (found.split("\n") + [""] * 4)[:4]
-    if not top and repository_root(cwd) is None:
+    root = repository_root(file.parent)
+    if root is None:
         raise DerivaMLRequestError(
             f"{path} is in no git repository, so a run could not be traced to its code:"
             " `uv run deriva-ml-init` makes one"
         )
-    if not _is_id(commit):
-        raise DerivaMLRequestError(f"{top} has no commit yet: `uv run deriva-ml-init` makes the first one")
-    root = Path(top).resolve()
+    root = root.resolve()
     name = file.relative_to(root).as_posix()
-    tracked = _is_id(blob)
-    changed = _changed(root)
-    if not tracked and name not in changed:  # an ignored file: `git status` does not speak of it
+    resolve = ("rev-parse", "--verify", "--quiet")
+    commit = git(root, *resolve, "HEAD", check=False)
+    if not commit:
+        raise DerivaMLRequestError(f"{root} has no commit yet: `uv run deriva-ml-init` makes the first one")
+    blob = git(root, *resolve, f"HEAD:{name}", check=False)
+    changed = changed_files(root)
+    if not blob and name not in changed:  # an ignored file
         changed.append(name)
     if changed and not allow_dirty:
-        raise DerivaMLRequestError(_refusal(root, sorted(changed, key=lambda other: other != name)))
+        changed.sort(key=lambda other: other != name)
+        said = f"not committed: {listed(changed, SHOWN_FILES)};"
+        said += " commit, or pass --allow-dirty to record the run with the diff"
+        if any(other.endswith(".ipynb") for other in changed) and not _filter(root):
+            said += " (`uv run deriva-ml-init` installs the filter that keeps outputs out of git)"
+        raise DerivaMLRequestError(said)
 
     diff = ""
     if changed:
         with tempfile.TemporaryDirectory() as scratch:
             stripping = _stripping(root, Path(scratch))
-            diff = _diff(root, stripping, file, tracked)
+            diff = _diff(root, stripping, name)
             if name in changed:
                 blob = git(root, *stripping, "hash-object", "--", name)
-    remotes = _remotes(root)
+    # Fetch URLs by remote, with the person's `insteadOf` rewriting applied.
+    remotes = dict(re.findall(r"^(\S+)\t(.*) \(fetch\)", git(root, "remote", "-v"), re.MULTILINE))
+    warnings = []
+    if changed:
+        warnings.append(f"uncommitted changes are recorded as a diff: {listed(changed, SHOWN_FILES)}")
+    if remotes and not git(root, "for-each-ref", "--count=1", f"--contains={commit}", "refs/remotes"):
+        warnings.append(
+            f"commit {commit[:7]} is on no remote branch: `git push`, or nobody else can find this code"
+        )
     describe = git(root, "describe", "--tags", "--long", "--match", "v[0-9]*", check=False)
+    if not describe and git(root, "rev-parse", "--is-shallow-repository") == "true":
+        warnings.append(
+            "the clone is shallow and holds no version tag: `git fetch --unshallow --tags` gets them"
+        )
     return Provenance(
         url=workflow_url(remotes, commit, name),
         checksum=blob,
@@ -113,23 +122,18 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
         path=name,
         dirty=bool(changed),
         diff=diff,
-        warnings=tuple(_warnings(root, commit, changed, bool(remotes), shallow == "true" and not describe)),
+        warnings=tuple(warnings),
     )
 
 
 def workflow_url(remotes: Mapping[str, str], commit: str, path: str) -> str:
     """The address of `path` at `commit`: at the remote `origin`, or else the first that has a web page.
 
-    Args:
-        remotes: remote name to its fetch URL, as git reports them.
-
-    Returns:
-        a URL in the form of its host (GitHub's, unless the name says GitLab, Bitbucket, Forgejo or Gitea),
-        without user, password or query; `git:<commit>:<path>` when no remote has a web page.
+    It has the form of its host (GitHub's, unless the name says otherwise), and no user, password or query;
+    `git:<commit>:<path>` when no remote has a web page. `remotes` holds fetch URLs by name.
     """
-    ordered = [remotes[name] for name in sorted(remotes, key=lambda name: name != "origin")]
-    pages = filter(None, map(web_url, ordered))
-    page = next(pages, None)
+    pages = (web_url(remotes[name]) for name in sorted(remotes, key=lambda name: name != "origin"))
+    page = next(filter(None, pages), None)
     if page is None:
         return f"git:{commit}:{quote(path)}"
     host = urlsplit(page).netloc
@@ -140,9 +144,7 @@ def workflow_url(remotes: Mapping[str, str], commit: str, path: str) -> str:
 _FILE_PAGES = {
     "gitlab": "/-/blob/",
     "bitbucket": "/src/",
-    "codeberg": "/src/commit/",
-    "forgejo": "/src/commit/",
-    "gitea": "/src/commit/",
+    **dict.fromkeys(("codeberg", "forgejo", "gitea"), "/src/commit/"),
 }
 
 _SSH_OVER_HTTPS = {
@@ -201,37 +203,6 @@ _PUBLIC_VERSION = (
 )
 
 
-def _is_id(text: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
-
-
-def _changed(root: Path) -> list[str]:
-    """Paths that a commit would change, and untracked ones.
-
-    `git status` also reports a notebook whose outputs alone changed: it goes by the size of the file, and does
-    not ask the filter that takes them off.
-    """
-    changed = changed_files(root)
-    if any(name.endswith(".ipynb") for name in changed) and _filter(root):
-        differing = set(git(root, "diff", "--name-only", "--no-renames", "-z", "HEAD").split("\0"))
-        tracked = set(git(root, "ls-files", "-z").split("\0"))
-        changed = [name for name in changed if name in differing or name not in tracked]
-    return changed
-
-
-def _refusal(root: Path, changed: Sequence[str]) -> str:
-    """One line that names what is not committed, and how to mend it."""
-    said = f"not committed: {_named(changed)}; commit, or pass --allow-dirty to record the run with the diff"
-    if any(name.endswith(".ipynb") for name in changed) and not _filter(root):
-        said += " (`uv run deriva-ml-init` installs the filter that keeps outputs out of git)"
-    return said
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN_FILES
-    return ", ".join(names[:SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
-
-
 def _filter(root: Path) -> str:
     return git(root, "config", "filter.nbstripout.clean", check=False)
 
@@ -251,20 +222,20 @@ def _stripping(root: Path, scratch: Path) -> list[str]:
     return options
 
 
-def _diff(root: Path, stripping: Sequence[str], executed: Path, tracked: bool) -> str:
+def _diff(root: Path, stripping: Sequence[str], executed: str) -> str:
     """What the working tree has beyond HEAD, as one patch; the lines before it name what it leaves out."""
     # Explicit options: a person's own diff settings (external tools, prefixes, colours) make no patch.
     command = [*stripping, "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv"]
     command += ["--src-prefix=a/", "--dst-prefix=b/"]
     patches = [git(root, *command, "--submodule=diff", "HEAD")]
-    untracked = git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
-    if not tracked:
-        untracked.append(executed.relative_to(root).as_posix())
-    folders = [folder for folder in executed.parents if folder.is_relative_to(root)]
-    home = next((folder for folder in folders if (folder / "pyproject.toml").is_file()), root)
+    untracked = untracked_files(root)
+    if executed not in untracked and not git(root, "ls-files", "--", f"./{executed}"):  # but an ignored file
+        untracked.append(executed)
+    inside = [folder for folder in (root / executed).parents if folder.is_relative_to(root)]
+    home = next((folder for folder in inside if (folder / "pyproject.toml").is_file()), root)
     left_out = []
-    for name in filter(None, dict.fromkeys(untracked)):
-        if root / name == executed or _is_code(root / name, home):
+    for name in untracked:
+        if name == executed or _is_code(root / name, home):
             patches.append(git(root, *command, "--no-index", "--", "/dev/null", name, check=False))
         else:
             left_out.append(f"# untracked, recorded by name only: {name}")
@@ -277,19 +248,3 @@ def _is_code(file: Path, home: Path) -> bool:
         return False
     parts = file.relative_to(home).parts
     return parts[0] in {"src", "notebooks"} and not any(part.startswith(".") for part in parts)
-
-
-def _remotes(root: Path) -> dict[str, str]:
-    """Remote name to fetch URL, with the user's `insteadOf` rewriting applied."""
-    return dict(re.findall(r"^(\S+)\t(.*) \(fetch\)", git(root, "remote", "-v"), re.MULTILINE))
-
-
-def _warnings(
-    root: Path, commit: str, changed: Sequence[str], has_remote: bool, lacks_tags: bool
-) -> Iterator[str]:
-    if changed:
-        yield f"uncommitted changes are recorded as a diff: {_named(changed)}"
-    if has_remote and not git(root, "for-each-ref", "--count=1", f"--contains={commit}", "refs/remotes"):
-        yield f"commit {commit[:7]} is on no remote branch: `git push`, or nobody else can find this code"
-    if lacks_tags:
-        yield "the clone is shallow and holds no version tag: `git fetch --unshallow --tags` gets them"

@@ -6,11 +6,20 @@ import json
 import shutil
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status, Workflow
+from deriva_ml.definitions import (
+    RID,
+    ExecAssetType,
+    ExecMetadataType,
+    MLAsset,
+    Status,
+    Workflow,
+    format_duration,
+)
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.notebook_run import RUN_VARIABLE, NotebookRun
@@ -73,7 +82,9 @@ def record_notebook(request: Request, project: Project) -> Result:
         DerivaMLRequestError: the repository's state does not allow a run, or the notebook's configuration was
             refused; nothing has been recorded.
     """
-    provenance = collect(request.notebook, allow_dirty=request.allow_dirty)
+    # A dry run is for working on the notebook, before it is committed.
+    trying = "dry_run=true" in request.overrides
+    provenance = collect(request.notebook, allow_dirty=request.allow_dirty or trying)
     folder = project.new_folder(project.runs)
     with stoppable():
         try:
@@ -101,8 +112,9 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         argv=request.argv,
     )
     run.save()
+    begun = time.monotonic()
     # Loaded while the kernel boots and the cells run, not after them.
-    ahead = threading.Thread(target=_prepare, args=(folder,), daemon=True)
+    ahead = threading.Thread(target=_prepare, args=(folder, request.kernel), daemon=True)
     ahead.start()
     try:
         ended = execute(
@@ -118,19 +130,21 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
             kernel.end()
         ahead.join()
         try:
-            return _finish(request, project, run, ended)
+            return _finish(request, project, run, ended, time.monotonic() - begun)
         finally:
             kernel.end(kernels.GRACE_SECONDS)
 
 
-def _prepare(folder: Path) -> None:
+def _prepare(folder: Path, kernel: str | None) -> None:
     import deriva_ml.notebook.markdown  # noqa: F401
     from deriva_ml.execution.environment import snapshot
 
-    write_atomically(folder / "environment.json", json.dumps(snapshot(), indent=2, ensure_ascii=False))
+    # Another kernel's packages are its own; these are the runner's.
+    environment = snapshot() | ({"kernel": kernel} if kernel else {})
+    write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
 
 
-def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended) -> Result:
+def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, seconds: float) -> Result:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
 
     catalog = EmbeddedCatalog(project)
@@ -139,9 +153,10 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended) 
     if "refused" in report and not executions:
         raise DerivaMLRequestError(report["refused"])
     failed = ended.outcome is not Outcome.completed
-    warnings = tuple(run.provenance["warnings"])
+    dry_run = report.get("dry_run") or (not executions and "dry_run=true" in request.overrides)
+    warnings = () if dry_run else tuple(run.provenance["warnings"])
     outputs = run_outputs(run)
-    if report.get("dry_run") or (not executions and "dry_run=true" in request.overrides):
+    if dry_run:
         kept = project.new_folder(project.outputs, "dry-run")
         for output in outputs[:2]:
             shutil.copy(output.path, kept)
@@ -157,6 +172,8 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended) 
         Outcome.failed: Status.failed,
     }.get(ended.outcome, Status.aborted)
     for rid in executions:
+        if catalog.lookup_execution(rid).execution_duration is None:  # it never got to its own end
+            catalog.update_execution(rid, Execution_Duration=format_duration(seconds))
         status = close_execution(catalog, project, rid, status, ended.reason, outputs)
     kept = project.outputs / executions[0]
     kept.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ HOW_TO_TAG = (
     f"put the variables in one code cell near the top and tag it '{TAG}' "
     "(JupyterLab: Property Inspector > Cell Tags; VS Code: '...' on the cell > Add Cell Tag)"
 )
-_IPYTHON_LINE = re.compile(r"^(\s*)(?:\w+\s*=\s*)?[%!].*")
-_CONFLICT_LINE = re.compile(r"^(?:<{7}|>{7}) .*$", re.MULTILINE)
+_IPYTHON_LINES = re.compile(r"(?m)(?<!\\\n)^(\s*)(?:\w+\s*=\s*)?[%!].*")
 
 
 @dataclass(frozen=True)
@@ -68,34 +68,60 @@ def read_notebook(path: Path) -> dict[str, Any]:
     Raises:
         DerivaMLRequestError: The file is missing, is no notebook, or cannot be read as one.
     """
-    if path.is_dir():
-        raise DerivaMLRequestError(f"{path} is a folder: name a notebook in it{_did_you_mean(path)}")
-    if not path.exists():
-        raise DerivaMLRequestError(f"there is no notebook {path}{_did_you_mean(path)}")
+    if not path.is_file():
+        folders = (Path("notebooks"), Path(), path if path.is_dir() else path.parent)
+        nearby = {file.name: str(file) for folder in folders for file in sorted(folder.glob("*.ipynb"))}
+        raise DerivaMLRequestError(
+            f"there is no notebook file {path}{_nearest(path.stem + '.ipynb', nearby)}"
+        )
     if path.suffix != ".ipynb":
         raise DerivaMLRequestError(f"{path} is not a notebook: its name does not end in .ipynb")
     text = _read_text(path)
     try:
         notebook = json.loads(text)
     except (ValueError, RecursionError) as error:
-        if conflict := _CONFLICT_LINE.search(text):
+        if conflict := re.search(r"^(<{7}|>{7}) .*$", text, re.MULTILINE):
             line = text.count("\n", 0, conflict.start()) + 1
             raise DerivaMLRequestError(
                 f"{path} line {line}: unresolved merge conflict ({conflict[0].strip()}): choose a side with "
                 "'git checkout --ours' or '--theirs' and that file, then 'git add' it"
             ) from None
         raise DerivaMLRequestError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(notebook, dict) or not isinstance(notebook.get("nbformat"), int):
-        raise DerivaMLRequestError(f"{path} holds JSON but no notebook: it has no 'nbformat' number")
-    if notebook["nbformat"] < 4:
-        raise DerivaMLRequestError(
-            f"{path} has the old notebook format {notebook['nbformat']}: bring it to format 4 with "
-            "'jupyter nbconvert --to notebook --inplace' and that file"
-        )
-    cells = notebook.get("cells")
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise DerivaMLRequestError(f"{path} holds JSON but no notebook: it has no list of 'cells'")
-    return notebook
+    match notebook:
+        case {"nbformat": int(version)} if version < 4:
+            raise DerivaMLRequestError(
+                f"{path} has the old notebook format {version}: bring it to format 4 with "
+                "'jupyter nbconvert --to notebook --inplace' and that file"
+            )
+        case {"nbformat": int(), "cells": list(cells)} if all(isinstance(cell, dict) for cell in cells):
+            return dict(notebook)
+    raise DerivaMLRequestError(f"{path} is no notebook: it has no 'nbformat' number or no list of 'cells'")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DerivaMLRequestError(f"{path} is not UTF-8 text (byte {error.start}): save it so") from None
+    except OSError as error:
+        raise DerivaMLRequestError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _nearest(wanted: str, known: Mapping[str, str]) -> str:
+    """Suggest what the name most like `wanted` stands for, whatever its case."""
+    import difflib
+
+    folded = {name.casefold(): meant for name, meant in known.items()}
+    close = difflib.get_close_matches(wanted.casefold(), folded, n=1)
+    return f" (did you mean {folded[close[0]]}?)" if close else ""
+
+
+def tags_of(cell: Mapping[str, Any]) -> Sequence[str]:
+    """The tags of a cell; none where its metadata are not as they should be."""
+    match cell:
+        case {"metadata": {"tags": list(tags)}}:
+            return tags
+    return []
 
 
 def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
@@ -115,119 +141,68 @@ def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
         raise DerivaMLRequestError(
             f"cell {number} is tagged '{TAG}' but is a {kind} cell: move the tag to the code cell"
         )
-    source = cell.get("source") or ""
-    tree, source = _parse(source if isinstance(source, str) else "".join(source), number)
+    tree, source = _parse("".join(cell.get("source") or ""), number)
     comments = _comments(source)
+    stored = [
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and type(node.ctx) is ast.Store
+    ]
     found: dict[str, Parameter] = {}
     for statement in tree.body:
         for name, annotation, value in _assignments(statement):
-            text = _source_of(value, source) if value else _assigned_below(name, tree)
+            if value:
+                text = ast.get_source_segment(source, value) or ""
+                text = ast.unparse(value) if "\n" in text else text
+            else:  # a bare `name: int`; something else in the cell may set it
+                text = "..." if stored.count(name) > 1 else ""
+            try:
+                default = ast.literal_eval(value or "")
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                default = Unevaluated(text)
             comment = _comment_of(statement, comments)
-            if name in found:
-                annotation = annotation or found[name].annotation
-                comment = comment or found[name].comment
-            found[name] = Parameter(name, annotation, _default(value, text), text, comment)
+            if before := found.get(name):
+                annotation, comment = annotation or before.annotation, comment or before.comment
+            found[name] = Parameter(name, annotation, default, text, comment)
     return list(found.values())
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DerivaMLRequestError(
-            f"{path} is not UTF-8 text (byte {error.start}): save it as such"
-        ) from None
-    except OSError as error:
-        raise DerivaMLRequestError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _did_you_mean(path: Path) -> str:
-    """Suggest an existing notebook: in the folder named, here, or in ``notebooks/``."""
-    import difflib
-
-    folders = (Path("notebooks"), Path(), path if path.is_dir() else path.parent)
-    nearby = {file.name.casefold(): file for folder in folders for file in sorted(folder.glob("*.ipynb"))}
-    wanted = (path.name if path.suffix == ".ipynb" else f"{path.name}.ipynb").casefold()
-    close = difflib.get_close_matches(wanted, nearby, n=1)
-    return f" (did you mean {nearby[close[0]]}?)" if close else ""
-
-
-def tags_of(cell: Mapping[str, Any]) -> Sequence[str]:
-    """The tags of a cell; none where its metadata are not as they should be."""
-    metadata = cell.get("metadata")
-    tags = metadata.get("tags") if isinstance(metadata, Mapping) else None
-    return tags if isinstance(tags, list) else []
 
 
 def _parse(source: str, number: int) -> tuple[ast.Module, str]:
     """Parse a cell; lines for IPython rather than Python become ``pass``, so that line numbers stay."""
-    lines = source.split("\n")
-    while True:
-        source = "\n".join(lines)
+    problem: SyntaxError | ValueError | None = None
+    for text in (source, _IPYTHON_LINES.sub(r"\1pass", source)):
         try:
-            return ast.parse(source), source
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            line = min(getattr(error, "lineno", None) or 1, len(lines))
-            wrong, reason = lines[line - 1], getattr(error, "msg", error)
-        lines[line - 1] = _IPYTHON_LINE.sub(r"\1pass", wrong)
-        if lines[line - 1] == wrong:
-            raise DerivaMLRequestError(
-                f"the parameters cell (cell {number}) is not valid Python: line {line}: "
-                f"{reason}: {wrong.strip()}"
-            )
+            return ast.parse(text, f"cell {number}"), text
+        except (SyntaxError, ValueError) as error:
+            problem = error
+    line = getattr(problem, "text", None) or ""
+    raise DerivaMLRequestError(f"the parameters cell is not valid Python: {problem}: {line.strip()}")
 
 
 def _assignments(statement: ast.stmt) -> Iterator[tuple[str, str | None, ast.expr | None]]:
     match statement:
-        case ast.AnnAssign(target=ast.Name(id=name), annotation=ast.Constant(value=str(quoted)), value=value):
-            yield name, quoted, value
         case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-            yield name, ast.unparse(annotation), value
+            yield name, ast.unparse(annotation).strip("'\""), value  # some people quote it
         case ast.Assign(targets=targets, value=value):
             yield from ((target.id, None, value) for target in targets if isinstance(target, ast.Name))
 
 
-def _source_of(value: ast.expr, source: str) -> str:
-    return ast.get_source_segment(source, value) or ast.unparse(value)
-
-
-def _assigned_below(name: str, tree: ast.Module) -> str:
-    """What stands for the default of a bare ``name: int``: "..." if an inner block sets it, else nothing."""
-    blocks = (node for node in tree.body if not isinstance(node, ast.Assign | ast.AnnAssign))
-    names = (node for block in blocks for node in ast.walk(block) if isinstance(node, ast.Name))
-    return "..." if any(node.id == name and isinstance(node.ctx, ast.Store) for node in names) else ""
-
-
-def _default(value: ast.expr | None, text: str) -> Any:
-    try:
-        return ast.literal_eval(value) if value else Unevaluated(text)
-    except (ValueError, TypeError, MemoryError, RecursionError):
-        return Unevaluated(text)
-
-
 def _comments(source: str) -> dict[int, tuple[str, bool]]:
     """Line -> (comment, whether the line holds nothing else)."""
-    try:
-        return {
-            token.start[0]: (token.string.lstrip("#").strip(), token.line.lstrip().startswith("#"))
-            for token in tokenize.generate_tokens(StringIO(source).readline)
-            if token.type == tokenize.COMMENT
-        }
-    except (tokenize.TokenError, SyntaxError):  # a courtesy: the parameters hold without them
-        return {}
+    return {
+        token.start[0]: (token.string.lstrip("#").strip(), token.line.lstrip().startswith("#"))
+        for token in tokenize.generate_tokens(StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
 
 
 def _comment_of(statement: ast.stmt, comments: Mapping[int, tuple[str, bool]]) -> str:
+    """The comment at the end of a statement or of its first line, else the comment lines right above it."""
     for line in (statement.end_lineno or statement.lineno, statement.lineno):
         if line in comments:
             return comments[line][0]
-    above: list[str] = []
-    line = statement.lineno - 1
-    while line in comments and comments[line][1]:
-        above.insert(0, comments[line][0])
-        line -= 1
+    above = takewhile(lambda line: line in comments and comments[line][1], range(statement.lineno - 1, 0, -1))
+    texts = [comments[line][0] for line in above][::-1]
     # A cell often opens with "# Parameters": the cell's heading, not the first variable's meaning.
-    return " ".join(text for text in above if text.strip(" -=:").casefold() not in ("", TAG))
+    return " ".join(text for text in texts if text.strip(" -=:").casefold() not in ("", TAG))
 
 
 def resolve(
@@ -235,17 +210,12 @@ def resolve(
     from_file: Mapping[str, Any],
     from_flags: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    """Return the values to inject: those given, coerced to the types declared, flags over the file.
+    """Return the values to inject: those given, coerced to the types declared, the last flag over the file.
 
-    A flag repeated for one name counts with its last value, as Papermill's does. Text from a flag is taken
-    as it is for ``str``; otherwise as JSON, else as a Python literal, else as text: the first that fits.
-    A value from a file keeps its type, with lossless exceptions: 3.0 and "3" do for ``int``, 3 and "1e-3"
-    for ``float``, ISO 8601 text for a date. A number is refused for ``str`` (YAML reads ``0012`` as 10: quote
-    it), a truth value for a number. Without an annotation the default's type counts; without a telling
-    default any value fits. A default None also admits None.
-
-    The result holds what Papermill writes as Python source: str, int, float, bool, None, lists, and dicts
-    with text keys. Paths and dates (ISO 8601) become text, tuples and sets become lists.
+    A flag's text is taken as it is for text and dates, else as JSON, a Python literal or text: the first that
+    fits. A value from a file is converted only where nothing is lost: "3" does for ``int``, 3 not for ``str``
+    (YAML reads ``0012`` as 10). Without an annotation the default's type counts; a default None admits None.
+    The result holds what Papermill writes as Python source: dates are text (ISO 8601), tuples and sets lists.
 
     Raises:
         DerivaMLRequestError: Values are given to a notebook that declares no parameters, a name is unknown, a
@@ -254,14 +224,14 @@ def resolve(
     given: dict[str, tuple[Any, bool]] = {name: (value, False) for name, value in from_file.items()}
     given |= {name: (text, True) for name, text in from_flags}
     if declared is None and given:
-        names = ", ".join(map(repr, given))
-        raise DerivaMLRequestError(
-            f"{names} cannot be set: the notebook has no parameters cell; {HOW_TO_TAG}"
-        )
+        names = ", ".join(given)
+        raise DerivaMLRequestError(f"cannot set {names}: the notebook has no parameters cell; {HOW_TO_TAG}")
     known = {parameter.name: parameter for parameter in declared or ()}
-    for name in given:
-        if name not in known:
-            raise DerivaMLRequestError(_unknown(name, known))
+    for name in given.keys() - known.keys():
+        hint = _nearest(name, {other: f"'{other}'" for other in known})
+        raise DerivaMLRequestError(
+            f"unknown parameter '{name}'{hint}; the notebook has: {', '.join(known) or 'none'}"
+        )
     for parameter in known.values():
         if parameter.required and parameter.name not in given:
             raise DerivaMLRequestError(
@@ -273,15 +243,6 @@ def resolve(
     from deriva_ml.notebook.coercion import coerce
 
     return {name: coerce(known[name], value, is_text=is_text) for name, (value, is_text) in given.items()}
-
-
-def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
-    import difflib
-
-    folded = {other.casefold(): other for other in known}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    hint = f" (did you mean '{folded[close[0]]}'?)" if close else ""
-    return f"unknown parameter '{name}'{hint}; the notebook has: {', '.join(known) or 'none'}"
 
 
 def load_parameter_file(path: Path) -> dict[str, Any]:
@@ -298,12 +259,10 @@ def load_parameter_file(path: Path) -> dict[str, Any]:
         raise DerivaMLRequestError(f"there is no parameter file {path}")
     text = _read_text(path)
     try:
-        values = json.loads(text) if path.suffix == ".json" and text.strip() else _from_yaml(text)
-    except json.JSONDecodeError as error:
-        reason = f"line {error.lineno} is not valid JSON: {error.msg} (column {error.colno})"
-        raise DerivaMLRequestError(f"parameter file {path} {reason}") from None
+        values = json.loads(text if text.strip() else "null") if path.suffix == ".json" else _from_yaml(text)
     except (ValueError, RecursionError) as error:
-        raise DerivaMLRequestError(f"parameter file {path} {error}") from None
+        kind = "JSON" if path.suffix == ".json" else "YAML"
+        raise DerivaMLRequestError(f"parameter file {path} is not valid {kind}: {error}") from None
     if values is None:
         raise DerivaMLRequestError(f"parameter file {path} is empty: write a 'name: value' in it")
     if not isinstance(values, dict):
@@ -320,16 +279,14 @@ def _from_yaml(text: str) -> Any:
     import yaml
 
     try:
-        loader = yaml.SafeLoader(text)
+        loader = yaml.SafeLoader(StringIO(text))
         loader.yaml_implicit_resolvers = {
             first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
             for first, resolvers in loader.yaml_implicit_resolvers.items()
         }
         return loader.get_single_data()
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ValueError(f"{f'line {mark.line + 1} ' if mark else ''}is not valid YAML: {reason}") from None
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def describe(parameters: Sequence[Parameter] | None) -> str:
@@ -339,13 +296,9 @@ def describe(parameters: Sequence[Parameter] | None) -> str:
     if not parameters:
         return f"The cell tagged '{TAG}' assigns no variables."
     rows = [("name", "type", "default", "comment")]
-    rows += [(p.name, p.type_name, _short_default(p), p.comment) for p in parameters]
+    for p in parameters:
+        default = "(required)" if p.required else p.default_source
+        shown = default if len(default) <= 60 else f"{default[:57]}..."
+        rows.append((p.name, p.type_name, shown, p.comment))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join("  ".join([*map(str.ljust, row, widths), row[3]]).rstrip() for row in rows)
-
-
-def _short_default(parameter: Parameter, width: int = 60) -> str:
-    text = "(required)" if parameter.required else parameter.default_source
-    if "\n" in text:
-        text = ast.unparse(ast.parse(f"({text}\n)", mode="eval"))
-    return text if len(text) <= width else f"{text[: width - 3]}..."
