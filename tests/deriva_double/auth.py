@@ -37,7 +37,7 @@ class User:
 
     def within(self, acl: list[str] | None) -> bool:
         """Whether an ACL names this client."""
-        return bool(acl) and ("*" in acl or self.name in acl or not self.roles.isdisjoint(acl))
+        return acl is not None and ("*" in acl or self.name in acl or not self.roles.isdisjoint(acl))
 
     def digest(self) -> str:
         """The part of an ETag that tells clients apart."""
@@ -112,7 +112,7 @@ class Sessions:
                 user, _ = self._cookies.pop(cookie)
                 self._gone[cookie] = (user, time.monotonic() + self.linger)
             host = request.headers.get("host", "localhost")
-            answer = text(200, to_json({"logout_url": f"https://{host}/"}), "application/json")
+            answer = text(200, to_json({"logout_url": f"https://{host}/"}) + "\n", "application/json")
             answer.headers.insert(0, ("Set-Cookie", "webauthn=; Secure; Path=/"))
             return answer
         return text(405, "Request method not allowed on this resource.\n")

@@ -16,6 +16,7 @@ HTTP_REASONS = {
     409: "Conflict",
     411: "Length Required",
     412: "Precondition Failed",
+    413: "Request Entity Too Large",
     414: "Request-URI Too Long",
     415: "Unsupported Media Type",
     416: "Requested Range Not Satisfiable",

@@ -12,13 +12,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum
-from io import BufferedReader
 from pathlib import Path
+from typing import Protocol
 
 from .errors import HTTP_REASONS
 
 LONGEST_REQUEST_LINE = 8190  # Apache's default: what is longer is answered with 414
 PIECE = 1 << 20
+
+
+class Readable(Protocol):
+    """The incoming side of a connection."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def readline(self, size: int, /) -> bytes: ...
 
 
 class Fate(Enum):
@@ -37,7 +44,7 @@ class Request:
     target: str
     headers: dict[str, str]
     length: int
-    stream: BufferedReader
+    stream: Readable
     invite: Callable[[], None] | None = None
     unread: int = field(init=False)
 
@@ -185,7 +192,7 @@ class HttpServer:
                 connection.close()
 
 
-def _read_request(connection: socket.socket, stream: BufferedReader) -> Request | None:
+def _read_request(connection: socket.socket, stream: Readable) -> Request | None:
     line = stream.readline(1 << 20)
     if not line:
         return None

@@ -89,6 +89,7 @@ class Model:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.written: dict[bool, str] = {}  # as JSON, for an owner or for others
         self.tables: dict[tuple[str, str], Table] = {}
         for schema in document["schemas"].values():
             for table in schema["tables"].values():
@@ -105,10 +106,7 @@ class Model:
             kind = kind_of(_storage_type(column["type"]))
             default = column.get("default")
             columns[column["name"]] = Column(column["name"], kind, column.get("nullok", True), default)
-        keys = [
-            Key(_constraint(key), tuple(_in_order(key["unique_columns"], columns)))
-            for key in document["keys"]
-        ]
+        keys = [Key(_constraint(key), tuple(key["unique_columns"])) for key in document["keys"]]
         schema, name = document["schema_name"], document["table_name"]
         self.tables[schema, name] = Table(schema, name, document, columns, keys)
 
@@ -189,10 +187,6 @@ def _storage_type(type_document: Document) -> str:
 
 def _constraint(document: Document) -> str:
     return str(document["names"][0][1])
-
-
-def _in_order(names: list[str], columns: dict[str, Column]) -> list[str]:
-    return [name for name in columns if name in names]
 
 
 def quote(name: str) -> str:
