@@ -20,7 +20,7 @@ demo: .venv ## Make a project in demo/, run its notebook, and show what was reco
 	@scripts/demo.sh "$(DEMO)"
 
 test: .venv ## Run the whole test suite (ARGS="-k name" for a part of it)
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: .venv ## Check style and types
 	.venv/bin/ruff check
@@ -32,7 +32,7 @@ format: .venv ## Mend what ruff can mend
 	.venv/bin/ruff format
 
 clean: ## Remove what the other targets made
-	rm -rf .tools .venv uv.lock demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .tools .venv uv.lock .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv: pyproject.toml $(UV)

@@ -8,6 +8,10 @@ if [ -e "$demo" ] && [ ! -e "$demo/.copier-answers.yml" ]; then
     echo "error: $demo is there and was not made from this template: make demo DEMO=another-folder" >&2
     exit 2
 fi
+if [ -e "$demo/.git" ] && { [ "$(git -C "$demo" rev-list --count HEAD)" != 1 ] || [ -n "$(git -C "$demo" status --porcelain)" ]; }; then
+    echo "error: somebody has worked in $demo: make demo DEMO=another-folder" >&2
+    exit 2
+fi
 rm -rf "$demo"
 
 answers=(--data "python_version=$("$UV_PYTHON" -c 'import sys; print(f"3.{min(sys.version_info.minor, 13)}")')")
@@ -15,7 +19,9 @@ if ! git config user.email >/dev/null; then # the first commit needs an author
     answers+=(--data "user_name=Demo User" --data "user_email=demo@example.org")
 fi
 
-say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+say() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; }
 run() { say "$@" && "$@"; }
 
 say copier copy --defaults . "$demo"

@@ -390,3 +390,30 @@ def test_a_catalog_can_be_read_with_any_sqlite_client_while_runs_go_on(project: 
     assert mode == "wal"
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("import sys; sys.exit(0)", "the model called sys.exit(0)"),
+        (
+            "execution.asset_file_path('Execution_Asset', 'never.txt')",
+            "registered but never written: never.txt",
+        ),
+    ],
+)
+def test_a_model_that_leaves_early_or_forgets_a_file_has_failed(
+    project: ProjectFolder, body: str, reason: str
+) -> None:
+    (project / "src" / "models" / "failing.py").write_text(
+        f"def fail(ml_instance=None, execution=None):\n    {body}\n"
+    )
+    (project / "src" / "configs" / "failing.py").write_text(
+        "from hydra_zen import builds, store\nfrom models.failing import fail\n\n"
+        "store(builds(fail, zen_partial=True), group='model_config', name='failing')\n"
+    )
+    commit(project)
+    done = project.run("deriva-ml-run", "model_config=failing")
+    assert done.rc == 1 and reason in done.err
+    record = executions(project)[0]
+    assert record["status"] == "Failed" and reason in record["status_detail"]

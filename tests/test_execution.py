@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from deriva_ml import DerivaML, DerivaMLRequestError, DerivaMLRunError, MLAsset
 from deriva_ml.asset import AssetFilePath, LocalFile
-from deriva_ml.definitions import DRY_RUN_RID, Asset, Workflow
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.definitions import DRY_RUN_RID, Asset, Status, Workflow
 from deriva_ml.execution import Execution, ExecutionConfiguration
-from deriva_ml.process import Terminated
+from deriva_ml.execution.closing import close_execution, recover
+from deriva_ml.process import Owner, Terminated
 from deriva_ml.project import Project
 from git_repository import isolate_git
 
@@ -76,7 +81,11 @@ def test_an_existing_file_linked_copied_and_renamed(ml: DerivaML, tmp_path: Path
 
 def test_writing_to_the_returned_path_never_changes_a_file_that_lies_around(ml: DerivaML) -> None:
     Path("results.csv").write_text("mine")
+    Path("metrics.jsonl").write_text("old")
     execution = start(ml)
+    metrics = execution.metrics_file()
+    assert not metrics.exists()
+    metrics.write_text("new")
     execution.asset_file_path("Execution_Asset", "results.csv").write_text("the run's")
     execution.commit_output_assets()
     assert outputs(ml, execution)["results.csv"][1] == b"the run's"
@@ -111,13 +120,13 @@ def test_an_unknown_table_is_refused_naming_those_there_are(ml: DerivaML) -> Non
 def test_files_that_were_never_written_are_named_and_the_rest_is_recorded(ml: DerivaML) -> None:
     execution = start(ml)
     execution.asset_file_path("Execution_Asset", "there.txt").write_text("x")
-    execution.asset_file_path("Execution_Asset", "never.txt")
+    late = execution.asset_file_path("Execution_Asset", "never.txt")
     with pytest.raises(
         DerivaMLRunError, match=r"registered but never written: never.txt \(Execution_Asset\)"
     ):
         execution.commit_output_assets()
     assert list(outputs(ml, execution)) == ["there.txt"]
-    execution.asset_file_path("Execution_Asset", "never.txt").write_text("now")
+    late.write_text("now")
     execution.upload_execution_outputs()
     assert set(outputs(ml, execution)) == {"there.txt", "never.txt"}
     assert execution.status == "Uploaded"
@@ -233,3 +242,124 @@ def test_a_citation_names_the_catalog_and_the_record(ml: DerivaML) -> None:
     execution = start(ml)
     assert ml.cite(execution.execution_rid).endswith(f"catalog.db#{execution.execution_rid}")
     assert ml.cite(execution.execution_rid).startswith("file:///")
+
+
+def test_a_file_that_is_still_open_cannot_change_what_was_recorded(ml: DerivaML) -> None:
+    execution = start(ml)
+    with execution.asset_file_path("Execution_Asset", "log.txt").open("w") as log:
+        log.write("epoch 1\n")
+        log.flush()
+        execution.commit_output_assets()
+        log.write("epoch 2\n")
+    asset, content = outputs(ml, execution)["log.txt"]
+    assert content == b"epoch 1\n" and hashlib.md5(content).hexdigest() == asset.md5
+
+
+def test_files_that_nobody_registered_are_kept_and_named(ml: DerivaML) -> None:
+    """Some libraries add a suffix to the name they are given; others write a folder."""
+    execution = start(ml)
+    path = execution.asset_file_path("Execution_Asset", "weights")
+    path.with_suffix(".npz").write_bytes(b"hours of work")
+    status = close_execution(ml.catalog, ml.project, execution.execution_rid, Status.uploaded)
+    record = ml.lookup_execution(execution.execution_rid)
+    assert status is Status.failed
+    assert (
+        "registered but never written: weights" in record.status_detail
+        and "weights.npz" in record.status_detail
+    )
+    [kept] = (ml.project.outputs / execution.execution_rid).rglob("weights.npz")
+    assert kept.read_bytes() == b"hours of work"
+
+
+def test_an_execution_that_was_recorded_stays_so(ml: DerivaML) -> None:
+    execution = start(ml)
+    with execution.execute():
+        execution.asset_file_path("Execution_Asset", "x.txt").write_text("x")
+        execution.commit_output_assets()
+    execution.execution_stop()
+    assert execution.status == "Uploaded"
+
+
+def test_after_a_failure_the_inputs_are_still_there_to_try_again(ml: DerivaML) -> None:
+    Path("d.csv").write_text("1")
+    execution = start(ml, assets=[LocalFile("d.csv")])
+    with pytest.raises(ValueError), execution.execute():
+        raise ValueError
+    with execution.execute():
+        assert execution.asset_paths["File"][0].read_text() == "1"
+
+
+def test_an_interrupted_fetch_ends_the_execution(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    Path("d.csv").write_text("1")
+    monkeypatch.setattr("deriva_ml.execution.inputs.fetch_asset", stop)
+    with pytest.raises(KeyboardInterrupt):
+        start(ml, assets=[LocalFile("d.csv")])
+    assert [record.status for record in ml.find_executions()] == ["Aborted"]
+
+
+def test_threads_may_register_files(ml: DerivaML) -> None:
+    execution = start(ml)
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda n: execution.asset_file_path("Execution_Asset", f"{n}.txt"), range(20)))
+    for path in paths:
+        path.write_text(path.name)
+    execution.commit_output_assets()
+    assert len(outputs(ml, execution)) == 20
+
+
+def test_a_user_without_a_name_can_record(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert ml.lookup_execution(start(ml).execution_rid).created_by.isdigit()
+
+
+def orphan(ml: DerivaML) -> str:
+    """An execution whose process has ended, with one staged file."""
+    workflow = ml.catalog.add_workflow(Workflow("T", url="u", checksum="c"))
+    rid = ml.catalog.add_execution(workflow, "", Owner(Owner.of().host, 2**22 - 7, 1.0))
+    staged = ml.catalog.stage(rid, "Execution_Asset", "kept.txt", ml.project.executions / rid / "assets")
+    staged.path.write_text("kept")
+    return rid
+
+
+def test_an_orphan_is_closed_after_its_project_was_moved(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rid = orphan(ml)
+    ml.catalog.close()
+    monkeypatch.chdir("/")
+    moved = Project(ml.project.root.rename(ml.project.root.with_name("moved")))
+    catalog = EmbeddedCatalog(moved)
+    assert recover(catalog, moved) == [rid]
+    assert [asset.filename for asset in catalog.assets_of(rid)] == ["kept.txt"]
+    assert catalog.lookup_execution(rid).status == "Aborted"
+
+
+def test_what_a_process_registered_after_it_had_committed_is_recorded_too(ml: DerivaML) -> None:
+    rid = orphan(ml)
+    ml.catalog.update_execution(rid, Status.uploaded, "")
+    recover(ml.catalog, ml.project)
+    assert [asset.filename for asset in ml.catalog.assets_of(rid)] == ["kept.txt"]
+    assert ml.lookup_execution(rid).status == "Uploaded"
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"of": "another version"}'])
+def test_a_damaged_run_folder_stops_no_command(ml: DerivaML, content: str) -> None:
+    folder = ml.project.new_folder(ml.project.runs)
+    (folder / "run.json").write_text(content)
+    rid = orphan(ml)
+    assert recover(ml.catalog, ml.project) == [rid]
+
+
+def test_a_clock_that_is_set_does_not_make_a_live_run_an_orphan(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = start(ml)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
+    assert recover(ml.catalog, ml.project) == []
+    assert execution.status == "Running"

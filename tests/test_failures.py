@@ -313,3 +313,32 @@ def test_the_kernel_is_spoken_to_over_sockets_that_only_its_owner_can_open(
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert not file.parent.exists()
+
+
+def test_killed_before_the_notebook_started_an_execution(project: ProjectFolder, tmp_path: Path) -> None:
+    marker = tmp_path / "started"
+    path = committed(project, "sooner.ipynb", BEFORE, sleeping(marker), START)
+    process = start_and_wait(project, path, marker)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert "closed as Aborted" in project.run("deriva-ml-catalog", "list", check=True).err
+    record = latest(project)
+    assert record["status"] == "Aborted"
+    assert "computed before" in contents(record)["sooner.md"].decode()
+
+
+def test_a_file_that_the_notebook_left_open_is_recorded_whole(project: ProjectFolder) -> None:
+    lines = (
+        "log = open(execution.asset_file_path('Execution_Asset', 'kept.txt'), 'w')\nlog.write('unflushed')"
+    )
+    path = committed(project, "unclosed.ipynb", START, lines)
+    assert run(project, path).rc == 0
+    assert contents(latest(project))["kept.txt"] == b"unflushed"
+
+
+def test_a_status_that_the_notebook_gave_itself_stands(project: ProjectFolder) -> None:
+    own = "from deriva_ml import Status\nexecution.update_status(Status.failed, 'did not converge')"
+    path = committed(project, "own-status.ipynb", START, STAGED, own)
+    done = run(project, path)
+    record = latest(project)
+    assert (done.rc, record["status"], record["reason"]) == (1, "Failed", "did not converge")

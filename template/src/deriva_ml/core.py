@@ -9,6 +9,7 @@ from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, Status, Workflow
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.notebook_run import NotebookRun, current_provenance
 from deriva_ml.project import Project
 
 
@@ -47,8 +48,6 @@ class DerivaML:
 
     def create_workflow(self, name: str, workflow_type: str | list[str], description: str = "") -> Workflow:
         """A workflow for the running notebook or script, with its commit, checksum and version; recorded with its first execution."""
-        from deriva_ml.execution.notebook_run import current_provenance
-
         found = current_provenance(self.project)
         return Workflow(name, workflow_type, description, found.url, found.checksum, found.version)
 
@@ -56,7 +55,7 @@ class DerivaML:
         self, configuration: ExecutionConfiguration, workflow: Workflow | None = None, dry_run: bool = False
     ) -> Execution:
         """Record a new execution and fetch its inputs; see ``Execution``."""
-        return Execution(self, configuration, workflow, dry_run)
+        return Execution(self, configuration, workflow, dry_run, NotebookRun.current())
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         """One execution's row, with its workflow."""

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process: its host's name, its number, and when it started (seconds since the epoch)."""
+    """A process: its host's name, its number, and when it started (on whichever clock ``_started`` reads)."""
 
     host: str
     pid: int
@@ -24,10 +25,8 @@ class Owner:
     @classmethod
     def of(cls, pid: int | None = None) -> Owner:
         """The owner that process ``pid`` (default: this one) is."""
-        import psutil
-
         pid = pid or os.getpid()
-        return cls(platform.node(), pid, psutil.Process(pid).create_time())
+        return cls(platform.node(), pid, _started(pid))
 
     def is_gone(self) -> bool:
         """True when the process has surely ended. One on another host is never said to be gone."""
@@ -36,12 +35,25 @@ class Owner:
         if self.host != platform.node():
             return False
         try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) > 1 or process.status() == psutil.STATUS_ZOMBIE
+            zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+            return zombie or abs(_started(self.pid) - self.started) > 1
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:
             return False
+
+
+def _started(pid: int) -> float:
+    """When a process started: in clock ticks since the machine did, where Linux tells, else by the wall clock.
+
+    The wall clock can be set while a run is going on, and every process seems to have started at another time.
+    """
+    try:
+        return float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        import psutil
+
+        return float(psutil.Process(pid).create_time())
 
 
 class Terminated(BaseException):
@@ -49,14 +61,16 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Raise ``KeyboardInterrupt`` or ``Terminated`` on the first SIGINT or SIGTERM, and ignore any further one.
+def stoppable(once: bool = False) -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` or ``Terminated`` on SIGINT or SIGTERM.
 
-    What ends the run has then as long as it takes, however impatient the person is.
+    With ``once``, further ones are ignored: what ends the run has as long as it takes, however impatient the
+    person is.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        ignore_stops()
+        if once:
+            ignore_stops()
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
     with _handling({signal.SIGINT: stop, signal.SIGTERM: stop}):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
+import secrets
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +21,8 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32 (https://www.crockford.com/base32.html): no I, L, O or U, so nothing reads as two things."""
 
 FIRST = 32**4
-"""The number of the first minted RID, chosen so that RIDs look like ERMrest's (``1-0000``)."""
+"""The least number that is minted: RIDs look like ERMrest's (``1-0000``). Each catalog starts at a number of its own
+above it, so that one clone's RIDs mean nothing in another's."""
 
 
 def encode(number: int) -> str:
@@ -156,6 +160,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have a number and no name
+        return str(os.getuid())
+
+
 class Database:
     """A catalog's file; opening it makes it when it is not there.
 
@@ -165,12 +176,16 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(exist_ok=True)
-        self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-        self._connection.row_factory = sqlite3.Row
+        # A model may register files from threads of its own; a transaction is one thread's until it ends.
+        self._lock = threading.RLock()
         try:
+            path.parent.mkdir(exist_ok=True)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
             self._prepare()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise DerivaMLException(f"{path} cannot be used as a catalog: {error}") from error
 
     def _prepare(self) -> None:
@@ -194,7 +209,11 @@ class Database:
     def _create(self) -> None:
         for statement in statements():
             self.query(statement)
-        self.query('INSERT INTO "local_catalog" VALUES (?, ?)', str(uuid.uuid4()), FIRST)
+        self.query(
+            'INSERT INTO "local_catalog" VALUES (?, ?)',
+            str(uuid.uuid4()),
+            FIRST + secrets.randbelow(30 * FIRST),
+        )
         for vocabulary, names in TERMS.items():
             self.insert_terms(vocabulary, names)
         self.query(f"PRAGMA user_version = {VERSION}")
@@ -206,17 +225,20 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is written inside, or nothing; other runs' writes wait."""
-        self.query("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.query("ROLLBACK")
-            raise
-        self.query("COMMIT")
+        with self._lock:
+            self.query("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.query("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self.query("ROLLBACK")
+                raise
 
     def query(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """Execute one statement."""
-        return self._connection.execute(statement, values)
+        with self._lock:
+            return self._connection.execute(statement, values)
 
     def first(self, statement: str, *values: Any) -> Row | None:
         """The first row, if there is one."""
@@ -243,7 +265,7 @@ class Database:
         last = self.value(
             'UPDATE "local_catalog" SET "next_rid" = "next_rid" + ? RETURNING "next_rid"', len(rows)
         )
-        user = getpass.getuser()
+        user = _user()
         system = {"RCT": now(), "RMT": now(), "RCB": user, "RMB": user}
         full = [{"RID": encode(last - len(rows) + i), **system, **row} for i, row in enumerate(rows)]
         names = ", ".join(f'"{name}"' for name in full[0])

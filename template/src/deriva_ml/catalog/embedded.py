@@ -22,7 +22,7 @@ from deriva_ml.definitions import (
     Status,
     Workflow,
 )
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 
@@ -99,7 +99,7 @@ class EmbeddedCatalog(Catalog):
             self._db.query(
                 'INSERT INTO "local_run" VALUES (?, ?, ?, ?, ?)',
                 rid,
-                str(folder) if folder else None,
+                self._stored(folder) if folder else None,
                 owner.host,
                 owner.pid,
                 owner.started,
@@ -164,17 +164,20 @@ class EmbeddedCatalog(Catalog):
 
     def executions_of_run(self, folder: Path) -> list[RID]:
         return self._db.column(
-            'SELECT "execution" FROM "local_run" WHERE "folder" = ? ORDER BY rowid', str(folder)
+            'SELECT "execution" FROM "local_run" WHERE "folder" = ? ORDER BY rowid', self._stored(folder)
         )
 
     def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
         marks = ", ".join("?" for _ in OPEN_STATUSES)
         rows = self._db.query(
             'SELECT r.* FROM "Execution" e JOIN "local_run" r ON r."execution" = e."RID"'
-            f' WHERE e."Status" IN ({marks})',
+            f' WHERE e."Status" IN ({marks}) OR EXISTS (SELECT 1 FROM "local_staged" WHERE "execution" = e."RID")',
             *(status.value for status in OPEN_STATUSES),
         )
-        return [(row["execution"], _owner(row), row["folder"] and Path(row["folder"])) for row in rows]
+        return [
+            (row["execution"], _owner(row), row["folder"] and self.project.root / row["folder"])
+            for row in rows
+        ]
 
     def owner_of(self, rid: RID) -> Owner | None:
         row = self._db.first('SELECT * FROM "local_run" WHERE "execution" = ?', rid)
@@ -346,7 +349,8 @@ class EmbeddedCatalog(Catalog):
         row = {"URL": url, "Filename": filename, "Description": description, "Length": length, "MD5": md5}
         self._db.insert(table, _reserved(rid, row))
         found = self._db.first(f'SELECT * FROM "{table}" WHERE "URL" = ?', url)
-        assert found is not None  # inserted, or there before
+        if found is None:
+            raise DerivaMLException(f"{rid} is recorded with another content than that of {filename}")
         self._db.insert_terms("Asset_Type", types)
         self._db.insert(f"{table}_Asset_Type", *({table: found["RID"], "Asset_Type": name} for name in types))
         return self._asset(table, found)
@@ -361,7 +365,7 @@ class EmbeddedCatalog(Catalog):
         rid: RID | None = None,
     ) -> Asset:
         """Record a copy of ``source`` under ``filename``; the same content and name once. ``rid`` as elsewhere."""
-        content = self.objects.add(source, take=False)
+        content = self.objects.add(source)
         with self._db.transaction():
             return self._insert_asset(table, filename, content, types, description, rid)
 
@@ -401,7 +405,9 @@ class EmbeddedCatalog(Catalog):
             )
             # A folder of its own keeps two outputs of one name apart.
             path = folder / table / str(number) / filename
-            self._db.query('UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', str(path), number)
+            self._db.query(
+                'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored(path), number
+            )
             path.parent.mkdir(parents=True)
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
 
@@ -415,7 +421,7 @@ class EmbeddedCatalog(Catalog):
                 execution=execution,
                 table=row["table"],
                 filename=row["filename"],
-                path=Path(row["path"]),
+                path=self.project.root / row["path"],
                 types=tuple(json.loads(row["types"])),
                 description=row["description"],
             )
@@ -425,20 +431,27 @@ class EmbeddedCatalog(Catalog):
     def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
         staged = self.staged(execution)
         written = [item for item in staged if item.path.is_file()]
-        contents = [
-            self.objects.add(item.path, take=not (keep or item.path.is_symlink())) for item in written
-        ]
+        contents = [self.objects.add(item.path) for item in written]
         recorded = []
         with self._db.transaction():
             for item, content in zip(written, contents, strict=True):
                 asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
                 self._link(execution, asset, AssetRole.output)
                 recorded.append(asset)
-            self._db.query('DELETE FROM "local_staged" WHERE "execution" = ?', execution)
+            for item in written:
+                self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
         if not keep:
             for item in written:
                 item.path.unlink()
         return recorded, [item for item in staged if item not in written]
+
+    def unstage(self, execution: RID) -> None:
+        with self._db.transaction():
+            self._db.query('DELETE FROM "local_staged" WHERE "execution" = ?', execution)
+
+    def _stored(self, path: Path) -> str:
+        """A path as rows hold it: relative to the project, which may be moved between a run and its recovery."""
+        return str(path.relative_to(self.project.root) if path.is_relative_to(self.project.root) else path)
 
     # Names
 

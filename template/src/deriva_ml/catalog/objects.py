@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,28 +25,31 @@ class ObjectStore:
         """Where the content with this digest is, or would be."""
         return self.folder / md5[:2] / md5
 
-    def add(self, source: Path, *, take: bool) -> tuple[str, int]:
-        """Take in the content of ``source`` and return its MD5 and its length in bytes.
+    def add(self, source: Path) -> tuple[str, int]:
+        """Take in a copy of the content of ``source`` and return its MD5 and its length in bytes.
 
-        With ``take`` the file itself becomes the object (a hard link, where the file system has them), so that a
-        large file is read once and not written again; the caller removes ``source`` when the row that names
-        the object is safe. Otherwise the content is copied and ``source`` left alone.
+        A copy, though a second link would be faster: whoever still has the file open could go on writing into
+        what has been recorded.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         held = self.folder / f".{secrets.token_hex(8)}"
-        if take and _link(source, held):
-            with held.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "md5").hexdigest()
-        else:
+        try:
             digest = copy_hashing(source, held)
-        length = held.stat().st_size
-        target = self.path(digest)
-        target.parent.mkdir(exist_ok=True)
-        held.chmod(0o444)
-        os.replace(held, target)
-        # Renaming one link of a file onto another of the same file does nothing and leaves both.
-        held.unlink(missing_ok=True)
+            length = held.stat().st_size
+            target = self.path(digest)
+            target.parent.mkdir(exist_ok=True)
+            held.chmod(0o444)
+            os.replace(held, target)
+        except BaseException:
+            held.unlink(missing_ok=True)
+            raise
         return digest, length
+
+    def clear(self) -> None:
+        """Remove what a process that was killed left half-copied more than a day ago."""
+        for held in self.folder.glob(".*"):
+            if time.time() - held.stat().st_mtime > 86_400:
+                held.unlink(missing_ok=True)
 
     def copy_to(self, md5: str, destination: Path) -> None:
         """Write the content to ``destination``, read-only, and check it on the way.
@@ -77,12 +81,3 @@ def copy_hashing(source: Path, destination: Path) -> str:
             digest.update(chunk)
             writer.write(chunk)
     return digest.hexdigest()
-
-
-def _link(source: Path, destination: Path) -> bool:
-    """Give ``source`` a second name; False where the file system has no hard links."""
-    try:
-        os.link(source, destination)
-    except OSError:
-        return False
-    return True

@@ -57,7 +57,7 @@ class Catalog(Protocol):
         """The executions that were created by the notebook run in ``folder``, oldest first."""
 
     def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
-        """Executions that have not ended, with who answers for each and the folder of its notebook run."""
+        """Executions that have not ended or have files staged, with who answers for each and the folder of its notebook run."""
 
     def owner_of(self, rid: RID) -> Owner | None:
         """Who answers, or answered, for an execution."""
@@ -112,8 +112,11 @@ class Catalog(Protocol):
     def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
         """Record every staged file that exists and link it as output; return these, and those never written.
 
-        Either way nothing stays staged. The files themselves are taken unless ``keep``.
+        The latter stay staged, and can still be written. The others' files are removed unless ``keep``.
         """
+
+    def unstage(self, execution: RID) -> None:
+        """Forget what is still staged: the execution is over."""
 
     def assets_of(self, execution: RID) -> list[Asset]:
         """The assets that an execution read and made, each with its role."""

@@ -38,14 +38,21 @@ def command(main: Main) -> Callable[..., int]:
                 raise
             print(f"error: {error}", file=sys.stderr)
             return WRONG_REQUEST if isinstance(error, DerivaMLRequestError) else FAILED
-        except KeyboardInterrupt:
-            ignore_stops()  # another Ctrl-C, while Python shuts down, would change the exit status
-            print("interrupted", file=sys.stderr)
-            return INTERRUPTED
         except BrokenPipeError:
             # The reader of a pipe (head, less) went away; that is no error of the person's.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        except Exception as error:
+            # A disk that is full or read-only, or a damaged catalog; sqlite3 is not loaded for its errors' names.
+            known = isinstance(error, OSError) or type(error).__module__ == "sqlite3"
+            if "--debug" in arguments or not known:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+        except KeyboardInterrupt:
+            ignore_stops()  # another Ctrl-C, while Python shuts down, would change the exit status
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
 
     return entry
 

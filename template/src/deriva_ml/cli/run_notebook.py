@@ -133,7 +133,7 @@ def _run(
             timeout=args.timeout,
             log_output=args.log_output,
             allow_dirty=args.allow_dirty,
-            argv=["deriva-ml-run-notebook", *argv],
+            argv=["deriva-ml-run-notebook", *_recorded(argv)],
         ),
         project,
     )
@@ -156,3 +156,14 @@ def _run(
     if result.outcome is Outcome.interrupted:
         return INTERRUPTED
     return 0 if good else FAILED
+
+
+def _recorded(argv: Sequence[str]) -> list[str]:
+    """The command line as it may be recorded: without the value of a credential."""
+    from deriva_ml.execution.environment import is_credential, redact_override
+
+    shown = [redact_override(word) for word in argv]
+    for place, word in enumerate(argv[:-2]):
+        if word in {"-p", "--parameter"} and is_credential(argv[place + 1]):
+            shown[place + 2] = "***"
+    return shown

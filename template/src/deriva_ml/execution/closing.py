@@ -9,8 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, StagedAsset, Status
+from deriva_ml.definitions import (
+    OPEN_STATUSES,
+    RID,
+    ExecAssetType,
+    ExecMetadataType,
+    MLAsset,
+    StagedAsset,
+    Status,
+)
+from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.notebook_run import NotebookRun
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -36,10 +46,13 @@ def close_execution(
     status: Status,
     detail: str = "",
     outputs: Sequence[Output] = (),
+    clear: bool = True,
 ) -> Status:
     """Record ``outputs`` and whatever the execution staged, then end it with ``status`` and ``detail``.
 
-    An execution that would have succeeded, but registered a file that it never wrote, ends as ``Failed``.
+    An execution that would have succeeded, but registered a file that it never wrote, ends as ``Failed``. Files
+    in its working folder that it did not register are moved to ``outputs``, and the reason says so. ``clear``
+    removes the folder.
 
     Returns:
         The status that it ended with.
@@ -54,9 +67,25 @@ def close_execution(
     if missing:
         detail = "; ".join(filter(None, [detail, describe_missing(missing)]))
         status = Status.failed if status is Status.uploaded else status
+    if clear:
+        left = _rescue(folder / "assets", project.outputs / rid / "not-recorded")
+        detail = "; ".join(filter(None, [detail, left]))
+    catalog.unstage(rid)
     catalog.update_execution(rid, status, detail[:DETAIL_LIMIT])
-    remove_folder(folder)
+    if clear:
+        remove_folder(folder)
     return status
+
+
+def _rescue(folder: Path, to: Path) -> str:
+    """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any."""
+    left = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    for path in left:
+        target = to / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, target)
+    names = ", ".join(sorted({path.name for path in left})[:5])
+    return f"not registered, and kept in {to.relative_to(to.parents[2])}: {names}" if left else ""
 
 
 def describe_missing(missing: Sequence[StagedAsset]) -> str:
@@ -81,22 +110,45 @@ def recover(catalog: Catalog, project: Project) -> list[RID]:
     Returns:
         The RIDs of the executions that were closed.
     """
+    _record_unstarted(catalog, project)
     closed = []
     for rid, owner, folder in catalog.open_executions():
         # Another command may be at it too: only the one that takes the execution over closes it.
         if owner.is_gone() and catalog.claim(rid, owner, Owner.of()):
-            outputs = []
-            if folder and (folder / "run.json").is_file():
-                from deriva_ml.execution.recorded import run_outputs, stop_kernel_of
-
-                run = NotebookRun.load(folder)
-                stop_kernel_of(run)
-                outputs = run_outputs(run)
-            close_execution(catalog, project, rid, Status.aborted, REASON, outputs)
-            print(f"recovered execution {rid}: {REASON}; closed as Aborted", file=sys.stderr)
+            try:
+                _close_orphan(catalog, project, rid, folder)
+            except (DerivaMLException, OSError) as error:
+                print(f"warning: execution {rid} cannot be closed yet: {error}", file=sys.stderr)
+                continue
             closed.append(rid)
     _clear(catalog, project)
     return closed
+
+
+def _close_orphan(catalog: Catalog, project: Project, rid: RID, folder: Path | None) -> None:
+    record = catalog.lookup_execution(rid)
+    if record.status not in OPEN_STATUSES:  # it had ended; only files that came later were left
+        close_execution(catalog, project, rid, record.status, record.status_detail)
+        return
+    outputs = []
+    if folder and (run := NotebookRun.found(folder)):
+        from deriva_ml.execution.recorded import run_outputs, stop_kernel_of
+
+        stop_kernel_of(run)
+        outputs = run_outputs(run, REASON)
+    close_execution(catalog, project, rid, Status.aborted, REASON, outputs)
+    print(f"recovered execution {rid}: {REASON}; closed as Aborted", file=sys.stderr)
+
+
+def _record_unstarted(catalog: Catalog, project: Project) -> None:
+    """Give a run whose runner was killed before its notebook started an execution one, to be closed as the others."""
+    for folder in _folders(project.runs):
+        run = NotebookRun.found(folder)
+        over = run and run.owner.is_gone() and run.executed.is_file() and not run.reported()
+        if run and over and not catalog.executions_of_run(folder):
+            from deriva_ml.execution.recorded import record_without_execution
+
+            record_without_execution(catalog, run)
 
 
 def _clear(catalog: Catalog, project: Project) -> None:
@@ -105,16 +157,19 @@ def _clear(catalog: Catalog, project: Project) -> None:
     for folder in _folders(project.executions):
         owner = catalog.owner_of(folder.name)
         if folder.name not in still_open and (owner is None or owner.is_gone()):
+            _rescue(folder / "assets", project.outputs / folder.name / "not-recorded")
             remove_folder(folder)
+    ObjectStore(project.objects).clear()
+    needed = {folder for _, _, folder in catalog.open_executions()}
     for folder in _folders(project.runs):
-        begun = (folder / "run.json").is_file()
-        if NotebookRun.load(folder).owner.is_gone() if begun else _is_old(folder):
+        run = NotebookRun.found(folder)
+        if folder not in needed and (run.owner.is_gone() if run else _is_old(folder)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_old(folder: Path) -> bool:
     """True for what a runner that was killed in its first moment left; one in that moment now is let be."""
-    return time.time() - folder.stat().st_mtime > 3600
+    return folder.exists() and time.time() - folder.stat().st_mtime > 3600
 
 
 def _folders(parent: Path) -> list[Path]:

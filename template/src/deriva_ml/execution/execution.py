@@ -15,6 +15,7 @@ from deriva_ml.asset import AssetFilePath
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.definitions import (
     DRY_RUN_RID,
+    OPEN_STATUSES,
     RID,
     AssetRole,
     ExecMetadataType,
@@ -93,8 +94,10 @@ class Execution:
             self.datasets, self.asset_paths = inputs.fetch(
                 resolved, ml.catalog, self.working_dir / "inputs", None if dry_run else self.execution_rid
             )
-        except (DerivaMLException, OSError) as error:
-            self._close(Status.failed, f"fetching the inputs failed: {error}")
+        except BaseException as error:
+            stopped = not isinstance(error, Exception)
+            reason = f"fetching the inputs {'was interrupted' if stopped else f'failed: {error}'}"
+            self._close(Status.aborted if stopped else Status.failed, reason)
             raise
         if not dry_run:
             duration = format_duration(time.monotonic() - begun)
@@ -128,7 +131,8 @@ class Execution:
             duration = format_duration(time.monotonic() - self._started)
             self.ml.catalog.update_execution(self.execution_rid, Execution_Duration=duration)
         self._started = None
-        self.update_status(Status.stopped)
+        if self.status in OPEN_STATUSES:
+            self.update_status(Status.stopped)
 
     def execute(self) -> Execution:
         """For use as ``with execution.execute():``; leaving it in error records the execution as ``Failed``."""
@@ -162,9 +166,9 @@ class Execution:
         """Register an output file and return the path to write it to.
 
         A ``file_name`` that names an existing file registers that file: linked, so that what it holds at commit
-        is recorded, or copied now. A bare name is always copied, so that writing to the path that is returned
-        never changes a file that happens to lie in the working directory. Every call registers another asset,
-        also under a name that is in use.
+        is recorded, or copied now. A bare text is the name of a new file, whatever lies in the working directory;
+        give an existing file there as a ``Path``. Every call registers another asset, also under a name that is
+        in use.
 
         Args:
             asset_name: the asset table, such as ``Execution_Asset``.
@@ -184,15 +188,16 @@ class Execution:
                 f"there is no asset table {table}; the catalog has {', '.join(tables)}"
             )
         source = Path(file_name)
-        existing = source.is_file()
+        bare = isinstance(file_name, str) and file_name == source.name
+        existing = source.is_file() and not (bare and not copy_file and rename_file is None)
         name = rename_file or (source.name if existing else str(file_name))
         if name in {"", ".", ".."} or "/" in name or "\\" in name or "\0" in name:
             raise DerivaMLRequestError(
                 f"{name!r} cannot name an asset: give a plain file name, or the path of a file that exists"
             )
         types = (asset_types,) if isinstance(asset_types, str) else tuple(asset_types or (table,))
-        staged = self._stage(table, name, tuple(str(term) for term in types), description)
-        if existing and (copy_file or str(file_name) == source.name):
+        staged = self._stage(table, name, tuple(str(term) for term in types), description or "")
+        if existing and copy_file:
             shutil.copyfile(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())
@@ -278,7 +283,7 @@ class Execution:
         if self.dry_run:
             self._dry_status = status
         else:
-            close_execution(self.ml.catalog, self.ml.project, self.execution_rid, status, reason)
+            close_execution(self.ml.catalog, self.ml.project, self.execution_rid, status, reason, clear=False)
 
     # Inputs beyond the declared ones
 
@@ -299,7 +304,7 @@ class Execution:
     def download_asset(self, asset_rid: RID, dest_dir: Path | None = None) -> AssetFilePath:
         """Fetch an asset, by default into the working folder, and link it as an input."""
         asset = self.ml.catalog.lookup_asset(asset_rid)
-        path = inputs.fetch_asset(self.ml.catalog, asset, dest_dir or self.working_dir / "inputs")
+        path = inputs.fetch_asset(self.ml.catalog, asset, self.working_dir / "inputs", dest_dir)
         if not self.dry_run:
             self.ml.catalog.link_asset(self.execution_rid, asset, AssetRole.input)
         return path

@@ -57,7 +57,10 @@ def _specification(item: Any, kind: type) -> Any:
     if isinstance(item, (DatasetSpec, AssetSpec, LocalFile)):
         return item
     if isinstance(item, Mapping):
-        return kind(**item)
+        try:
+            return kind(**item)
+        except TypeError as error:
+            raise DerivaMLRequestError(f"{dict(item)} does not describe an input: {error}") from error
     if isinstance(item, str) and item:
         return kind(rid=item)
     raise DerivaMLRequestError(
@@ -96,9 +99,12 @@ def resolve(configuration: ExecutionConfiguration, catalog: Catalog, project: Pr
     )
 
 
-def fetch_asset(catalog: Catalog, asset: Asset, folder: Path) -> AssetFilePath:
-    """Fetch one asset into ``folder``, read-only; a second time it is there already."""
-    path = folder / asset.table / asset.rid / asset.filename
+def fetch_asset(catalog: Catalog, asset: Asset, folder: Path, directly: Path | None = None) -> AssetFilePath:
+    """Fetch one asset into a place of its own under ``folder``, or ``directly`` into a folder; read-only.
+
+    A second time it is there already.
+    """
+    path = directly / asset.filename if directly else folder / asset.table / asset.rid / asset.filename
     if not path.exists():
         catalog.fetch(asset, path)
     return AssetFilePath.make(path, asset.table, asset.filename, asset.types, asset.rid)

@@ -106,7 +106,12 @@ def run_model(
         with execution.execute():
             _call(model_config, execution)
         with undisturbed():
-            execution.commit_output_assets()
+            try:
+                execution.commit_output_assets()
+            except DerivaMLRunError as error:
+                if not dry_run:
+                    close_execution(ml.catalog, project, execution.execution_rid, Status.failed, str(error))
+                raise DerivaMLRunError(str(error), execution.execution_rid) from error
     return execution
 
 
@@ -114,6 +119,8 @@ def _call(model: Any, execution: Execution) -> None:
     rid = None if execution.dry_run else execution.execution_rid
     try:
         model(ml_instance=execution.ml, execution=execution)
+    except SystemExit as error:
+        raise DerivaMLRunError(f"the model called sys.exit({error.code!r})", rid) from error
     except DerivaMLException as error:
         # Whatever it was that the model asked for, this run has begun, and failed.
         raise DerivaMLRunError(str(error), rid) from error

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,14 @@ class NotebookRun:
         record["folder"], record["notebook"] = Path(record["folder"]), Path(record["notebook"])
         record["owner"], record["kernel"] = Owner(**record["owner"]), Owner(**record["kernel"])
         return cls(**record)
+
+    @classmethod
+    def found(cls, folder: Path) -> NotebookRun | None:
+        """What a folder holds; None if that is nothing, damaged, or of another version of the runner."""
+        try:
+            return replace(cls.load(folder), folder=folder)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
 
     @classmethod
     def current(cls) -> NotebookRun | None:
@@ -161,13 +169,15 @@ def _start(
         recover(ml.catalog, project)  # the runner has done it for its own
     shown = [redact_override(override) for override in overrides]
     description = config.description or f"Execution of {name}"
+    given = [redact_override(f"{key}={value}") for key, value in (run.parameters if run else {}).items()]
+    told = ", ".join([*given, *shown])
     workflow = config.workflow if isinstance(config.workflow, Workflow) else None
     execution = Execution(
         ml,
         ExecutionConfiguration(
             datasets=config.datasets,
             assets=config.assets,
-            description=f"{description} [{', '.join(shown)}]" if shown else description,
+            description=f"{description} [{told}]" if told else description,
             argv=run.argv if run else sys.argv,
             config_choices=composed.choices,
             parameters=run.parameters if run else {},

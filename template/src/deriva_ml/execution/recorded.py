@@ -86,7 +86,7 @@ def record_notebook(request: Request, project: Project) -> Result:
     trying = "dry_run=true" in request.overrides
     provenance = collect(request.notebook, allow_dirty=request.allow_dirty or trying)
     folder = project.new_folder(project.runs)
-    with stoppable():
+    with stoppable(once=True):
         try:
             result = _run(request, project, folder, provenance)
         except DerivaMLRequestError:
@@ -129,10 +129,9 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         else:
             kernel.end()
         ahead.join()
-        try:
-            return _finish(request, project, run, ended, time.monotonic() - begun)
-        finally:
-            kernel.end(kernels.GRACE_SECONDS)
+        # Its exit handlers flush what the notebook left open; only then are the files what they will be.
+        kernel.end(kernels.GRACE_SECONDS)
+        return _finish(request, project, run, ended, time.monotonic() - begun)
 
 
 def _prepare(folder: Path, kernel: str | None) -> None:
@@ -155,35 +154,47 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, 
     failed = ended.outcome is not Outcome.completed
     dry_run = report.get("dry_run") or (not executions and "dry_run=true" in request.overrides)
     warnings = () if dry_run else tuple(run.provenance["warnings"])
-    outputs = run_outputs(run)
+    outputs = run_outputs(run, ended.reason)
     if dry_run:
         kept = project.new_folder(project.outputs, "dry-run")
-        for output in outputs[:2]:
-            shutil.copy(output.path, kept)
+        _copy(outputs[:2], kept)
         if (run.folder / "dry-run" / "assets").is_dir():
             shutil.copytree(run.folder / "dry-run" / "assets", kept, dirs_exist_ok=True)
         return Result(
             [], Status.failed if failed else Status.stopped, ended.outcome, ended.reason, kept, warnings
         )
     if not executions:
-        executions = [_record_without_execution(catalog, run)]
+        executions = [record_without_execution(catalog, run)]
     status = {
         Outcome.completed: Status.uploaded,
         Outcome.failed: Status.failed,
     }.get(ended.outcome, Status.aborted)
+    ends: list[Status] = []
     for rid in executions:
         if catalog.lookup_execution(rid).execution_duration is None:  # it never got to its own end
             catalog.update_execution(rid, Execution_Duration=format_duration(seconds))
-        status = close_execution(catalog, project, rid, status, ended.reason, outputs)
+        record = catalog.lookup_execution(rid)
+        own = status is Status.uploaded and record.status in {Status.failed, Status.aborted}
+        # What the notebook itself made of its execution stands.
+        last, reason = (record.status, record.status_detail) if own else (status, ended.reason)
+        ends.append(close_execution(catalog, project, rid, last, reason, outputs))
+    status = next((end for end in ends if end is not Status.uploaded), status)
     kept = project.outputs / executions[0]
-    kept.mkdir(parents=True, exist_ok=True)
-    for output in outputs[:2]:
-        shutil.copy(output.path, kept)
+    try:
+        _copy(outputs[:2], kept)
+    except OSError as error:  # the record is safe; these are for the reader's comfort
+        print(f"warning: no copy for the reader in {kept}: {error}", file=sys.stderr)
     reason = catalog.lookup_execution(executions[0]).status_detail
     return Result(executions, status, ended.outcome, reason, kept, warnings)
 
 
-def _record_without_execution(catalog: Any, run: NotebookRun) -> RID:
+def _copy(outputs: list[Output], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for output in outputs:
+        shutil.copy(output.path, folder)
+
+
+def record_without_execution(catalog: Any, run: NotebookRun) -> RID:
     """An execution for a notebook that never called ``run_notebook``, or failed before it did."""
     found = run.provenance
     name = run.notebook.stem.replace("-", " ").replace("_", " ").title()
@@ -195,12 +206,16 @@ def _record_without_execution(catalog: Any, run: NotebookRun) -> RID:
     )
 
 
-def run_outputs(run: NotebookRun) -> list[Output]:
-    """The files of a run that belong to its executions' records: the notebook, its Markdown, then metadata."""
+def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
+    """The files of a run that belong to its executions' records: the notebook, its Markdown, then metadata.
+
+    Args:
+        reason: why the run did not complete; the Markdown says it first.
+    """
     executed = run.executed
     markdown = executed.with_suffix(".md")
     if executed.is_file():
-        _write_markdown(run, executed, markdown)
+        _write_markdown(run, executed, markdown, reason)
     project = Project.find(run.notebook.parent)
     metadata = MLAsset.execution_metadata
     log = run.folder / "kernel.log"
@@ -214,7 +229,7 @@ def run_outputs(run: NotebookRun) -> list[Output]:
     return [output for output in listed if output.path.is_file()]
 
 
-def _write_markdown(run: NotebookRun, executed: Path, markdown: Path) -> None:
+def _write_markdown(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> None:
     """Convert the executed notebook; a notebook that cannot be converted is still recorded itself."""
     import nbformat
 
@@ -225,7 +240,10 @@ def _write_markdown(run: NotebookRun, executed: Path, markdown: Path) -> None:
         # Papermill notes absolute paths of this machine, which say nothing to a reader elsewhere.
         node.metadata.papermill.update(input_path=run.provenance["path"], output_path=executed.name)
         nbformat.write(node, executed)
-        markdown.write_text(to_markdown(node), encoding="utf-8")
+        text = to_markdown(node)
+        if reason and "**This run failed**" not in text:
+            text = f"**This run did not complete:** {reason}\n\n{text}"
+        markdown.write_text(text, encoding="utf-8")
     except Exception as error:
         print(f"warning: {executed.name} could not be converted to Markdown: {error}", file=sys.stderr)
 
