@@ -7,6 +7,7 @@ import email.policy
 import functools
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -159,7 +160,11 @@ def test_nothing_of_the_template_language_is_left(rendered: Path) -> None:
     for name in files_of(rendered):
         assert not name.endswith(".jinja") and "{" not in name
         content = (rendered / name).read_bytes().decode("utf-8")
-        assert not left.search(content), f"{name}: {left.search(content)}"
+        copied = ROOT / "template" / name
+        if not (
+            copied.is_file() and copied.read_bytes() == content.encode()
+        ):  # Jinja had nothing to do with it
+            assert not left.search(content), f"{name}: {left.search(content)}"
 
 
 def test_a_project_is_tidy(rendered: Path) -> None:
@@ -510,12 +515,37 @@ def test_committed_notebooks_pass_the_filter_and_ci_checks_that_they_did(rendere
     """.gitattributes names the filter, pre-commit runs it, and CI verifies it with no more rights than reading."""
     assert "*.ipynb filter=nbstripout diff=ipynb" in (rendered / ".gitattributes").read_text().splitlines()
     hooks = parse(rendered / ".pre-commit-config.yaml")["repos"][0]["hooks"]
-    assert [hook["id"] for hook in hooks] == ["nbstripout", "merge-conflict", "ruff-check", "ruff-format"]
+    assert [hook["id"] for hook in hooks] == [
+        "notebook-outputs",
+        "merge-conflict",
+        "ruff-check",
+        "ruff-format",
+    ]
     workflow = parse(rendered / ".github/workflows/ci.yml")
     assert workflow["permissions"] == {"contents": "read"}
     commands = "\n".join(step.get("run", "") for step in workflow["jobs"]["check"]["steps"])
     for command in ("ruff check", "ruff format --check", "pytest", "nbstripout --verify"):
         assert f"uv run {command}" in commands
+
+
+def test_pre_commit_refuses_staged_outputs_and_leaves_those_in_the_working_copy(
+    project_copy: Callable[..., ProjectFolder],
+) -> None:
+    """What is committed is what counts: the filter keeps outputs out of it, and a clone without the filter is told."""
+    project = project_copy()
+    hook = parse(project / ".pre-commit-config.yaml")["repos"][0]["hooks"][0]["entry"]
+    path = project / "notebooks" / "my-notebook.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="a result")]
+    nbformat.write(notebook, path)
+    project.git("add", "-A")
+    assert project.run(*shlex.split(hook)).rc == 0
+    assert "a result" in path.read_text()
+    project.git("config", "filter.nbstripout.clean", "cat")
+    path.touch()
+    project.git("add", "--renormalize", "-A")
+    refused = project.run(*shlex.split(hook))
+    assert refused.rc != 0 and "my-notebook.ipynb" in refused.out
 
 
 @pytest.mark.parametrize("include_example", [True, False])
