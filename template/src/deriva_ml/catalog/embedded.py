@@ -408,7 +408,7 @@ class EmbeddedCatalog(Catalog):
             self._db.query(
                 'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored(path), number
             )
-            path.parent.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)  # there, if a process was killed right here before
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
 
     def staged(self, execution: RID) -> list[StagedAsset]:

@@ -45,6 +45,11 @@ class ObjectStore:
             raise
         return digest, length
 
+    def holds(self, path: Path) -> bool:
+        """True if the content of a file has been taken in."""
+        with path.open("rb") as stream:
+            return self.path(hashlib.file_digest(stream, "md5").hexdigest()).is_file()
+
     def clear(self) -> None:
         """Remove what a process that was killed left half-copied more than a day ago."""
         for held in self.folder.glob(".*"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.process import ignore_stops
+from deriva_ml.process import Terminated, ignore_stops
 from deriva_ml.project import Project
 
 WRONG_REQUEST = 2
@@ -38,6 +38,10 @@ def command(main: Main) -> Callable[..., int]:
                 raise
             print(f"error: {error}", file=sys.stderr)
             return WRONG_REQUEST if isinstance(error, DerivaMLRequestError) else FAILED
+        except Terminated:
+            ignore_stops()
+            print("terminated", file=sys.stderr)
+            return FAILED
         except BrokenPipeError:
             # The reader of a pipe (head, less) went away; that is no error of the person's.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -161,7 +161,7 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
             print(f"[{number + 1}/{len(jobs)}] {' '.join(job)}", file=sys.stderr)
             try:
                 _run_job(job, (parent.execution_rid, number) if parent else None)
-            except DerivaMLException as error:
+            except (DerivaMLException, OSError) as error:
                 failed += 1
                 print(f"error: {error}", file=sys.stderr)
     except (KeyboardInterrupt, Terminated) as stop:

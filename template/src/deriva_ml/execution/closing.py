@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def close_execution(
         detail = "; ".join(filter(None, [detail, describe_missing(missing)]))
         status = Status.failed if status is Status.uploaded else status
     if clear:
-        left = _rescue(folder / "assets", project.outputs / rid / "not-recorded")
+        left = _rescue(
+            folder / "assets", project.outputs / rid / "not-recorded", ObjectStore(project.objects)
+        )
         detail = "; ".join(filter(None, [detail, left]))
     catalog.unstage(rid)
     catalog.update_execution(rid, status, detail[:DETAIL_LIMIT])
@@ -77,9 +80,10 @@ def close_execution(
     return status
 
 
-def _rescue(folder: Path, to: Path) -> str:
+def _rescue(folder: Path, to: Path, objects: ObjectStore) -> str:
     """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any."""
-    left = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    left = [path for path in files if not objects.holds(path)]
     for path in left:
         target = to / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +101,8 @@ def describe_missing(missing: Sequence[StagedAsset]) -> str:
 def remove_folder(folder: Path) -> None:
     """Remove a working folder, inputs too, which are read-only."""
     for path in folder.glob("**/"):
-        path.chmod(0o700)
+        with suppress(OSError):  # another user's, left by a container
+            path.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -128,7 +133,9 @@ def recover(catalog: Catalog, project: Project) -> list[RID]:
 def _close_orphan(catalog: Catalog, project: Project, rid: RID, folder: Path | None) -> None:
     record = catalog.lookup_execution(rid)
     if record.status not in OPEN_STATUSES:  # it had ended; only files that came later were left
-        close_execution(catalog, project, rid, record.status, record.status_detail)
+        catalog.commit(rid)
+        catalog.unstage(rid)
+        print(f"recovered files that execution {rid} had registered after it was recorded", file=sys.stderr)
         return
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
@@ -145,7 +152,11 @@ def _record_unstarted(catalog: Catalog, project: Project) -> None:
     for folder in _folders(project.runs):
         run = NotebookRun.found(folder)
         over = run and run.owner.is_gone() and run.executed.is_file() and not run.reported()
-        if run and over and not catalog.executions_of_run(folder):
+        if run and over and not run.dry_run and not catalog.executions_of_run(folder):
+            try:
+                (folder / "recovering").mkdir()  # one of several commands at once
+            except FileExistsError:
+                continue
             from deriva_ml.execution.recorded import record_without_execution
 
             record_without_execution(catalog, run)
@@ -153,13 +164,14 @@ def _record_unstarted(catalog: Catalog, project: Project) -> None:
 
 def _clear(catalog: Catalog, project: Project) -> None:
     """Remove working folders of executions that are over and of runs whose runner is gone."""
+    objects = ObjectStore(project.objects)
     still_open = {rid for rid, _, _ in catalog.open_executions()}
     for folder in _folders(project.executions):
         owner = catalog.owner_of(folder.name)
         if folder.name not in still_open and (owner is None or owner.is_gone()):
-            _rescue(folder / "assets", project.outputs / folder.name / "not-recorded")
+            _rescue(folder / "assets", project.outputs / folder.name / "not-recorded", objects)
             remove_folder(folder)
-    ObjectStore(project.objects).clear()
+    objects.clear()
     needed = {folder for _, _, folder in catalog.open_executions()}
     for folder in _folders(project.runs):
         run = NotebookRun.found(folder)

@@ -29,7 +29,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution import inputs
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.process import Owner, Terminated
+from deriva_ml.process import Owner, Terminated, undisturbed
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
@@ -75,6 +75,8 @@ class Execution:
         self._numbers = itertools.count(1)
         self._dry_staged: list[StagedAsset] = []
         self._dry_status = Status.created
+        if run and dry_run:
+            run.report(dry_run=True)
         resolved = inputs.resolve(configuration, ml.catalog, ml.project)
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID
@@ -145,12 +147,15 @@ class Execution:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
-        self.execution_stop()
-        if error is not None:
-            aborted = isinstance(error, (KeyboardInterrupt, Terminated))
-            said = str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
-            reason = "interrupted" if aborted else said
-            self._close(Status.aborted if aborted else Status.failed, reason)
+        with undisturbed():
+            self.execution_stop()
+            if error is not None:
+                aborted = isinstance(error, (KeyboardInterrupt, Terminated))
+                said = (
+                    str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
+                )
+                reason = "interrupted" if aborted else said
+                self._close(Status.aborted if aborted else Status.failed, reason)
 
     # Outputs
 

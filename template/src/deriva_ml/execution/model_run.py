@@ -110,7 +110,7 @@ def run_model(
                 execution.commit_output_assets()
             except DerivaMLRunError as error:
                 if not dry_run:
-                    close_execution(ml.catalog, project, execution.execution_rid, Status.failed, str(error))
+                    close_execution(ml.catalog, project, execution.execution_rid, Status.failed)
                 raise DerivaMLRunError(str(error), execution.execution_rid) from error
     return execution
 

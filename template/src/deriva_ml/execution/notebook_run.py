@@ -79,6 +79,11 @@ class NotebookRun:
         """Where the executed notebook is saved, cell by cell."""
         return self.folder / "executed" / self.notebook.name
 
+    @property
+    def dry_run(self) -> bool:
+        """Whether the command line asks for a dry run; the last word on it counts."""
+        return asks_for_dry_run(self.overrides)
+
     def report(self, **facts: Any) -> None:
         """Leave facts for the runner: ``refused`` (why nothing was recorded) or ``dry_run``."""
         write_atomically(self.folder / "report.json", json.dumps(facts))
@@ -89,6 +94,12 @@ class NotebookRun:
             return dict(json.loads((self.folder / "report.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             return {}
+
+
+def asks_for_dry_run(overrides: Sequence[str]) -> bool:
+    """Whether Hydra overrides ask for a dry run, as far as can be told before they are composed."""
+    said = [word.lower() for word in overrides if word.lower().lstrip("+").startswith("dry_run=")]
+    return bool(said) and said[-1].endswith("=true")
 
 
 def run_notebook(
@@ -194,8 +205,6 @@ def _start(
         dry_run=config.dry_run,
         run=run,
     )
-    if run and config.dry_run:
-        run.report(dry_run=True)
     execution.record_circumstances(provenance, composed.yaml)
     execution.execution_start()
     return ml, execution, config

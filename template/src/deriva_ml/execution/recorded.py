@@ -22,7 +22,7 @@ from deriva_ml.definitions import (
 )
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
-from deriva_ml.execution.notebook_run import RUN_VARIABLE, NotebookRun
+from deriva_ml.execution.notebook_run import RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.provenance import Provenance, collect
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, execute
@@ -83,7 +83,7 @@ def record_notebook(request: Request, project: Project) -> Result:
             refused; nothing has been recorded.
     """
     # A dry run is for working on the notebook, before it is committed.
-    trying = "dry_run=true" in request.overrides
+    trying = asks_for_dry_run(request.overrides)
     provenance = collect(request.notebook, allow_dirty=request.allow_dirty or trying)
     folder = project.new_folder(project.runs)
     with stoppable(once=True):
@@ -124,7 +124,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         kernel.end()
         raise
     with undisturbed():
-        if ended.outcome is Outcome.completed:
+        if ended.outcome in {Outcome.completed, Outcome.failed}:
             kernel.ask_to_end()
         else:
             kernel.end()
@@ -152,7 +152,7 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, 
     if "refused" in report and not executions:
         raise DerivaMLRequestError(report["refused"])
     failed = ended.outcome is not Outcome.completed
-    dry_run = report.get("dry_run") or (not executions and "dry_run=true" in request.overrides)
+    dry_run = report.get("dry_run") or (not executions and run.dry_run)
     warnings = () if dry_run else tuple(run.provenance["warnings"])
     outputs = run_outputs(run, ended.reason)
     if dry_run:

@@ -100,6 +100,8 @@ def _execute(
         return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
     except DeadKernelError:
         return Ended(Outcome.failed, f"the kernel died{_where(output)}: {kernel.how_it_died()}")
+    except OSError as error:  # a disk that is full, where the notebook is saved
+        return Ended(Outcome.failed, f"the run could not go on{_where(output)}: {error}")
     except RuntimeError as error:  # what jupyter_client raises for a kernel that never answered
         if kernel.process.poll() is None:
             return Ended(Outcome.failed, f"the kernel did not start: {error}")
