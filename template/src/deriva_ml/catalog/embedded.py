@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,6 @@ class EmbeddedCatalog(Catalog):
 
     def close(self) -> None:
         self._db.close()
-
-    def add_terms(self, vocabulary: str, names: Iterable[str]) -> None:
-        with self._db.transaction():
-            self._db.insert_terms(vocabulary, names)
 
     # Workflows and executions
 

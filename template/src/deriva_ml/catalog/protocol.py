@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -129,9 +129,6 @@ class Catalog(Protocol):
 
     def locate(self, asset: Asset) -> str:
         """Where an asset's content lies: a path or an address."""
-
-    def add_terms(self, vocabulary: str, names: Iterable[str]) -> None:
-        """Add the terms that a vocabulary does not have yet."""
 
     def cite(self, rid: RID) -> str:
         """An address that names a record for good."""

@@ -18,7 +18,6 @@ FAILED = 1
 INTERRUPTED = 130
 
 Main = Callable[[Sequence[str]], int]
-EntryPoint = Callable[[Sequence[str] | None], int]
 
 
 def command(main: Main) -> Callable[..., int]:
