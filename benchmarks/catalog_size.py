@@ -28,7 +28,7 @@ def fill(catalog: EmbeddedCatalog, count: int) -> list[str]:
     """Record executions as runs do, one transaction after the other; returns their RIDs, oldest first."""
     owner = Owner.of()
     workflows = [
-        catalog.add_workflow(Workflow(f"Study {number}", url=f"git:{number}", checksum=str(number)))
+        Workflow(f"Study {number}", url=f"git:{number}", checksum=str(number))
         for number in range(WORKFLOWS)
     ]
     rids = []

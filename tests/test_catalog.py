@@ -34,7 +34,7 @@ def catalog(tmp_path: Path) -> EmbeddedCatalog:
 
 
 def an_execution(catalog: EmbeddedCatalog) -> RID:
-    return catalog.add_execution(catalog.add_workflow(WORKFLOW), "a run", Owner.of())
+    return catalog.add_execution(WORKFLOW, "a run", Owner.of())
 
 
 def stage(catalog: EmbeddedCatalog, execution: RID, name: str, content: bytes | None) -> Path:
@@ -87,9 +87,12 @@ def test_what_was_recorded_is_there_when_the_catalog_is_opened_again(catalog: Em
 
 
 def test_a_workflow_is_recorded_once(catalog: EmbeddedCatalog) -> None:
-    assert catalog.add_workflow(WORKFLOW) == catalog.add_workflow(WORKFLOW)
+    def workflow_of(workflow: Workflow) -> str | None:
+        return catalog.lookup_execution(catalog.add_execution(workflow, "", Owner.of())).workflow.rid
+
+    assert workflow_of(WORKFLOW) == workflow_of(WORKFLOW)
     other = Workflow("Analysis", ["Analysis Notebook"], url=WORKFLOW.url, checksum="c2")
-    assert catalog.add_workflow(other) != catalog.add_workflow(WORKFLOW)
+    assert workflow_of(other) != workflow_of(WORKFLOW)
 
 
 def test_same_content_and_name_is_one_asset_linked_to_each_execution(catalog: EmbeddedCatalog) -> None:
@@ -217,7 +220,7 @@ def test_several_processes_may_make_the_catalog_at_once(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_midway_leaves_nothing(catalog: EmbeddedCatalog) -> None:
     with pytest.raises(sqlite3.IntegrityError):
-        catalog.add_execution("NO-SUCH-WORKFLOW", "", Owner.of())
+        catalog.add_execution(Workflow("Analysis", checksum="c"), None, Owner(None, 1, 1.0))  # type: ignore[arg-type]
     assert catalog.find_executions() == []
     assert catalog.open_executions() == []
 
@@ -237,10 +240,26 @@ def test_datasets_have_versions_and_members(catalog: EmbeddedCatalog, tmp_path: 
     inner = catalog.add_dataset("inner", [file.rid], version="1.0.0")
     outer = catalog.add_dataset("outer", [], ["Training"], "2.0.0", nested=[inner])
     found = catalog.lookup_dataset(outer)
-    assert (found.version, found.types, found.nested) == ("2.0.0", ("Training",), (inner,))
+    assert (found.version, found.types) == ("2.0.0", ("Training",))
+    [child] = found.nested
+    assert (child.rid, child.version, child.description) == (inner, "1.0.0", "inner")
+    assert [row["RID"] for row in child.members["File"]] == [file.rid]
     assert [row["RID"] for row in catalog.lookup_dataset(inner, "1.0.0").members["File"]] == [file.rid]
     with pytest.raises(DerivaMLRequestError, match=r"no version 3\.0\.0; it has 2\.0\.0"):
         catalog.lookup_dataset(outer, "3.0.0")
+
+
+def test_a_dataset_that_contains_itself_is_refused_in_one_line(catalog: EmbeddedCatalog) -> None:
+    one = catalog.add_dataset("one", [])
+    two = catalog.add_dataset("two", [], nested=[one])
+    connection = sqlite3.connect(catalog.project.database)
+    connection.execute('UPDATE "Dataset_Dataset" SET "Dataset" = ?, "Nested_Dataset" = ?', (two, two))
+    connection.commit()
+    connection.close()
+    with pytest.raises(
+        DerivaMLRequestError, match=f"^dataset {two} cannot be read, since {two} in it contains itself$"
+    ):
+        catalog.lookup_dataset(two)
 
 
 @pytest.mark.parametrize("lookup", ["lookup_asset", "lookup_dataset", "lookup_execution"])
@@ -259,7 +278,7 @@ def test_an_rid_of_something_else_is_refused_saying_what_it_is(catalog: Embedded
 
 def test_only_one_of_two_commands_takes_an_orphan_over(catalog: EmbeddedCatalog) -> None:
     gone = Owner("here", 1, 0.0)
-    execution = catalog.add_execution(catalog.add_workflow(WORKFLOW), "", gone)
+    execution = catalog.add_execution(WORKFLOW, "", gone)
     assert catalog.claim(execution, gone, Owner.of())
     assert not catalog.claim(execution, gone, Owner.of())
 

@@ -65,6 +65,11 @@ WRONG: list[tuple[list[str], str]] = [
     ([NOTEBOOK, "assets=["], "assets=["),
     ([NOTEBOOK, "deriva_ml=production"], "names no server yet"),
     ([NOTEBOOK, "assets=[9-ZZZZ]"], "Could not load 'assets/9-ZZZZ'"),
+    (
+        [NOTEBOOK, "assets=my_assets", "deriva_ml=null"],
+        "error: deriva_ml=null: a group takes the name of an entry",
+    ),
+    ([NOTEBOOK, "~deriva_ml"], "the configuration has no deriva_ml"),
     ([NOTEBOOK, "--cfg", "nothing"], "invalid choice"),
 ]
 
@@ -304,12 +309,46 @@ def test_environment_variables_are_not_recorded_wholesale_and_credentials_not_at
         assert secret not in text, name
 
 
+def test_a_parameter_that_is_a_credential_is_used_and_not_recorded(project: ProjectFolder) -> None:
+    """Neither in the injected cell, nor in the notebook's metadata, nor in the Markdown; others stay as given."""
+    secret = "s3cr3t-value"
+    path = "notebooks/login.ipynb"
+    check = "assert api_key == 's3cr3t-' + 'value', api_key\nprint('length', len(api_key), count)"
+    write_notebook(project / path, [START, check, COMMIT], parameters="api_key: str = ''\ncount: int = 1")
+    commit(project)
+    for arguments in ([], ["dry_run=true"]):
+        done = project.run(RUN, path, "-p", "api_key", secret, "-p", "count", "7", *arguments)
+        assert done.rc == 0, done.err
+        folder = project / done.out.partition("  notebook  ")[2].partition("/login.ipynb")[0]
+        for name in ("login.ipynb", "login.md"):
+            text = (folder / name).read_text()
+            assert secret not in text
+            assert "***" in text and "count = 7" in text and "length 12 7" in text
+    record = json.loads(project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], "--json").out)
+    assert record["parameters"] == {"api_key": "***", "count": 7}
+    for row in record["outputs"]:
+        assert secret not in Path(row["content"]).read_text(), row["file"]
+
+
+def test_a_notebook_may_try_two_executions_in_one_dry_run(project: ProjectFolder) -> None:
+    write = "execution.asset_file_path('Execution_Asset', 'x.txt').write_text('{}')"
+    second = START.replace("run_notebook('my_notebook')", "run_notebook(config_name='my_notebook')")
+    cells = [START, write.format("one"), COMMIT, second, write.format("two"), COMMIT]
+    write_notebook(project / "notebooks" / "twice.ipynb", cells)
+    commit(project)
+    done = project.run(RUN, "notebooks/twice.ipynb", "dry_run=true")
+    assert done.rc == 0, done.err
+    folder = project / done.out.strip().splitlines()[-1].rpartition("its output is in ")[2]
+    assert sorted(path.read_text() for path in folder.rglob("x.txt")) == ["one", "two"]
+
+
 def test_the_catalog_as_a_table_and_as_json(project: ProjectFolder) -> None:
-    table = project.run("deriva-ml-catalog", "list", check=True).out
+    project.run(RUN, NOTEBOOK, check=True)
+    table = project.run("deriva-ml-catalog", "list", "-n", "0", check=True).out
     head, *rows = table.splitlines()
     assert head.split()[:2] == ["RID", "status"]
     assert rows[-1].startswith("DEMO-EXEC")
-    assert len(project.run("deriva-ml-catalog", "list", "-n", "1", check=True).out.splitlines()) == 2
+    assert len(project.run("deriva-ml-catalog", "list", "-n", "1", check=True).out.splitlines()) == 3
     shown = project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], check=True).out
     for name in ("status:", "workflow:", "outputs:", "my-notebook.ipynb"):
         assert name in shown
@@ -356,6 +395,10 @@ def test_a_model_that_fails_is_recorded_with_its_traceback(project: ProjectFolde
         (["+multirun=nothing"], "no sweep is named nothing; there are: digits_widths"),
         (["model_config.seed=1,2"], "model_config.seed=1,2"),
         (["deriva_ml=production"], "names no server yet"),
+        (["workflow=null"], "workflow=null: a group takes the name of an entry"),
+        (["--multirun", "workflow=null", "description=a,b"], "workflow=null: a group takes"),
+        (["~workflow"], "the configuration has no workflow"),
+        (["~deriva_ml"], "the configuration has no deriva_ml"),
         (["dry_run=maybe"], "dry_run=maybe"),
         (["datasets=[9-ZZZZ]"], "Could not load 'datasets/9-ZZZZ'"),
     ],

@@ -6,16 +6,21 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLRequestError, DerivaMLRunError, MLAsset
+from deriva_ml import DerivaML, DerivaMLConfig, DerivaMLRequestError, DerivaMLRunError, MLAsset
 from deriva_ml.asset import AssetFilePath, LocalFile
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.core import open_connection
+from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, Asset, Status, Workflow
 from deriva_ml.execution import Execution, ExecutionConfiguration
-from deriva_ml.execution.closing import close_execution, recover
+from deriva_ml.execution.closing import close_execution
+from deriva_ml.execution.recovery import recover
+from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.process import Owner, Terminated
 from deriva_ml.project import Project
 from git_repository import isolate_git
@@ -177,6 +182,46 @@ def test_declared_inputs_are_fetched_read_only_and_linked(ml: DerivaML) -> None:
     assert [d.rid for d in ml.catalog.datasets_of(second.execution_rid)] == [dataset]
 
 
+def test_datasets_may_be_given_as_versions_by_rid(ml: DerivaML) -> None:
+    Path("data.csv").write_text("1,2")
+    file = ml.catalog.add_file(Path("data.csv"))
+    inner = ml.catalog.add_dataset("inner", [file.rid], version="1.0.0")  # type: ignore[attr-defined]
+    outer = ml.catalog.add_dataset("outer", [], version="2.0.0", nested=[inner])  # type: ignore[attr-defined]
+    one, other = start(ml, datasets={outer: "2.0.0", inner: None}).datasets
+    assert (one.dataset_rid, one.version, other.dataset_rid, other.version) == (
+        outer,
+        "2.0.0",
+        inner,
+        "1.0.0",
+    )
+    [child] = one.list_dataset_children()
+    assert (child.dataset_rid, child.version) == (inner, "1.0.0")
+    assert [p.read_text() for p in one.asset_paths["File"]] == ["1,2"], "nested datasets' files are there"
+
+
+def test_rows_without_files_when_a_dataset_is_not_materialized(ml: DerivaML) -> None:
+    Path("data.csv").write_text("1,2")
+    file = ml.catalog.add_file(Path("data.csv"))
+    dataset = ml.catalog.add_dataset("numbers", [file.rid])  # type: ignore[attr-defined]
+    [bag] = start(ml, datasets=[DatasetSpec(dataset, materialize=False)]).datasets
+    [row] = bag.list_dataset_members()["File"]
+    assert (row["Filename"], row["MD5"]) == ("data.csv", file.md5)
+    assert bag.asset_paths == {"File": []} and not list(bag.path.iterdir())
+
+
+def test_a_file_that_the_catalog_only_refers_to_is_refused_as_an_input(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than by a run that fails once it has begun."""
+    reference = Asset("1-FAR0", "File", "far.csv", 1, "0" * 32, "https://www.example.org/far.csv")
+    monkeypatch.setattr(EmbeddedCatalog, "lookup_assets", lambda self, rids: [reference])
+    with pytest.raises(
+        DerivaMLRequestError, match=r"asset 1-FAR0 \(far.csv\) cannot be fetched: .*example.org"
+    ):
+        start(ml, assets=["1-FAR0"])
+    assert ml.find_executions() == []
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -294,7 +339,7 @@ def test_an_interrupted_fetch_ends_the_execution(ml: DerivaML, monkeypatch: pyte
         raise KeyboardInterrupt
 
     Path("d.csv").write_text("1")
-    monkeypatch.setattr("deriva_ml.execution.inputs.fetch_asset", stop)
+    monkeypatch.setattr(EmbeddedCatalog, "fetch_all", stop)
     with pytest.raises(KeyboardInterrupt):
         start(ml, assets=[LocalFile("d.csv")])
     assert [record.status for record in ml.find_executions()] == ["Aborted"]
@@ -320,7 +365,7 @@ def test_a_user_without_a_name_can_record(ml: DerivaML, monkeypatch: pytest.Monk
 
 def orphan(ml: DerivaML) -> str:
     """An execution whose process has ended, with one staged file."""
-    workflow = ml.catalog.add_workflow(Workflow("T", url="u", checksum="c"))
+    workflow = Workflow("T", url="u", checksum="c")
     rid = ml.catalog.add_execution(workflow, "", Owner(Owner.of().host, 2**22 - 7, 1.0))
     staged = ml.catalog.stage(rid, "Execution_Asset", "kept.txt", ml.project.executions / rid / "assets")
     staged.path.write_text("kept")
@@ -363,3 +408,148 @@ def test_a_clock_that_is_set_does_not_make_a_live_run_an_orphan(
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
     assert recover(ml.catalog, ml.project) == []
     assert execution.status == "Running"
+
+
+UNREADABLE = Path("/proc/self/mem")
+"""A file that is there, and whose content cannot be read from its start, not even by root."""
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="needs Linux's /proc")
+def test_a_file_that_cannot_be_read_does_not_keep_an_orphan_open(
+    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rid = orphan(ml)
+    bad = ml.catalog.stage(rid, "Execution_Asset", "bad.txt", ml.project.executions / rid / "assets")
+    bad.path.symlink_to(UNREADABLE)
+    assert recover(ml.catalog, ml.project) == [rid]
+    record = ml.lookup_execution(rid)
+    assert record.status == "Aborted"
+    assert "not recorded, because it cannot be read: bad.txt (Execution_Asset)" in record.status_detail
+    assert "never written" not in record.status_detail
+    assert [asset.filename for asset in ml.catalog.assets_of(rid)] == ["kept.txt"]
+    assert "cannot be closed" not in capsys.readouterr().err
+    assert recover(ml.catalog, ml.project) == []
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="needs Linux's /proc")
+def test_nor_one_that_was_registered_after_the_commit(
+    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rid = orphan(ml)
+    bad = ml.catalog.stage(rid, "Execution_Asset", "bad.txt", ml.project.executions / rid / "assets")
+    bad.path.symlink_to(UNREADABLE)
+    ml.catalog.update_execution(rid, Status.uploaded, "")
+    recover(ml.catalog, ml.project)
+    assert "bad.txt" in capsys.readouterr().err
+    assert [asset.filename for asset in ml.catalog.assets_of(rid)] == ["kept.txt"]
+    assert recover(ml.catalog, ml.project) == []
+
+
+def test_another_users_file_in_a_working_folder_stops_no_command(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a container leaves it: registered or not, it may be one that this user must not read."""
+    rid = orphan(ml)
+    assets = ml.project.executions / rid / "assets"
+    registered = ml.catalog.stage(rid, "Execution_Asset", "theirs.txt", assets).path
+    for path in (registered, assets / "stray.txt"):
+        path.write_text("x")
+    opened = Path.open
+
+    def refusing(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        if "r" in mode and path.name.startswith(("theirs", "stray")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, mode, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    assert recover(ml.catalog, ml.project) == [rid]
+    assert "cannot be read: theirs.txt" in ml.lookup_execution(rid).status_detail
+    kept = {path.name for path in (ml.project.outputs / rid).rglob("*") if path.is_file()}
+    assert kept == {"theirs.txt.unreadable", "stray.txt"}
+
+
+def test_connection_folders_of_runs_that_are_over_are_removed_and_of_live_ones_kept(
+    ml: DerivaML, tmp_path: Path
+) -> None:
+    gone = Owner(Owner.of().host, 2**22 - 7, 1.0)
+    folders = {}
+    for name, owner, file in (
+        ("dml-over", gone, "kernel.json"),
+        ("dml-live", Owner.of(), "kernel.json"),
+        ("dml-other", gone, "somebody's.txt"),
+        ("precious", gone, "kernel.json"),
+    ):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        (folders[name] / file).touch()
+        run = NotebookRun(
+            ml.project.new_folder(ml.project.runs),
+            Path("x.ipynb"),
+            owner,
+            gone,
+            connection=str(folders[name]),
+        )
+        run.save()
+    recover(ml.catalog, ml.project)
+    assert [name for name, folder in folders.items() if not folder.exists()] == ["dml-over"]
+
+
+def test_each_dry_run_of_a_notebook_has_a_folder_of_its_own(ml: DerivaML) -> None:
+    run = NotebookRun(ml.project.new_folder(ml.project.runs), Path("x.ipynb"), Owner.of(), Owner.of())
+    workflow = Workflow("Test", url="u", checksum="c")
+    Path("d.csv").write_text("1")
+    for content in ("first", "second"):
+        configuration = ExecutionConfiguration(assets=[LocalFile("d.csv")])
+        execution = Execution(ml, configuration, workflow, dry_run=True, run=run)
+        execution.asset_file_path("Execution_Asset", "x.txt").write_text(content)
+        execution.commit_output_assets()
+    assert [path.read_text() for folder in run.dry_run_folders() for path in folder.rglob("x.txt")] == [
+        "first",
+        "second",
+    ]
+
+
+def test_metadata_of_an_asset_is_accepted_as_upstream_has_it_and_refused_where_there_is_no_such_column(
+    ml: DerivaML,
+) -> None:
+    execution = start(ml)
+    for nothing in (None, {}):
+        execution.asset_file_path("Execution_Asset", "x.txt", metadata=nothing).write_text("x")
+    for extra in ({"metadata": {"Acquired": "2024-01-01"}}, {"Acquired": "2024-01-01"}):
+        with pytest.raises(DerivaMLRequestError, match="asset table Execution_Asset has no column Acquired"):
+            execution.asset_file_path("Execution_Asset", "y.txt", **extra)  # type: ignore[arg-type]
+    execution.commit_output_assets()
+    assert set(outputs(ml, execution)) == {"x.txt"}
+
+
+def test_a_status_takes_its_reason_by_every_name_that_upstream_gives_it(ml: DerivaML) -> None:
+    execution = start(ml)
+    for arguments, said in (
+        ({"message": "half way"}, "half way"),
+        ({"msg": "half way"}, "half way"),
+        ({"message": "no", "error": ValueError("bad")}, "no: bad"),
+        ({"error": "bad"}, "bad"),
+    ):
+        execution.update_status(Status.running, **arguments)  # type: ignore[arg-type]
+        assert ml.lookup_execution(execution.execution_rid).status_detail == said
+
+
+def test_an_asset_can_be_fetched_without_being_linked(ml: DerivaML, tmp_path: Path) -> None:
+    Path("d.csv").write_text("1")
+    file = ml.catalog.add_file(Path("d.csv"))
+    execution = start(ml)
+    path = execution.download_asset(file.rid, tmp_path / "here", update_catalog=False)
+    assert path.read_text() == "1" and ml.catalog.assets_of(execution.execution_rid) == []
+
+
+def test_a_class_of_ones_own_is_given_the_connection_by_name(ml: DerivaML) -> None:
+    class Mine(DerivaML):
+        def __init__(self, *, hostname: str | None, catalog_id: str | None, **others: Any) -> None:
+            super().__init__(hostname, catalog_id, **others)
+            self.asked = (hostname, catalog_id, others)
+
+    mine = open_connection(DerivaMLConfig(), ml.project, Mine)
+    assert isinstance(mine, Mine)
+    assert mine.asked == (None, None, {"credential": None, "project": ml.project})
+    with pytest.raises(DerivaMLRequestError, match="has no deriva_ml"):
+        open_connection(None, ml.project)

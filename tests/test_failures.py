@@ -187,8 +187,11 @@ def test_after_kill_9_the_next_command_closes_the_orphan(project: ProjectFolder,
     path = committed(project, "orphan.ipynb", START, BEFORE, STAGED, sleeping(marker))
     process = start_and_wait(project, path, marker)
     kernels = psutil.Process(process.pid).children(recursive=True)
+    [kernel] = psutil.Process(process.pid).children()
+    connection = Path(kernel.cmdline()[kernel.cmdline().index("-f") + 1]).parent
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
+    assert connection.is_dir()
 
     listed = project.run("deriva-ml-catalog", "list", "-n", "1", check=True)
     assert "closed as Aborted" in listed.err
@@ -204,6 +207,7 @@ def test_after_kill_9_the_next_command_closes_the_orphan(project: ProjectFolder,
     assert again.err == ""
     assert not any((project / ".deriva-ml" / "runs").iterdir())
     assert not any((project / ".deriva-ml" / "executions").iterdir())
+    assert not connection.exists()
 
 
 def test_a_run_that_is_still_going_is_no_orphan(project: ProjectFolder, tmp_path: Path) -> None:

@@ -5,27 +5,15 @@ Names are loaded when they are first used, so that a command imports only what i
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deriva_ml.lazy import exporter
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.connect import DerivaMLConfig
     from deriva_ml.core import DerivaML
     from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status
     from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
-
-_HOMES = {
-    "DerivaML": "core",
-    "DerivaMLConfig": "catalog.connect",
-    "DerivaMLException": "exceptions",
-    "DerivaMLRequestError": "exceptions",
-    "DerivaMLRunError": "exceptions",
-    "ExecAssetType": "definitions",
-    "ExecMetadataType": "definitions",
-    "MLAsset": "definitions",
-    "RID": "definitions",
-    "Status": "definitions",
-}
 
 __all__ = [
     "RID",
@@ -40,10 +28,12 @@ __all__ = [
     "Status",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = exporter(
+    __name__,
+    {
+        "catalog.connect": "DerivaMLConfig",
+        "core": "DerivaML",
+        "definitions": "ExecAssetType ExecMetadataType MLAsset RID Status",
+        "exceptions": "DerivaMLException DerivaMLRequestError DerivaMLRunError",
+    },
+)

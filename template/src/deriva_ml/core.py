@@ -7,10 +7,35 @@ from typing import Any
 from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, Status, Workflow
+from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.notebook_run import NotebookRun, current_provenance
+from deriva_ml.execution.provenance import current_provenance
+from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.project import Project
+
+
+def open_connection(
+    config: DerivaMLConfig | None, project: Project, ml_class: type[DerivaML] | None = None
+) -> DerivaML:
+    """The connection that a configuration's ``deriva_ml`` describes; an ``ml_class`` if one is given.
+
+    Raises:
+        DerivaMLRequestError: the configuration has none, or the catalog cannot be told from it.
+    """
+    if config is None:
+        raise DerivaMLRequestError(
+            "the configuration has no deriva_ml, and so no catalog: choose one, as --list-configs shows"
+        )
+    # Only when it is asked for: a class derived from DerivaML may know of no offline runs.
+    offline = {"offline": True} if config.offline else {}
+    return (ml_class or DerivaML)(
+        hostname=config.hostname,
+        catalog_id=config.catalog_id,
+        credential=config.credential,
+        project=project,
+        **offline,
+    )
 
 
 class DerivaML:
@@ -21,9 +46,10 @@ class DerivaML:
         catalog_id: number or alias of the catalog on that server.
         credential: instead of what ``deriva`` has stored.
         project: by default the one that the working directory is in.
+        offline: do without the server, and record what is to be sent to it later.
 
     Raises:
-        DerivaMLRequestError: the catalog cannot be told from the arguments.
+        DerivaMLRequestError: the catalog cannot be told from the arguments, or its server does not let us in.
     """
 
     def __init__(
@@ -32,9 +58,11 @@ class DerivaML:
         catalog_id: str | int | None = None,
         credential: Any = None,
         project: Project | None = None,
+        offline: bool = False,
     ) -> None:
         self.project = project or Project.find()
-        self.catalog = connect(DerivaMLConfig(hostname, catalog_id, credential), self.project)
+        config = DerivaMLConfig(hostname, catalog_id, credential, offline=offline)
+        self.catalog = connect(config, self.project)
 
     @property
     def host_name(self) -> str:
@@ -87,3 +115,12 @@ class DerivaML:
     def cite(self, rid: RID) -> str:
         """An address that names a record for good."""
         return self.catalog.cite(rid)
+
+    def pathBuilder(self) -> Any:  # noqa: N802 - upstream's name
+        """deriva's interface to the catalog's tables, for any query
+        (https://docs.derivacloud.org/projects/deriva-py/en/latest/deriva-datapath.html).
+
+        Raises:
+            DerivaMLRequestError: this is the project's own catalog, which has none.
+        """
+        return self.catalog.path_builder()

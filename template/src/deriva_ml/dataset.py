@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.asset import AssetFilePath
-from deriva_ml.definitions import RID, Dataset
+from deriva_ml.definitions import FILE_COLUMNS, RID, Dataset, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class DatasetSpec:
     Attributes:
         rid: of the dataset.
         version: three numbers, such as ``1.0.0``; None for the current one.
-        materialize: fetch the files as well as the tables' rows.
+        materialize: fetch the files as well as the tables' rows; without, the rows say what the files are.
         description: for the reader of the configuration.
     """
 
@@ -38,9 +38,11 @@ class DatasetSpec:
 class DatasetBag:
     """A dataset at a version, fetched into a folder.
 
+    The rows of files have in ``Filename`` where the content was fetched to, or its name alone where it was not.
+
     Attributes:
         dataset: its record.
-        path: the folder with its files; each is at ``<path>/<table>/<RID>/<filename>``.
+        path: the folder with the files, those of nested datasets too; each is at ``<path>/<table>/<RID>/<filename>``.
         children: the bags of datasets nested in it.
     """
 
@@ -68,44 +70,41 @@ class DatasetBag:
         """Terms of the ``Dataset_Type`` vocabulary."""
         return list(self.dataset.types)
 
-    def list_dataset_members(self, recurse: bool = False) -> dict[str, list[dict[str, Any]]]:
-        """The members' rows by table, with those of nested datasets if ``recurse``.
-
-        ``Filename`` is the local path of a member's file, or its name alone where files were not fetched.
-        """
-        members = {table: list(rows) for table, rows in self.dataset.members.items()}
-        if recurse:
-            for child in self.children:
-                for table, rows in child.list_dataset_members(recurse=True).items():
-                    known = {row["RID"] for row in members.setdefault(table, [])}
-                    members[table] += [row for row in rows if row["RID"] not in known]
-        return members
+    def list_dataset_members(self, recurse: bool = False) -> dict[str, list[Row]]:
+        """The members' rows by table, with those of nested datasets if ``recurse``."""
+        return _merged(bag.dataset.members for bag in (self, *(self._below() if recurse else ())))
 
     def list_dataset_children(self, recurse: bool = False) -> list[DatasetBag]:
         """The bags of nested datasets, with those nested in them if ``recurse``."""
-        if not recurse:
-            return list(self.children)
-        return [bag for child in self.children for bag in (child, *child.list_dataset_children(recurse=True))]
+        return self._below() if recurse else list(self.children)
+
+    def _below(self) -> list[DatasetBag]:
+        return [bag for child in self.children for bag in (child, *child._below())]
+
+    def _tables(self) -> dict[str, list[Row]]:
+        """All rows by table: members and what they refer to, of this dataset and those nested in it."""
+        datasets = [bag.dataset for bag in (self, *self._below())]
+        return _merged([*(one.members for one in datasets), *(one.references for one in datasets)])
 
     def list_tables(self) -> list[str]:
-        """Names of the tables that have members."""
-        return [table for table, rows in self.list_dataset_members(recurse=True).items() if rows]
+        """Names of the tables that have rows here: members, and what they refer to."""
+        return [table for table, rows in self._tables().items() if rows]
 
-    def get_table_as_dict(self, table: str) -> Iterator[dict[str, Any]]:
-        """The rows of one table, nested datasets' included.
+    def get_table_as_dict(self, table: str) -> Iterator[Row]:
+        """The rows of one table: members and rows that members refer to, nested datasets' included.
 
         Raises:
             DerivaMLRequestError: the bag has no such table.
         """
-        members = self.list_dataset_members(recurse=True)
-        if table not in members:
+        tables = self._tables()
+        if table not in tables:
             raise DerivaMLRequestError(
-                f"dataset {self.dataset_rid} has no table {table}; it has {', '.join(members)}"
+                f"dataset {self.dataset_rid} has no table {table}; it has {', '.join(tables) or 'none'}"
             )
-        yield from members[table]
+        yield from tables[table]
 
     def get_table_as_dataframe(self, table: str) -> pandas.DataFrame:
-        """The rows of one table as a data frame; needs pandas."""
+        """The rows of one table, as ``get_table_as_dict`` has them, as a data frame; needs pandas."""
         import pandas
 
         return pandas.DataFrame(list(self.get_table_as_dict(table)))
@@ -117,10 +116,20 @@ class DatasetBag:
             table: [
                 AssetFilePath.make(path, table, path.name, rid=row["RID"])
                 for row in rows
-                if "Filename" in row and (path := Path(row["Filename"])).is_absolute()
+                if (path := Path(row["Filename"])).is_absolute()
             ]
-            for table, rows in self.list_dataset_members(recurse=True).items()
+            for table, rows in self._tables().items()
+            if rows and rows[0].keys() >= FILE_COLUMNS
         }
+
+
+def _merged(sources: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:
+    """Rows by table from several sources that were read at one time; one that several have is there once."""
+    tables: dict[str, dict[RID, Row]] = {}
+    for source in sources:
+        for table, rows in source.items():
+            tables.setdefault(table, {}).update((row["RID"], row) for row in rows)
+    return {table: list(held.values()) for table, held in tables.items()}
 
 
 def __getattr__(name: str) -> Any:

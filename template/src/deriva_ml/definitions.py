@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +11,15 @@ from typing import Any
 
 RID = str
 """A record's identifier within its catalog, such as ``1-0007``."""
+
+RID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base 32 (https://www.crockford.com/base32.html): no I, L, O or U, so nothing reads as two things."""
+
+
+def is_reserved(rid: RID) -> bool:
+    """True for an RID that no catalog mints, such as the demonstration's: it means the same in every project."""
+    return not set(rid) <= {*RID_DIGITS, "-"}
+
 
 DRY_RUN_RID: RID = "0000"
 """What a dry run carries in place of an execution RID (upstream's convention): no record has it."""
@@ -133,16 +144,35 @@ class StagedAsset:
     description: str = ""
 
 
+Row = dict[str, Any]
+"""A table's row, by column."""
+
+FILE_COLUMNS = frozenset({"URL", "Filename", "Length", "MD5"})
+"""What the rows of a table have if they stand for files."""
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """One version of a dataset: its members' rows by element table, and the RIDs of datasets nested in it."""
+    """One version of a dataset.
+
+    Attributes:
+        types: terms of the ``Dataset_Type`` vocabulary.
+        members: the members' rows by table, other than datasets.
+        references: the rows that members refer to, and those that these refer to and so on, by table.
+        nested: the datasets that are members, as they were when this version was made.
+        snapshot: the catalog's state that all this was read at; None in a catalog that keeps no past states.
+        version_rid: of the version's row.
+    """
 
     rid: RID
     version: str
     description: str = ""
     types: tuple[str, ...] = ()
-    members: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    nested: tuple[RID, ...] = ()
+    members: dict[str, list[Row]] = field(default_factory=dict)
+    references: dict[str, list[Row]] = field(default_factory=dict)
+    nested: tuple[Dataset, ...] = ()
+    snapshot: str | None = None
+    version_rid: RID | None = None
 
 
 @dataclass(frozen=True)
@@ -166,3 +196,26 @@ def format_duration(seconds: float) -> str:
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}H {minutes}min {round(rest, 2)}sec"
+
+
+def plain_name(text: str) -> str:
+    """``text`` as the name of one file; what a catalog calls a file or a table may hold anything, and be long."""
+    name = re.sub(r"[/\\\x00-\x1f\x7f]", "_", text)
+    name = name.encode(errors="replace")[-200:].decode(errors="ignore")  # the end of it: there the suffix is
+    return "_" if name in {"", ".", ".."} else name
+
+
+def file_of(table: str, row: Row, types: Iterable[str] = ()) -> Asset | None:
+    """The file that a row stands for, under a plain name; None for a row of a table that is not of files."""
+    if not row.keys() >= FILE_COLUMNS:
+        return None
+    return Asset(
+        rid=row["RID"],
+        table=table,
+        filename=plain_name(row["Filename"] or row["MD5"] or row["RID"]),
+        length=row["Length"] or 0,
+        md5=row["MD5"] or "",
+        url=row["URL"] or "",
+        description=row.get("Description") or "",
+        types=tuple(types),
+    )

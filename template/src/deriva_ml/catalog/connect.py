@@ -18,9 +18,11 @@ class DerivaMLConfig:
         hostname: the Deriva server; None for the project's embedded catalog. An empty text is a server that
             nobody has named yet, and is refused with a line that says where to name it.
         catalog_id: number or alias of the catalog on that server.
-        credential: what ``deriva`` takes as one, instead of what it has stored; never recorded.
-        domain_schema: accepted, as in upstream's configurations; the embedded catalog has none.
+        credential: a credential file's path, or what ``deriva`` takes as one, instead of what logging in has
+            stored; never recorded.
+        domain_schema: accepted, as in upstream's configurations; tables are found in whichever schema they are.
         use_minid: accepted, as in upstream's configurations; no MINID is minted here.
+        offline: do without the server, and record what is to be sent to it later.
     """
 
     hostname: str | None = None
@@ -28,23 +30,39 @@ class DerivaMLConfig:
     credential: Any = None
     domain_schema: str | None = None
     use_minid: bool = False
+    offline: bool = False
 
 
 def connect(config: DerivaMLConfig, project: Project) -> Catalog:
-    """The project's embedded catalog, or the Deriva catalog that ``config.hostname`` names.
+    """The project's embedded catalog, or the Deriva catalog that ``config`` names.
 
     Raises:
-        DerivaMLRequestError: the configuration means a Deriva catalog and does not say which.
+        DerivaMLRequestError: the configuration means a Deriva catalog and does not say which; or that one cannot
+            be used.
     """
     if config.hostname is None:
         from deriva_ml.catalog.embedded import EmbeddedCatalog
 
         return EmbeddedCatalog(project)
+    check_server(config)
+    from deriva_ml.catalog.remote.catalog import DerivaCatalog
+
+    return DerivaCatalog(project, config)
+
+
+def check_server(config: DerivaMLConfig) -> None:
+    """See that a configuration names a server and a catalog on it.
+
+    Raises:
+        DerivaMLRequestError: it does not; the line says where to name them.
+    """
     if not config.hostname:
         raise DerivaMLRequestError(
             "this deriva_ml configuration names no server yet: put its hostname and catalog_id into"
             " src/configs/deriva.py, or leave deriva_ml=... out to record into the project's own catalog"
         )
-    raise DerivaMLRequestError(
-        f"cannot record into {config.hostname}: this version of the runner knows the project's own catalog only"
-    )
+    if config.catalog_id in (None, ""):
+        raise DerivaMLRequestError(
+            f"this deriva_ml configuration names no catalog on {config.hostname}: give --catalog, or put its number"
+            " or alias into src/configs/deriva.py as catalog_id"
+        )

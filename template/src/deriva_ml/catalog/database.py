@@ -1,4 +1,4 @@
-"""The embedded catalog's SQLite file: its tables, opening and making it, transactions, rows with RIDs."""
+"""The embedded catalog's SQLite file: opening, making and migrating it, transactions, rows with RIDs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import os
 import secrets
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.definitions import RID, AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
-from deriva_ml.exceptions import DerivaMLException
-
-ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base 32 (https://www.crockford.com/base32.html): no I, L, O or U, so nothing reads as two things."""
+from deriva_ml.catalog.tables import MIGRATIONS, TERMS, VERSION, asset_table, statements
+from deriva_ml.definitions import RID, RID_DIGITS, MLAsset
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
 FIRST = 32**4
 """The least number that is minted: RIDs look like ERMrest's (``1-0000``). Each catalog starts at a number of its own
@@ -30,123 +29,11 @@ def encode(number: int) -> str:
     digits = ""
     while True:
         number, digit = divmod(number, 32)
-        digits = ALPHABET[digit] + digits
+        digits = RID_DIGITS[digit] + digits
         if not number:
             break
     head = len(digits) % 4 or 4
     return "-".join([digits[:head], *(digits[i : i + 4] for i in range(head, len(digits), 4))])
-
-
-VERSION = 1
-"""Of these tables, kept in SQLite's ``user_version``."""
-
-VOCABULARIES = ("Asset_Type", "Asset_Role", "Dataset_Type", "Execution_Status", "Workflow_Type")
-ASSET_TABLES = tuple(table.value for table in MLAsset)
-
-TERMS: dict[str, tuple[str, ...]] = {
-    "Asset_Type": (*(t.value for t in ExecAssetType), *(t.value for t in ExecMetadataType), "File"),
-    "Asset_Role": tuple(role.value for role in AssetRole),
-    "Dataset_Type": ("Training", "Testing", "Complete"),
-    "Execution_Status": tuple(status.value for status in Status),
-    "Workflow_Type": ("Analysis Notebook", "Training"),
-}
-
-_SYSTEM = '"RID" TEXT PRIMARY KEY, "RCT" TEXT NOT NULL, "RMT" TEXT NOT NULL, "RCB" TEXT, "RMB" TEXT'
-
-
-def _table(name: str, *columns: str) -> str:
-    return f'CREATE TABLE "{name}" ({_SYSTEM}, {", ".join(columns)}) WITHOUT ROWID'
-
-
-def _association(name: str, left: str, right: str, *more: str, right_key: str = "RID") -> list[str]:
-    """An association table named as the schema names them, and the index that finds its rows from the right."""
-    right_column = "Nested_" + right if left == right else right
-    return [
-        _table(
-            name,
-            f'"{left}" TEXT NOT NULL REFERENCES "{left}" ("RID")',
-            f'"{right_column}" TEXT NOT NULL REFERENCES "{right}" ("{right_key}")',
-            *more,
-            f'UNIQUE ("{left}", "{right_column}")',
-        ),
-        f'CREATE INDEX "{name}_{right_column}" ON "{name}" ("{right_column}")',
-    ]
-
-
-def _asset_table(name: str) -> list[str]:
-    role = '"Asset_Role" TEXT NOT NULL REFERENCES "Asset_Role" ("Name")'
-    return [
-        _table(
-            name,
-            '"URL" TEXT NOT NULL UNIQUE',
-            '"Filename" TEXT',
-            '"Description" TEXT',
-            '"Length" INTEGER NOT NULL',
-            '"MD5" TEXT NOT NULL',
-        ),
-        *_association(f"{name}_Asset_Type", name, "Asset_Type", right_key="Name"),
-        *_association(f"{name}_Execution", name, "Execution", role),
-    ]
-
-
-def statements() -> list[str]:
-    """The statements that make an empty catalog, in order."""
-    term_columns = (
-        '"ID" TEXT',
-        '"URI" TEXT',
-        '"Name" TEXT NOT NULL UNIQUE',
-        '"Description" TEXT',
-        '"Synonyms" TEXT',
-    )
-    made = [_table(name, *term_columns) for name in VOCABULARIES]
-    made += [
-        _table(
-            "Workflow", '"Name" TEXT', '"Description" TEXT', '"URL" TEXT', '"Checksum" TEXT', '"Version" TEXT'
-        ),
-        'CREATE INDEX "Workflow_Checksum" ON "Workflow" ("Checksum")',
-        *_association("Workflow_Workflow_Type", "Workflow", "Workflow_Type", right_key="Name"),
-        _table(
-            "Execution",
-            '"Workflow" TEXT REFERENCES "Workflow" ("RID")',
-            '"Description" TEXT',
-            '"Execution_Duration" TEXT',
-            '"Download_Duration" TEXT',
-            '"Upload_Duration" TEXT',
-            '"Status" TEXT REFERENCES "Execution_Status" ("Name")',
-            '"Status_Detail" TEXT',
-        ),
-        'CREATE INDEX "Execution_RCT" ON "Execution" ("RCT")',
-        'CREATE INDEX "Execution_Status_RCT" ON "Execution" ("Status", "RCT")',
-        'CREATE INDEX "Execution_Workflow" ON "Execution" ("Workflow")',
-        *_association("Execution_Execution", "Execution", "Execution", '"Sequence" INTEGER'),
-        _table("Dataset", '"Description" TEXT', '"Deleted" INTEGER', '"Version" TEXT'),
-        *_association("Dataset_Dataset_Type", "Dataset", "Dataset_Type", right_key="Name"),
-        _table(
-            "Dataset_Version",
-            '"Version" TEXT',
-            '"Description" TEXT',
-            '"Dataset" TEXT REFERENCES "Dataset" ("RID")',
-            '"Execution" TEXT REFERENCES "Execution" ("RID")',
-            '"Snapshot" TEXT',
-            'UNIQUE ("Dataset", "Version")',
-        ),
-        *_association("Dataset_Dataset", "Dataset", "Dataset"),
-        *_association("Dataset_Execution", "Dataset", "Execution", '"Dataset_Version" TEXT'),
-    ]
-    for name in ASSET_TABLES:
-        made += _asset_table(name)
-    made += _association("Dataset_File", "Dataset", "File")
-    made += [
-        # The runner's own: no part of a record, so no part of the deriva-ml schema.
-        'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
-        'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
-        ' "host" TEXT NOT NULL, "pid" INTEGER NOT NULL, "started" REAL NOT NULL)',
-        'CREATE TABLE "local_staged" ("number" INTEGER PRIMARY KEY AUTOINCREMENT, "execution" TEXT NOT NULL'
-        ' REFERENCES "Execution" ("RID"), "table" TEXT NOT NULL, "filename" TEXT NOT NULL, "path" TEXT NOT NULL,'
-        ' "types" TEXT NOT NULL, "description" TEXT NOT NULL)',
-        'CREATE INDEX "local_staged_execution" ON "local_staged" ("execution")',
-    ]
-    return made
 
 
 BUSY_SECONDS = 60.0
@@ -193,15 +80,41 @@ class Database:
         self.query("PRAGMA synchronous = NORMAL")
         version = self._version()
         if version == 0:
-            self.query("PRAGMA journal_mode = WAL")
+            self._switch_to_wal()
+        if version < VERSION:
             with self.transaction():
-                if self._version() == 0:  # no other run was faster
+                version = self._version()  # another run may have been faster
+                if version == 0:
                     self._create()
+                elif version < VERSION:
+                    self._migrate(version)
         elif version > VERSION:
             raise DerivaMLException(
                 f"{self.path} was written by a newer runner (schema {version}, this one knows"
                 f" {VERSION}): bring the project up to date with copier update"
             )
+
+    def _switch_to_wal(self) -> None:
+        """Let readers and a writer not wait for each other; SQLite does not wait for others that switch, so we do."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self.query("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _migrate(self, version: int) -> None:
+        """Bring the tables up to date, inside a transaction, after a copy of the file as it was."""
+        copy = self.path.with_name(f"{self.path.name}.v{version}")
+        with closing(sqlite3.connect(self.path)) as before, closing(sqlite3.connect(copy)) as after:
+            before.backup(after)
+        for older in range(version, VERSION):
+            for statement in MIGRATIONS[older]:
+                self.query(statement)
+        self.query(f"PRAGMA user_version = {VERSION}")
 
     def _version(self) -> int:
         return int(self.value("PRAGMA user_version"))
@@ -217,6 +130,23 @@ class Database:
         for vocabulary, names in TERMS.items():
             self.insert_terms(vocabulary, names)
         self.query(f"PRAGMA user_version = {VERSION}")
+
+    def asset_tables(self) -> list[str]:
+        """The asset tables that the catalog has: deriva-ml's own, then those that were made for others' names."""
+        pattern = "%\\_Asset\\_Type"
+        names = self.column(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE ? ESCAPE '\\'", pattern
+        )
+        found = [name.removesuffix("_Asset_Type") for name in names]
+        return sorted(found, key=lambda name: (name not in set(MLAsset), name))
+
+    def make_asset_table(self, name: str) -> None:
+        """Make an asset table as another catalog has it, inside a transaction, unless there is one."""
+        if '"' in name:  # nothing that is a name could, and every statement quotes it so
+            raise DerivaMLRequestError(f"{name} cannot be the name of an asset table")
+        if name not in self.asset_tables():
+            for statement in asset_table(name):
+                self.query(statement)
 
     def close(self) -> None:
         """Let go of the file; SQLite folds its log into it."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog.database import ASSET_TABLES, Database, Row
+from deriva_ml.catalog.database import Database, Row
+from deriva_ml.catalog.journal import Destination, Journal
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import (
@@ -21,6 +22,8 @@ from deriva_ml.definitions import (
     StagedAsset,
     Status,
     Workflow,
+    is_reserved,
+    plain_name,
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
@@ -38,6 +41,7 @@ class EmbeddedCatalog(Catalog):
         self.project = project
         self.objects = ObjectStore(project.objects)
         self._db = Database(project.database)
+        self.journal = Journal(self._db)
 
     @property
     def host_name(self) -> str:
@@ -52,45 +56,48 @@ class EmbeddedCatalog(Catalog):
 
     # Workflows and executions
 
-    def add_workflow(self, workflow: Workflow) -> RID:
-        with self._db.transaction():
-            found = self._db.value(
-                'SELECT "RID" FROM "Workflow" WHERE "Checksum" = ? AND "URL" = ? AND "Version" = ? AND "Name" = ?',
-                workflow.checksum,
-                workflow.url,
-                workflow.version,
-                workflow.name,
-            )
-            if found:
-                return str(found)
-            row = {
-                "Name": workflow.name,
-                "Description": workflow.description,
-                "URL": workflow.url,
-                "Checksum": workflow.checksum,
-                "Version": workflow.version,
-            }
-            [rid] = self._db.insert("Workflow", _reserved(workflow.rid, row))
-            self._db.insert_terms("Workflow_Type", workflow.types)
-            links = ({"Workflow": rid, "Workflow_Type": name} for name in workflow.types)
-            self._db.insert("Workflow_Workflow_Type", *links)
+    def _workflow(self, workflow: Workflow) -> RID:
+        """The workflow's RID: found by its checksum, URL, version and name, or recorded now."""
+        found = self._db.value(
+            'SELECT "RID" FROM "Workflow" WHERE "Checksum" = ? AND "URL" = ? AND "Version" = ? AND "Name" = ?',
+            workflow.checksum,
+            workflow.url,
+            workflow.version,
+            workflow.name,
+        )
+        if found:
+            return str(found)
+        row = {
+            "Name": workflow.name,
+            "Description": workflow.description,
+            "URL": workflow.url,
+            "Checksum": workflow.checksum,
+            "Version": workflow.version,
+        }
+        # An RID that is not reserved would be one that the workflow has elsewhere.
+        reserved = workflow.rid if workflow.rid and is_reserved(workflow.rid) else None
+        [rid] = self._db.insert("Workflow", _reserved(reserved, row))
+        self._db.insert_terms("Workflow_Type", workflow.types)
+        links = ({"Workflow": rid, "Workflow_Type": name} for name in workflow.types)
+        self._db.insert("Workflow_Workflow_Type", *links)
         return rid
 
     def add_execution(
         self,
-        workflow: RID,
+        workflow: Workflow,
         description: str,
         owner: Owner,
         folder: Path | None = None,
         rid: RID | None = None,
     ) -> RID:
-        row = {
-            "Workflow": workflow,
-            "Description": description,
-            "Status": Status.created.value,
-            "Status_Detail": "",
-        }
         with self._db.transaction():
+            workflow.rid = self._workflow(workflow)
+            row = {
+                "Workflow": workflow.rid,
+                "Description": description,
+                "Status": Status.created.value,
+                "Status_Detail": "",
+            }
             [rid] = self._db.insert("Execution", _reserved(rid, row))
             self._db.query(
                 'INSERT INTO "local_run" VALUES (?, ?, ?, ?, ?)',
@@ -102,6 +109,19 @@ class EmbeddedCatalog(Catalog):
             )
         return rid
 
+    def forget_execution(self, rid: RID) -> None:
+        """Take back an execution that was just added and has nothing yet."""
+        with self._db.transaction():
+            for table in ("local_destination", "local_run"):
+                self._db.query(f'DELETE FROM "{table}" WHERE "execution" = ?', rid)
+            self._db.query('DELETE FROM "Execution" WHERE "RID" = ?', rid)
+
+    def folder_of(self, execution: RID) -> Path:
+        return self.project.executions / execution
+
+    def send(self, execution: RID, recorded: Sequence[Asset] = ()) -> list[Asset]:
+        return list(recorded)
+
     def update_execution(
         self, rid: RID, status: Status | None = None, detail: str | None = None, **durations: str
     ) -> None:
@@ -111,7 +131,18 @@ class EmbeddedCatalog(Catalog):
         if detail is not None:
             changes["Status_Detail"] = detail
         with self._db.transaction():
+            self.journal.changed(rid)
+            if status is Status.uploaded and self.journal.pending(rid):
+                changes["Status"] = Status.pending_upload.value
             self._db.update("Execution", rid, changes)
+
+    def settle(self, rid: RID, destination: Destination, changes: int) -> None:
+        """Note that an execution is at a destination as it was after so many changes; ``Uploaded`` once it is everywhere."""
+        with self._db.transaction():
+            self.journal.pushed(rid, destination, changes)
+            waiting = self._db.value('SELECT "Status" FROM "Execution" WHERE "RID" = ?', rid)
+            if waiting == Status.pending_upload and not self.journal.pending(rid):
+                self._db.update("Execution", rid, {"Status": Status.uploaded.value})
 
     def _execution_records(self, condition: str, *values: Any) -> list[ExecutionRecord]:
         rows = self._db.query(
@@ -159,11 +190,13 @@ class EmbeddedCatalog(Catalog):
         return self._execution_records(f"{where} {order}", *values, -1 if limit is None else limit)
 
     def executions_of_run(self, folder: Path) -> list[RID]:
+        """The executions that were created by the notebook run in ``folder``, oldest first."""
         return self._db.column(
             'SELECT "execution" FROM "local_run" WHERE "folder" = ? ORDER BY rowid', self._stored(folder)
         )
 
     def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
+        """Executions that have not ended or have files staged, with who answers for each and the folder of its notebook run."""
         marks = ", ".join("?" for _ in OPEN_STATUSES)
         rows = self._db.query(
             'SELECT r.* FROM "Execution" e JOIN "local_run" r ON r."execution" = e."RID"'
@@ -176,10 +209,12 @@ class EmbeddedCatalog(Catalog):
         ]
 
     def owner_of(self, rid: RID) -> Owner | None:
+        """Who answers, or answered, for an execution."""
         row = self._db.first('SELECT * FROM "local_run" WHERE "execution" = ?', rid)
         return _owner(row) if row else None
 
     def claim(self, rid: RID, before: Owner, after: Owner) -> bool:
+        """Make ``after`` answer for an execution if ``before`` still does; False if somebody else was faster."""
         with self._db.transaction():
             changed = self._db.query(
                 'UPDATE "local_run" SET "host" = ?, "pid" = ?, "started" = ?'
@@ -192,6 +227,7 @@ class EmbeddedCatalog(Catalog):
         with self._db.transaction():
             row = {"Execution": parent, "Nested_Execution": child, "Sequence": sequence}
             self._db.insert("Execution_Execution", row)
+            self.journal.changed(child)
 
     def list_execution_children(self, rid: RID) -> list[RID]:
         query = (
@@ -239,6 +275,14 @@ class EmbeddedCatalog(Catalog):
         return rid
 
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
+        return self._dataset(rid, version, ())
+
+    def _dataset(self, rid: RID, version: str | None, above: tuple[RID, ...]) -> Dataset:
+        """A dataset that is nested, directly or not, in those ``above``."""
+        if rid in above:
+            raise DerivaMLRequestError(
+                f"dataset {above[0]} cannot be read, since {rid} in it contains itself"
+            )
         row = self._db.first(
             'SELECT d.*, v."Version" AS current FROM "Dataset" d LEFT JOIN "Dataset_Version" v'
             ' ON v."RID" = d."Version" WHERE d."RID" = ?',
@@ -248,7 +292,10 @@ class EmbeddedCatalog(Catalog):
             raise self._not_found(rid, "dataset")
         if row["Deleted"]:
             raise DerivaMLRequestError(f"dataset {rid} has been deleted")
-        versions = self._db.column('SELECT "Version" FROM "Dataset_Version" WHERE "Dataset" = ?', rid)
+        versions = {
+            found["Version"]: found["RID"]
+            for found in self._db.query('SELECT * FROM "Dataset_Version" WHERE "Dataset" = ?', rid)
+        }
         if version is not None and version not in versions:
             raise DerivaMLRequestError(
                 f"dataset {rid} has no version {version}; it has {', '.join(versions)}"
@@ -266,7 +313,8 @@ class EmbeddedCatalog(Catalog):
             description=row["Description"] or "",
             types=tuple(types),
             members={"File": [dict(found) for found in files]},
-            nested=tuple(nested),
+            nested=tuple(self._dataset(child, None, (*above, rid)) for child in nested),
+            version_rid=versions.get(version or row["current"]),
         )
 
     def link_dataset(self, execution: RID, dataset: Dataset) -> None:
@@ -278,6 +326,7 @@ class EmbeddedCatalog(Catalog):
             )
             row = {"Dataset": dataset.rid, "Execution": execution, "Dataset_Version": found}
             self._db.insert("Dataset_Execution", row)
+            self.journal.changed(execution)
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         rows = self._db.query(
@@ -291,10 +340,18 @@ class EmbeddedCatalog(Catalog):
     # Assets
 
     def asset_tables(self) -> list[str]:
-        return list(ASSET_TABLES)
+        return self._db.asset_tables()
+
+    def make_asset_table(self, name: str) -> None:
+        """Make an asset table as a destination has it, so that files for it can be staged; one that is there is kept."""
+        with self._db.transaction():
+            self._db.make_asset_table(name)
+
+    def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
+        return [self.lookup_asset(rid) for rid in rids]
 
     def lookup_asset(self, rid: RID) -> Asset:
-        for table in ASSET_TABLES:
+        for table in self._db.asset_tables():
             if row := self._db.first(f'SELECT * FROM "{table}" WHERE "RID" = ?', rid):
                 return self._asset(table, row)
         raise self._not_found(rid, "asset")
@@ -318,7 +375,7 @@ class EmbeddedCatalog(Catalog):
     def assets_of(self, execution: RID) -> list[Asset]:
         return [
             self._asset(table, row, row["Asset_Role"])
-            for table in ASSET_TABLES
+            for table in self._db.asset_tables()
             for row in self._db.query(
                 f'SELECT a.*, l."Asset_Role" FROM "{table}" a JOIN "{table}_Execution" l ON l."{table}" = a."RID"'
                 ' WHERE l."Execution" = ? ORDER BY l."Asset_Role", a."Filename"',
@@ -375,9 +432,14 @@ class EmbeddedCatalog(Catalog):
     def _link(self, execution: RID, asset: Asset, role: AssetRole) -> None:
         row = {asset.table: asset.rid, "Execution": execution, "Asset_Role": role.value}
         self._db.insert(f"{asset.table}_Execution", row)
+        self.journal.changed(execution)
 
     def fetch(self, asset: Asset, destination: Path) -> None:
         self.objects.copy_to(asset.md5, destination)
+
+    def fetch_all(self, pairs: Sequence[tuple[Asset, Path]]) -> None:
+        for asset, destination in pairs:
+            self.fetch(asset, destination)
 
     def locate(self, asset: Asset) -> str:
         return str(self.objects.path(asset.md5))
@@ -400,7 +462,7 @@ class EmbeddedCatalog(Catalog):
                 *(execution, table, filename, json.dumps(list(types)), description),
             )
             # A folder of its own keeps two outputs of one name apart.
-            path = folder / table / str(number) / filename
+            path = folder / plain_name(table) / str(number) / plain_name(filename)
             self._db.query(
                 'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored(path), number
             )
@@ -451,14 +513,22 @@ class EmbeddedCatalog(Catalog):
 
     # Names
 
+    def link(self, rid: RID) -> str:
+        return f"uv run deriva-ml-catalog show {rid}"
+
+    def path_builder(self) -> Any:
+        raise DerivaMLRequestError(
+            "pathBuilder() is for a Deriva catalog, and this is the project's own: choose one with deriva_ml=production"
+        )
+
     def cite(self, rid: RID) -> str:
         return f"{self.project.database.as_uri()}#{rid}"
 
     def _not_found(self, rid: RID, wanted: str) -> DerivaMLRequestError:
         """The error for an RID that is not what was asked for, saying what it is instead."""
-        for table in ("Dataset", "Execution", "Workflow", *ASSET_TABLES):
+        for table in ("Dataset", "Execution", "Workflow", *self._db.asset_tables()):
             if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
-                what = "asset" if table in ASSET_TABLES else table.lower()
+                what = "asset" if table in self._db.asset_tables() else table.lower()
                 return DerivaMLRequestError(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
         return DerivaMLRequestError(
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from deriva_ml.definitions import (
     RID,
@@ -34,11 +34,25 @@ class Catalog(Protocol):
     def catalog_id(self) -> str:
         """The catalog's identifier on its host."""
 
-    def add_workflow(self, workflow: Workflow) -> RID:
-        """Find the workflow by its checksum, URL, version and name, or record it; its RID either way."""
+    def add_execution(
+        self, workflow: Workflow, description: str, owner: Owner, folder: Path | None = None
+    ) -> RID:
+        """Record a new execution as ``Created``, answered for by ``owner``, run in ``folder``.
 
-    def add_execution(self, workflow: RID, description: str, owner: Owner, folder: Path | None = None) -> RID:
-        """Record a new execution as ``Created``, answered for by ``owner``, run in ``folder``."""
+        The workflow is found by its checksum, or recorded; its ``rid`` is set.
+        """
+
+    def folder_of(self, execution: RID) -> Path:
+        """The execution's working folder."""
+
+    def send(self, execution: RID, recorded: Sequence[Asset] = ()) -> list[Asset]:
+        """Bring what is recorded of an execution to where the catalog is, as far as that can be done now.
+
+        An execution that cannot be brought there stays ``Pending_Upload``, and stderr says why.
+
+        Returns:
+            ``recorded``, by the RIDs that these assets have now.
+        """
 
     def update_execution(
         self, rid: RID, status: Status | None = None, detail: str | None = None, **durations: str
@@ -53,18 +67,6 @@ class Catalog(Protocol):
     ) -> list[ExecutionRecord]:
         """Executions, newest first."""
 
-    def executions_of_run(self, folder: Path) -> list[RID]:
-        """The executions that were created by the notebook run in ``folder``, oldest first."""
-
-    def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
-        """Executions that have not ended or have files staged, with who answers for each and the folder of its notebook run."""
-
-    def owner_of(self, rid: RID) -> Owner | None:
-        """Who answers, or answered, for an execution."""
-
-    def claim(self, rid: RID, before: Owner, after: Owner) -> bool:
-        """Make ``after`` answer for an execution if ``before`` still does; False if somebody else was faster."""
-
     def nest(self, parent: RID, child: RID, sequence: int) -> None:
         """Make ``child`` the ``sequence``-th execution of a sweep."""
 
@@ -77,8 +79,11 @@ class Catalog(Protocol):
     def lookup_asset(self, rid: RID) -> Asset:
         """An asset's row, from whichever asset table it is in."""
 
+    def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
+        """The rows of assets, in the order of the RIDs; at once, where each would cost a request."""
+
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
-        """A dataset at a version, by default its current one."""
+        """A dataset at a version, by default its current one, with the datasets that are nested in it."""
 
     def add_file(self, source: Path, description: str = "", types: Sequence[str] = ()) -> Asset:
         """Record a file of the user's in the ``File`` table; the same content and name once."""
@@ -91,6 +96,9 @@ class Catalog(Protocol):
 
     def fetch(self, asset: Asset, destination: Path) -> None:
         """Write the asset's content to ``destination``, read-only, verified by MD5."""
+
+    def fetch_all(self, pairs: Sequence[tuple[Asset, Path]]) -> None:
+        """Write each asset's content to its destination, as ``fetch`` does; several at once where that is faster."""
 
     def asset_tables(self) -> list[str]:
         """The names that ``stage`` accepts as a table."""
@@ -129,6 +137,16 @@ class Catalog(Protocol):
 
     def locate(self, asset: Asset) -> str:
         """Where an asset's content lies: a path or an address."""
+
+    def link(self, rid: RID) -> str:
+        """What shows a record to a person: an address, or a command."""
+
+    def path_builder(self) -> Any:
+        """deriva's interface to the catalog's tables.
+
+        Raises:
+            DerivaMLRequestError: the catalog is no Deriva catalog.
+        """
 
     def cite(self, rid: RID) -> str:
         """An address that names a record for good."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.common import command
+from deriva_ml.cli.common import aligned, command
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
+
+if TYPE_CHECKING:
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.definitions import Asset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,26 +47,31 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, or 2 for a wrong request."""
     args = build_parser().parse_args(argv)
     from deriva_ml.catalog.embedded import EmbeddedCatalog
-    from deriva_ml.execution.closing import recover
+    from deriva_ml.execution.recovery import recover
 
     project = Project.find()
     catalog = EmbeddedCatalog(project)
     recover(catalog, project)
     if args.what == "list":
         _list(catalog, args)
-    elif args.what == "show":
+        return 0
+    args.rid = _here(catalog, args.rid)
+    if args.what == "show":
         _show(catalog, args)
     else:
         _open(catalog, project, args.rid)
     return 0
 
 
-def _list(catalog: Any, args: argparse.Namespace) -> None:
+def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     from deriva_ml.definitions import Status
 
     if args.status and args.status not in set(Status):
         raise DerivaMLRequestError(f"no status is called {args.status}; there are: {', '.join(Status)}")
-    found = catalog.find_executions(args.limit or None, Status(args.status) if args.status else None)
+    status = Status(args.status) if args.status else None
+    found = catalog.find_executions(args.limit + 1 if args.limit else None, status)
+    more = bool(args.limit) and len(found) > args.limit
+    found = found[: args.limit or None]
     if args.json:
         print(json.dumps([asdict(record) for record in found], indent=2))
         return
@@ -83,10 +93,12 @@ def _list(catalog: Any, args: argparse.Namespace) -> None:
         )
         for record in found
     ]
-    print(_table(rows))
+    print(aligned(rows))
+    if more:
+        print("... and more; -n 0 shows all")
 
 
-def _show(catalog: Any, args: argparse.Namespace) -> None:
+def _show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     facts = _facts(catalog, args.rid)
     if args.json:
         print(json.dumps(facts, indent=2))
@@ -94,7 +106,7 @@ def _show(catalog: Any, args: argparse.Namespace) -> None:
     for name, value in facts.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             rows = [tuple(value[0]), *(tuple(str(cell) for cell in row.values()) for row in value)]
-            print(f"{name}:\n" + "\n".join(f"  {line}" for line in _table(rows).split("\n")))
+            print(f"{name}:\n" + "\n".join(f"  {line}" for line in aligned(rows).split("\n")))
         elif isinstance(value, dict) and value:
             print(
                 f"{name}:\n"
@@ -106,7 +118,18 @@ def _show(catalog: Any, args: argparse.Namespace) -> None:
             print(f"{name + ':':13}{', '.join(value) if isinstance(value, list) else value}")
 
 
-def _facts(catalog: Any, rid: str) -> dict[str, Any]:
+def _here(catalog: EmbeddedCatalog, rid: str) -> str:
+    """The RID here of a record that is given by the one that it has where it was pushed to."""
+    known = catalog.journal.locals_of(rid)
+    return known[0] if len(known) == 1 else rid
+
+
+def _elsewhere(catalog: EmbeddedCatalog, rid: str) -> list[str]:
+    """Addresses of a record in the catalogs that it was pushed to."""
+    return [destination.link(remote) for destination, remote in catalog.journal.elsewhere(rid)]
+
+
+def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     """What there is to know about an execution, or else an asset or a dataset, in plain types."""
     refusals = []
     for facts in (_execution_facts, _asset_facts, _dataset_facts):
@@ -117,11 +140,12 @@ def _facts(catalog: Any, rid: str) -> dict[str, Any]:
     raise refusals[0]
 
 
-def _asset_facts(catalog: Any, rid: str) -> dict[str, Any]:
+def _asset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     asset = catalog.lookup_asset(rid)
     uses = catalog.executions_of(asset)
     return {
         "asset": rid,
+        "pushed to": _elsewhere(catalog, rid),
         "description": asset.description,
         "made by": [execution for execution, role in uses if role == "Output"],
         "read by": [execution for execution, role in uses if role == "Input"],
@@ -129,19 +153,24 @@ def _asset_facts(catalog: Any, rid: str) -> dict[str, Any]:
     }
 
 
-def _dataset_facts(catalog: Any, rid: str) -> dict[str, Any]:
+def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
+    from deriva_ml.definitions import file_of
+
     dataset = catalog.lookup_dataset(rid)
+    files = (file_of(table, row) for table, rows in dataset.members.items() for row in rows)
     return {
         "dataset": rid,
+        "pushed to": _elsewhere(catalog, rid),
         "version": dataset.version,
         "description": dataset.description,
         "types": list(dataset.types),
-        "nested": list(dataset.nested),
-        "files": [_asset_row(catalog, catalog.lookup_asset(row["RID"])) for row in dataset.members["File"]],
+        "nested": [child.rid for child in dataset.nested],
+        "members": {table: len(rows) for table, rows in dataset.members.items()},
+        "files": [_asset_row(catalog, asset) for asset in files if asset],
     }
 
 
-def _execution_facts(catalog: Any, rid: str) -> dict[str, Any]:
+def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     record = catalog.lookup_execution(rid)
     assets = catalog.assets_of(rid)
     configuration: dict[str, Any] = {}
@@ -164,6 +193,8 @@ def _execution_facts(catalog: Any, rid: str) -> dict[str, Any]:
     ]
     return {
         "execution": rid,
+        "pushed to": _elsewhere(catalog, rid),
+        "waits for": [str(destination) for _, destination in catalog.journal.pending(rid)],
         "status": record.status.value,
         "reason": record.status_detail,
         "description": record.description,
@@ -179,12 +210,17 @@ def _execution_facts(catalog: Any, rid: str) -> dict[str, Any]:
         "sweep of": catalog.list_execution_children(rid),
         "part of": catalog.list_execution_parents(rid),
         "datasets": datasets,
+        "read there": [
+            destination.link(one.rid)
+            for destination in catalog.journal.destinations(rid)
+            for one in catalog.journal.inputs(rid, destination)
+        ],
         "inputs": [_asset_row(catalog, asset) for asset in assets if asset.role == "Input"],
         "outputs": [_asset_row(catalog, asset) for asset in assets if asset.role == "Output"],
     }
 
 
-def _asset_row(catalog: Any, asset: Any) -> dict[str, Any]:
+def _asset_row(catalog: EmbeddedCatalog, asset: Asset) -> dict[str, Any]:
     return {
         "RID": asset.rid,
         "table": asset.table,
@@ -196,7 +232,7 @@ def _asset_row(catalog: Any, asset: Any) -> dict[str, Any]:
     }
 
 
-def _open(catalog: Any, project: Project, rid: str) -> None:
+def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
     """Put named copies of what was asked for under ``outputs/`` and open the one a person would read."""
     import webbrowser
 
@@ -208,9 +244,11 @@ def _open(catalog: Any, project: Project, rid: str) -> None:
     except DerivaMLRequestError:
         assets = [catalog.lookup_asset(rid)]
     folder = project.outputs / rid
+    names = Counter(asset.filename for asset in assets)
     paths = []
     for asset in assets:
-        path = folder / asset.filename
+        # Of several with one name, each has a folder of its own.
+        path = (folder if names[asset.filename] == 1 else folder / asset.rid) / asset.filename
         if not path.exists():
             catalog.fetch(asset, path)
         paths.append((ExecAssetType.notebook_output.value in asset.types and path.suffix == ".md", path))
@@ -225,10 +263,3 @@ def _open(catalog: Any, project: Project, rid: str) -> None:
 def _short(text: str, width: int = 60) -> str:
     line = text.split("\n")[0]
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def _table(rows: Sequence[Sequence[Any]]) -> str:
-    """Aligned columns under their names."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)

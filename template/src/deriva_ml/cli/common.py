@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TextIO, cast
 
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Terminated, ignore_stops
@@ -29,7 +32,10 @@ def command(main: Main) -> Callable[..., int]:
 
     @functools.wraps(main)
     def entry(argv: Sequence[str] | None = None) -> int:
-        arguments = list(sys.argv[1:] if argv is None else argv)
+        with _unbroken_output():
+            return status(list(sys.argv[1:] if argv is None else argv))
+
+    def status(arguments: list[str]) -> int:
         try:
             return main(arguments)
         except DerivaMLException as error:
@@ -41,10 +47,6 @@ def command(main: Main) -> Callable[..., int]:
             ignore_stops()
             print("terminated", file=sys.stderr)
             return FAILED
-        except BrokenPipeError:
-            # The reader of a pipe (head, less) went away; that is no error of the person's.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         except Exception as error:
             # A disk that is full or read-only, or a damaged catalog; sqlite3 is not loaded for its errors' names.
             known = isinstance(error, OSError) or type(error).__module__ == "sqlite3"
@@ -60,12 +62,73 @@ def command(main: Main) -> Callable[..., int]:
     return entry
 
 
+class _Unbroken:
+    """A stream that goes on, into nothing, when the reader of its pipe (head, less) has gone away.
+
+    That is no error of the person's, and must neither stop a run nor change its exit status.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self._stream.fileno())  # what is in the stream's buffer goes there, too
+        os.close(nothing)
+
+
+@contextmanager
+def _unbroken_output() -> Iterator[None]:
+    before = sys.stdout, sys.stderr
+    out, err = _Unbroken(before[0]), _Unbroken(before[1])
+    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
+    try:
+        yield
+    finally:
+        out.flush()  # now, and not when Python ends, which would complain and change the status
+        err.flush()
+        sys.stdout, sys.stderr = before
+
+
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 """What Hydra's own ``--info`` takes."""
 
 
-def add_hydra_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags about configurations and the catalog, the same for notebooks and models."""
+def run_parser(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser for a command that runs something; ``add_run_flags`` adds what all of these take."""
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_run_flags(parser: argparse.ArgumentParser, example: str) -> None:
+    """What notebooks and models are run with alike: overrides, and flags about configurations and the catalog."""
+    parser.add_argument(
+        "overrides", nargs="*", metavar="OVERRIDE", help=f"Hydra overrides, such as {example}"
+    )
+    parser.add_argument(
+        "--allow-dirty", action="store_true", help="run with uncommitted changes and record them"
+    )
     group = parser.add_argument_group("configuration")
     group.add_argument("--list-configs", action="store_true", help="show the group=value entries and stop")
     group.add_argument(
@@ -74,6 +137,11 @@ def add_hydra_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--info", choices=INFO, help="show what Hydra knows ('all' by itself) and stop")
     group.add_argument("--host", help="record into the Deriva catalog on this server")
     group.add_argument("--catalog", help="the number or alias of that catalog")
+    group.add_argument(
+        "--offline",
+        action="store_true",
+        help="do without the server, and record what is to be sent to it later",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -86,9 +154,17 @@ def normalize(argv: Sequence[str]) -> list[str]:
 
 
 def hydra_flags(args: argparse.Namespace) -> list[str]:
-    """Hydra's overrides, with those that ``--host`` and ``--catalog`` stand for."""
+    """Hydra's overrides, with those that ``--host``, ``--catalog`` and ``--offline`` stand for."""
     flags = {"deriva_ml.hostname": args.host, "deriva_ml.catalog_id": args.catalog}
-    return [*args.overrides, *(f"{key}={value}" for key, value in flags.items() if value)]
+    named = [f"{key}={_quoted(value)}" for key, value in flags.items() if value]
+    return [*args.overrides, *named, *(["deriva_ml.offline=true"] if args.offline else [])]
+
+
+def _quoted(text: str) -> str:
+    """The text as Hydra's grammar takes it to the letter
+    (https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values)."""
+    literal = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{literal}'"
 
 
 def show(args: argparse.Namespace, project: Project, name: str, overrides: Sequence[str]) -> None:
@@ -113,6 +189,40 @@ def show(args: argparse.Namespace, project: Project, name: str, overrides: Seque
         """Hydra prints before it would call this."""
 
     nothing()
+
+
+def recover_orphans(project: Project) -> None:
+    """Close what earlier commands were killed in, before this one begins."""
+    from deriva_ml.execution.recovery import recover_project
+
+    recover_project(project)
+
+
+def aligned(rows: Sequence[Sequence[Any]]) -> str:
+    """Aligned columns, one row a line."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+
+
+def say_recorded(project: Project, rid: str, took: str = "", lines: Sequence[str] = ()) -> bool:
+    """Print how an execution ended and where its record is; False if it has not come to where it is to go.
+
+    Args:
+        took: a note on the time it took.
+        lines: what to say before the record.
+    """
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.execution.upload import recorded
+
+    catalog = EmbeddedCatalog(project)
+    found = recorded(catalog, rid)
+    print(f"Execution {found.rid}: {found.status}{took}")
+    for line in [*lines, f"record    {found.link}"]:
+        print(f"  {line}")
+    if found.waits:
+        print(f"  upload    uv run deriva-ml-upload {found.local}")
+    return not found.waits or catalog.journal.is_held(found.local)
 
 
 def relative(path: Path) -> Path:

@@ -11,11 +11,14 @@ from typing import Any
 from deriva_ml.cli.common import (
     FAILED,
     INTERRUPTED,
-    add_hydra_flags,
+    add_run_flags,
     command,
     hydra_flags,
     normalize,
+    recover_orphans,
     relative,
+    run_parser,
+    say_recorded,
     show,
 )
 from deriva_ml.definitions import Status
@@ -34,15 +37,8 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="deriva-ml-run",
-        description="Run the model that model_config names and record the execution.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="OVERRIDE", help="Hydra overrides, such as model_config=quick"
+    parser = run_parser(
+        "deriva-ml-run", "Run the model that model_config names and record the execution.", EXAMPLES
     )
     parser.add_argument(
         "--multirun",
@@ -50,10 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run every combination of values that are given as a=1,2",
     )
-    parser.add_argument(
-        "--allow-dirty", action="store_true", help="run with uncommitted changes and record them"
-    )
-    add_hydra_flags(parser)
+    add_run_flags(parser, "model_config=quick")
     return parser
 
 
@@ -68,20 +61,15 @@ def main(argv: Sequence[str]) -> int:
     if args.list_configs or args.cfg or args.info:
         show(args, project, MODEL_CONFIG, overrides)
         return 0
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
-    from deriva_ml.execution.closing import recover
-    from deriva_ml.execution.hydra_config import find_configs
-    from deriva_ml.execution.model_run import Circumstances, circumstances, sweep_jobs
+    from deriva_ml.execution.hydra_config import find_configs, sweep_jobs
+    from deriva_ml.execution.model_run import Circumstances, circumstances
 
     find_configs(project)
-    catalog = EmbeddedCatalog(project)
-    recover(catalog, project)
-    catalog.close()
+    recover_orphans(project)
     circumstances.set(Circumstances(project=project, allow_dirty=args.allow_dirty))
     overrides, description = _named_sweep(overrides)
     if description is None and not args.multirun:
-        _run_job(overrides)
-        return 0
+        return 0 if _run_job(overrides) else FAILED
     return _run_sweep(project, sweep_jobs(overrides), description or f"Sweep: {' '.join(overrides)}")
 
 
@@ -112,8 +100,8 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     return composed, composed.arguments()
 
 
-def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> None:
-    """Run one job and say how it ended."""
+def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> bool:
+    """Run one job and say how it ended; False if its record has not come to where it is to go."""
     from deriva_ml.execution.model_run import circumstances, run_model
 
     composed, arguments = _compose(overrides)
@@ -125,22 +113,19 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
         parent=parent,
     )
     token = circumstances.set(told)
+    project = told.project or Project.find()
     try:
         execution = run_model(**arguments)
     except DerivaMLRunError as error:
         if error.execution_rid:
-            _say(error.execution_rid, Status.failed)
+            say_recorded(project, error.execution_rid)
         raise
     finally:
         circumstances.reset(token)
     if execution.dry_run:
         print(f"Dry run: nothing was recorded; its output is in {relative(execution.working_dir)}")
-    else:
-        _say(execution.execution_rid, execution.status)
-
-
-def _say(rid: str, status: str) -> None:
-    print(f"Execution {rid}: {status}\n  record    uv run deriva-ml-catalog show {rid}")
+        return True
+    return say_recorded(project, execution.execution_rid)
 
 
 def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
@@ -155,12 +140,12 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     parent = None
     if not first["dry_run"]:
         parent = start_sweep(project, description, first["workflow"], first["deriva_ml"])
-    failed = 0
+    failed = waiting = 0
     try:
         for number, job in enumerate(jobs):
             print(f"[{number + 1}/{len(jobs)}] {' '.join(job)}", file=sys.stderr)
             try:
-                _run_job(job, (parent.execution_rid, number) if parent else None)
+                waiting += not _run_job(job, (parent.execution_rid, number) if parent else None)
             except (DerivaMLException, OSError) as error:
                 failed += 1
                 print(f"error: {error}", file=sys.stderr)
@@ -172,4 +157,5 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     if parent:
         end_sweep(parent, Status.failed if failed else Status.uploaded, reason)
         print(f"Sweep {parent.execution_rid}: {len(jobs)} executions{', ' + reason if reason else ''}")
-    return FAILED if failed else 0
+        waiting += not say_recorded(project, parent.execution_rid)
+    return FAILED if failed or waiting else 0

@@ -13,11 +13,14 @@ from pathlib import Path
 from deriva_ml.cli.common import (
     FAILED,
     INTERRUPTED,
-    add_hydra_flags,
+    add_run_flags,
     command,
     hydra_flags,
     normalize,
+    recover_orphans,
     relative,
+    run_parser,
+    say_recorded,
     show,
 )
 from deriva_ml.notebook.parameters import describe, parameters_of, read_notebook
@@ -34,17 +37,13 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="deriva-ml-run-notebook",
-        description="Execute a notebook from its first cell to its last and record the execution.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = run_parser(
+        "deriva-ml-run-notebook",
+        "Execute a notebook from its first cell to its last and record the execution.",
+        EXAMPLES,
     )
     parser.add_argument("notebook", type=Path, help="the notebook's file")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="OVERRIDE", help="Hydra overrides, such as assets=my_assets"
-    )
+    add_run_flags(parser, "assets=my_assets")
     values = parser.add_argument_group("parameters")
     values.add_argument(
         "-p",
@@ -63,10 +62,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="the longest that a cell may take")
     how.add_argument("--log-output", action="store_true", help="show what the cells print")
-    how.add_argument(
-        "--allow-dirty", action="store_true", help="run with uncommitted changes and record them"
-    )
-    add_hydra_flags(parser)
     return parser
 
 
@@ -112,17 +107,13 @@ def _run(
     overrides: list[str],
     argv: Sequence[str],
 ) -> int:
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.definitions import Status
-    from deriva_ml.execution.closing import recover
     from deriva_ml.execution.recorded import Request, record_notebook
     from deriva_ml.notebook.execute import Outcome
     from deriva_ml.process import ignore_stops
 
     atexit.register(gc.freeze)  # the process is over: collecting what it loaded would only delay its end
-    catalog = EmbeddedCatalog(project)
-    recover(catalog, project)
-    catalog.close()
+    recover_orphans(project)
     begun = time.monotonic()
     result = record_notebook(
         Request(
@@ -141,17 +132,21 @@ def _run(
         ignore_stops()  # there is nothing left to stop
     for line in result.warnings:
         print(f"warning: {line}", file=sys.stderr)
-    good = result.status in {Status.uploaded, Status.stopped}
+    good = result.status in {Status.uploaded, Status.stopped, Status.pending_upload}
     if not good:
         print(f"error: {result.reason}", file=sys.stderr)
-    for rid in result.executions:
-        print(f"Execution {rid}: {result.status} ({time.monotonic() - begun:.1f} s)")
+    if result.unsent:
+        print(f"error: {result.unsent}; the record is kept in this project", file=sys.stderr)
     shown = relative(result.folder)
-    print(f"  notebook  {shown / args.notebook.name}")
-    print(f"  markdown  {shown / args.notebook.with_suffix('.md').name}")
-    if result.executions:
-        print(f"  record    uv run deriva-ml-catalog show {result.executions[0]}")
-    else:
+    lines = [
+        f"notebook  {shown / args.notebook.name}",
+        f"markdown  {shown / args.notebook.with_suffix('.md').name}",
+    ]
+    took = f" ({time.monotonic() - begun:.1f} s)"
+    for rid in result.executions:
+        good &= say_recorded(project, rid, took, lines if rid == result.executions[-1] else ())
+    if not result.executions:
+        print("\n".join(f"  {line}" for line in lines))
         print(f"Dry run: nothing was recorded; its output is in {shown}")
     if result.outcome is Outcome.interrupted:
         return INTERRUPTED

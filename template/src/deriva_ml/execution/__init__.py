@@ -5,8 +5,9 @@ Names are loaded when they are first used, so that a command imports only what i
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deriva_ml.lazy import exporter
 
 if TYPE_CHECKING:
     from deriva_ml.asset import AssetSpec, AssetSpecConfig, LocalFile, LocalFileConfig
@@ -26,27 +27,6 @@ if TYPE_CHECKING:
     from deriva_ml.execution.inputs import ExecutionConfiguration
     from deriva_ml.execution.model_run import run_model
     from deriva_ml.execution.notebook_run import run_notebook
-
-_HOMES = {
-    "AssetSpec": "asset",
-    "AssetSpecConfig": "asset",
-    "BaseConfig": "execution.hydra_config",
-    "DerivaBaseConfig": "execution.hydra_config",
-    "Execution": "execution.execution",
-    "ExecutionConfiguration": "execution.inputs",
-    "LocalFile": "asset",
-    "LocalFileConfig": "asset",
-    "Workflow": "definitions",
-    "base_defaults": "execution.hydra_config",
-    "create_model_config": "execution.hydra_config",
-    "get_notebook_configuration": "execution.hydra_config",
-    "load_configs": "execution.hydra_config",
-    "multirun_config": "execution.hydra_config",
-    "notebook_config": "execution.hydra_config",
-    "run_model": "execution.model_run",
-    "run_notebook": "execution.notebook_run",
-    "with_description": "execution.hydra_config",
-}
 
 __all__ = [
     "AssetSpec",
@@ -69,10 +49,16 @@ __all__ = [
     "with_description",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"deriva_ml.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = exporter(
+    __name__,
+    {
+        "asset": "AssetSpec AssetSpecConfig LocalFile LocalFileConfig",
+        "definitions": "Workflow",
+        "execution.execution": "Execution",
+        "execution.hydra_config": "BaseConfig DerivaBaseConfig base_defaults create_model_config"
+        " get_notebook_configuration load_configs multirun_config notebook_config with_description",
+        "execution.inputs": "ExecutionConfiguration",
+        "execution.model_run": "run_model",
+        "execution.notebook_run": "run_notebook",
+    },
+)

@@ -6,7 +6,7 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from deriva_ml.definitions import (
     DRY_RUN_RID,
     OPEN_STATUSES,
     RID,
+    Asset,
     AssetRole,
     ExecMetadataType,
     MLAsset,
@@ -33,7 +34,7 @@ from deriva_ml.process import Owner, Terminated, undisturbed
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
-    from deriva_ml.execution.notebook_run import NotebookRun
+    from deriva_ml.execution.run_folder import NotebookRun
 
 
 class Execution:
@@ -81,15 +82,14 @@ class Execution:
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID
             self.working_dir = (
-                run.folder / "dry-run" if run else ml.project.new_folder(ml.project.outputs, "dry-run")
+                run.new_dry_run_folder() if run else ml.project.new_folder(ml.project.outputs, "dry-run")
             )
         else:
-            workflow.rid = ml.catalog.add_workflow(workflow)
             owner = run.owner if run else Owner.of()
             self.execution_rid = ml.catalog.add_execution(
-                workflow.rid, configuration.description, owner, run.folder if run else None
+                workflow, configuration.description, owner, run.folder if run else None
             )
-            self.working_dir = ml.project.executions / self.execution_rid
+            self.working_dir = ml.catalog.folder_of(self.execution_rid)
         self.working_dir.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()
         try:
@@ -100,6 +100,7 @@ class Execution:
             stopped = not isinstance(error, Exception)
             reason = f"fetching the inputs {'was interrupted' if stopped else f'failed: {error}'}"
             self._close(Status.aborted if stopped else Status.failed, reason)
+            self._send()
             raise
         if not dry_run:
             duration = format_duration(time.monotonic() - begun)
@@ -115,8 +116,18 @@ class Execution:
             self._dry_status if self.dry_run else self.ml.catalog.lookup_execution(self.execution_rid).status
         )
 
-    def update_status(self, status: Status, message: str = "") -> None:
-        """Record where the execution stands, and why."""
+    def update_status(
+        self, status: Status, message: str = "", error: object = None, *, msg: str = ""
+    ) -> None:
+        """Record where the execution stands, and why.
+
+        Args:
+            status: one of ``Status``.
+            message: why, or how far it has come.
+            error: what went wrong, to be added to the message.
+            msg: the same as ``message``, as upstream calls it.
+        """
+        message = ": ".join(str(part) for part in (message or msg, error) if part)
         if self.dry_run:
             self._dry_status = status
         else:
@@ -156,6 +167,8 @@ class Execution:
                 )
                 reason = "interrupted" if aborted else said
                 self._close(Status.aborted if aborted else Status.failed, reason)
+        if error is not None:
+            self._send()
 
     # Outputs
 
@@ -167,6 +180,8 @@ class Execution:
         copy_file: bool = False,
         rename_file: str | None = None,
         description: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        **columns: Any,
     ) -> AssetFilePath:
         """Register an output file and return the path to write it to.
 
@@ -182,9 +197,11 @@ class Execution:
             copy_file: copy an existing file instead of linking it.
             rename_file: record an existing file under this name.
             description: Markdown.
+            metadata: values for columns of the asset table's own.
+            columns: the same, as keywords.
 
         Raises:
-            DerivaMLRequestError: no such table, or a name that is not a plain file name.
+            DerivaMLRequestError: no such table or column, or a name that is not a plain file name.
         """
         table = str(asset_name)
         tables = self.ml.catalog.asset_tables()
@@ -192,6 +209,8 @@ class Execution:
             raise DerivaMLRequestError(
                 f"there is no asset table {table}; the catalog has {', '.join(tables)}"
             )
+        if unknown := [*(metadata or {}), *columns]:
+            raise DerivaMLRequestError(f"the asset table {table} has no column {', '.join(unknown)}")
         source = Path(file_name)
         bare = isinstance(file_name, str) and file_name == source.name
         existing = source.is_file() and not (bare and not copy_file and rename_file is None)
@@ -263,18 +282,15 @@ class Execution:
                 if item not in missing
             ]
         else:
-            begun = time.monotonic()
-            recorded, missing = self.ml.catalog.commit(self.execution_rid, keep=not clean_folder)
+            with undisturbed():
+                recorded, missing = self._record(keep=not clean_folder)
+            recorded = self.ml.catalog.send(self.execution_rid, recorded)
             paths = [
                 AssetFilePath.make(
                     Path(self.ml.catalog.locate(asset)), asset.table, asset.filename, asset.types, asset.rid
                 )
                 for asset in recorded
             ]
-            duration = format_duration(time.monotonic() - begun)
-            # A recorded notebook run is not over: the runner adds the notebook itself and ends the execution.
-            status = None if self._run or missing else Status.uploaded
-            self.ml.catalog.update_execution(self.execution_rid, status, Upload_Duration=duration)
         if missing:
             raise DerivaMLRunError(describe_missing(missing))
         by_table: dict[str, list[AssetFilePath]] = {}
@@ -283,6 +299,20 @@ class Execution:
         return by_table
 
     upload_execution_outputs = commit_output_assets
+
+    def _record(self, keep: bool) -> tuple[list[Asset], list[StagedAsset]]:
+        begun = time.monotonic()
+        recorded, missing = self.ml.catalog.commit(self.execution_rid, keep=keep)
+        duration = format_duration(time.monotonic() - begun)
+        # A recorded notebook run is not over: the runner adds the notebook itself and ends the execution. Neither is
+        # one that lacks a file: whoever runs it says what that makes of it.
+        status = None if self._run or missing else Status.uploaded
+        self.ml.catalog.update_execution(self.execution_rid, status, Upload_Duration=duration)
+        return recorded, missing
+
+    def _send(self) -> None:
+        if not self.dry_run:
+            self.ml.catalog.send(self.execution_rid)
 
     def _close(self, status: Status, reason: str) -> None:
         if self.dry_run:
@@ -306,10 +336,12 @@ class Execution:
             self.ml.catalog.link_dataset(self.execution_rid, found)
         return bag
 
-    def download_asset(self, asset_rid: RID, dest_dir: Path | None = None) -> AssetFilePath:
-        """Fetch an asset, by default into the working folder, and link it as an input."""
+    def download_asset(
+        self, asset_rid: RID, dest_dir: Path | None = None, update_catalog: bool = True
+    ) -> AssetFilePath:
+        """Fetch an asset, by default into the working folder, and link it as an input if ``update_catalog``."""
         asset = self.ml.catalog.lookup_asset(asset_rid)
         path = inputs.fetch_asset(self.ml.catalog, asset, self.working_dir / "inputs", dest_dir)
-        if not self.dry_run:
+        if update_catalog and not self.dry_run:
             self.ml.catalog.link_asset(self.execution_rid, asset, AssetRole.input)
         return path

@@ -4,6 +4,7 @@
 # the text "Any" may mean nothing, and would then take every field for untyped.
 
 import importlib
+import itertools
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -234,6 +235,8 @@ class Composition:
 def _instantiate(node: Any, key: Any = None) -> Any:
     from omegaconf import OmegaConf
 
+    if key is not None and OmegaConf.is_missing(node, key):
+        raise DerivaMLRequestError(f"the configuration has no {key}: choose one, as --list-configs shows")
     part = node if key is None else node[key]
     if not OmegaConf.is_config(part):
         return part
@@ -254,6 +257,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
         DerivaMLRequestError: Hydra refuses the name, an override, or a group's entry; in its own words.
     """
     import hydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import open_dict
     from omegaconf.errors import OmegaConfBaseException
@@ -264,12 +268,46 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
             node = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise DerivaMLRequestError(in_words(error)) from error
+    except ValueError as error:  # what Hydra raises for `group=null` and `group=3`
+        groups = {entry["group"] for entry in store}
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        wrong = [
+            item
+            for item in parsed
+            if item.key_or_group in groups and not isinstance(item.value(), str | list)
+        ]
+        named = " ".join(str(item.input_line) for item in wrong)
+        raise DerivaMLRequestError(
+            f"{named}: a group takes the name of an entry, as --list-configs shows ({_one_line(error)})"
+        ) from error
     choices = {
         group: entry for group, entry in node.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
     with open_dict(node):
         del node["hydra"]
     return Composition(node, choices, tuple(overrides))
+
+
+def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
+    """Every combination of the values in ``a=1,2 b=3,4``, as lists of overrides; in Hydra's own syntax and order.
+
+    Raises:
+        DerivaMLRequestError: an override cannot be parsed.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        choices = [
+            [f"{item.get_key_element()}={value}" for value in item.sweep_string_iterator()]
+            if item.is_sweep_override()
+            else [str(item.input_line)]
+            for item in parsed
+        ]
+    except HydraException as error:
+        raise DerivaMLRequestError(in_words(error)) from error
+    return [list(job) for job in itertools.product(*choices)]
 
 
 def in_words(error: Exception) -> str:
@@ -314,7 +352,8 @@ def get_notebook_configuration(
         overrides: Hydra's.
     """
     if config_class is not None and config_name not in notebook_configs:
-        store(config_class, name=config_name, overwrite_ok=True)
+        store(config_class, name=config_name)
+        notebook_configs[config_name] = config_class
     composed = compose(config_name, overrides or ())
     config = composed.instantiate()
     if hasattr(config, "config_choices"):

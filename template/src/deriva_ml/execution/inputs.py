@@ -11,7 +11,18 @@ from typing import Any
 from deriva_ml.asset import AssetFilePath, AssetSpec, LocalFile
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.dataset import DatasetBag, DatasetSpec
-from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecAssetType, MLAsset, Workflow
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    AssetRole,
+    Dataset,
+    ExecAssetType,
+    MLAsset,
+    Row,
+    Workflow,
+    file_of,
+    plain_name,
+)
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -21,7 +32,7 @@ class ExecutionConfiguration:
     """An execution's declared inputs and description.
 
     Attributes:
-        datasets: specifications, or RIDs standing for a current version.
+        datasets: specifications, or RIDs standing for a current version; or versions by RID, None for the current one.
         assets: specifications or RIDs of recorded assets, and local files. A plain text is always an RID and
             never a path, so that no text from elsewhere makes the runner read a file.
         workflow: what is executed; may be given to ``create_execution`` instead.
@@ -42,6 +53,8 @@ class ExecutionConfiguration:
     overrides: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if isinstance(self.datasets, Mapping):
+            self.datasets = [{"rid": rid, "version": version} for rid, version in self.datasets.items()]
         self.datasets = [_specification(item, DatasetSpec) for item in self.datasets or []]
         self.assets = [
             _specification(item, LocalFile if isinstance(item, Mapping) and "path" in item else AssetSpec)
@@ -90,13 +103,44 @@ def resolve(configuration: ExecutionConfiguration, catalog: Catalog, project: Pr
             if not path.is_file():
                 raise DerivaMLRequestError(f"the input file {item.path} does not exist (looked for {path})")
             files.append((item, path))
+    rids = [item.rid for item in configuration.assets if isinstance(item, AssetSpec)]
+    assets = catalog.lookup_assets(rids) if rids else []
+    for asset in assets:
+        if not _is_stored(asset.url):
+            raise DerivaMLRequestError(
+                f"asset {asset.rid} ({asset.filename}) cannot be fetched: the catalog knows of it as {asset.url}"
+                " and has no content of it"
+            )
     return Inputs(
         datasets=[(item, catalog.lookup_dataset(item.rid, item.version)) for item in configuration.datasets],
-        assets=[
-            catalog.lookup_asset(item.rid) for item in configuration.assets if isinstance(item, AssetSpec)
-        ],
+        assets=assets,
         files=files,
     )
+
+
+Wanted = dict[Path, Asset]
+"""Assets by where their contents are to be."""
+
+
+def _is_stored(url: str) -> bool:
+    """True if a URL is that of an object in the catalog's own store; other files are known by reference only."""
+    return url.startswith("/hatrac/")
+
+
+def _place(asset: Asset, folder: Path) -> Path:
+    """The place of its own that an asset has under a folder; no name from a catalog leads out of it."""
+    return folder.joinpath(*map(plain_name, (asset.table, asset.rid, asset.filename)))
+
+
+def _local_path(asset: Asset, path: Path) -> AssetFilePath:
+    return AssetFilePath.make(path, asset.table, asset.filename, asset.types, asset.rid)
+
+
+def _fetch(catalog: Catalog, wanted: Wanted) -> None:
+    """Fetch all that is not there already."""
+    missing = [(asset, path) for path, asset in wanted.items() if not path.exists()]
+    if missing:
+        catalog.fetch_all(missing)
 
 
 def fetch_asset(catalog: Catalog, asset: Asset, folder: Path, directly: Path | None = None) -> AssetFilePath:
@@ -104,26 +148,42 @@ def fetch_asset(catalog: Catalog, asset: Asset, folder: Path, directly: Path | N
 
     A second time it is there already.
     """
-    path = directly / asset.filename if directly else folder / asset.table / asset.rid / asset.filename
-    if not path.exists():
-        catalog.fetch(asset, path)
-    return AssetFilePath.make(path, asset.table, asset.filename, asset.types, asset.rid)
+    path = directly / plain_name(asset.filename) if directly else _place(asset, folder)
+    _fetch(catalog, {path: asset})
+    return _local_path(asset, path)
 
 
 def fetch_dataset(catalog: Catalog, dataset: Dataset, folder: Path, materialize: bool = True) -> DatasetBag:
     """Fetch a dataset, with the datasets nested in it, into a folder of its own under ``folder``."""
-    path = folder / dataset.rid
+    wanted: Wanted = {}
+    bag = _bag(dataset, folder / _folder_name(dataset), wanted if materialize else None)
+    _fetch(catalog, wanted)
+    return bag
+
+
+def _folder_name(dataset: Dataset) -> str:
+    return plain_name(f"{dataset.rid}-{dataset.version}")
+
+
+def _bag(dataset: Dataset, path: Path, wanted: Wanted | None) -> DatasetBag:
+    """The bag that a dataset is once what this adds to ``wanted`` has been fetched; None is for no files."""
+
+    def local(table: str, row: Row) -> Row:
+        asset = file_of(table, row)
+        if asset is None:
+            return row
+        place = asset.filename
+        if wanted is not None and asset.md5 and _is_stored(asset.url):
+            wanted[_place(asset, path)] = asset
+            place = str(_place(asset, path))
+        return {**row, "Filename": place}
+
+    def all_local(tables: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
+        return {table: [local(table, row) for row in rows] for table, rows in tables.items()}
+
     path.mkdir(parents=True, exist_ok=True)
-    members = {table: [dict(row) for row in rows] for table, rows in dataset.members.items()}
-    if materialize:
-        for rows in members.values():
-            for row in rows:
-                if "URL" in row:
-                    row["Filename"] = str(fetch_asset(catalog, catalog.lookup_asset(row["RID"]), path))
-    children = tuple(
-        fetch_dataset(catalog, catalog.lookup_dataset(rid), folder, materialize) for rid in dataset.nested
-    )
-    return DatasetBag(replace(dataset, members=members), path, children)
+    here = replace(dataset, members=all_local(dataset.members), references=all_local(dataset.references))
+    return DatasetBag(here, path, tuple(_bag(child, path, wanted) for child in dataset.nested))
 
 
 def fetch(
@@ -134,23 +194,26 @@ def fetch(
     Returns:
         The bags, and the assets' paths by table.
     """
-    bags, paths = [], []
-    for spec, dataset in inputs.datasets:
-        bags.append(fetch_dataset(catalog, dataset, folder, spec.materialize))
-        if execution:
-            catalog.link_dataset(execution, dataset)
-    for asset in inputs.assets:
-        paths.append(fetch_asset(catalog, asset, folder))
-        if execution:
-            catalog.link_asset(execution, asset, AssetRole.input)
+    assets, wanted = list(inputs.assets), Wanted()
+    unrecorded = []
     for item, source in inputs.files:
         types = tuple(item.asset_types or [ExecAssetType.input_file.value])
         if execution:
-            recorded = catalog.add_file(source, item.description, types)
-            catalog.link_asset(execution, recorded, AssetRole.input)
-            paths.append(fetch_asset(catalog, recorded, folder))
+            assets.append(catalog.add_file(source, item.description, types))
         else:
-            paths.append(AssetFilePath.make(source, MLAsset.file.value, source.name, types))
+            unrecorded.append(AssetFilePath.make(source, MLAsset.file.value, source.name, types))
+    bags = [
+        _bag(dataset, folder / _folder_name(dataset), wanted if spec.materialize else None)
+        for spec, dataset in inputs.datasets
+    ]
+    places = {_place(asset, folder): asset for asset in assets}
+    _fetch(catalog, wanted | places)
+    if execution:
+        for _, dataset in inputs.datasets:
+            catalog.link_dataset(execution, dataset)
+        for asset in assets:
+            catalog.link_asset(execution, asset, AssetRole.input)
+    paths = [*(_local_path(asset, place) for place, asset in places.items()), *unrecorded]
     by_table: dict[str, list[AssetFilePath]] = {}
     for path in paths:
         by_table.setdefault(path.asset_table, []).append(path)

@@ -4,7 +4,6 @@
 
 import functools
 import inspect
-import itertools
 import json
 import sys
 import traceback
@@ -77,7 +76,7 @@ def run_model(
         DerivaMLRequestError: an input or the repository's state does not allow a run; nothing was recorded.
         DerivaMLRunError: the model failed; the execution is recorded as ``Failed`` with what it had written.
     """
-    from deriva_ml.core import DerivaML
+    from deriva_ml.core import open_connection
     from deriva_ml.execution.environment import redact_override
 
     told = circumstances.get()
@@ -93,25 +92,22 @@ def run_model(
         overrides=shown,
     )
     with stoppable():
-        ml = (ml_class or DerivaML)(
-            deriva_ml.hostname, deriva_ml.catalog_id, deriva_ml.credential, project=project
-        )
-        located = replace(
-            workflow, url=provenance.url, checksum=provenance.checksum, version=provenance.version
-        )
+        ml = open_connection(deriva_ml, project, ml_class)
+        located = _located(workflow, provenance)
         execution = Execution(ml, configuration, located, dry_run)
         if told.parent and not dry_run:
             ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
         _record_circumstances(execution, provenance, told.config, project)
         with execution.execute():
             _call(model_config, execution)
-        with undisturbed():
-            try:
-                execution.commit_output_assets()
-            except DerivaMLRunError as error:
-                if not dry_run:
+        try:
+            execution.commit_output_assets()
+        except DerivaMLRunError as error:
+            if not dry_run:
+                with undisturbed():
                     close_execution(ml.catalog, project, execution.execution_rid, Status.failed)
-                raise DerivaMLRunError(str(error), execution.execution_rid) from error
+                ml.catalog.send(execution.execution_rid)
+            raise DerivaMLRunError(str(error), execution.execution_rid) from error
     return execution
 
 
@@ -169,43 +165,21 @@ def _parameters_of(model: Any) -> dict[str, Any]:
     return {name: value for name, value in getattr(model, "keywords", {}).items() if name not in injected}
 
 
-def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """Every combination of the values in ``a=1,2 b=3,4``, as lists of overrides; in Hydra's own syntax and order.
-
-    Raises:
-        DerivaMLRequestError: an override cannot be parsed.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    from deriva_ml.execution.hydra_config import in_words
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        choices = [
-            [f"{item.get_key_element()}={value}" for value in item.sweep_string_iterator()]
-            if item.is_sweep_override()
-            else [str(item.input_line)]
-            for item in parsed
-        ]
-    except HydraException as error:
-        raise DerivaMLRequestError(in_words(error)) from error
-    return [list(job) for job in itertools.product(*choices)]
+def _located(workflow: Any, provenance: Provenance) -> Workflow:
+    """The workflow with the place where its code stands filled in."""
+    if not isinstance(workflow, Workflow):
+        raise DerivaMLRequestError("the configuration has no workflow: choose one, as --list-configs shows")
+    return replace(workflow, url=provenance.url, checksum=provenance.checksum, version=provenance.version)
 
 
 def start_sweep(project: Project, description: str, workflow: Workflow, config: DerivaMLConfig) -> Execution:
     """Record the execution that a sweep's jobs are nested in, ``Running`` until ``end_sweep``."""
-    from deriva_ml.core import DerivaML
+    from deriva_ml.core import open_connection
 
     provenance = collect(project.root / "pyproject.toml", allow_dirty=circumstances.get().allow_dirty)
-    ml = DerivaML(config.hostname, config.catalog_id, config.credential, project=project)
-    located = replace(
-        workflow,
-        name=f"{workflow.name} sweep",
-        url=provenance.url,
-        checksum=provenance.checksum,
-        version=provenance.version,
-    )
+    ml = open_connection(config, project)
+    located = _located(workflow, provenance)
+    located.name = f"{located.name} sweep"
     execution = Execution(ml, ExecutionConfiguration(description=description), located)
     execution.record_circumstances(provenance.to_json())
     execution.execution_start()
@@ -216,3 +190,4 @@ def end_sweep(execution: Execution, status: Status, reason: str) -> None:
     """End a sweep's own execution."""
     execution.execution_stop()
     close_execution(execution.ml.catalog, execution.ml.project, execution.execution_rid, status, reason)
+    execution.ml.catalog.send(execution.execution_rid)

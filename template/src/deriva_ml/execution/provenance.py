@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -13,7 +14,9 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.git import changed_files, git, listed, repository_root, untracked_files
+from deriva_ml.project import Project
 
 SHOWN_FILES = 5  # how many changed files a message names
 LARGEST_UNTRACKED = 1_000_000  # bytes; a larger untracked file is data, not code
@@ -248,3 +251,24 @@ def _is_code(file: Path, home: Path) -> bool:
         return False
     parts = file.relative_to(home).parts
     return parts[0] in {"src", "notebooks"} and not any(part.startswith(".") for part in parts)
+
+
+def current_provenance(project: Project, path: Path | None = None) -> Provenance:
+    """Where the code comes from that is running now: the runner's notebook, ``path``, or the main script."""
+    run = NotebookRun.current()
+    if run:
+        return Provenance.from_json(run.provenance)
+    main = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    found = path or open_notebook() or main.absolute()
+    own = found.is_file() and found.is_relative_to(project.root) and "site-packages" not in found.parts
+    # A console script or a REPL is nobody's code: the project's commit says it all.
+    return collect(
+        found if own and ".venv" not in found.parts else project.root / "pyproject.toml", allow_dirty=True
+    )
+
+
+def open_notebook() -> Path | None:
+    """The file of the notebook whose kernel this is, as JupyterLab and VS Code let on."""
+    # Jupyter Server 2 puts the notebook's path into its kernels' environment; VS Code puts it into the namespace.
+    named = os.environ.get("JPY_SESSION_NAME") or getattr(sys.modules["__main__"], "__vsc_ipynb_file__", None)
+    return Path(named).absolute() if named and str(named).endswith(".ipynb") else None

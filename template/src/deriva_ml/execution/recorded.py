@@ -7,10 +7,11 @@ import shutil
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import (
     RID,
     ExecAssetType,
@@ -20,13 +21,14 @@ from deriva_ml.definitions import (
     Workflow,
     format_duration,
 )
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
-from deriva_ml.execution.notebook_run import RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.provenance import Provenance, collect
+from deriva_ml.execution.run_folder import RUN_VARIABLE, NotebookRun, asks_for_dry_run
+from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, execute
-from deriva_ml.process import Owner, stoppable, undisturbed
+from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, write_atomically
 
 
@@ -63,6 +65,7 @@ class Result:
         reason: for any but success.
         folder: where the reader finds the executed notebook and its Markdown.
         warnings: lines about the code's provenance.
+        unsent: why something that is to be pushed to a Deriva catalog has not been; empty if that is for later.
     """
 
     executions: list[RID]
@@ -71,6 +74,7 @@ class Result:
     reason: str
     folder: Path
     warnings: tuple[str, ...] = ()
+    unsent: str = ""
 
 
 def record_notebook(request: Request, project: Project) -> Result:
@@ -94,7 +98,28 @@ def record_notebook(request: Request, project: Project) -> Result:
             raise
         # Only now: after any other error the folder is what the next command recovers the run from.
         shutil.rmtree(folder)
-    return result
+    return _send(result, project)
+
+
+def _send(result: Result, project: Project) -> Result:
+    """Push what was recorded to where it is to go, unless that is for later; what cannot be pushed now waits."""
+    catalog = EmbeddedCatalog(project)
+    waiting = [one for rid in result.executions for one in catalog.journal.pending(rid)]
+    if not waiting:
+        return result
+    unsent = ""
+    if not catalog.journal.is_held(result.executions[0]):
+        try:
+            with stoppable():
+                for _ in upload(catalog, project, waiting):
+                    pass
+        except DerivaMLException as error:
+            unsent = str(error)
+        except (KeyboardInterrupt, Terminated):
+            unsent = "the upload was interrupted"
+    ends = [catalog.lookup_execution(rid).status for rid in result.executions]
+    status = next((end for end in ends if end is not Status.uploaded), Status.uploaded)
+    return replace(result, status=status, unsent=unsent)
 
 
 def _run(request: Request, project: Project, folder: Path, provenance: Provenance) -> Result:
@@ -110,6 +135,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         overrides=request.overrides,
         provenance=provenance.to_json(),
         argv=request.argv,
+        connection=str(kernel.connection_file.parent),
     )
     run.save()
     begun = time.monotonic()
@@ -144,22 +170,22 @@ def _prepare(folder: Path, kernel: str | None) -> None:
 
 
 def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, seconds: float) -> Result:
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
-
     catalog = EmbeddedCatalog(project)
     report = run.reported()
     executions = catalog.executions_of_run(run.folder)
     if "refused" in report and not executions:
         raise DerivaMLRequestError(report["refused"])
     failed = ended.outcome is not Outcome.completed
-    dry_run = report.get("dry_run") or (not executions and run.dry_run)
+    dry_run = not executions and (report.get("dry_run") or run.dry_run)
     warnings = () if dry_run else tuple(run.provenance["warnings"])
     outputs = run_outputs(run, ended.reason)
     if dry_run:
         kept = project.new_folder(project.outputs, "dry-run")
-        _copy(outputs[:2], kept)
-        if (run.folder / "dry-run" / "assets").is_dir():
-            shutil.copytree(run.folder / "dry-run" / "assets", kept, dirs_exist_ok=True)
+        _copy_for_reader(outputs, kept)
+        for number, made in enumerate(run.dry_run_folders(), 1):
+            if (made / "assets").is_dir():
+                to = kept if number == 1 else kept / f"execution-{number}"
+                shutil.copytree(made / "assets", to, dirs_exist_ok=True)
         return Result(
             [], Status.failed if failed else Status.stopped, ended.outcome, ended.reason, kept, warnings
         )
@@ -179,31 +205,34 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, 
         last, reason = (record.status, record.status_detail) if own else (status, ended.reason)
         ends.append(close_execution(catalog, project, rid, last, reason, outputs))
     status = next((end for end in ends if end is not Status.uploaded), status)
-    kept = project.outputs / executions[0]
+    kept = project.outputs / _shown(catalog, executions[0])
     try:
-        _copy(outputs[:2], kept)
+        _copy_for_reader(outputs, kept)
     except OSError as error:  # the record is safe; these are for the reader's comfort
         print(f"warning: no copy for the reader in {kept}: {error}", file=sys.stderr)
     reason = catalog.lookup_execution(executions[0]).status_detail
     return Result(executions, status, ended.outcome, reason, kept, warnings)
 
 
-def _copy(outputs: list[Output], folder: Path) -> None:
+def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
+    """The RID that the notebook knew its execution by: of the catalog that it is for, if it has one there."""
+    there = (catalog.journal.remote(rid, one) for one in catalog.journal.destinations(rid))
+    return next((known.rid for known in there if known and known.rid), rid)
+
+
+def _copy_for_reader(outputs: list[Output], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for output in outputs:
-        shutil.copy(output.path, folder)
+        if output.for_reader:
+            shutil.copy(output.path, folder)
 
 
-def record_without_execution(catalog: Any, run: NotebookRun) -> RID:
+def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
     """An execution for a notebook that never called ``run_notebook``, or failed before it did."""
     found = run.provenance
     name = run.notebook.stem.replace("-", " ").replace("_", " ").title()
     workflow = Workflow(name, "Analysis Notebook", "", found["url"], found["checksum"], found["version"])
-    return str(
-        catalog.add_execution(
-            catalog.add_workflow(workflow), f"Execution of {run.notebook.name}", run.owner, run.folder
-        )
-    )
+    return str(catalog.add_execution(workflow, f"Execution of {run.notebook.name}", run.owner, run.folder))
 
 
 def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
@@ -215,13 +244,13 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     executed = run.executed
     markdown = executed.with_suffix(".md")
     if executed.is_file():
-        _write_markdown(run, executed, markdown, reason)
+        _complete(run, executed, markdown, reason)
     project = Project.find(run.notebook.parent)
     metadata = MLAsset.execution_metadata
     log = run.folder / "kernel.log"
     listed = [
-        Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output),
-        Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output),
+        Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
+        Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
         Output(project.root / "uv.lock", metadata, ExecMetadataType.lock_file),
         *([Output(log, metadata, ExecMetadataType.log_file)] if log.is_file() and log.stat().st_size else ()),
@@ -229,23 +258,36 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     return [output for output in listed if output.path.is_file()]
 
 
-def _write_markdown(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> None:
-    """Convert the executed notebook; a notebook that cannot be converted is still recorded itself."""
+def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> None:
+    """Make the executed notebook fit to be recorded, and convert it.
+
+    One that cannot be converted is still recorded itself, unless a credential stands in it.
+    """
     import nbformat
 
+    from deriva_ml.execution.environment import redact
+    from deriva_ml.notebook.execute import replace_parameters
     from deriva_ml.notebook.markdown import to_markdown
 
+    shown = redact(run.parameters)
+    may_stay = shown == run.parameters
     try:
         node = nbformat.read(executed, as_version=4)
         # Papermill notes absolute paths of this machine, which say nothing to a reader elsewhere.
         node.metadata.papermill.update(input_path=run.provenance["path"], output_path=executed.name)
+        if not may_stay:
+            replace_parameters(node, shown)
         nbformat.write(node, executed)
+        may_stay = True
         text = to_markdown(node)
         if reason and "**This run failed**" not in text:
             text = f"**This run did not complete:** {reason}\n\n{text}"
         markdown.write_text(text, encoding="utf-8")
     except Exception as error:
         print(f"warning: {executed.name} could not be converted to Markdown: {error}", file=sys.stderr)
+    finally:
+        if not may_stay:
+            executed.unlink()
 
 
 def stop_kernel_of(run: NotebookRun) -> None:

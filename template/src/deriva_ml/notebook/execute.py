@@ -14,6 +14,9 @@ from typing import Any
 from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.process import Terminated
 
+KERNEL, LANGUAGE = "python3", "python"
+"""What Papermill is told, whatever the file says: it is this project's Python that executes the notebook."""
+
 
 class Outcome(Enum):
     """How an execution of a notebook ended."""
@@ -86,8 +89,8 @@ def _execute(
             # Papermill formats the path with the parameters; one that holds braces has to come through unharmed.
             str(output).replace("{", "{{").replace("}", "}}"),
             parameters=parameters,
-            kernel_name="python3",
-            language="python",
+            kernel_name=KERNEL,
+            language=LANGUAGE,
             progress_bar=sys.stderr.isatty(),
             log_output=log_output,
             execution_timeout=timeout,
@@ -120,6 +123,16 @@ def _after_exit(executed: Any) -> Ended | None:
                     f"cell [{cell.execution_count}] called {code}: the cells after it did not run",
                 )
     return None
+
+
+def replace_parameters(notebook: Any, parameters: dict[str, Any]) -> None:
+    """Let an executed notebook say that it was given other values, such as masked ones."""
+    from papermill.translators import translate_parameters
+
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", ()):
+            cell.source = translate_parameters(KERNEL, LANGUAGE, parameters)
+    notebook.metadata.papermill["parameters"] = parameters
 
 
 def _where(output: Path) -> str:

@@ -26,6 +26,9 @@ IPC = os.name == "posix"
 LONGEST_SOCKET_FOLDER = 80
 """Characters; a Unix socket's whole path has room for about a hundred."""
 
+PREFIX = "dml-"
+"""What the names of the kernels' private folders begin with."""
+
 AHEAD = ("deriva_ml.execution.hydra_config", "hydra", "deriva_ml.execution.execution", "deriva_ml.core")
 """What a notebook's first cells import; loaded in a thread while the kernel starts."""
 
@@ -107,10 +110,10 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
         DerivaMLRequestError: no kernel of that name is installed.
         DerivaMLRunError: the process cannot be started.
     """
-    private = Path(tempfile.mkdtemp(prefix="dml-"))
+    private = Path(tempfile.mkdtemp(prefix=PREFIX))
     if IPC and len(str(private)) > LONGEST_SOCKET_FOLDER:
         private.rmdir()
-        private = Path(tempfile.mkdtemp(prefix="dml-", dir="/tmp"))
+        private = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     connection_file = private / "kernel.json"
     if IPC:
         _write_ipc_connection(connection_file, private / "s")
@@ -167,6 +170,12 @@ def _installed(name: str, connection_file: Path) -> list[str]:
     except (NoSuchKernel, ValueError) as error:
         known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
         raise DerivaMLRequestError(f"no kernel is named {name}; installed: {known}") from error
+
+
+def clear_connection(folder: Path) -> None:
+    """Remove a kernel's private folder, which a runner that was killed left behind."""
+    if folder.name.startswith(PREFIX) and (folder / "kernel.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def kill_group(pid: int) -> None:

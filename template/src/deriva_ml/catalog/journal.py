@@ -1,0 +1,217 @@
+"""What a project's own catalog notes about other catalogs: what is to go there, and under which RIDs it is known there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from deriva_ml.catalog.database import Database
+from deriva_ml.definitions import RID, Asset, AssetRole, Dataset
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A Deriva catalog that executions are pushed to.
+
+    Attributes:
+        host: the server's name, with ``http://`` before it only for one on this machine.
+        catalog: the catalog's number there, or an alias as it was configured.
+    """
+
+    host: str
+    catalog: str
+
+    def __str__(self) -> str:
+        return f"catalog {self.catalog} of {self.host}"
+
+    def link(self, rid: RID) -> str:
+        """The address that shows a record there as it is now."""
+        server = self.host if "://" in self.host else f"https://{self.host}"
+        return f"{server}/id/{self.catalog}/{rid}"
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What a local record is at a destination.
+
+    Attributes:
+        rid: its RID there; leased before anything is sent, so that sending can be repeated.
+        url: of its content, once that has been sent.
+        stored: its row is known to be there.
+    """
+
+    rid: RID
+    url: str | None = None
+    stored: bool = False
+
+
+@dataclass(frozen=True)
+class RemoteInput:
+    """An input that an execution read from the destination: a row of an asset table, or of ``Dataset``."""
+
+    table: str
+    rid: RID
+    role: AssetRole = AssetRole.input
+    version_rid: RID | None = None
+
+
+class Journal:
+    """The tables about destinations in the embedded catalog's file."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    # What is to go where
+
+    def send_to(
+        self, execution: RID, destination: Destination, credential: str | None = None, held: bool = False
+    ) -> None:
+        """Note that an execution is to be pushed.
+
+        Args:
+            held: only when a person says so, not by the run itself.
+            credential: where its configuration says that the credential is (a file, or ``config``); None for
+                what ``deriva`` has stored. Never the credential itself.
+        """
+        with self._db.transaction():
+            self._db.query(
+                'INSERT INTO "local_destination" ("execution", "host", "catalog", "credential", "held")'
+                ' VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "credential" = excluded."credential"',
+                *(execution, destination.host, destination.catalog, credential, held),
+            )
+
+    def changed(self, execution: RID) -> None:
+        """Note, inside the transaction that changed it, that an execution is not at its destinations as it is here."""
+        self._db.query(
+            'UPDATE "local_destination" SET "changes" = "changes" + 1 WHERE "execution" = ?', execution
+        )
+
+    def changes(self, execution: RID, destination: Destination) -> int:
+        """How often an execution has changed; to be given to ``pushed``."""
+        return int(
+            self._db.value(
+                'SELECT "changes" FROM "local_destination" WHERE "execution" = ? AND "host" = ? AND "catalog" = ?',
+                *(execution, destination.host, destination.catalog),
+            )
+        )
+
+    def pushed(self, execution: RID, destination: Destination, changes: int) -> None:
+        """Note, inside a transaction, that an execution is at its destination as it was after so many changes."""
+        self._db.query(
+            'UPDATE "local_destination" SET "pushed" = ? WHERE "execution" = ? AND "host" = ? AND "catalog" = ?',
+            *(changes, execution, destination.host, destination.catalog),
+        )
+
+    def rename(self, destination: Destination, catalog: str) -> Destination:
+        """Note by which number a catalog goes that was known by an alias; the destination that it is."""
+        renamed = Destination(destination.host, catalog)
+        if renamed != destination:
+            with self._db.transaction():
+                for table in ("local_destination", "local_input"):
+                    self._db.query(
+                        f'UPDATE OR IGNORE "{table}" SET "catalog" = ? WHERE "host" = ? AND "catalog" = ?',
+                        *(catalog, destination.host, destination.catalog),
+                    )
+        return renamed
+
+    def pending(self, execution: RID | None = None) -> list[tuple[RID, Destination]]:
+        """Executions that are not at their destinations as they are here, oldest first; all, or one."""
+        rows = self._db.query(
+            'SELECT "execution", "host", "catalog" FROM "local_destination"'
+            ' WHERE "changes" > "pushed" AND "execution" = coalesce(?, "execution") ORDER BY rowid',
+            execution,
+        )
+        return [(row["execution"], Destination(row["host"], row["catalog"])) for row in rows]
+
+    def is_held(self, execution: RID) -> bool:
+        """Whether an execution is to be pushed only when a person says so."""
+        return bool(
+            self._db.value('SELECT max("held") FROM "local_destination" WHERE "execution" = ?', execution)
+        )
+
+    def destinations(self, execution: RID) -> list[Destination]:
+        """Where an execution is to go, or has gone."""
+        rows = self._db.query(
+            'SELECT "host", "catalog" FROM "local_destination" WHERE "execution" = ? ORDER BY rowid',
+            execution,
+        )
+        return [Destination(row["host"], row["catalog"]) for row in rows]
+
+    def credential(self, execution: RID, destination: Destination) -> str | None:
+        """Where the credential for a destination is, as ``send_to`` was told."""
+        value = self._db.value(
+            'SELECT "credential" FROM "local_destination" WHERE "execution" = ? AND "host" = ? AND "catalog" = ?',
+            *(execution, destination.host, destination.catalog),
+        )
+        return None if value is None else str(value)
+
+    # Which RID is which
+
+    def remote(self, local: RID, destination: Destination) -> Remote | None:
+        """What a local record is at a destination; None before it was given an RID there."""
+        return self.remotes([local], destination).get(local)
+
+    def remotes(self, locals_: Iterable[RID], destination: Destination) -> dict[RID, Remote]:
+        """What local records are at a destination; those without an RID there are left out."""
+        found = {}
+        for local in locals_:
+            row = self._db.first(
+                'SELECT * FROM "local_remote" WHERE "local" = ? AND "host" = ? AND "catalog" = ?',
+                *(local, destination.host, destination.catalog),
+            )
+            if row:
+                found[local] = Remote(row["remote"], row["url"], bool(row["stored"]))
+        return found
+
+    def local(self, remote: RID, destination: Destination) -> RID | None:
+        """Which local record an RID of a destination stands for."""
+        value = self._db.value(
+            'SELECT "local" FROM "local_remote" WHERE "remote" = ? AND "host" = ? AND "catalog" = ?',
+            *(remote, destination.host, destination.catalog),
+        )
+        return None if value is None else str(value)
+
+    def give(self, remotes: Mapping[RID, Remote], destination: Destination) -> None:
+        """Give RIDs to local records that have none at the destination; where another process was faster, its one stays."""
+        self._keep("IGNORE", remotes, destination)
+
+    def note(self, remotes: Mapping[RID, Remote], destination: Destination) -> None:
+        """Keep what local records are at a destination."""
+        self._keep("REPLACE", remotes, destination)
+
+    def _keep(self, otherwise: str, remotes: Mapping[RID, Remote], destination: Destination) -> None:
+        with self._db.transaction():
+            for local, remote in remotes.items():
+                self._db.query(
+                    f'INSERT OR {otherwise} INTO "local_remote" VALUES (?, ?, ?, ?, ?, ?)',
+                    *(local, destination.host, destination.catalog, remote.rid, remote.url, remote.stored),
+                )
+
+    def elsewhere(self, local: RID) -> list[tuple[Destination, RID]]:
+        """Every destination that a local record has an RID at, with the RID."""
+        rows = self._db.query('SELECT * FROM "local_remote" WHERE "local" = ? AND "stored"', local)
+        return [(Destination(row["host"], row["catalog"]), row["remote"]) for row in rows]
+
+    def locals_of(self, remote: RID) -> list[RID]:
+        """The local records that an RID stands for at any destination."""
+        return self._db.column('SELECT DISTINCT "local" FROM "local_remote" WHERE "remote" = ?', remote)
+
+    # Inputs that are at the destination
+
+    def add_input(self, execution: RID, destination: Destination, read: Asset | Dataset) -> None:
+        """Note that an execution read a record of its destination."""
+        table, version = (read.table, None) if isinstance(read, Asset) else ("Dataset", read.version_rid)
+        with self._db.transaction():
+            self._db.query(
+                'INSERT OR IGNORE INTO "local_input" VALUES (?, ?, ?, ?, ?, ?)',
+                *(execution, destination.host, destination.catalog, table, read.rid, version),
+            )
+            self.changed(execution)
+
+    def inputs(self, execution: RID, destination: Destination) -> list[RemoteInput]:
+        """The records of its destination that an execution read, in order."""
+        rows = self._db.query(
+            'SELECT * FROM "local_input" WHERE "execution" = ? AND "host" = ? AND "catalog" = ? ORDER BY rowid',
+            *(execution, destination.host, destination.catalog),
+        )
+        return [RemoteInput(row["table"], row["rid"], version_rid=row["version_rid"]) for row in rows]

@@ -1,0 +1,364 @@
+"""A Deriva catalog as a place that executions are recorded in: first in the project's own catalog, then there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+from deriva_ml.catalog.connect import DerivaMLConfig
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.protocol import Catalog
+from deriva_ml.catalog.remote.datasets import Recollection, datasets_of, find_assets, find_dataset, not_found
+from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
+from deriva_ml.catalog.remote.executions import read_executions, with_status
+from deriva_ml.catalog.remote.model import Model
+from deriva_ml.catalog.remote.push import Push, destination_of
+from deriva_ml.catalog.remote.server import Server, quote
+from deriva_ml.catalog.remote.transfer import Download, download
+from deriva_ml.definitions import (
+    OPEN_STATUSES,
+    RID,
+    Asset,
+    AssetRole,
+    Dataset,
+    ExecutionRecord,
+    StagedAsset,
+    Status,
+    Workflow,
+    is_reserved,
+)
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.process import Owner
+from deriva_ml.project import Project
+
+
+class DerivaCatalog(Catalog):
+    """A catalog on a Deriva server; what its methods do is said in ``Catalog``.
+
+    Whatever is recorded is recorded in the project's own catalog before it is sent, and RIDs are those of the server.
+    Records that no server has, which are the demonstration's and files that are not sent yet, are found in the
+    project's own catalog, and sent with the first execution that reads them.
+
+    Args:
+        offline: do without the server: inputs are those that were fetched before, and what is recorded waits.
+
+    Raises:
+        DerivaMLRequestError: the server cannot be reached, refuses the login, or has no such catalog.
+    """
+
+    def __init__(self, project: Project, config: DerivaMLConfig) -> None:
+        self.local = EmbeddedCatalog(project)
+        self.offline = config.offline
+        self._server = Server(str(config.hostname), str(config.catalog_id), config.credential)
+        self.destination, self._credential = destination_of(config)
+        self._away = False
+        self._unsent: set[RID] = set()
+        self._mine: dict[RID, RID] = {}
+        self._known = Recollection(project.state / "known" / f"{self._server.host} {self._server.catalog_id}")
+        if self.offline:
+            document = self._known.schema()
+        else:
+            try:
+                document = self._server.schema()
+                self.destination = self.local.journal.rename(self.destination, self._server.canonical_id())
+            except ServerUnreachable as error:
+                raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
+            except ServerRefused as error:
+                raise DerivaMLRequestError(str(error)) from error
+            self._known.keep_schema(document)
+        self._model = Model(document) if document else None
+        if self._model and not self._model.has("Execution"):
+            raise DerivaMLRequestError(
+                f"catalog {self.catalog_id} on {self.host_name} has no deriva-ml schema: is it the right one?"
+            )
+
+    @property
+    def host_name(self) -> str:
+        return self._server.host
+
+    @property
+    def catalog_id(self) -> str:
+        return self.destination.catalog
+
+    @property
+    def model(self) -> Model:
+        """What the catalog consists of."""
+        if self._model is None:
+            raise self._needs_server("its tables")
+        return self._model
+
+    @property
+    def server(self) -> Server:
+        """The way to the server.
+
+        Raises:
+            DerivaMLRequestError: this run does without it.
+        """
+        if self.offline:
+            raise self._needs_server("this")
+        return self._server
+
+    @cached_property
+    def push(self) -> Push:
+        """What brings executions there."""
+        return Push(self.local, self.server, self.model, self.destination)
+
+    def close(self) -> None:
+        self.local.close()
+        self._server.close()
+
+    def _needs_server(self, what: str) -> DerivaMLRequestError:
+        return DerivaMLRequestError(
+            f"{what} has not been fetched from {self.host_name} before, and this run is offline: leave --offline out"
+        )
+
+    # Executions, which this project records
+
+    def add_execution(
+        self, workflow: Workflow, description: str, owner: Owner, folder: Path | None = None
+    ) -> RID:
+        local = self.local.add_execution(workflow, description, owner, folder)
+        self.local.journal.send_to(local, self.destination, self._credential, held=self.offline)
+        shown = local
+        if not self.offline:
+            try:
+                self.push.begin(local)
+            except ServerUnreachable as error:
+                self._goes_away(error)
+            except ServerRefused as error:
+                self.local.forget_execution(local)
+                raise DerivaMLRequestError(f"{error}; nothing has been run") from error
+            shown = self._remote(local)
+            workflow.rid = self._remote(str(workflow.rid))
+        self._mine[shown] = local
+        return shown
+
+    def update_execution(
+        self, rid: RID, status: Status | None = None, detail: str | None = None, **durations: str
+    ) -> None:
+        local = self._local(rid)
+        self.local.update_execution(local, status, detail, **durations)
+        if status in OPEN_STATUSES and not self.offline and not self._away:
+            try:
+                self.push.follow(local)
+            except (ServerUnreachable, ServerRefused) as error:
+                self._goes_away(error)
+
+    def send(self, execution: RID, recorded: Sequence[Asset] = ()) -> list[Asset]:
+        if not self.offline:
+            self._send(execution)
+        return [replace(asset, rid=self._remote(asset.rid)) for asset in recorded]
+
+    def _send(self, execution: RID) -> None:
+        local = self._local(execution)
+        try:
+            if self.local.lookup_execution(local).status in OPEN_STATUSES:
+                self.push.send_files(local)
+            else:
+                self.push.finish(local)
+        except (ServerUnreachable, ServerRefused) as error:
+            self._goes_away(error)
+
+    def _goes_away(self, error: DerivaMLException) -> None:
+        """Say once that the run goes on without the server."""
+        if not self._away:
+            print(
+                f"warning: {error}; the record is kept in this project and can be sent later", file=sys.stderr
+            )
+        self._away = True
+
+    def folder_of(self, execution: RID) -> Path:
+        return self.local.folder_of(self._local(execution))
+
+    def stage(
+        self,
+        execution: RID,
+        table: str,
+        filename: str,
+        folder: Path,
+        types: Sequence[str] = (),
+        description: str = "",
+    ) -> StagedAsset:
+        self.local.make_asset_table(table)
+        return self.local.stage(self._local(execution), table, filename, folder, types, description)
+
+    def staged(self, execution: RID) -> list[StagedAsset]:
+        return self.local.staged(self._local(execution))
+
+    def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
+        return self.local.commit(self._local(execution), keep=keep)
+
+    def unstage(self, execution: RID) -> None:
+        self.local.unstage(self._local(execution))
+
+    def nest(self, parent: RID, child: RID, sequence: int) -> None:
+        self.local.nest(self._local(parent), self._local(child), sequence)
+
+    def add_file(self, source: Path, description: str = "", types: Sequence[str] = ()) -> Asset:
+        asset = self.local.add_file(source, description, types)
+        self._unsent.add(asset.rid)
+        return asset
+
+    def link_asset(self, execution: RID, asset: Asset, role: AssetRole) -> None:
+        local = self._local(execution)
+        if self._is_here(asset.rid):
+            self.local.link_asset(local, asset, role)
+        else:
+            self.local.journal.add_input(local, self.destination, asset)
+
+    def link_dataset(self, execution: RID, dataset: Dataset) -> None:
+        local = self._local(execution)
+        if self._is_here(dataset.rid):
+            self.local.link_dataset(local, dataset)
+        else:
+            self.local.journal.add_input(local, self.destination, dataset)
+
+    # RIDs here and there
+
+    def _is_here(self, rid: RID) -> bool:
+        """Whether an RID names a record of the project's own catalog: one that no server can have, or one not sent yet."""
+        return is_reserved(rid) or rid in self._unsent
+
+    def _local(self, execution: RID) -> RID:
+        """The RID in the project's own catalog of an execution that this project recorded."""
+        found = self._mine.get(execution) or self.local.journal.local(execution, self.destination)
+        return found or execution
+
+    def _remote(self, local: RID) -> RID:
+        """The RID there of a record of the project's own catalog, or else the one here."""
+        known = self.local.journal.remote(local, self.destination)
+        return known.rid if known and known.rid else local
+
+    def _pending(self, execution: RID) -> RID | None:
+        """The RID here of an execution that is not there as it is here."""
+        local = self._mine.get(execution) or self.local.journal.local(execution, self.destination)
+        return local if local and self.local.journal.pending(local) else None
+
+    # Look-ups
+
+    def lookup_execution(self, rid: RID) -> ExecutionRecord:
+        if local := self._pending(rid):
+            record = self.local.lookup_execution(local)
+            workflow = replace(record.workflow, rid=self._remote(str(record.workflow.rid)))
+            return replace(record, rid=rid, workflow=workflow)
+        found = read_executions(self.server, self.model, f"/RID={quote(rid)}")
+        if not found:
+            raise not_found(self.server, self.model, rid, "execution")
+        return found[0]
+
+    def find_executions(
+        self, limit: int | None = None, status: Status | None = None
+    ) -> list[ExecutionRecord]:
+        condition = with_status(status, self.model) if status else ""
+        return read_executions(self.server, self.model, condition, limit)
+
+    def list_execution_children(self, rid: RID) -> list[RID]:
+        rows = self._nested("Execution", rid)
+        rows.sort(key=lambda row: row["Sequence"] or 0)
+        return [row["Nested_Execution"] for row in rows]
+
+    def list_execution_parents(self, rid: RID) -> list[RID]:
+        return [row["Execution"] for row in self._nested("Nested_Execution", rid)]
+
+    def _nested(self, column: str, rid: RID) -> list[dict[str, Any]]:
+        if not self.model.executions_nest:
+            return []
+        table = self.model.qualified("Execution_Execution")
+        return list(self.server.get(f"/entity/{table}/{column}={quote(rid)}"))
+
+    def lookup_asset(self, rid: RID) -> Asset:
+        return self.lookup_assets([rid])[0]
+
+    def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
+        here = {rid: self.local.lookup_asset(rid) for rid in rids if self._is_here(rid)}
+        wanted = [rid for rid in rids if rid not in here]
+        if self.offline:
+            there = [self._known.asset(rid) or self._refuse(f"asset {rid}") for rid in wanted]
+        else:
+            there = find_assets(self.server, self.model, wanted)
+            for asset in there:
+                self._known.keep_asset(asset)
+        # A server reads 1abc as 1-ABC, so that what was asked for tells which is which.
+        found = here | dict(zip(wanted, there, strict=True))
+        return [found[rid] for rid in rids]
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise self._needs_server(what)
+
+    def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
+        if self._is_here(rid):
+            return self.local.lookup_dataset(rid, version)
+        if self.offline:
+            return self._known.dataset(rid, version) or self._refuse(f"dataset {rid}")
+        dataset = find_dataset(self.server, self.model, rid, version)
+        self._known.keep_dataset(dataset, version)
+        return dataset
+
+    def assets_of(self, execution: RID) -> list[Asset]:
+        found = []
+        for table in self.model.asset_tables:
+            association = self.model.association(table, "Execution")
+            if association is None:
+                continue
+            condition = f"{association.other_column}={quote(execution)}"
+            links = self.server.get(f"/entity/{self.model.qualified(association.table)}/{condition}")
+            roles = {link[association.column]: AssetRole(link["Asset_Role"]) for link in links}
+            found += [replace(asset, role=roles[asset.rid]) for asset in self.lookup_assets(list(roles))]
+        return sorted(found, key=lambda asset: (asset.table, str(asset.role), asset.filename))
+
+    def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
+        association = self.model.association(asset.table, "Execution")
+        if association is None:
+            return []
+        path = f"/entity/{self.model.qualified(association.table)}/{association.column}={quote(asset.rid)}"
+        links = self.server.get(f"{path}@sort(RCT)")
+        return [(link[association.other_column], AssetRole(link["Asset_Role"])) for link in links]
+
+    def datasets_of(self, execution: RID) -> list[Dataset]:
+        return datasets_of(self.server, self.model, execution)
+
+    def asset_tables(self) -> list[str]:
+        return self._model.asset_tables if self._model else self.local.asset_tables()
+
+    # Contents and names
+
+    def fetch(self, asset: Asset, destination: Path) -> None:
+        self.fetch_all([(asset, destination)])
+
+    def fetch_all(self, pairs: Sequence[tuple[Asset, Path]]) -> None:
+        missing = [asset for asset, _ in pairs if not self.local.objects.path(asset.md5).is_file()]
+        if missing and self.offline:
+            raise self._needs_server(f"the content of {missing[0].filename} ({missing[0].rid})")
+        if missing:
+            wanted = [Download(asset.url, asset.md5, asset.length, asset.filename) for asset in missing]
+            download(self.server, wanted, self.local.objects)
+        self.local.fetch_all(pairs)
+
+    def locate(self, asset: Asset) -> str:
+        held = self.local.objects.path(asset.md5)
+        return str(held) if held.is_file() else f"{self._server.url}{asset.url}"
+
+    def cite(self, rid: RID) -> str:
+        if self._is_here(rid):
+            return self.local.cite(rid)
+        if self.offline or self._pending(rid):
+            return self.link(rid)
+        try:
+            self.server.get(f"/entity_rid/{quote(rid)}")
+        except ServerRefused as error:
+            if error.status != 404:
+                raise
+            raise not_found(self.server, self.model, rid, "record") from None
+        return f"{self.link(rid)}@{self.server.snaptime()}"
+
+    def path_builder(self) -> Any:
+        return self.server.path_builder()
+
+    def link(self, rid: RID) -> str:
+        if rid not in self._mine or self._mine[rid] != rid:
+            return self.destination.link(rid)
+        return self.local.link(rid)  # it has no RID there yet

@@ -1,0 +1,251 @@
+"""One object of a Deriva server's store: put once, in chunks when it is large; read from any byte on."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from deriva_ml.catalog.remote.errors import ServerRefused
+from deriva_ml.catalog.remote.retry import Attempts, Patience
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+
+if TYPE_CHECKING:
+    from deriva_ml.catalog.remote.server import Server
+
+LARGEST_PUT = 25 << 20
+"""Bytes that go in one request; also the least that a chunk of a larger content has."""
+PIECE = 1 << 16
+"""Bytes sent at a time. The timeout is for a piece: a slow line has to take no more than this within it."""
+LONGEST_NAME = 200
+OTHER_NAMES = 4
+"""How many names are tried when one cannot be used again because its object was deleted."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is put: a file, its MD5 (hexadecimal) and length in bytes, its name, and who is told of bytes sent."""
+
+    source: Path
+    md5: str
+    length: int
+    filename: str
+    on_bytes: Callable[[int], object]
+
+    @property
+    def digest(self) -> str:
+        """The MD5 as headers have it."""
+        return b64encode(bytes.fromhex(self.md5)).decode()
+
+    @property
+    def disposition(self) -> str:
+        """The header that says what a browser shall save it as."""
+        return f"filename*=UTF-8''{quote(self.filename, safe='')}"
+
+    def part(self, start: int, length: int) -> _Part | bytes:
+        """A body for a request; of an empty one the HTTP library does not tell the length."""
+        return _Part(self, start, length) if length else b""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some bytes of a file, read as they are sent and, when a request is repeated, once more."""
+
+    content: Content
+    start: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        source, left = self.content.source, self.length
+        try:
+            with source.open("rb") as stream:
+                stream.seek(self.start)
+                while left:
+                    piece = stream.read(min(PIECE, left))
+                    if not piece:
+                        raise DerivaMLException(f"{source} has become shorter since it was recorded")
+                    yield piece
+                    left -= len(piece)
+                    self.content.on_bytes(len(piece))
+        except OSError as error:  # the HTTP library would take it for the network's
+            raise DerivaMLException(f"{source} cannot be read: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The current version of an object."""
+
+    url: str
+    etag: str
+    digest: str
+
+
+def object_name(table: str, md5: str, filename: str) -> str:
+    """The name of an asset's object, which its content determines: ``/hatrac/<table>/<md5>.<filename>``.
+
+    Of the file's name it keeps ASCII letters, digits and ``. _ -``: Hatrac refuses some characters, proxies others.
+    """
+    table, safe = (re.sub(r"[^A-Za-z0-9._-]", "_", one) for one in (table, filename))
+    prefix = f"/hatrac/{table}/{md5}."
+    room = LONGEST_NAME - len(prefix)
+    if len(safe) > room:
+        suffix = PurePath(safe).suffix[:20]
+        safe = safe[: room - len(suffix)] + suffix
+    return prefix + safe
+
+
+def put(server: Server, content: Content, name: str) -> str:
+    """What ``Server.put_object`` says."""
+    send = _put_whole if content.length <= LARGEST_PUT else _put_chunks
+    folder, _, last = name.rpartition("/")
+    stem, dot, rest = last.partition(".")
+    names = [name, *(f"{folder}/{stem}-{number}{dot}{rest}" for number in range(2, OTHER_NAMES + 1))]
+    for number, one in enumerate(names, 1):
+        try:
+            return send(server, content, one)
+        except ServerRefused as refused:
+            if "MD5" in refused.detail and "does not match" in refused.detail:
+                message = f"{content.source} is not what its record says, or was damaged on its way"
+                raise DerivaMLException(message) from refused
+            deleted = (
+                refused.status == 409 and f"{one} " in refused.detail and "not available" in refused.detail
+            )
+            if not deleted or number == len(names):
+                raise
+    raise AssertionError
+
+
+def _put_whole(server: Server, content: Content, name: str) -> str:
+    from deriva.core.utils.mime_utils import guess_content_type
+
+    headers = {
+        "Content-MD5": content.digest,
+        "Content-Type": guess_content_type(content.filename),
+        "Content-Disposition": content.disposition,
+    }
+    condition = {"If-None-Match": "*"}
+    while True:
+        body = content.part(0, content.length)
+        try:
+            answer = server.request(
+                "put", f"{name}?parents=true", data=body, headers={**headers, **condition}
+            )
+            return _path(server, answer.text.strip())
+        except ServerRefused as refused:
+            if refused.status != 412 or not condition:
+                raise
+        # Something is there: this very content, perhaps of an attempt whose answer was lost; or another one, which
+        # gets a new version, on the condition that it is still the one that was looked at.
+        standing = _standing(server, name)
+        if standing is not None and standing.digest == content.digest:
+            return standing.url
+        condition = {"If-Match": standing.etag} if standing else {}
+
+
+def _put_chunks(server: Server, content: Content, name: str) -> str:
+    from deriva.core import calculate_optimal_transfer_shape
+    from deriva.core.utils.mime_utils import guess_content_type
+
+    standing = _standing(server, name)
+    if standing is not None and standing.digest == content.digest:
+        return standing.url
+    size, chunks, _ = calculate_optimal_transfer_shape(content.length, requested_chunk_size=LARGEST_PUT)
+    job = server.attempt(
+        lambda store: store.create_upload_job(
+            name,
+            str(content.source),
+            content.digest,
+            None,
+            chunk_size=size,
+            content_type=guess_content_type(content.filename),
+            content_disposition=content.disposition,
+        )
+    )
+    try:
+        for chunk in range(chunks):
+            body = content.part(chunk * size, min(size, content.length - chunk * size))
+            server.request(
+                "put",
+                f"{name};upload/{job}/{chunk}",
+                data=body,
+                headers={"Content-Type": "application/octet-stream"},
+            )
+        return _finalize(server, content, name, str(job))
+    except BaseException:
+        with contextlib.suppress(DerivaMLException):  # nobody needs the chunks, but the failure is the news
+            server.attempt(
+                lambda store: store.cancel_upload_job(name, job), Patience(1, connect=3.0, read=10.0)
+            )
+        raise
+
+
+def _finalize(server: Server, content: Content, name: str, job: str) -> str:
+    try:
+        return _path(server, server.attempt(lambda store: store.finalize_upload_job(name, job)))
+    except ServerRefused as refused:
+        if refused.status != 404:
+            raise
+        # The job is gone: an earlier attempt finished it, and its answer was lost.
+        standing = _standing(server, name)
+        if standing is None or standing.digest != content.digest:
+            raise
+        return standing.url
+
+
+def _standing(server: Server, name: str) -> _Version | None:
+    """The current version; None if there is no such object, or (after a refused put) one without a content."""
+    try:
+        headers = server.request("head", name).headers
+    except ServerRefused as refused:
+        if refused.status not in (404, 409):
+            raise
+        return None
+    url = _path(server, headers.get("Content-Location", name))
+    return _Version(url, headers.get("ETag", "*"), headers.get("Content-MD5", ""))
+
+
+def read(server: Server, url: str, offset: int) -> Iterator[bytes]:
+    """What ``Server.get_object`` says."""
+    path = _path(server, url)
+    if not path.startswith("/"):
+        raise DerivaMLRequestError(f"{url} is not on {server.host}, which is where contents are fetched from")
+    attempts = Attempts(server.host, server.patience)
+    while True:
+        try:
+            with _open(server, path, offset) as answer:
+                skip = offset if answer.status_code == 200 else 0  # whoever ignores Range sends all of it
+                for received in answer.iter_content(PIECE):
+                    piece = received[skip:]
+                    skip -= len(received) - len(piece)
+                    if piece:
+                        offset += len(piece)
+                        attempts.progress()
+                        yield piece
+            return
+        except (OSError, ValueError) as error:
+            attempts.failed(error)
+
+
+def _open(server: Server, path: str, offset: int) -> Any:
+    store = server.binding()
+    # Compressed, an offset would count other bytes.
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={offset}-"} if offset else {})}
+    # deriva's own get() takes `stream` and reads the whole content all the same.
+    answer = store._session.get(f"{server.url}{path}", headers=headers, stream=True)
+    if answer.status_code >= 400:
+        answer.content  # noqa: B018 - the words of the refusal, before the connection is given back
+        store._response_raise_for_status(answer)
+    return answer
+
+
+def _path(server: Server, url: str) -> str:
+    """A URL as asset rows have it: without the server that it is on."""
+    return url.removeprefix(server.url)

@@ -1,0 +1,80 @@
+"""Which server is meant, and who asks: hostnames and credentials as people give them, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from deriva_ml.exceptions import DerivaMLRequestError
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def address(hostname: str) -> tuple[str, str, str]:
+    """Scheme, host with its port, and host alone.
+
+    Raises:
+        DerivaMLRequestError: it is not just a server's name, or the login would travel unencrypted.
+    """
+    wrong = DerivaMLRequestError(f"{hostname!r} is no server's name such as www.example.org")
+    try:
+        parts = urlsplit(hostname if "://" in hostname else f"https://{hostname}")
+        name, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
+        raise wrong
+    if "@" in parts.netloc or not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.?|[0-9a-f:]+", name):
+        raise wrong
+    if parts.scheme == "http" and name not in LOOPBACK:
+        raise DerivaMLRequestError(f"http:// would send the login to {name} unencrypted: leave it out")
+    host = f"[{name}]" if ":" in name else name
+    return parts.scheme, f"{host}:{port}" if port else host, name
+
+
+def checked_credential(given: Mapping[str, str] | str | Path | None, host: str) -> Mapping[str, str] | None:
+    """A credential as deriva takes it, checked for its form; None stays.
+
+    Raises:
+        DerivaMLRequestError: a file that is none, or has none for the host. No message shows what it holds.
+    """
+    found: Any = given
+    if isinstance(given, (str, Path)):
+        from deriva.core import read_credential
+
+        if not Path(given).is_file():
+            raise DerivaMLRequestError(f"there is no credential file {given}")
+        try:
+            found = read_credential(str(given)).get(host)
+        except (AttributeError, OSError, ValueError):
+            raise DerivaMLRequestError(f"{given} is no credential file of deriva") from None
+        if found is None:
+            raise DerivaMLRequestError(f"the credential file {given} has none for {host}")
+    usable = not found or (
+        isinstance(found, Mapping)
+        and (
+            "bearer-token" in found
+            or "=" in str(found.get("cookie", ""))
+            or {"username", "password"} <= found.keys()
+        )
+    )
+    if not usable:
+        raise DerivaMLRequestError(f"the credential for {host} is not as deriva takes it")
+    return found  # type: ignore[no-any-return]
+
+
+def stored_credential(host: str) -> Mapping[str, str]:
+    """What logging in stored; nothing if nobody did. It may ask the server, to have a token renewed.
+
+    Raises:
+        DerivaMLRequestError: deriva's files are damaged.
+    """
+    from deriva.core import get_credential
+
+    try:
+        return get_credential(host) or {}
+    except ValueError as error:
+        raise DerivaMLRequestError(f"the logins that deriva stored cannot be read: {error}") from None

@@ -1,0 +1,204 @@
+"""What a Deriva catalog consists of, read from its schema document: tables, files, associations, references, rights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from deriva_ml.definitions import FILE_COLUMNS
+from deriva_ml.exceptions import DerivaMLRequestError
+
+ML_SCHEMA = "deriva-ml"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key: ``columns`` of a table hold the ``key`` of a row of ``table``."""
+
+    columns: tuple[str, ...]
+    table: str
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Association:
+    """A table that joins rows of two tables.
+
+    Attributes:
+        table: its own name.
+        column: its column that refers to the one.
+        other_column: its column that refers to the other.
+        other: that other table.
+        other_key: the column of ``other`` that is referred to.
+    """
+
+    table: str
+    column: str
+    other_column: str
+    other: str
+    other_key: str
+
+
+@dataclass(frozen=True)
+class _Table:
+    schema: str
+    name: str
+    columns: Mapping[str, Mapping[str, Any]]
+    """Each column's rights."""
+    keys: frozenset[frozenset[str]]
+    references: tuple[Reference, ...]
+    """All but those to the server's own tables, such as the client that made the row."""
+    rights: Mapping[str, Any]
+
+
+class Model:
+    """A catalog's tables, as the schema document describes them to the one who asked for it.
+
+    A table goes by its plain name. Where several schemas use one name, it is that of the table in ``deriva-ml``, or else
+    in a domain's schema; the others go by ``schema:table``. Catalogs of different generations are told apart by what is
+    there.
+
+    Args:
+        document: what the server answers for ``/schema``, now or at a snapshot.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        schemas = document["schemas"]
+        order = sorted(schemas, key=lambda name: (name != ML_SCHEMA, name in {"WWW", "public"}))
+        self._names: dict[tuple[str, str], str] = {}
+        for schema in order:
+            for name in schemas[schema]["tables"]:
+                taken = name in self._names.values()
+                self._names[schema, name] = f"{schema}:{name}" if taken else name
+        self._tables = {
+            name: self._read(schemas[schema]["tables"][table])
+            for (schema, table), name in self._names.items()
+        }
+
+    def _read(self, document: Mapping[str, Any]) -> _Table:
+        references = []
+        for key in document["foreign_keys"]:
+            target = key["referenced_columns"]
+            place = target[0]["schema_name"], target[0]["table_name"]
+            # A table that this client may not even know of is not in the document.
+            if place[0] != "public" and place in self._names:
+                columns = tuple(column["column_name"] for column in key["foreign_key_columns"])
+                referred = tuple(column["column_name"] for column in target)
+                references.append(Reference(columns, self._names[place], referred))
+        return _Table(
+            schema=document["schema_name"],
+            name=document["table_name"],
+            columns={column["name"]: column.get("rights") or {} for column in document["column_definitions"]},
+            keys=frozenset(frozenset(key["unique_columns"]) for key in document["keys"]),
+            references=tuple(references),
+            rights=document.get("rights") or {},
+        )
+
+    def _table(self, name: str) -> _Table:
+        schema, _, plain = name.partition(":")
+        found = self._tables.get(name) or self._tables.get(self._names.get((schema, plain), ""))
+        if found is None:
+            raise DerivaMLRequestError(f"the catalog has no table {name}")
+        return found
+
+    def has(self, table: str, column: str | None = None) -> bool:
+        """True if the schema ``deriva-ml`` has the table, and the table the column."""
+        found = self._tables.get(table)
+        return found is not None and found.schema == ML_SCHEMA and (column is None or column in found.columns)
+
+    def name_of(self, schema: str, table: str) -> str:
+        """The name that a table goes by here."""
+        return self._names.get((schema, table), f"{schema}:{table}")
+
+    def qualified(self, table: str) -> str:
+        """``schema:table``, quoted for a URL.
+
+        Raises:
+            DerivaMLRequestError: no schema has such a table.
+        """
+        found = self._table(table)
+        return f"{quote(found.schema, safe='')}:{quote(found.name, safe='')}"
+
+    def may_insert(self, table: str, column: str | None = None) -> bool:
+        """False if the client is known to have no right to insert rows, or to give them a value for the column."""
+        found = self._table(table)
+        rights = found.rights if column is None else found.columns.get(column, {})
+        return rights.get("insert") is not False
+
+    def _may_select(self, table: str) -> bool:
+        return self._tables[table].rights.get("select") is not False
+
+    def references(self, table: str) -> list[Reference]:
+        """A table's foreign keys to tables that the client may read, except to the server's own in ``public``."""
+        return [one for one in self._table(table).references if self._may_select(one.table)]
+
+    def association(self, table: str, other: str) -> Association | None:
+        """The table ``<table>_<other>`` that joins the two, in whichever schema it is."""
+        name = f"{table.rpartition(':')[2]}_{other.rpartition(':')[2]}"
+        for candidate, found in self._tables.items():
+            if found.name == name and (ends := _ends(found, table, other)):
+                return Association(candidate, *ends)
+        return None
+
+    @cached_property
+    def file_tables(self) -> list[str]:
+        """Tables whose rows stand for files."""
+        return [name for name, table in self._tables.items() if table.columns.keys() >= FILE_COLUMNS]
+
+    @cached_property
+    def asset_tables(self) -> list[str]:
+        """Tables of files that executions read and make."""
+        return [name for name in self.file_tables if self.association(name, "Execution")]
+
+    @cached_property
+    def member_tables(self) -> list[Association]:
+        """What joins datasets to each kind of their members: other than datasets, and of ``deriva-ml`` files only.
+
+        It is known by its key, which is of a dataset and a member together, or by its name.
+        """
+        found = []
+        for name, table in self._tables.items():
+            for reference in table.references:
+                other = self._tables[reference.table]
+                if other.schema == ML_SCHEMA and reference.table not in self.file_tables:
+                    continue
+                ends = _ends(table, "Dataset", reference.table)
+                named = table.name == f"Dataset_{other.name}"
+                if ends and (named or frozenset(ends[:2]) in table.keys):
+                    found.append(Association(name, *ends))
+        return found
+
+    # What differs between generations
+
+    @cached_property
+    def workflow_types_are_rows(self) -> bool:
+        """Whether a workflow can have several types, joined to it; otherwise its column ``Workflow_Type`` has one."""
+        return self.has("Workflow_Workflow_Type")
+
+    @cached_property
+    def statuses_are_terms(self) -> bool:
+        """Whether statuses are a vocabulary; otherwise a status is any text."""
+        return self.has("Execution_Status")
+
+    @cached_property
+    def executions_nest(self) -> bool:
+        """Whether an execution can be part of another."""
+        return self.has("Execution_Execution")
+
+    @cached_property
+    def dataset_versions_are_linked(self) -> bool:
+        """Whether an execution is joined to the version of a dataset that it read; otherwise to the dataset alone."""
+        return self.has("Dataset_Execution", "Dataset_Version")
+
+
+def _ends(table: _Table, one: str, other: str) -> tuple[str, str, str, str] | None:
+    """Of a table that refers to two: its column for the one, its column for the other, the other, its key."""
+    singles = [reference for reference in table.references if len(reference.columns) == 1]
+    left = next((found for found in singles if found.table == one), None)
+    right = next((found for found in singles if found.table == other and found is not left), None)
+    if left is None or right is None:
+        return None
+    return left.columns[0], right.columns[0], other, right.key[0]

@@ -1,0 +1,248 @@
+"""Brings executions of the project's own catalog to a Deriva catalog, in steps that can be stopped and repeated anywhere.
+
+A record is given its RID there before anything of it is sent, the RID is noted here, and rows are inserted under it
+unless they are there: whatever the network does, nothing comes to be there twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.catalog.connect import DerivaMLConfig
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.journal import Destination, Remote
+from deriva_ml.catalog.remote.contents import by_table, files_of, send_assets, send_dataset, version_of
+from deriva_ml.catalog.remote.executions import status_name
+from deriva_ml.catalog.remote.model import Model
+from deriva_ml.catalog.remote.rows import Rows
+from deriva_ml.catalog.remote.server import LIVE, Patience, Server, quote
+from deriva_ml.definitions import (
+    RID,
+    AssetRole,
+    ExecutionRecord,
+    Status,
+    Workflow,
+    format_duration,
+)
+
+
+def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:
+    """The destination that a configuration means, and where its credential is: its file, or ``config``; no secret."""
+    credential = config.credential
+    server = Server(str(config.hostname), str(config.catalog_id), credential)
+    if isinstance(credential, str | Path):
+        return Destination(server.name, server.catalog_id), str(Path(credential).absolute())
+    return Destination(server.name, server.catalog_id), None if credential is None else "config"
+
+
+class Push:
+    """Pushes executions to one catalog.
+
+    Methods raise ``ServerUnreachable`` when the server cannot be reached or does not answer for long, and
+    ``ServerRefused`` when it does not allow what is asked; what they had done by then is noted, and a repetition
+    goes on from there.
+    """
+
+    def __init__(
+        self, local: EmbeddedCatalog, server: Server, model: Model, destination: Destination
+    ) -> None:
+        self.destination = destination
+        self._local = local
+        self._server = server
+        self._model = model
+        self._there = Rows(local.journal, server, model, destination)
+
+    @classmethod
+    def open(cls, local: EmbeddedCatalog, destination: Destination, credential: Any = None) -> Push:
+        """Connect to a destination. Raises as the methods do."""
+        server = Server(destination.host, destination.catalog, credential)
+        model = Model(server.schema())
+        return cls(local, server, model, local.journal.rename(destination, server.canonical_id()))
+
+    def close(self) -> None:
+        """Let go of the server."""
+        self._server.close()
+
+    # The execution itself
+
+    def begin(self, execution: RID) -> RID:
+        """See that the execution's row is there, and its workflow's; its RID there."""
+        if self._there.stored(execution):
+            return self._there.rid(execution)
+        record = self._local.lookup_execution(execution)
+        workflow = record.workflow
+        local = str(workflow.rid)
+        if self._there.known(local) is None and (found := self._find_workflow(workflow)):
+            self._there.note({local: Remote(found, stored=True)})
+        self._there.lease([local, execution])
+        self._store_workflow(local, workflow)
+        row = {
+            **self._columns(record),
+            "Workflow": self._there.rid(local),
+            "Description": record.description,
+        }
+        over = record.status not in {Status.created, Status.running}
+        if over and self._model.may_insert("Execution", "RCT"):
+            row["RCT"] = record.created  # it happened before it came to be there
+        mark = ("Status_Detail", f"{self._local.catalog_id}/{execution}")
+        self._there.with_terms(
+            self._status_terms(row), lambda: self._there.store("Execution", execution, row, mark)
+        )
+        return self._there.rid(execution)
+
+    def follow(self, execution: RID) -> None:
+        """Show there how an execution that is going on stands, and what it has read; with little patience."""
+        self._link_remote_inputs(execution, LIVE)
+        self._update(execution, self._columns(self._local.lookup_execution(execution)), LIVE)
+
+    def finish(self, execution: RID) -> RID:
+        """See that everything about an execution is there, its end last; its RID there."""
+        changes = self._local.journal.changes(execution, self.destination)
+        begun = time.monotonic()
+        if self.send_files(execution):
+            duration = format_duration(time.monotonic() - begun)
+            self._local.update_execution(execution, Upload_Duration=duration)
+            changes += 1
+        self._link_remote_inputs(execution)
+        self._link_sweep(execution)
+        record = self._local.lookup_execution(execution)
+        columns = self._columns(record)
+        if record.status is Status.pending_upload:
+            columns["Status"] = status_name(Status.uploaded, self._model)
+        self._update(execution, columns)
+        self._local.settle(execution, self.destination, changes)
+        return self._there.rid(execution)
+
+    def _update(self, execution: RID, columns: Mapping[str, Any], patience: Patience | None = None) -> None:
+        table = self._model.qualified("Execution")
+        rows = [{"RID": self._there.rid(execution), **columns}]
+        self._there.with_terms(
+            self._status_terms(columns), lambda: self._server.update(table, rows, patience)
+        )
+
+    def _columns(self, record: ExecutionRecord) -> dict[str, Any]:
+        """What changes in an execution's row, in the columns that the catalog has."""
+        durations = {
+            "Execution_Duration": record.execution_duration,
+            "Download_Duration": record.download_duration,
+            "Upload_Duration": record.upload_duration,
+            "Duration": record.execution_duration,
+        }
+        return {
+            "Status": status_name(record.status, self._model),
+            "Status_Detail": record.status_detail,
+            **{name: value for name, value in durations.items() if self._model.has("Execution", name)},
+        }
+
+    def _status_terms(self, columns: Mapping[str, Any]) -> dict[str, list[str]]:
+        return {"Execution_Status": [columns["Status"]]} if self._model.statuses_are_terms else {}
+
+    # The workflow
+
+    def _find_workflow(self, workflow: Workflow) -> RID | None:
+        """A workflow with the same checksum: the one at the same place if there is one, else the first."""
+        if not workflow.checksum:
+            return None
+        path = f"/entity/{self._model.qualified('Workflow')}/Checksum={quote(workflow.checksum)}"
+        rows = sorted(self._server.get(path), key=lambda row: (row["URL"] != workflow.url, row["RCT"]))
+        return rows[0]["RID"] if rows else None
+
+    def _store_workflow(self, local: RID, workflow: Workflow) -> None:
+        if self._there.stored(local):
+            return
+        row = {
+            "Name": workflow.name,
+            "Description": workflow.description,
+            "URL": workflow.url,
+            "Checksum": workflow.checksum,
+            "Version": workflow.version,
+        }
+        terms = {"Workflow_Type": workflow.types}
+        if not self._model.workflow_types_are_rows:
+            row["Workflow_Type"] = workflow.types[0]
+        mark = ("Checksum", workflow.checksum)
+        self._there.with_terms(terms, lambda: self._there.store("Workflow", local, row, mark, whole=False))
+        rid = self._there.rid(local)
+        if self._model.workflow_types_are_rows:
+            links = [{"Workflow": rid, "Workflow_Type": name} for name in workflow.types]
+            self._there.associate("Workflow_Workflow_Type", links, terms)
+        self._there.note({local: Remote(rid, stored=True)})
+
+    # Files and datasets
+
+    def send_files(self, execution: RID) -> bool:
+        """See that the files and datasets that an execution read and made are there; True if any had to be sent."""
+        rid = self.begin(execution)
+        assets = self._local.assets_of(execution)
+        read = self._local.datasets_of(execution)
+        datasets = [self._local.lookup_dataset(one.rid, one.version) for one in read]
+        files = [file for dataset in datasets for file in files_of(self._local, self._there, dataset)]
+        sent = send_assets(self._local, self._there, [*assets, *files])
+        for dataset in datasets:
+            send_dataset(self._there, dataset)
+        for table, members in by_table(assets).items():
+            self._link_assets(rid, table, {self._there.rid(one.rid): one.role for one in members})
+        self._link_datasets(
+            rid, {self._there.rid(one.rid): self._there.rid(version_of(one)) for one in datasets}
+        )
+        return sent
+
+    def _link_assets(
+        self,
+        execution: RID,
+        table: str,
+        roles: Mapping[RID, AssetRole | None],
+        patience: Patience | None = None,
+    ) -> None:
+        association = self._model.association(table, "Execution")
+        if association is None:
+            return
+        rows = [
+            {association.column: asset, association.other_column: execution, "Asset_Role": str(role)}
+            for asset, role in roles.items()
+        ]
+        terms = {"Asset_Role": [str(role) for role in roles.values()]}
+        self._there.associate(association.table, rows, terms, patience)
+
+    def _link_datasets(
+        self, execution: RID, versions: Mapping[RID, RID | None], patience: Patience | None = None
+    ) -> None:
+        linked = self._model.dataset_versions_are_linked
+        rows = [
+            {"Dataset": dataset, "Execution": execution, **({"Dataset_Version": version} if linked else {})}
+            for dataset, version in versions.items()
+        ]
+        self._there.associate("Dataset_Execution", rows, patience=patience)
+
+    def _link_remote_inputs(self, execution: RID, patience: Patience | None = None) -> None:
+        """Link what the execution read from this catalog itself."""
+        rid = self._there.rid(execution)
+        inputs = self._local.journal.inputs(execution, self.destination)
+        for table in dict.fromkeys(one.table for one in inputs):
+            of_table = [one for one in inputs if one.table == table]
+            if table == "Dataset":
+                self._link_datasets(rid, {one.rid: one.version_rid for one in of_table}, patience)
+            else:
+                self._link_assets(rid, table, {one.rid: AssetRole.input for one in of_table}, patience)
+
+    # Sweeps
+
+    def _link_sweep(self, execution: RID) -> None:
+        """Nest an execution in its sweep, and a sweep's executions in it, as far as both ends are there."""
+        if not self._model.executions_nest:
+            return
+        pairs = [(execution, child) for child in self._local.list_execution_children(execution)]
+        pairs += [(parent, execution) for parent in self._local.list_execution_parents(execution)]
+        rows = [
+            {
+                "Execution": self._there.rid(parent),
+                "Nested_Execution": self._there.rid(child),
+                "Sequence": self._local.list_execution_children(parent).index(child),
+            }
+            for parent, child in pairs
+            if self._there.stored(parent) and self._there.stored(child)
+        ]
+        self._there.associate("Execution_Execution", rows)

@@ -1,0 +1,185 @@
+"""How often a request to a Deriva server is repeated, and what its failure is called in the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed. 503 is also how ERMrest says that two writers met."""
+
+PAUSE_VARIABLE = "DERIVA_ML_RETRY_PAUSE"
+LONGEST_DETAIL = 400
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to go on with a request that fails for a reason that may pass.
+
+    Attributes:
+        attempts: how often it is sent at most.
+        pause: seconds of the first pause at most; the most doubles with each attempt. The environment variable
+            ``DERIVA_ML_RETRY_PAUSE`` stands in for it.
+        longest: seconds that no pause exceeds.
+        connect: seconds for a connection to stand, and for each piece of a body to be taken.
+        read: seconds that an answer may be silent.
+    """
+
+    attempts: int = 6
+    pause: float = 0.5
+    longest: float = 15.0
+    connect: float = 6.0
+    read: float = 63.0
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after so many failures: anything up to the most, so that clients do not meet again."""
+        try:
+            pause = float(os.environ.get(PAUSE_VARIABLE, self.pause))
+        except ValueError:
+            raise DerivaMLRequestError(f"{PAUSE_VARIABLE} must be a number of seconds") from None
+        return random.uniform(0, min(self.longest, pause * 2 ** (failures - 1)))
+
+
+PATIENT = Patience()
+"""For what has to be done, and what a person waits for."""
+LIVE = Patience(attempts=2, pause=0.3, longest=1.0, connect=3.0, read=10.0)
+"""For what a run says about itself while it goes on: it must not be held up."""
+
+
+class Attempts:
+    """The attempts at one request: ``failed`` waits for the next one, or raises when there is none."""
+
+    def __init__(self, host: str, patience: Patience) -> None:
+        self._host = host
+        self._patience = patience
+        self._failures = 0
+
+    def progress(self) -> None:
+        """Something came through: count from the beginning again."""
+        self._failures = 0
+
+    def failed(self, error: Exception) -> None:
+        """Wait, if the request may succeed when it is sent again.
+
+        Raises:
+            ServerRefused: the server said no.
+            ServerUnreachable: that was the last attempt, or no attempt can succeed.
+            DerivaMLException: the request cannot be sent, or the answer is not a Deriva server's.
+        """
+        import requests
+
+        response = _response(error)
+        longest = self._patience.longest
+        asked = 0.0
+        if response is not None:
+            if response.status_code not in TRANSIENT:
+                raise refusal(self._host, response) from None
+            reason = f"{response.status_code} {_detail(response) or response.reason}"
+            after = response.headers.get("Retry-After", "")
+            asked = min(float(after), longest) if after.isdecimal() else 0.0
+        elif isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
+            raise ServerUnreachable(
+                self._host,
+                f"the certificate of {self._host} cannot be verified: if it has an authority of its own, name that"
+                f" one's certificate in REQUESTS_CA_BUNDLE ({_root(error)})",
+            ) from error
+        elif isinstance(error, requests.exceptions.JSONDecodeError):
+            raise DerivaMLException(f"{self._host} does not answer as a Deriva server does") from error
+        elif isinstance(error, _passing()):
+            broken = isinstance(error, requests.exceptions.ChunkedEncodingError)
+            reason = "its answer broke off" if broken else _root(error)
+        elif isinstance(error, ServerUnreachable):
+            reason = str(error)
+        elif isinstance(error, OSError):
+            raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
+        else:
+            raise error
+        self._failures += 1
+        if self._failures >= self._patience.attempts:
+            if isinstance(error, ServerUnreachable):
+                raise error
+            what = "cannot be reached" if response is None else "cannot answer now"
+            raise ServerUnreachable(self._host, f"{self._host} {what} ({reason})") from error
+        # Once is nothing to speak of; a person who waits longer should know, once, what for.
+        level = logging.WARNING if self._failures == 2 else logging.INFO
+        _log.log(level, "%s: %s; trying again", self._host, reason)
+        time.sleep(max(asked, self._patience.delay(self._failures)))
+
+
+def refusal(host: str, response: Any) -> ServerRefused:
+    """What a status that is not worth another attempt says to a person."""
+    status, detail = response.status_code, _detail(response)
+    if status == 401:
+        message = (
+            f"not logged in to {host} (or the login has expired):"
+            f" uv run deriva-globus-auth-utils login --host {host}"
+        )
+    elif status == 403:
+        message = f"{host} does not allow you to do this: {detail or response.request.path_url}"
+    elif status == 404 and (catalog := re.fullmatch(r"catalog (\S+)", detail)):
+        message = f"there is no catalog {catalog[1]} on {host}"
+    elif status == 404:
+        message = f"{host} does not have this: {detail or response.request.path_url}"
+    else:
+        message = f"{host} refused a request ({status}): {detail or response.reason}"
+    return ServerRefused(message, status, detail)
+
+
+def _response(error: Exception) -> Any:
+    """The answer that an error of deriva's bindings carries: an HTTPError's own, or what a 412 was raised with."""
+    import requests
+
+    candidate = error.args[0] if isinstance(error, ValueError) and error.args else None
+    response = candidate if isinstance(candidate, requests.Response) else getattr(error, "response", None)
+    failed = response is not None and response.status_code >= 400
+    return response if failed else None
+
+
+def _passing() -> tuple[type[Exception], ...]:
+    from requests import exceptions
+
+    return (
+        exceptions.ConnectionError,
+        exceptions.Timeout,
+        exceptions.ChunkedEncodingError,
+        exceptions.ContentDecodingError,
+    )
+
+
+def _detail(response: Any) -> str:
+    """The server's words in one line, without what every one of them begins with. HTML is a proxy's, and no use."""
+    if "html" in response.headers.get("Content-Type", ""):
+        return ""
+    words = " ".join(response.text.split())
+    words = re.sub(r"^[A-Z][^.:]*\. Detail: ", "", words)
+    return words if len(words) <= LONGEST_DETAIL else f"{words[:LONGEST_DETAIL]}..."
+
+
+def _root(error: BaseException) -> str:
+    """Why a connection failed, from the innermost of the exceptions that wrap each other."""
+    *_, innermost = _causes(error)
+    return str(getattr(innermost, "strerror", None) or innermost)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those below it, down to the operating system's."""
+    import requests
+
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+        # What was being handled when this request was sent is another story.
+        if isinstance(cause, (requests.RequestException, DerivaMLException)):
+            return

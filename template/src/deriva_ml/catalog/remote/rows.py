@@ -1,0 +1,155 @@
+"""Rows at a destination that are inserted once, however often that is asked for: RIDs given beforehand, keys, terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from deriva_ml.catalog.journal import Destination, Journal, Remote
+from deriva_ml.catalog.remote.errors import ServerRefused
+from deriva_ml.catalog.remote.model import Model
+from deriva_ml.catalog.remote.server import Patience, Row, Server, quote
+from deriva_ml.definitions import RID
+from deriva_ml.exceptions import DerivaMLException
+
+Terms = Mapping[str, Iterable[str]]
+"""Names of terms by vocabulary."""
+
+
+class Rows:
+    """What is known of the rows at one destination, and how more get there.
+
+    Methods that make requests raise ``ServerUnreachable`` and ``ServerRefused``.
+    """
+
+    def __init__(self, journal: Journal, server: Server, model: Model, destination: Destination) -> None:
+        self.journal = journal
+        self.server = server
+        self.model = model
+        self.destination = destination
+        self._may_lease = model.may_insert("ERMrest_RID_Lease")
+        self._associated: set[tuple[Any, ...]] = set()
+
+    def known(self, local: RID) -> Remote | None:
+        """What a local record is there."""
+        return self.journal.remote(local, self.destination)
+
+    def stored(self, local: RID) -> bool:
+        """Whether a local record's row is there, with all that it takes."""
+        known = self.known(local)
+        return known is not None and known.stored
+
+    def rid(self, local: RID) -> RID:
+        """The RID there of a record that has been given one."""
+        known = self.known(local)
+        if known is None or not known.rid:
+            raise DerivaMLException(f"{local} has no RID on {self.destination.host} yet")
+        return known.rid
+
+    def note(self, remotes: Mapping[RID, Remote]) -> None:
+        """Keep what local records are there."""
+        self.journal.note(remotes, self.destination)
+
+    def lease(self, locals_: Iterable[RID]) -> None:
+        """Give those that have no RID there one, in one request, and note it before it is used."""
+        if not self._may_lease:
+            return
+        wanted = list(dict.fromkeys(locals_))
+        known = self.journal.remotes(wanted, self.destination)
+        new = [local for local in wanted if local not in known]
+        try:
+            leased = self.server.lease(len(new))
+        except ServerRefused as refusal:
+            if refusal.status != 403:
+                raise
+            self._may_lease = False
+            return
+        given = {local: Remote(rid) for local, rid in zip(new, leased, strict=True)}
+        self.journal.give(given, self.destination)
+
+    def insert(self, table: str, rows: Sequence[Row], patience: Patience | None = None) -> list[Row]:
+        """Insert rows that a leased RID or another key of the table keeps from being there twice; the new ones."""
+        given = [name for name in ("RID", "RCT") if rows and name in rows[0]]
+        return self.server.insert(self.model.qualified(table), rows, given=given, patience=patience)
+
+    def associate(
+        self, table: str, rows: Iterable[Row], terms: Terms | None = None, patience: Patience | None = None
+    ) -> None:
+        """Insert rows of an association table, whose key is what they join; once in this process."""
+        new = {(table, *row.items()): row for row in rows}
+        new = {key: row for key, row in new.items() if key not in self._associated}
+        self.with_terms(terms or {}, lambda: self.insert(table, list(new.values()), patience))
+        self._associated.update(new)
+
+    def store(
+        self, table: str, local: RID, row: Row, mark: tuple[str, str] | None = None, whole: bool = True
+    ) -> None:
+        """Insert a local record's row into a table that has no key but the RID.
+
+        Args:
+            mark: a column and a value by which the row is found again where no RID can be leased.
+            whole: the row is all that there is to the record; if not, the caller notes when it is stored.
+        """
+        known = self.known(local)
+        if known and known.stored:
+            return
+        if known is None:
+            known = Remote(self._store_without_lease(table, row, mark))
+        else:
+            self.insert(table, [{"RID": known.rid, **row}])
+        self.note({local: replace(known, stored=whole)})
+
+    def _store_without_lease(self, table: str, row: Row, mark: tuple[str, str] | None) -> RID:
+        """Insert where the client may not lease RIDs, as curators may not in catalogs of deriva-ml 1.17.
+
+        The row is looked for before each attempt, so that one whose answer was lost is not repeated.
+        """
+        if mark is None or not mark[1]:
+            raise ServerRefused(
+                f"{self.destination.host} does not let you lease RIDs, which sending a {table} takes: ask the"
+                " catalog's owner for the right to insert into public:ERMrest_RID_Lease",
+                403,
+            )
+        column, value = mark
+        qualified = self.model.qualified(table)
+        given = [name for name in ("RCT",) if name in row]
+
+        def attempt() -> RID:
+            found = self.server.get(f"/entity/{qualified}/{column}={quote(value)}")
+            found = found or self.server.insert(
+                qualified, [{**row, column: value}], given=given, repeatable=False
+            )
+            return str(found[0]["RID"])
+
+        return self.server.repeat(attempt)
+
+    def with_terms(self, terms: Terms, action: Callable[[], Any]) -> None:
+        """Do what needs terms of vocabularies; add those that are missing if that is why it is refused."""
+        try:
+            action()
+        except ServerRefused as refusal:
+            if refusal.status != 409 or not self._add_terms(terms):
+                raise
+            action()
+
+    def _add_terms(self, terms: Terms) -> bool:
+        """Add the terms that are missing; True if there were any."""
+        added = False
+        for vocabulary, names in terms.items():
+            qualified = self.model.qualified(vocabulary)
+            known = {row["Name"] for row in self.server.get(f"/attribute/{qualified}/Name")}
+            missing = [name for name in dict.fromkeys(names) if name not in known]
+            if not missing:
+                continue
+            rows = [{"Name": name, "Description": "Used by a recorded execution"} for name in missing]
+            try:
+                self.server.insert(qualified, rows, given=(), generated=("ID", "URI"))
+            except ServerRefused as refusal:
+                raise ServerRefused(
+                    f"the vocabulary {vocabulary} on {self.destination.host} lacks {', '.join(missing)}, and you may"
+                    f" not add to it: ask the catalog's owner ({refusal.detail})",
+                    refusal.status,
+                ) from refusal
+            added = True
+        return added

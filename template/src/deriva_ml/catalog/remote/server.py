@@ -1,0 +1,326 @@
+"""One Deriva server and a catalog on it: rows in and out, identifiers, and objects, through deriva's own bindings."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote as _quote
+
+from deriva_ml.catalog.remote import hatrac
+from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
+from deriva_ml.catalog.remote.hatrac import object_name
+from deriva_ml.catalog.remote.login import address, checked_credential, stored_credential
+from deriva_ml.catalog.remote.retry import LIVE, PATIENT, Attempts, Patience
+from deriva_ml.definitions import RID, Row
+from deriva_ml.exceptions import DerivaMLRequestError
+
+__all__ = ["LIVE", "Patience", "Row", "Server", "any_of", "object_name", "quote"]
+
+T = TypeVar("T")
+
+LARGEST_BATCH = 10_000
+"""Rows in one request: a batch is one transaction, and its answer repeats the rows."""
+LONGEST_LIST = 5_000
+"""Characters of one ``column=any(...)``: with the rest, a request line stays well below Apache's 8,190."""
+
+
+class Server:
+    """A catalog on a Deriva server. Opening it makes no request; threads may share it.
+
+    What fails for a reason that may pass is repeated, by ``patience``. Every method that makes a request raises:
+
+    Raises:
+        ServerUnreachable: no attempt was answered.
+        ServerRefused: the server said no.
+    """
+
+    def __init__(
+        self,
+        hostname: str,
+        catalog_id: str | int,
+        credential: Mapping[str, str] | str | Path | None = None,
+        patience: Patience = PATIENT,
+    ) -> None:
+        """
+        Args:
+            hostname: ``www.example.org``, ``www.example.org:8443``; with ``http://`` only for this machine.
+            catalog_id: its number or alias.
+            credential: as deriva takes it; or the path of a credential file; or None for what was stored by logging in.
+
+        Raises:
+            DerivaMLRequestError: a name or a credential that is none.
+        """
+        self._scheme, self.host, self._domain = address(hostname)
+        self.url = f"{self._scheme}://{self.host}"
+        self.name = self.url if self._scheme == "http" else self.host
+        self.catalog_id = str(catalog_id)
+        if not re.fullmatch(r"[\w.~-]+", self.catalog_id):
+            raise DerivaMLRequestError(f"{self.catalog_id!r} is no catalog's number or alias")
+        self.patience = patience
+        self._credential = checked_credential(credential, self.host)
+        self._local = threading.local()
+        self._stores: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.RLock()
+        self._schema: dict[str, Any] | None = None
+        self._canonical = self.catalog_id if self.catalog_id.isdigit() else ""
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; a later request opens new ones."""
+        for store in list(self._stores):
+            store._session.close()
+
+    # Requests
+
+    def request(self, method: str, path: str, patience: Patience | None = None, **options: Any) -> Any:
+        """The answer (of the requests package) to ``get``, ``head``, ``put``, ``post`` or ``delete`` of a path."""
+        return self.attempt(lambda store: getattr(store, method)(path, **options), patience)
+
+    def attempt(self, call: Callable[[Any], T], patience: Patience | None = None) -> T:
+        """Call with this thread's binding to the server until it succeeds; ``call`` is one request."""
+        patience = patience or self.patience
+        attempts = Attempts(self.host, replace(patience, attempts=1) if self._in_repeat else patience)
+        while True:
+            try:
+                return call(self.binding(patience))
+            except (OSError, ValueError) as error:  # the bases of what requests and deriva raise
+                attempts.failed(error)
+
+    def repeat(self, call: Callable[[], T]) -> T:
+        """Call until it succeeds: for requests that can be repeated only together.
+
+        Those that ``call`` makes are each sent once, so that it is the whole that is attempted so and so often.
+        """
+        attempts = Attempts(self.host, self.patience)
+        self._local.in_repeat = True
+        try:
+            while True:
+                try:
+                    return call()
+                except ServerUnreachable as error:
+                    attempts.failed(error)
+        finally:
+            self._local.in_repeat = False
+
+    @property
+    def _in_repeat(self) -> bool:
+        return getattr(self._local, "in_repeat", False)
+
+    def binding(self, patience: Patience | None = None) -> Any:
+        """This thread's own ``HatracStore``, whose base is the whole server: sessions cannot be shared."""
+        from deriva.core import HatracStore, TimeoutHTTPAdapter
+
+        patience = patience or self.patience
+        timeout = patience.connect, patience.read
+        stores: dict[tuple[float, float], Any] = self._local.__dict__.setdefault("stores", {})
+        if timeout not in stores:
+            store = self._bind(HatracStore)
+            # Without retries of its own: those of deriva's adapter leave out POST, and would multiply ours.
+            store._session.mount(self.url, TimeoutHTTPAdapter(timeout=timeout, max_retries=0))
+            self._stores.add(store)
+            stores[timeout] = store
+        return stores[timeout]
+
+    def _bind(self, kind: type, *arguments: Any) -> Any:
+        from deriva.core import DEFAULT_SESSION_CONFIG
+
+        # deriva would not verify the certificate of "localhost", and send the login to whoever listens there.
+        config = {**DEFAULT_SESSION_CONFIG, "bypass_cert_verify_host_list": []}
+        binding = kind(self._scheme, self.host, *arguments, session_config=config)
+        # Not through the constructor, which binds a cookie to "name:port", where it is never sent.
+        binding.set_credentials(self._login(), self._domain)
+        return binding
+
+    def _login(self) -> Mapping[str, str]:
+        with self._lock:
+            if self._credential is None:
+                self._credential = stored_credential(self.host)
+            return self._credential
+
+    def _path(self, path: str, snapshot: str | None = None) -> str:
+        return f"/ermrest/catalog/{self.catalog_id}{f'@{quote(snapshot)}' if snapshot else ''}{path}"
+
+    def _json(self, method: str, path: str, patience: Patience | None = None, rows: object = None) -> Any:
+        """The value of an answer. Rows go in small pieces, each of which has the whole timeout for itself."""
+
+        body = b"" if rows is None else json.dumps(rows).encode()
+
+        def call(store: Any) -> Any:
+            if rows is None:
+                return getattr(store, method)(path).json()
+            headers = {"Content-Type": "application/json"}
+            return getattr(store, method)(path, data=io.BytesIO(body), headers=headers).json()
+
+        return self.attempt(call, patience)
+
+    # The catalog
+
+    def get(self, path: str, *, snapshot: str | None = None) -> Any:
+        """The JSON value at a path below the catalog, such as ``/entity/deriva-ml:Execution/RID=1-AB``."""
+        return self._json("get", self._path(path, snapshot))
+
+    def get_any(
+        self, path: str, column: str, values: Iterable[str], *, snapshot: str | None = None
+    ) -> list[Row]:
+        """The rows at a path whose column has one of the values, in as few requests as request lines allow."""
+        filters = any_of(column, dict.fromkeys(values))
+        return [row for one in filters for row in self.get(f"{path}/{one}", snapshot=snapshot)]
+
+    def schema(self) -> dict[str, Any]:
+        """The catalog's model, read once."""
+        with self._lock:
+            if self._schema is None:
+                self._schema = self.get("/schema")
+            return self._schema
+
+    def snaptime(self) -> str:
+        """The catalog's state now, as snapshots are named."""
+        return str(self.get("")["snaptime"])
+
+    def canonical_id(self) -> str:
+        """The catalog's number, also if it is known by an alias."""
+        with self._lock:
+            if not self._canonical:
+                described = self.get("")
+                self._canonical = str(described.get("alias_target") or described["id"])
+            return self._canonical
+
+    def insert(
+        self,
+        table: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        given: Sequence[str] = ("RID",),
+        generated: Sequence[str] = (),
+        repeatable: bool = True,
+        patience: Patience | None = None,
+    ) -> list[Row]:
+        """Insert rows.
+
+        Args:
+            table: ``schema:table``, quoted for a path.
+            rows: all with the same columns; one that is left out becomes null, not its default.
+            given: system columns whose values are in the rows; the server makes the others.
+            generated: columns that shall have their defaults.
+            repeatable: leave out rows whose key is there already, which makes the insert safe to repeat, as is
+                then done. Otherwise it is sent once, and such a row is refused: for tables in which nothing
+                but a leased RID would tell that the row is there, when none can be leased; see ``repeat``.
+
+        Returns:
+            the rows that were inserted; after an answer that was lost, not those that were inserted before.
+        """
+        options = [
+            f"{name}={','.join(map(quote, columns))}"
+            for name, columns in (("nondefaults", given), ("defaults", generated))
+            if columns
+        ]
+        options += ["onconflict=skip"] if repeatable else []
+        path = self._path(f"/entity/{table}?{'&'.join(options)}".rstrip("?"))
+        patience = patience or self.patience
+        patience = patience if repeatable else replace(patience, attempts=1)
+        return [row for batch in _batches(rows) for row in self._json("post", path, patience, batch)]
+
+    def update(self, table: str, rows: Sequence[Mapping[str, Any]], patience: Patience | None = None) -> None:
+        """Set the columns of rows that are found by their ``RID``; all with the same columns."""
+        for batch in _batches(rows):
+            columns = ",".join(quote(name) for name in batch[0] if name != "RID")
+            self._json("put", self._path(f"/attributegroup/{table}/RID;{columns}"), patience, batch)
+
+    def delete(self, path: str) -> None:
+        """Delete what a path below the catalog matches, if anything."""
+        try:
+            self.request("delete", self._path(path))
+        except ServerRefused as refused:
+            if refused.status != 404:
+                raise
+
+    def lease(self, count: int) -> list[RID]:
+        """New identifiers, reserved for rows to come. One request; an answer that is lost costs unused ones."""
+        if not count:
+            return []
+        path = self._path("/entity/public:ERMrest_RID_Lease?defaults=RID,RCT,RMT,RCB,RMB")
+
+        def call(store: Any) -> list[RID]:
+            wanted = [{"ID": uuid.uuid4().hex} for _ in range(count)]
+            return [row["RID"] for row in store.post(path, json=wanted).json()]
+
+        return self.attempt(call)
+
+    def path_builder(self) -> Any:
+        """deriva's own interface to the catalog, for any query."""
+        from deriva.core import ErmrestCatalog
+
+        catalog = self._bind(ErmrestCatalog, self.catalog_id)
+        return self.attempt(lambda _: catalog.getPathBuilder())
+
+    # Objects
+
+    def put_object(
+        self,
+        name: str,
+        source: Path,
+        md5: str,
+        length: int,
+        *,
+        filename: str,
+        on_bytes: Callable[[int], object] = lambda count: None,
+    ) -> str:
+        """Let the object ``name`` have the content of a file, and return the URL path of that version.
+
+        What is there already is not sent again, and not made a second time.
+
+        Args:
+            md5: hexadecimal digest of the content, which the server checks.
+            length: in bytes.
+            filename: what a browser shall save it as.
+            on_bytes: called with the number of bytes whenever some went out; what it raises ends the upload.
+
+        Raises:
+            DerivaMLException: the file cannot be read, or is not what its digest says.
+        """
+        return hatrac.put(self, hatrac.Content(source, md5, length, filename, on_bytes), name)
+
+    def get_object(self, url: str, offset: int = 0) -> Iterator[bytes]:
+        """The content at a URL, from a byte on, in pieces; a connection that breaks is taken up where it broke.
+
+        Raises:
+            DerivaMLRequestError: the URL is another server's.
+        """
+        return hatrac.read(self, url, offset)
+
+
+def quote(text: str) -> str:
+    """A value or a name, for use between the special characters of an ERMrest or Hatrac path."""
+    return _quote(text, safe="")
+
+
+def any_of(column: str, values: Iterable[str], longest: int = LONGEST_LIST) -> Iterator[str]:
+    """Filters ``column=any(a,b,...)`` that together name all the values, each short enough for a request line."""
+    held: list[str] = []
+    size = 0
+    for value in map(quote, values):
+        if held and size + len(value) > longest:
+            yield f"{quote(column)}=any({','.join(held)})"
+            held, size = [], 0
+        held.append(value)
+        size += len(value) + 1
+    if held:
+        yield f"{quote(column)}=any({','.join(held)})"
+
+
+def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), LARGEST_BATCH):
+        yield rows[start : start + LARGEST_BATCH]

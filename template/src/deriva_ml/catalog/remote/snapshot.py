@@ -1,0 +1,200 @@
+"""Reads datasets, with all that belongs to them, from one of a catalog's past states.
+
+It does so by joins along the foreign keys: the number of requests depends on the tables, and not on the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.catalog.remote.model import Model, Reference
+from deriva_ml.catalog.remote.server import any_of, quote
+from deriva_ml.definitions import RID, Dataset, Row
+from deriva_ml.exceptions import DerivaMLRequestError
+
+if TYPE_CHECKING:
+    from deriva_ml.catalog.remote.server import Server
+
+FIRST_VERSION = "0.1.0"
+"""What upstream calls the state of a dataset that has no version yet."""
+LONGEST_LIST = 3_000
+"""Characters of datasets' RIDs in a request; the joins that follow need room in its line too."""
+
+Tables = dict[str, list[Row]]
+
+
+def order(version: Row) -> tuple[int, ...]:
+    """What a row of ``Dataset_Version`` sorts by."""
+    return tuple(int(number) for number in re.findall(r"\d+", version["Version"] or ""))
+
+
+def newest(versions: Iterable[Row]) -> Row:
+    """The row of ``Dataset_Version`` with the greatest number; an empty one if there is none."""
+    return max(versions, key=order, default={})
+
+
+class Snapshot:
+    """A past state of a catalog, read with the model that the catalog had then."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.name = name
+        self._server = server
+        self._model = Model(server.get("/schema", snapshot=name))
+        self._rows: dict[str, dict[RID, Row]] = {}
+        self._indices: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], Row]] = {}
+
+    def read(self, rid: RID, version: Row) -> Dataset:
+        """A dataset, of which the row of the version is known, and those nested in it.
+
+        A dataset that was marked as deleted then is nested in none.
+
+        Raises:
+            DerivaMLRequestError: it was not there then, or a dataset contains itself.
+        """
+        children = self._children(rid)
+        rows = {row["RID"]: row for row in self._of("Dataset", "RID", children)}
+        if rid not in rows:
+            raise DerivaMLRequestError(f"dataset {rid} was not yet there in the catalog's state {self.name}")
+        versions = _grouped(self._of("Dataset_Version", "Dataset", children.keys() - {rid}))
+        types = _grouped(self._of("Dataset_Dataset_Type", "Dataset", children))
+        members = self._members(children)
+        made: dict[RID, Dataset] = {}
+
+        def make(one: RID, above: tuple[RID, ...]) -> Dataset:
+            if one in above:
+                circle = " in ".join([one, *reversed(above[above.index(one) :])])
+                raise DerivaMLRequestError(
+                    f"dataset {rid} cannot be read, since one contains itself: {circle}"
+                )
+            if one not in made:
+                chosen = version if one == rid else newest(versions.get(one, ()))
+                kept = [child for child in children[one] if not rows.get(child, {}).get("Deleted")]
+                made[one] = Dataset(
+                    rid=one,
+                    version=chosen.get("Version") or FIRST_VERSION,
+                    description=rows.get(one, {}).get("Description") or "",
+                    types=tuple(sorted(row["Dataset_Type"] for row in types.get(one, ()))),
+                    members=members[one],
+                    references=self._references(members[one]),
+                    nested=tuple(make(child, (*above, one)) for child in kept),
+                    snapshot=self.name,
+                    version_rid=chosen.get("RID"),
+                )
+            return made[one]
+
+        return make(rid, ())
+
+    def _get(self, path: str) -> list[Row]:
+        rows: list[Row] = self._server.get(path, snapshot=self.name)
+        return rows
+
+    def _of(self, table: str, column: str, datasets: Collection[RID]) -> list[Row]:
+        path = f"/entity/{self._model.qualified(table)}"
+        return self._server.get_any(path, column, sorted(datasets), snapshot=self.name)
+
+    def _children(self, rid: RID) -> dict[RID, list[RID]]:
+        """What is nested directly in a dataset, in each of these, and so on: a request a level."""
+        children: dict[RID, list[RID]] = {rid: []}
+        level = {rid}
+        while level:
+            for row in self._of("Dataset_Dataset", "Dataset", level):
+                children[row["Dataset"]].append(row["Nested_Dataset"])
+            level = {child for parent in level for child in children[parent]} - children.keys()
+            children |= {child: [] for child in level}
+        return {parent: sorted(nested) for parent, nested in children.items()}
+
+    def _members(self, datasets: Collection[RID]) -> dict[RID, Tables]:
+        """Each dataset's members; these and all rows that they refer to are held from then on."""
+        members: dict[RID, Tables] = {rid: {} for rid in datasets}
+        for link in self._model.member_tables:
+            filters = any_of(link.column, sorted(datasets), LONGEST_LIST)
+            starts = [f"L:={self._model.qualified(link.table)}/{chosen}" for chosen in filters]
+            join = self._join(Reference((link.other_column,), link.other, (link.other_key,)))
+            fresh = []
+            for start in starts:
+                # The association is the context, so that there is a row for each pair of dataset and member.
+                for pair in self._get(f"/attribute/{start}/M:={join}/$L/{quote(link.column)},M:*"):
+                    row = {name[2:]: value for name, value in pair.items() if name.startswith("M:")}
+                    fresh += self._hold(link.other, [row])
+                    held = self._rows[link.other][row["RID"]]
+                    members[pair[link.column]].setdefault(link.other, []).append(held)
+            self._follow(link.other, fresh, starts, f"/{join}")
+        for tables in members.values():
+            for rows in tables.values():
+                rows.sort(key=_rid)  # the server's order means nothing, and may be another one tomorrow
+        return members
+
+    def _hold(self, table: str, rows: Iterable[Row]) -> list[Row]:
+        """Those of the rows that were not held before."""
+        held = self._rows.setdefault(table, {})
+        fresh = [row for row in rows if row["RID"] not in held]
+        held |= {row["RID"]: row for row in fresh}
+        return fresh
+
+    def _join(self, reference: Reference) -> str:
+        columns, key = (",".join(map(quote, names)) for names in (reference.columns, reference.key))
+        return f"({columns})=({self._model.qualified(reference.table)}:{key})"
+
+    def _follow(self, table: str, rows: Sequence[Row], starts: Sequence[str], path: str) -> None:
+        """Get what rows of a table, which a path from each of ``starts`` leads to, refer to; and what that refers to.
+
+        A foreign key is followed once along a path, so that no circle of them is endless.
+        """
+        queue = deque([(table, rows, path, frozenset[tuple[str, Reference]]())])
+        while queue:
+            table, rows, path, taken = queue.popleft()
+            for reference in self._model.references(table):
+                wanted = {_values(row, reference.columns) for row in rows}
+                held = {_values(row, reference.key) for row in self._rows.get(reference.table, {}).values()}
+                step = (table, reference)
+                if step in taken or all(None in values or values in held for values in wanted):
+                    continue
+                longer = f"{path}/{self._join(reference)}"
+                fresh = [
+                    row
+                    for start in starts
+                    for row in self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
+                ]
+                queue.append((reference.table, fresh, longer, taken | {step}))
+
+    def _references(self, members: Tables) -> Tables:
+        """Of the rows that are held, those that one dataset's members lead to."""
+        seen = {(table, row["RID"]) for table, rows in members.items() for row in rows}
+        waiting = [(table, row) for table, rows in members.items() for row in rows]
+        found: Tables = {}
+        while waiting:
+            table, row = waiting.pop()
+            for reference in self._model.references(table):
+                values = _values(row, reference.columns)
+                target = self._index(reference).get(values) if None not in values else None
+                if target is not None and (reference.table, target["RID"]) not in seen:
+                    seen.add((reference.table, target["RID"]))
+                    found.setdefault(reference.table, []).append(target)
+                    waiting.append((reference.table, target))
+        return {table: sorted(rows, key=_rid) for table, rows in sorted(found.items())}
+
+    def _index(self, reference: Reference) -> dict[tuple[Any, ...], Row]:
+        """The rows that are held of the table that is referred to, by the key; for when all have been read."""
+        place = (reference.table, reference.key)
+        if place not in self._indices:
+            rows = self._rows.get(reference.table, {}).values()
+            self._indices[place] = {_values(row, reference.key): row for row in rows}
+        return self._indices[place]
+
+
+def _rid(row: Row) -> RID:
+    return str(row["RID"])
+
+
+def _values(row: Row, columns: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row.get(column) for column in columns)
+
+
+def _grouped(rows: Iterable[Row]) -> dict[RID, list[Row]]:
+    groups: dict[RID, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["Dataset"], []).append(row)
+    return groups

@@ -1,0 +1,137 @@
+"""The embedded catalog's tables: the deriva-ml schema's, the runner's own, and how each version came from the one before."""
+
+from __future__ import annotations
+
+from deriva_ml.definitions import AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
+
+VERSION = 2
+"""Of these tables, kept in SQLite's ``user_version``."""
+
+VOCABULARIES = ("Asset_Type", "Asset_Role", "Dataset_Type", "Execution_Status", "Workflow_Type")
+
+TERMS: dict[str, tuple[str, ...]] = {
+    "Asset_Type": (*(t.value for t in ExecAssetType), *(t.value for t in ExecMetadataType), "File"),
+    "Asset_Role": tuple(role.value for role in AssetRole),
+    "Dataset_Type": ("Training", "Testing", "Complete"),
+    "Execution_Status": tuple(status.value for status in Status),
+    "Workflow_Type": ("Analysis Notebook", "Training"),
+}
+
+_SYSTEM = '"RID" TEXT PRIMARY KEY, "RCT" TEXT NOT NULL, "RMT" TEXT NOT NULL, "RCB" TEXT, "RMB" TEXT'
+
+
+def _table(name: str, *columns: str) -> str:
+    return f'CREATE TABLE "{name}" ({_SYSTEM}, {", ".join(columns)}) WITHOUT ROWID'
+
+
+def _association(name: str, left: str, right: str, *more: str, right_key: str = "RID") -> list[str]:
+    """An association table named as the schema names them, and the index that finds its rows from the right."""
+    right_column = "Nested_" + right if left == right else right
+    return [
+        _table(
+            name,
+            f'"{left}" TEXT NOT NULL REFERENCES "{left}" ("RID")',
+            f'"{right_column}" TEXT NOT NULL REFERENCES "{right}" ("{right_key}")',
+            *more,
+            f'UNIQUE ("{left}", "{right_column}")',
+        ),
+        f'CREATE INDEX "{name}_{right_column}" ON "{name}" ("{right_column}")',
+    ]
+
+
+def asset_table(name: str) -> list[str]:
+    """The statements that make an asset table with its associations."""
+    role = '"Asset_Role" TEXT NOT NULL REFERENCES "Asset_Role" ("Name")'
+    return [
+        _table(
+            name,
+            '"URL" TEXT NOT NULL UNIQUE',
+            '"Filename" TEXT',
+            '"Description" TEXT',
+            '"Length" INTEGER NOT NULL',
+            '"MD5" TEXT NOT NULL',
+        ),
+        *_association(f"{name}_Asset_Type", name, "Asset_Type", right_key="Name"),
+        *_association(f"{name}_Execution", name, "Execution", role),
+    ]
+
+
+_DESTINATIONS = (
+    'CREATE TABLE "local_destination" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT'
+    ' NULL, "catalog" TEXT NOT NULL, "credential" TEXT, "held" INTEGER NOT NULL,'
+    ' "changes" INTEGER NOT NULL DEFAULT 1, "pushed" INTEGER NOT'
+    ' NULL DEFAULT 0, UNIQUE ("execution", "host", "catalog"))',
+    'CREATE INDEX "local_destination_pending" ON "local_destination" ("execution") WHERE "changes" > "pushed"',
+    'CREATE TABLE "local_remote" ("local" TEXT NOT NULL, "host" TEXT NOT NULL, "catalog" TEXT NOT NULL, "remote"'
+    ' TEXT NOT NULL, "url" TEXT, "stored" INTEGER NOT NULL, PRIMARY KEY ("local", "host", "catalog")) WITHOUT ROWID',
+    'CREATE INDEX "local_remote_remote" ON "local_remote" ("remote")',
+    'CREATE TABLE "local_input" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT NULL,'
+    ' "catalog" TEXT NOT NULL, "table" TEXT NOT NULL, "rid" TEXT NOT NULL, "version_rid" TEXT,'
+    ' UNIQUE ("execution", "host", "catalog", "table", "rid"))',
+)
+"""The runner's notes about other catalogs; see ``catalog.journal``."""
+
+
+def statements() -> list[str]:
+    """The statements that make an empty catalog, in order."""
+    term_columns = (
+        '"ID" TEXT',
+        '"URI" TEXT',
+        '"Name" TEXT NOT NULL UNIQUE',
+        '"Description" TEXT',
+        '"Synonyms" TEXT',
+    )
+    made = [_table(name, *term_columns) for name in VOCABULARIES]
+    made += [
+        _table(
+            "Workflow", '"Name" TEXT', '"Description" TEXT', '"URL" TEXT', '"Checksum" TEXT', '"Version" TEXT'
+        ),
+        'CREATE INDEX "Workflow_Checksum" ON "Workflow" ("Checksum")',
+        *_association("Workflow_Workflow_Type", "Workflow", "Workflow_Type", right_key="Name"),
+        _table(
+            "Execution",
+            '"Workflow" TEXT REFERENCES "Workflow" ("RID")',
+            '"Description" TEXT',
+            '"Execution_Duration" TEXT',
+            '"Download_Duration" TEXT',
+            '"Upload_Duration" TEXT',
+            '"Status" TEXT REFERENCES "Execution_Status" ("Name")',
+            '"Status_Detail" TEXT',
+        ),
+        'CREATE INDEX "Execution_RCT" ON "Execution" ("RCT")',
+        'CREATE INDEX "Execution_Status_RCT" ON "Execution" ("Status", "RCT")',
+        'CREATE INDEX "Execution_Workflow" ON "Execution" ("Workflow")',
+        *_association("Execution_Execution", "Execution", "Execution", '"Sequence" INTEGER'),
+        _table("Dataset", '"Description" TEXT', '"Deleted" INTEGER', '"Version" TEXT'),
+        *_association("Dataset_Dataset_Type", "Dataset", "Dataset_Type", right_key="Name"),
+        _table(
+            "Dataset_Version",
+            '"Version" TEXT',
+            '"Description" TEXT',
+            '"Dataset" TEXT REFERENCES "Dataset" ("RID")',
+            '"Execution" TEXT REFERENCES "Execution" ("RID")',
+            '"Snapshot" TEXT',
+            'UNIQUE ("Dataset", "Version")',
+        ),
+        *_association("Dataset_Dataset", "Dataset", "Dataset"),
+        *_association("Dataset_Execution", "Dataset", "Execution", '"Dataset_Version" TEXT'),
+    ]
+    for name in MLAsset:
+        made += asset_table(name.value)
+    made += _association("Dataset_File", "Dataset", "File")
+    made += [
+        # The runner's own: no part of a record, so no part of the deriva-ml schema.
+        'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
+        'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
+        ' "host" TEXT NOT NULL, "pid" INTEGER NOT NULL, "started" REAL NOT NULL)',
+        'CREATE TABLE "local_staged" ("number" INTEGER PRIMARY KEY AUTOINCREMENT, "execution" TEXT NOT NULL'
+        ' REFERENCES "Execution" ("RID"), "table" TEXT NOT NULL, "filename" TEXT NOT NULL, "path" TEXT NOT NULL,'
+        ' "types" TEXT NOT NULL, "description" TEXT NOT NULL)',
+        'CREATE INDEX "local_staged_execution" ON "local_staged" ("execution")',
+        *_DESTINATIONS,
+    ]
+    return made
+
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: _DESTINATIONS}
+"""The statements that bring a file of each older version to the next one."""

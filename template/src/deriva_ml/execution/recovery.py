@@ -1,0 +1,108 @@
+"""Closes executions whose process was killed before it could, and clears away what it left."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.definitions import OPEN_STATUSES, RID, Status
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.execution.closing import close_execution, commit_readable, remove_folder, rescue
+from deriva_ml.execution.recorded import record_without_execution, run_outputs, stop_kernel_of
+from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.notebook.kernel import clear_connection
+from deriva_ml.process import Owner
+from deriva_ml.project import Project
+
+REASON = "the process that ran it ended without recording its end"
+
+
+def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
+    """Close every orphan as ``Aborted``, say so on stderr, and clear away folders that nobody needs.
+
+    Returns:
+        The RIDs of the executions that were closed.
+    """
+    _record_unstarted(catalog, project)
+    closed = []
+    for rid, owner, folder in catalog.open_executions():
+        # Another command may be at it too: only the one that takes the execution over closes it.
+        if owner.is_gone() and catalog.claim(rid, owner, Owner.of()):
+            try:
+                _close_orphan(catalog, project, rid, folder)
+            except (DerivaMLException, OSError) as error:
+                print(f"warning: execution {rid} cannot be closed yet: {error}", file=sys.stderr)
+                continue
+            closed.append(rid)
+    _clear(catalog, project)
+    return closed
+
+
+def recover_project(project: Project) -> None:
+    """``recover`` for a command that has no use for the catalog itself."""
+    with closing(EmbeddedCatalog(project)) as catalog:
+        recover(catalog, project)
+
+
+def _close_orphan(catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None) -> None:
+    record = catalog.lookup_execution(rid)
+    if record.status not in OPEN_STATUSES:  # it had ended; only files that came later were left
+        said = commit_readable(catalog, rid)
+        catalog.unstage(rid)
+        print(f"recovered files that execution {rid} had registered after it was recorded", file=sys.stderr)
+        if said:
+            print(f"warning: {said}", file=sys.stderr)
+        return
+    outputs = []
+    if folder and (run := NotebookRun.found(folder)):
+        stop_kernel_of(run)
+        outputs = run_outputs(run, REASON)
+    close_execution(catalog, project, rid, Status.aborted, REASON, outputs)
+    hint = "; uv run deriva-ml-upload sends its record" if catalog.journal.pending(rid) else ""
+    print(f"recovered execution {rid}: {REASON}; closed as Aborted{hint}", file=sys.stderr)
+
+
+def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> None:
+    """Give a run whose runner was killed before its notebook started an execution one, to be closed as the others."""
+    for folder in _folders(project.runs):
+        run = NotebookRun.found(folder)
+        over = run and run.owner.is_gone() and run.executed.is_file() and not run.reported()
+        if run and over and not run.dry_run and not catalog.executions_of_run(folder):
+            try:
+                (folder / "recovering").mkdir()  # one of several commands at once
+            except FileExistsError:
+                continue
+            record_without_execution(catalog, run)
+
+
+def _clear(catalog: EmbeddedCatalog, project: Project) -> None:
+    """Remove working folders of executions that are over and of runs whose runner is gone."""
+    objects = ObjectStore(project.objects)
+    still_open = {rid for rid, _, _ in catalog.open_executions()}
+    for folder in _folders(project.executions):
+        owner = catalog.owner_of(folder.name)
+        if folder.name not in still_open and (owner is None or owner.is_gone()):
+            rescue(folder / "assets", project.outputs / folder.name / "not-recorded", objects)
+            remove_folder(folder)
+    objects.clear()
+    needed = {folder for _, _, folder in catalog.open_executions()}
+    for folder in _folders(project.runs):
+        run = NotebookRun.found(folder)
+        if folder not in needed and (run.owner.is_gone() if run else _is_old(folder)):
+            if run:
+                clear_connection(Path(run.connection))
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_old(folder: Path) -> bool:
+    """True for what a runner that was killed in its first moment left; one in that moment now is let be."""
+    return folder.exists() and time.time() - folder.stat().st_mtime > 3600
+
+
+def _folders(parent: Path) -> list[Path]:
+    return [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []

@@ -1,0 +1,108 @@
+"""A notebook run's own folder: what the runner, its kernel and a later recovery tell each other through it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.process import Owner
+from deriva_ml.project import write_atomically
+
+RUN_VARIABLE = "DERIVA_ML_RUN"
+"""The environment variable by which the runner tells its kernel the run's folder."""
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """A run of a notebook by the runner, as its kernel and a later recovery find it in the run's folder.
+
+    Attributes:
+        folder: the run's own.
+        notebook: the file that is executed.
+        owner: the runner's process.
+        kernel: the kernel's process.
+        connection: the private folder through which the runner talks to it.
+        parameters: values that were injected.
+        overrides: Hydra's.
+        provenance: of the notebook, as JSON types.
+        argv: the command line.
+    """
+
+    folder: Path
+    notebook: Path
+    owner: Owner
+    kernel: Owner
+    parameters: dict[str, Any] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    argv: list[str] = field(default_factory=list)
+    connection: str = ""
+
+    def save(self) -> None:
+        """Write it into the folder."""
+        record = {**asdict(self), "folder": str(self.folder), "notebook": str(self.notebook)}
+        write_atomically(self.folder / "run.json", json.dumps(record))
+
+    @classmethod
+    def load(cls, folder: Path) -> NotebookRun:
+        """Read it from the folder."""
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record["folder"], record["notebook"] = Path(record["folder"]), Path(record["notebook"])
+        record["owner"], record["kernel"] = Owner(**record["owner"]), Owner(**record["kernel"])
+        return cls(**record)
+
+    @classmethod
+    def found(cls, folder: Path) -> NotebookRun | None:
+        """What a folder holds; None if that is nothing, damaged, or of another version of the runner."""
+        try:
+            return replace(cls.load(folder), folder=folder)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    @classmethod
+    def current(cls) -> NotebookRun | None:
+        """The run that this kernel was started for, if the runner started it."""
+        folder = os.environ.get(RUN_VARIABLE)
+        return cls.load(Path(folder)) if folder else None
+
+    @property
+    def executed(self) -> Path:
+        """Where the executed notebook is saved, cell by cell."""
+        return self.folder / "executed" / self.notebook.name
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether the command line asks for a dry run; the last word on it counts."""
+        return asks_for_dry_run(self.overrides)
+
+    def new_dry_run_folder(self) -> Path:
+        """Make a working folder for a dry run; a notebook may start several."""
+        folder = self.folder / "dry-run" / str(len(self.dry_run_folders()) + 1)
+        folder.mkdir(parents=True)
+        return folder
+
+    def dry_run_folders(self) -> list[Path]:
+        """Those that were made, in order."""
+        parent = self.folder / "dry-run"
+        return sorted(parent.iterdir(), key=lambda path: int(path.name)) if parent.is_dir() else []
+
+    def report(self, **facts: Any) -> None:
+        """Leave facts for the runner: ``refused`` (why nothing was recorded) or ``dry_run``."""
+        write_atomically(self.folder / "report.json", json.dumps(facts))
+
+    def reported(self) -> dict[str, Any]:
+        """What the kernel left."""
+        try:
+            return dict(json.loads((self.folder / "report.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return {}
+
+
+def asks_for_dry_run(overrides: Sequence[str]) -> bool:
+    """Whether Hydra overrides ask for a dry run, as far as can be told before they are composed."""
+    said = [word.lower() for word in overrides if word.lower().lstrip("+").startswith("dry_run=")]
+    return bool(said) and said[-1].endswith("=true")

@@ -1,0 +1,128 @@
+"""What the commands have in common, and the look at the catalog, called as functions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra_zen import builds, store
+
+from conftest import SOURCE
+from deriva_ml import DerivaML, DerivaMLConfig
+from deriva_ml.cli import catalog
+from deriva_ml.cli.common import hydra_flags
+from deriva_ml.cli.run import build_parser
+from deriva_ml.definitions import Workflow
+from deriva_ml.execution import BaseConfig, Execution, ExecutionConfiguration, get_notebook_configuration
+from deriva_ml.execution.hydra_config import compose, sweep_jobs
+
+
+@pytest.fixture
+def ml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DerivaML:
+    """A connection to the catalog of an empty project, from inside it."""
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    monkeypatch.chdir(tmp_path)
+    return DerivaML()
+
+
+def executed(ml: DerivaML) -> Execution:
+    return ml.create_execution(ExecutionConfiguration(), Workflow("Test", "Training", url="u", checksum="c"))
+
+
+# ------------------------------------------------------------------------------------------------------- a closed pipe
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("print('x' * 100_000); return 1", 1),
+        ("print('x'); return 1", 1),
+        ("print('x'); return 0", 0),
+        ("print('x'); raise DerivaMLRequestError('no')", 2),
+    ],
+)
+def test_a_reader_that_goes_away_does_not_change_the_exit_status(body: str, status: int) -> None:
+    """``deriva-ml-run ... 2>&1 | head -1`` under ``pipefail`` still says whether the run failed."""
+    code = (
+        "import sys\nfrom deriva_ml.cli.common import command\n"
+        "from deriva_ml.exceptions import DerivaMLRequestError\n\n"
+        f"@command\ndef main(argv):\n    {body}\n\nsys.stdin.read()\nsys.exit(main([]))\n"
+    )
+    for streams in ({"stderr": subprocess.PIPE}, {"stderr": subprocess.STDOUT}):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={"PYTHONPATH": str(SOURCE)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            **streams,
+        )
+        assert process.stdin and process.stdout
+        process.stdout.close()
+        process.stdin.close()  # only now does it write
+        said = process.stderr.read() if process.stderr else ""
+        assert process.wait(60) == status
+        assert "Broken pipe" not in said and "Traceback" not in said
+
+
+# ------------------------------------------------------------------------------------------------- --host and --catalog
+connected = builds(DerivaMLConfig, populate_full_signature=True)
+store(builds(BaseConfig, populate_full_signature=True, deriva_ml=connected), name="test_cli")
+
+
+@pytest.mark.parametrize(
+    ("host", "number"),
+    [
+        ("www.example.org", "1"),
+        ("localhost:8080", "eye-ai.v2"),
+        ("http://localhost:8080", "1@2YK-ABC"),
+        ("[::1]:80", "007"),
+        ("null", "it's"),
+        ("a,b", "a\\"),
+        ("x=y", "1.0"),
+    ],
+)
+def test_a_host_and_a_catalog_arrive_as_they_were_typed(host: str, number: str) -> None:
+    overrides = hydra_flags(build_parser().parse_args(["--host", host, "--catalog", number]))
+    config = compose("test_cli", overrides).instantiate()
+    assert (config.deriva_ml.hostname, config.deriva_ml.catalog_id) == (host, number)
+    assert sweep_jobs([*overrides, "a=1,2"]) == [[*overrides, "a=1"], [*overrides, "a=2"]]
+
+
+def test_a_configuration_can_be_looked_at_any_number_of_times() -> None:
+    looked = builds(BaseConfig, populate_full_signature=True, description="Looked at")
+    for _ in range(2):
+        assert get_notebook_configuration(looked, "test_cli_looked").description == "Looked at"
+
+
+# -------------------------------------------------------------------------------------------------- deriva-ml-catalog
+def test_a_listing_that_is_cut_off_says_so(ml: DerivaML, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(5):
+        executed(ml)
+
+    def listed(*arguments: str) -> list[str]:
+        assert catalog.main(["list", *arguments]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert listed("-n", "3")[-1] == "... and more; -n 0 shows all"
+    assert listed("-n", "3", "--status", "Created")[-1] == "... and more; -n 0 shows all"
+    for everything in ((), ("-n", "0"), ("-n", "5")):
+        assert len(listed(*everything)) == 6
+    assert len(json.loads("\n".join(listed("-n", "3", "--json")))) == 3
+
+
+def test_opening_an_execution_brings_every_output_even_of_one_name(
+    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execution = executed(ml)
+    for content in ("first", "second"):
+        execution.asset_file_path("Execution_Asset", "plot.txt").write_text(content)
+    execution.asset_file_path("Execution_Asset", "alone.txt").write_text("alone")
+    execution.commit_output_assets()
+    for _ in range(2):
+        assert catalog.main(["open", execution.execution_rid]) == 0
+        assert Path(capsys.readouterr().out.strip()).is_file()
+    folder = ml.project.outputs / execution.execution_rid
+    assert sorted(path.read_text() for path in folder.rglob("plot.txt")) == ["first", "second"]
+    assert (folder / "alone.txt").read_text() == "alone"

@@ -1,0 +1,107 @@
+"""A catalog that an earlier version of the runner wrote is brought up to date without losing anything."""
+
+from __future__ import annotations
+
+import gzip
+import multiprocessing
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.tables import VERSION
+from deriva_ml.definitions import AssetRole, Status, Workflow
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.process import Owner
+from deriva_ml.project import Project
+
+FIRST = Path(__file__).parent / "data" / "embedded" / "catalog-v1.db.gz"
+"""Written by the runner's first version: an execution with an input and an output, and a dataset."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "pyproject.toml").touch()
+    project = Project(tmp_path)
+    project.state.mkdir()
+    project.database.write_bytes(gzip.decompress(FIRST.read_bytes()))
+    return project
+
+
+def version_of(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    connection.close()
+    return version
+
+
+def schema_of(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    connection.close()
+    return {sql for (sql,) in rows}
+
+
+def test_what_the_first_version_recorded_is_there_and_new_runs_are_recorded_beside_it(
+    project: Project,
+) -> None:
+    catalog = EmbeddedCatalog(project)
+    [old] = catalog.find_executions()
+    assert (old.rid, old.status, old.workflow.name) == ("E-8VZZ", Status.uploaded, "Old study")
+    assert [(asset.filename, asset.role) for asset in catalog.assets_of(old.rid)] == [
+        ("table.csv", AssetRole.output),
+        ("in.txt", AssetRole.input),
+    ]
+    assert catalog.lookup_dataset("E-8W06", "1.0.0").description == "Old dataset"
+    new = catalog.add_execution(Workflow("New study", checksum="c"), "", Owner.of())
+    assert [record.rid for record in catalog.find_executions()] == [new, old.rid]
+    assert catalog.journal.pending() == []
+
+
+def test_the_file_as_it_was_is_kept_beside_it(project: Project) -> None:
+    assert version_of(project.database) == 1
+    EmbeddedCatalog(project).close()
+    kept = project.state / "catalog.db.v1"
+    assert (version_of(project.database), version_of(kept)) == (VERSION, 1)
+    connection = sqlite3.connect(kept)
+    assert connection.execute('SELECT "RID" FROM "Execution"').fetchall() == [("E-8VZZ",)]
+
+
+def test_a_migrated_catalog_has_the_tables_of_a_new_one(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    new = Project(tmp_path / "new")
+    EmbeddedCatalog(new).close()
+    EmbeddedCatalog(project).close()
+    assert schema_of(project.database) == schema_of(new.database)
+
+
+def _open(root: str) -> int:
+    catalog = EmbeddedCatalog(Project(Path(root)))
+    return len(catalog.find_executions())
+
+
+def test_several_processes_may_migrate_at_once(project: Project) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        assert pool.map(_open, [str(project.root)] * 4) == [1] * 4
+    assert version_of(project.database) == VERSION
+
+
+def test_a_migration_that_fails_leaves_the_catalog_as_it_was(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = ("CREATE TABLE half (id)", "CREATE TABLE half (id)")
+    monkeypatch.setattr("deriva_ml.catalog.database.MIGRATIONS", {1: statements})
+    before = schema_of(project.database)
+    with pytest.raises(DerivaMLException, match="half already exists"):
+        EmbeddedCatalog(project)
+    assert (version_of(project.database), schema_of(project.database)) == (1, before)
+
+
+def test_an_older_runner_refuses_a_newer_catalog_in_one_line(project: Project) -> None:
+    connection = sqlite3.connect(project.database)
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    with pytest.raises(DerivaMLException, match="copier update") as raised:
+        EmbeddedCatalog(project)
+    assert "\n" not in str(raised.value)
