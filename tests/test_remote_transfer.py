@@ -359,7 +359,7 @@ def test_what_cannot_be_had_leaves_nothing_behind(
     double: DerivaDouble, remote: Server, objects: ObjectStore, tmp_path: Path
 ) -> None:
     """And what else was under way is taken in."""
-    items = put(remote, make(tmp_path, 3))
+    items = put(remote, make(tmp_path, 3, size=1 << 20))
     with pytest.raises(ServerRefused, match="does not have this"):
         download(remote, [items[0], Download("/hatrac/gone", "0" * 32, 5, "gone")], objects, workers=1)
     assert files_in(objects) == {items[0].md5}

@@ -199,9 +199,10 @@ class Database:
         system = {"RCT": now(), "RMT": now(), "RCB": user, "RMB": user}
         full = [{"RID": encode(last - len(rows) + i), **system, **row} for i, row in enumerate(rows)]
         names = ", ".join(f'"{name}"' for name in full[0])
-        marks = ", ".join(f":{name}" for name in full[0])
+        marks = ", ".join("?" for _ in full[0])
         self._connection.executemany(
-            f'INSERT INTO "{table}" ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING', full
+            f'INSERT INTO "{table}" ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING',
+            [tuple(row[name] for name in full[0]) for row in full],
         )
         return [row["RID"] for row in full]
 

@@ -342,6 +342,9 @@ class EmbeddedCatalog(Catalog):
     def asset_tables(self) -> list[str]:
         return self._db.asset_tables()
 
+    def asset_columns(self, table: str) -> dict[str, bool]:
+        return {}
+
     def make_asset_table(self, name: str) -> None:
         """Make an asset table as a destination has it, so that files for it can be staged; one that is there is kept."""
         with self._db.transaction():
@@ -454,6 +457,7 @@ class EmbeddedCatalog(Catalog):
         folder: Path,
         types: Sequence[str] = (),
         description: str = "",
+        columns: Mapping[str, Any] | None = None,
     ) -> StagedAsset:
         with self._db.transaction():
             number = self._db.value(
@@ -466,6 +470,7 @@ class EmbeddedCatalog(Catalog):
             self._db.query(
                 'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored(path), number
             )
+            self.journal.stage_columns(number, columns or {})
             path.parent.mkdir(parents=True, exist_ok=True)  # there, if a process was killed right here before
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
 
@@ -495,6 +500,7 @@ class EmbeddedCatalog(Catalog):
             for item, content in zip(written, contents, strict=True):
                 asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
                 self._link(execution, asset, AssetRole.output)
+                self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)
             for item in written:
                 self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)

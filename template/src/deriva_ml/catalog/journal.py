@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from deriva_ml.catalog.database import Database
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset
@@ -195,6 +197,26 @@ class Journal:
     def locals_of(self, remote: RID) -> list[RID]:
         """The local records that an RID stands for at any destination."""
         return self._db.column('SELECT DISTINCT "local" FROM "local_remote" WHERE "remote" = ?', remote)
+
+    # Columns that only the destination's tables have
+
+    def stage_columns(self, staged: int, values: Mapping[str, Any]) -> None:
+        """Note, inside a transaction, values for the row that a staged file will have there."""
+        if values:
+            self._db.query(
+                'INSERT INTO "local_columns" ("staged", "values") VALUES (?, ?)', staged, json.dumps(values)
+            )
+
+    def keep_columns(self, staged: int, asset: RID) -> None:
+        """Note, inside a transaction, which asset a staged file has become."""
+        self._db.query('UPDATE "local_columns" SET "asset" = ? WHERE "staged" = ?', asset, staged)
+
+    def columns(self, asset: RID) -> dict[str, Any]:
+        """The values for the row that an asset will have there; of the first file, if it was registered more than once."""
+        found = self._db.value(
+            'SELECT "values" FROM "local_columns" WHERE "asset" = ? ORDER BY "staged"', asset
+        )
+        return dict(json.loads(found)) if found else {}
 
     # Inputs that are at the destination
 

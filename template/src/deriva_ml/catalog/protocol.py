@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,6 +103,9 @@ class Catalog(Protocol):
     def asset_tables(self) -> list[str]:
         """The names that ``stage`` accepts as a table."""
 
+    def asset_columns(self, table: str) -> dict[str, bool]:
+        """The columns that an asset table has beyond every asset's, each with whether it must have a value."""
+
     def stage(
         self,
         execution: RID,
@@ -111,6 +114,7 @@ class Catalog(Protocol):
         folder: Path,
         types: Sequence[str] = (),
         description: str = "",
+        columns: Mapping[str, Any] | None = None,
     ) -> StagedAsset:
         """Note that an execution will have this output, and make room for it under ``folder``."""
 

@@ -209,8 +209,14 @@ class Execution:
             raise DerivaMLRequestError(
                 f"there is no asset table {table}; the catalog has {', '.join(tables)}"
             )
-        if unknown := [*(metadata or {}), *columns]:
+        values = {**(metadata or {}), **columns}
+        own = self.ml.catalog.asset_columns(table)
+        if unknown := [name for name in values if name not in own]:
             raise DerivaMLRequestError(f"the asset table {table} has no column {', '.join(unknown)}")
+        if lacking := [name for name, needed in own.items() if needed and values.get(name) is None]:
+            raise DerivaMLRequestError(
+                f"a row of {table} needs {', '.join(lacking)}: give metadata={{...}} with a value for each"
+            )
         source = Path(file_name)
         bare = isinstance(file_name, str) and file_name == source.name
         existing = source.is_file() and not (bare and not copy_file and rename_file is None)
@@ -220,7 +226,7 @@ class Execution:
                 f"{name!r} cannot name an asset: give a plain file name, or the path of a file that exists"
             )
         types = (asset_types,) if isinstance(asset_types, str) else tuple(asset_types or (table,))
-        staged = self._stage(table, name, tuple(str(term) for term in types), description or "")
+        staged = self._stage(table, name, tuple(str(term) for term in types), description or "", values)
         if existing and copy_file:
             shutil.copyfile(source, staged.path)
         elif existing:
@@ -249,10 +255,13 @@ class Execution:
         if diff:
             self.add_metadata("uncommitted.diff", diff, ExecMetadataType.source_diff)
 
-    def _stage(self, table: str, name: str, types: tuple[str, ...], description: str) -> StagedAsset:
+    def _stage(
+        self, table: str, name: str, types: tuple[str, ...], description: str, columns: Mapping[str, Any]
+    ) -> StagedAsset:
         folder = self.working_dir / "assets"
         if not self.dry_run:
-            return self.ml.catalog.stage(self.execution_rid, table, name, folder, types, description)
+            catalog = self.ml.catalog
+            return catalog.stage(self.execution_rid, table, name, folder, types, description, columns)
         number = next(self._numbers)
         path = folder / table / str(number) / name
         path.parent.mkdir(parents=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -182,9 +182,11 @@ class DerivaCatalog(Catalog):
         folder: Path,
         types: Sequence[str] = (),
         description: str = "",
+        columns: Mapping[str, Any] | None = None,
     ) -> StagedAsset:
         self.local.make_asset_table(table)
-        return self.local.stage(self._local(execution), table, filename, folder, types, description)
+        local = self._local(execution)
+        return self.local.stage(local, table, filename, folder, types, description, columns)
 
     def staged(self, execution: RID) -> list[StagedAsset]:
         return self.local.staged(self._local(execution))
@@ -323,6 +325,9 @@ class DerivaCatalog(Catalog):
 
     def asset_tables(self) -> list[str]:
         return self._model.asset_tables if self._model else self.local.asset_tables()
+
+    def asset_columns(self, table: str) -> dict[str, bool]:
+        return self._model.columns(table) if self._model else {}
 
     # Contents and names
 

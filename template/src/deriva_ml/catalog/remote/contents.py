@@ -53,6 +53,9 @@ def _send_contents(local: EmbeddedCatalog, there: Rows, assets: Sequence[Asset])
 def _store(there: Rows, table: str, assets: Sequence[Asset]) -> None:
     """Insert the rows of contents that are there; a content that has a row keeps that one, whoever made it."""
     known = {asset.rid: there.known(asset.rid) or Remote("") for asset in assets}
+    own = {asset.rid: there.journal.columns(asset.rid) for asset in assets}
+    names = {name for values in own.values() for name in values}
+    own = {rid: dict.fromkeys(names) | values for rid, values in own.items()}  # rows of one shape
     # By URL, since names that differ only in what a server's store cannot hold are one object there.
     by_url = {
         known[asset.rid].url: {
@@ -62,6 +65,7 @@ def _store(there: Rows, table: str, assets: Sequence[Asset]) -> None:
             "Description": asset.description,
             "Length": asset.length,
             "MD5": asset.md5,
+            **own[asset.rid],
         }
         for asset in assets
     }

@@ -14,6 +14,10 @@ from deriva_ml.exceptions import DerivaMLRequestError
 ML_SCHEMA = "deriva-ml"
 
 
+SYSTEM_COLUMNS = frozenset({"RID", "RCT", "RMT", "RCB", "RMB"})
+"""What every table has, and the server fills in."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """A foreign key: ``columns`` of a table hold the ``key`` of a row of ``table``."""
@@ -52,6 +56,8 @@ class _Table:
     references: tuple[Reference, ...]
     """All but those to the server's own tables, such as the client that made the row."""
     rights: Mapping[str, Any]
+    required: frozenset[str]
+    """Columns that must have a value, and get none by themselves."""
 
 
 class Model:
@@ -95,6 +101,11 @@ class Model:
             keys=frozenset(frozenset(key["unique_columns"]) for key in document["keys"]),
             references=tuple(references),
             rights=document.get("rights") or {},
+            required=frozenset(
+                column["name"]
+                for column in document["column_definitions"]
+                if not column["nullok"] and column.get("default") is None
+            ),
         )
 
     def _table(self, name: str) -> _Table:
@@ -108,6 +119,15 @@ class Model:
         """True if the schema ``deriva-ml`` has the table, and the table the column."""
         found = self._tables.get(table)
         return found is not None and found.schema == ML_SCHEMA and (column is None or column in found.columns)
+
+    def columns(self, table: str) -> dict[str, bool]:
+        """The columns of a table of files beyond those of every such table, each with whether it must have a value."""
+        found = self._table(table)
+        return {
+            name: name in found.required
+            for name in found.columns
+            if name not in FILE_COLUMNS | SYSTEM_COLUMNS | {"Description"}
+        }
 
     def name_of(self, schema: str, table: str) -> str:
         """The name that a table goes by here."""
