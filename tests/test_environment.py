@@ -15,8 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deriva_ml.execution import environment
-from deriva_ml.execution.environment import redact, redact_override, snapshot
+from deriva_ml import DerivaML
+from deriva_ml.definitions import Workflow
+from deriva_ml.execution import ExecutionConfiguration, environment
+from deriva_ml.execution.environment import redact, redact_diff, redact_override, snapshot
+from deriva_ml.project import Project
 
 SECRET = "s3cr3t"
 
@@ -173,6 +176,11 @@ class TestRedact:
                 "mail person@host.org about https://host.org/@person",
             ),
             (f"Authorization: Bearer {SECRET}\nnext", "Authorization: ***\nnext"),
+            (f'"api_key = \\"two {SECRET}\\"\\n",', '"api_key = ***\\n",'),
+            (f'{{\\"api_key\\": \\"{SECRET}\\"}}', '{\\"api_key\\": ***}'),
+            (f'password = """two {SECRET}""", 1', "password = ***, 1"),
+            (f"password = b'two {SECRET}', 1", "password = ***, 1"),
+            (f"if password == 'two {SECRET}': x", "if password == ***: x"),
             ("max_tokens=5", "max_tokens=5"),
         ],
     )
@@ -225,3 +233,103 @@ class TestRedact:
     def test_takes_any_text(self, text: str) -> None:
         assert redact(redact(text)) == redact(text)
         redact_override(text)
+
+
+BEFORE, AFTER = (
+    """\
+diff --git a/src/configs/deriva.py b/src/configs/deriva.py
+index 1..2 100644
+--- a/src/configs/deriva.py
++++ b/src/configs/deriva.py
+@@ -1,9 +1,9 @@ def connect(password="s3cret"):
+ first = {"kept": [1, 2]}
+-deriva_store(DerivaMLConfig(hostname="h", credential={"cookie": "webauthn=s3cret"}))
+-second = 2
++deriva_store(
++    DerivaMLConfig(
++        hostname="h",
++        credential={
++            "www.example.org": ["s3cret"],
++            "cookie": "webauthn=s3cret",
++        },
++    ),
++)
+-credentials = (
+     "s3cret",
+-)
++api_key = "two s3cret"
+ max_tokens = 5
+@@ -30,2 +30,2 @@
+-token = [
++last: int = 3
+\\ No newline at end of file
+diff --git a/notebooks/a.ipynb b/notebooks/a.ipynb
+@@ -9,2 +9,6 @@
++    "credential={\\n",
++    "    \\"thing\\": \\"s3cret\\"\\n",
++    "}\\n",
++    "kept = \\"text\\"\\n",
++    "cookie = \\"webauthn=s3cret\\"\\n",
+""",
+    """\
+diff --git a/src/configs/deriva.py b/src/configs/deriva.py
+index 1..2 100644
+--- a/src/configs/deriva.py
++++ b/src/configs/deriva.py
+@@ -1,9 +1,9 @@ def connect(password=***):
+ first = {"kept": [1, 2]}
+-deriva_store(DerivaMLConfig(hostname="h", credential=***
+-second = 2
++deriva_store(
++    DerivaMLConfig(
++        hostname="h",
++        credential=***
++***
++***
++***
++    ),
++)
+-credentials = ***
+ ***
+-***
++api_key = ***
+ max_tokens = 5
+@@ -30,2 +30,2 @@
+-token = ***
++last: int = 3
+\\ No newline at end of file
+diff --git a/notebooks/a.ipynb b/notebooks/a.ipynb
+@@ -9,2 +9,6 @@
++    "credential=***
++***
++***
++    "kept = \\"text\\"\\n",
++    "cookie = ***\\n",
+""",
+)
+
+
+class TestRedactDiff:
+    def test_hides_credentials_of_one_line_and_of_many_and_keeps_the_rest(self) -> None:
+        assert redact_diff(BEFORE) == AFTER
+
+    @given(st.text(st.sampled_from("+- @\n\r\x0cab=:()[]{}'\"")))
+    def test_keeps_the_lines_of_any_text_without_a_credential(self, text: str) -> None:
+        assert redact_diff(text) == text
+
+    @given(st.lists(st.sampled_from([*"+- @\n=:()[]{}'\"a", "token=", "\n+api_key: "])).map("".join))
+    def test_takes_any_text(self, text: str) -> None:
+        assert redact_diff(text).count("\n") == text.count("\n")
+
+    def test_is_what_becomes_of_the_diff_of_a_run(self, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").touch()
+        ml = DerivaML(project=Project(tmp_path))
+        execution = ml.create_execution(ExecutionConfiguration(), Workflow("Analysis", checksum="c"))
+        execution.record_circumstances({"commit": "abc", "diff": BEFORE})
+        execution.commit_output_assets()
+        [diff] = [
+            asset
+            for asset in ml.catalog.assets_of(execution.execution_rid)
+            if asset.filename == "uncommitted.diff"
+        ]
+        assert Path(ml.catalog.locate(diff)).read_text() == AFTER

@@ -493,13 +493,17 @@ def test_assets_are_found_whichever_table_they_are_in_with_their_types(study: St
     ] * 2
 
 
-def test_many_assets_are_found_in_three_requests_a_table(study: Study) -> None:
+def test_many_assets_are_found_in_a_few_requests_a_table(study: Study) -> None:
     wanted = study.files("File", *(f"{n}.csv" for n in range(50)))
     wanted += study.files("Scan Image", *(f"{n}.tif" for n in range(50)))
     wanted = wanted[::2] + wanted[1::2]
     study.double.log.clear()
     assert [asset.rid for asset in find_assets(study.server, study.model, wanted)] == wanted
-    assert len(study.double.log) == 6
+    assert len(study.double.log) == 7
+    made = study.files("Execution_Asset", *(f"{n}.npz" for n in range(50)))
+    study.double.log.clear()
+    assert [asset.rid for asset in find_assets(study.server, study.model, made)] == made
+    assert len(study.double.log) == 2
     study.double.log.clear()
     assert find_assets(study.server, study.model, []) == [] and len(study.double.log) == 0
 
@@ -591,6 +595,14 @@ def test_what_is_kept_stays_in_its_folder_and_a_damaged_file_counts_as_none(tmp_
     assert known.asset("../../up") is None
     (tmp_path / "known").joinpath(path.name).write_text("[]", encoding="utf-8")
     assert (known.asset("../../up"), known.dataset("../up")) == (None, None)
+
+
+def test_a_folder_that_cannot_be_written_remembers_nothing_and_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "known").write_text("a file")
+    known = Recollection(tmp_path / "known")
+    known.keep_schema({"schemas": {}})
+    known.keep_asset(Asset("1-A", "File", "x", 1, "0", "/hatrac/x"))
+    assert (known.schema(), known.asset("1-A")) == (None, None)
 
 
 # -------------------------------------------------------------------------------------------------------------- bags

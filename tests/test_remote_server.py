@@ -11,6 +11,7 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import requests
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.catalog.remote import hatrac, retry, server
 from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
+from deriva_ml.catalog.remote.login import address, checked_credential
 from deriva_ml.catalog.remote.server import Patience, Server, any_of, object_name, quote
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
@@ -110,13 +112,16 @@ def test_the_module_is_loaded_without_the_deriva_package() -> None:
         ("www.example.org", "www.example.org", "https://www.example.org", "www.example.org"),
         ("WWW.Example.org:8443", "www.example.org:8443", "https://www.example.org:8443", None),
         ("https://www.example.org/", "www.example.org", "https://www.example.org", "www.example.org"),
-        ("http://localhost:80", "localhost:80", "http://localhost:80", "http://localhost:80"),
+        ("www.example.org:443", "www.example.org", "https://www.example.org", "www.example.org"),
+        ("www.example.org.", "www.example.org", "https://www.example.org", "www.example.org"),
+        ("www.example.org:80", "www.example.org:80", "https://www.example.org:80", None),
+        ("http://localhost:80", "localhost", "http://localhost", "http://localhost"),
         ("http://127.0.0.1", "127.0.0.1", "http://127.0.0.1", "http://127.0.0.1"),
         ("http://[::1]:8080", "[::1]:8080", "http://[::1]:8080", "http://[::1]:8080"),
     ],
 )
 def test_a_server_is_given_by_its_name(given: str, host: str, url: str, name: str | None) -> None:
-    """With a port or without, with https:// before it or not; and its `name` opens the same again."""
+    """With a port or without, with https:// before it or not: it is one; and its `name` opens the same again."""
     opened = Server(given, 1, {})
     assert (opened.host, opened.url, opened.name) == (host, url, name or host)
     assert Server(opened.name, 1, {}).url == url
@@ -154,6 +159,27 @@ def test_a_credential_file_is_used(double: DerivaDouble, catalog: str, tmp_path:
     file = tmp_path / "credential.json"
     file.write_text(json.dumps({double.host: double.credential("writer"), "other": {"cookie": "a=b"}}))
     assert Server(double.url, catalog, file, QUICK).get(f"/entity/{ASSETS}") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "entry"),
+    [
+        ("www.example.org", "WWW.Example.org"),
+        ("WWW.example.org", "www.example.org"),
+        ("www.example.org:443", "www.example.org"),
+        ("www.example.org:8443", "www.example.org"),
+        ("www.example.org:8443", "www.example.org:8443"),
+        ("http://[::1]:8080", "[::1]"),
+    ],
+)
+def test_a_credential_is_found_however_the_server_is_written(asked: str, entry: str, tmp_path: Path) -> None:
+    """In capitals or not; and that of the host, where there is none for the port."""
+    file = tmp_path / "credential.json"
+    others = {"www.example.org": {"cookie": "webauthn=other"}, "other": {"cookie": "webauthn=other"}}
+    file.write_text(json.dumps({**others, entry: {"cookie": "webauthn=right"}}))
+    host = address(asked)[1]
+    found = checked_credential(file, host)
+    assert found == {"cookie": "webauthn=right"}
 
 
 @pytest.mark.parametrize(
@@ -412,13 +438,106 @@ def test_a_login_that_expires_is_told(double: DerivaDouble, remote: Server) -> N
     assert "expired" in str(refused(double, lambda: remote.get(f"/entity/{ASSETS}")))
 
 
+def again(double: DerivaDouble, file: Path) -> None:
+    """Log in (again), as the command does: what was stored is replaced."""
+    double.sessions.expire()
+    file.write_text(json.dumps({double.host: double.credential()}))
+
+
+@pytest.fixture(params=["file", "stored"])
+def logged_in(
+    request: pytest.FixtureRequest,
+    double: DerivaDouble,
+    catalog: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[Server, Path]]:
+    """A server that takes the login of a file, or the one that deriva stored; and where it is."""
+    file = tmp_path / "credential.json"
+    again(double, file)
+    monkeypatch.setattr("deriva.core.get_credential", lambda host: json.loads(file.read_text()).get(host))
+    with Server(double.url, catalog, file if request.param == "file" else None, QUICK) as opened:
+        yield opened, file
+
+
+def test_who_logs_in_again_while_a_run_goes_on_is_let_in(
+    double: DerivaDouble, logged_in: tuple[Server, Path], file: Path
+) -> None:
+    """Rows, objects there and back, also in a request that is sent only once."""
+    opened, credential = logged_in
+    assert opened.get(f"/entity/{ASSETS}") == []
+    again(double, credential)
+    double.log.clear()
+    opened.insert(
+        ASSETS,
+        [{"URL": "/hatrac/x", "Filename": "x", "Length": 1, "MD5": "0" * 32}],
+        given=(),
+        repeatable=False,
+    )
+    assert [one.status for one in double.log] == [401, 200]
+    again(double, credential)
+    url = put(opened, "/hatrac/a", file)
+    again(double, credential)
+    assert b"".join(opened.get_object(url)) == file.read_bytes()
+    again(double, credential)
+    assert opened.path_builder().schemas["deriva-ml"]
+
+
+def test_all_threads_get_the_new_login(double: DerivaDouble, logged_in: tuple[Server, Path]) -> None:
+    opened, credential = logged_in
+    meet = threading.Barrier(4)
+
+    def work(_: int) -> int:
+        opened.get("/schema")
+        meet.wait()
+        if meet.wait() == 0:
+            again(double, credential)
+        meet.wait()
+        return len(opened.get(f"/entity/{ASSETS}"))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [0, 0, 0, 0]
+
+
+def test_a_login_that_nobody_renews_is_refused_as_ever(
+    double: DerivaDouble, logged_in: tuple[Server, Path]
+) -> None:
+    """At once: neither the same one, nor another that is of no use, nor a file that is gone makes it ask on."""
+    opened, credential = logged_in
+    opened.get(f"/entity/{ASSETS}")
+    double.sessions.expire()
+    assert refused(double, lambda: opened.get(f"/entity/{ASSETS}")).status == 401
+    credential.write_text(json.dumps({double.host: {"cookie": "webauthn=another"}}))
+    with pytest.raises(ServerRefused, match="not logged in"):
+        opened.get(f"/entity/{ASSETS}")
+    assert len(double.log) == 3
+    if opened._given:
+        credential.unlink()
+        assert refused(double, lambda: opened.get(f"/entity/{ASSETS}")).status == 401
+
+
+def test_a_row_that_was_deleted_there_cannot_be_updated(
+    double: DerivaDouble, catalog: str, remote: Server
+) -> None:
+    """The server answers as if nothing were wrong; the others are updated."""
+    rows = asset_rows(remote)
+    remote.insert(ASSETS, rows)
+    gone = rows[1]["RID"]
+    remote.delete(f"/entity/{ASSETS}/RID={gone}")
+    with pytest.raises(ServerRefused) as caught:
+        remote.update(ASSETS, [{"RID": row["RID"], "Description": "new"} for row in rows])
+    expected = f"the row {gone} of Execution_Asset on {double.host} is gone: it was deleted there"
+    assert (caught.value.status, str(caught.value)) == (404, expected)
+    assert [row["Description"] for row in double.rows(catalog, "Execution_Asset")] == ["new", "new"]
+
+
 def test_a_missing_right_is_told(double: DerivaDouble, catalog: str) -> None:
     """In the server's words: which right, on what."""
     reader = Server(double.url, catalog, double.credential("reader"), QUICK)
     error = refused(double, lambda: reader.get(f"/entity/{ASSETS}"))
     assert error.status == 403
     assert f"{double.host} does not allow you" in str(error)
-    assert str(error).endswith("select access on :deriva-ml:Execution_Asset")
+    assert "(select access on :deriva-ml:Execution_Asset): ask the catalog's owner" in str(error)
 
 
 def test_a_catalog_that_is_not_there_is_told(double: DerivaDouble, catalog: str) -> None:
@@ -608,8 +727,8 @@ def versions(remote: Server, name: str) -> list[str]:
     ("filename", "safe"),
     [
         ("a-b_c.tar.gz", "a-b_c.tar.gz"),
-        ("a b+c,d;e:f%/g.txt", "a_b_c_d_e_f__g.txt"),
-        ("été 日本.csv", "_t____.csv"),
+        ("a b+c,d;e:f%/g.txt", "98ca350c-a_b_c_d_e_f__g.txt"),
+        ("été 日本.csv", "c242b6d6-_t____.csv"),
         ("..", ".."),
     ],
 )
@@ -619,8 +738,24 @@ def test_object_names_hold_what_every_server_takes(filename: str, safe: str) -> 
 
 def test_long_names_are_cut_and_keep_their_suffix() -> None:
     name = object_name("Execution_Asset", "0" * 32, "long" * 100 + ".parquet")
-    assert len(name) == 200 and name.endswith("longlon.parquet")
+    assert len(name) == 200 and name.endswith("longlo.parquet")
     assert len(object_name("T", "0" * 32, "." + "x" * 500)) == 200
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a b.csv", "a_b.csv"),
+        ("東京.txt", "大阪.txt"),
+        ("x" * 190 + "1.csv", "x" * 190 + "2.csv"),
+        ("\udc80", "_"),
+    ],
+)
+def test_different_names_make_different_objects(names: tuple[str, str]) -> None:
+    """Else, of two files with one content, only one would have a row."""
+    made = {object_name("Execution_Asset", "0" * 32, name) for name in names}
+    assert len(made) == 2
+    assert all(len(name) <= 200 and name.isascii() and name.isprintable() for name in made)
 
 
 def test_a_new_content_takes_one_request(

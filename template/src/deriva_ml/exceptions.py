@@ -18,8 +18,10 @@ class DerivaMLRunError(DerivaMLException):
 
     Attributes:
         execution_rid: of the execution that failed, if there is one.
+        local_rid: its RID in the project's own catalog.
     """
 
-    def __init__(self, message: str, execution_rid: str | None = None) -> None:
+    def __init__(self, message: str, execution_rid: str | None = None, local_rid: str | None = None) -> None:
         super().__init__(message)
         self.execution_rid = execution_rid
+        self.local_rid = local_rid or execution_rid

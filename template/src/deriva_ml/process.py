@@ -56,6 +56,19 @@ def _started(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
 
 
+@contextmanager
+def alone(path: Path, seconds: float = 300.0) -> Iterator[None]:
+    """Let one process at a time do what is inside, by a lock on a file that ends with the process, however it ends."""
+    import sqlite3  # whose lock works alike on every system
+
+    lock = sqlite3.connect(path, timeout=seconds, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        yield
+    finally:
+        lock.close()
+
+
 class Terminated(BaseException):
     """The process was asked to end (SIGTERM); like ``KeyboardInterrupt``, no handler of errors catches it."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.protocol import Catalog
@@ -19,7 +21,7 @@ class DerivaMLConfig:
             nobody has named yet, and is refused with a line that says where to name it.
         catalog_id: number or alias of the catalog on that server.
         credential: a credential file's path, or what ``deriva`` takes as one, instead of what logging in has
-            stored; never recorded.
+            stored; never recorded. A path that is not absolute is one below the project's root.
         domain_schema: accepted, as in upstream's configurations; tables are found in whichever schema they are.
         use_minid: accepted, as in upstream's configurations; no MINID is minted here.
         offline: do without the server, and record what is to be sent to it later.
@@ -27,7 +29,7 @@ class DerivaMLConfig:
 
     hostname: str | None = None
     catalog_id: str | int | None = None
-    credential: Any = None
+    credential: Any = field(default=None, repr=False)  # a notebook's cell may end in its configuration
     domain_schema: str | None = None
     use_minid: bool = False
     offline: bool = False
@@ -41,13 +43,25 @@ def connect(config: DerivaMLConfig, project: Project) -> Catalog:
             be used.
     """
     if config.hostname is None:
+        if config.catalog_id is not None:
+            raise DerivaMLRequestError(
+                f"catalog {config.catalog_id} is on no server: give --host with --catalog, or a hostname with catalog_id"
+            )
         from deriva_ml.catalog.embedded import EmbeddedCatalog
 
         return EmbeddedCatalog(project)
     check_server(config)
     from deriva_ml.catalog.remote.catalog import DerivaCatalog
 
-    return DerivaCatalog(project, config)
+    return DerivaCatalog(project, located(config, project))
+
+
+def located(config: DerivaMLConfig, project: Project) -> DerivaMLConfig:
+    """The configuration with the path of its credential file, if it has one, made absolute: relative to the project."""
+    given = config.credential
+    if not given or not isinstance(given, str | Path):
+        return config
+    return replace(config, credential=str(project.root / os.path.expanduser(given)))
 
 
 def check_server(config: DerivaMLConfig) -> None:

@@ -142,9 +142,11 @@ class Database:
 
     def make_asset_table(self, name: str) -> None:
         """Make an asset table as another catalog has it, inside a transaction, unless there is one."""
-        if '"' in name:  # nothing that is a name could, and every statement quotes it so
-            raise DerivaMLRequestError(f"{name} cannot be the name of an asset table")
         if name not in self.asset_tables():
+            # SQLite takes File and file for one name, keeps some names for itself, and every statement quotes with ".
+            taken = self.value("SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE", name)
+            if taken or '"' in name or name.lower().startswith("sqlite_"):
+                raise DerivaMLRequestError(f"files for a table called {name} cannot be kept in this project")
             for statement in asset_table(name):
                 self.query(statement)
 
@@ -154,8 +156,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside, or nothing; other runs' writes wait."""
+        """All that is written inside, or nothing; other runs' writes wait. One inside another is part of it."""
         with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
             self.query("BEGIN IMMEDIATE")
             try:
                 yield

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,31 @@ class EmbeddedCatalog(Catalog):
                 changes["Status"] = Status.pending_upload.value
             self._db.update("Execution", rid, changes)
 
+    def local_rid(self, rid: RID) -> RID:
+        return rid
+
+    def show(self, rid: RID) -> None:
+        pass
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing."""
+        with self._db.transaction():
+            yield
+
+    def keep_here(self, rid: RID) -> None:
+        """Let an execution that waits to be pushed be recorded here only."""
+        with self._db.transaction():
+            for one, destination in self.journal.pending(rid):
+                self.journal.forget(one, destination)
+            if self.lookup_execution(rid).status is Status.pending_upload:
+                self._db.update("Execution", rid, {"Status": Status.uploaded.value})
+
+    def note_upload(self, rid: RID, duration: str) -> None:
+        """Record how long it took to push an execution, which is no news to any other destination."""
+        with self._db.transaction():
+            self._db.update("Execution", rid, {"Upload_Duration": duration})
+
     def settle(self, rid: RID, destination: Destination, changes: int) -> None:
         """Note that an execution is at a destination as it was after so many changes; ``Uploaded`` once it is everywhere."""
         with self._db.transaction():
@@ -234,6 +260,14 @@ class EmbeddedCatalog(Catalog):
             'SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" = ? ORDER BY "Sequence"'
         )
         return self._db.column(query, rid)
+
+    def place_in_sweep(self, parent: RID, child: RID) -> int | None:
+        """Which one of a sweep's executions this is."""
+        query = (
+            'SELECT "Sequence" FROM "Execution_Execution" WHERE "Execution" = ? AND "Nested_Execution" = ?'
+        )
+        place: int | None = self._db.value(query, parent, child)
+        return place
 
     def list_execution_parents(self, rid: RID) -> list[RID]:
         return self._db.column(

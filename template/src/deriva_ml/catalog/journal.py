@@ -82,6 +82,13 @@ class Journal:
                 *(execution, destination.host, destination.catalog, credential, held),
             )
 
+    def forget(self, execution: RID, destination: Destination) -> None:
+        """Note, inside a transaction, that an execution is not to be pushed there."""
+        self._db.query(
+            'DELETE FROM "local_destination" WHERE "execution" = ? AND "host" = ? AND "catalog" = ?',
+            *(execution, destination.host, destination.catalog),
+        )
+
     def changed(self, execution: RID) -> None:
         """Note, inside the transaction that changed it, that an execution is not at its destinations as it is here."""
         self._db.query(
@@ -105,15 +112,28 @@ class Journal:
         )
 
     def rename(self, destination: Destination, catalog: str) -> Destination:
-        """Note by which number a catalog goes that was known by an alias; the destination that it is."""
+        """Note by which number a catalog goes that was known by an alias; the destination that it is.
+
+        What is noted under both stays noted once, and is pushed if either was to be.
+        """
         renamed = Destination(destination.host, catalog)
         if renamed != destination:
+            known_as = destination.host, destination.catalog
             with self._db.transaction():
+                self._db.query(
+                    'UPDATE "local_destination" AS kept SET "credential" = alias."credential",'
+                    ' "held" = max(kept."held", alias."held"),'
+                    ' "changes" = kept."changes" + (alias."changes" > alias."pushed")'
+                    ' FROM "local_destination" AS alias WHERE alias."execution" = kept."execution"'
+                    ' AND alias."host" = ? AND alias."catalog" = ? AND kept."host" = ? AND kept."catalog" = ?',
+                    *(*known_as, destination.host, catalog),
+                )
                 for table in ("local_destination", "local_input"):
                     self._db.query(
                         f'UPDATE OR IGNORE "{table}" SET "catalog" = ? WHERE "host" = ? AND "catalog" = ?',
-                        *(catalog, destination.host, destination.catalog),
+                        *(catalog, *known_as),
                     )
+                    self._db.query(f'DELETE FROM "{table}" WHERE "host" = ? AND "catalog" = ?', *known_as)
         return renamed
 
     def pending(self, execution: RID | None = None) -> list[tuple[RID, Destination]]:

@@ -57,7 +57,13 @@ class Catalog(Protocol):
     def update_execution(
         self, rid: RID, status: Status | None = None, detail: str | None = None, **durations: str
     ) -> None:
-        """Change an execution's status, its reason, or its duration columns."""
+        """Record an execution's status, its reason, or its duration columns."""
+
+    def show(self, rid: RID) -> None:
+        """Let others see how an execution stands, where that takes more than recording it; without insisting."""
+
+    def local_rid(self, rid: RID) -> RID:
+        """The RID in the project's own catalog of an execution that this project recorded."""
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         """One execution's row, with its workflow."""

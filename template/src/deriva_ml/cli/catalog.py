@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,11 @@ def _show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
 
 
 def _here(catalog: EmbeddedCatalog, rid: str) -> str:
-    """The RID here of a record that is given by the one that it has where it was pushed to."""
+    """The RID here of a record, which may be given by the one that it has where it was pushed to."""
+    for look_up in (catalog.lookup_execution, catalog.lookup_asset, catalog.lookup_dataset):
+        with suppress(DerivaMLRequestError):
+            look_up(rid)
+            return rid
     known = catalog.journal.locals_of(rid)
     return known[0] if len(known) == 1 else rid
 

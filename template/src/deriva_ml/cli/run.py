@@ -118,14 +118,14 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
         execution = run_model(**arguments)
     except DerivaMLRunError as error:
         if error.execution_rid:
-            say_recorded(project, error.execution_rid)
+            say_recorded(project, str(error.local_rid))
         raise
     finally:
         circumstances.reset(token)
     if execution.dry_run:
         print(f"Dry run: nothing was recorded; its output is in {relative(execution.working_dir)}")
         return True
-    return say_recorded(project, execution.execution_rid)
+    return say_recorded(project, execution.local_rid)
 
 
 def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
@@ -137,6 +137,11 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
         _compose(job)[1] for job in jobs
     ]  # a job that cannot be composed stops the sweep before it starts
     first = composed[0]
+    places = {
+        (one["deriva_ml"].hostname, one["deriva_ml"].catalog_id) for one in composed if one["deriva_ml"]
+    }
+    if len(places) > 1:
+        raise DerivaMLRequestError("a sweep is recorded in one catalog: leave deriva_ml out of its values")
     parent = None
     if not first["dry_run"]:
         parent = start_sweep(project, description, first["workflow"], first["deriva_ml"])
@@ -157,5 +162,5 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     if parent:
         end_sweep(parent, Status.failed if failed else Status.uploaded, reason)
         print(f"Sweep {parent.execution_rid}: {len(jobs)} executions{', ' + reason if reason else ''}")
-        waiting += not say_recorded(project, parent.execution_rid)
+        waiting += not say_recorded(project, parent.local_rid)
     return FAILED if failed or waiting else 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from deriva_ml.cli.common import aligned, command, recover_orphans
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.cli.common import FAILED, aligned, command, recover_orphans
+from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", metavar="NAME", help="an entry of the deriva_ml configurations: production")
     parser.add_argument("--host", help="the Deriva server, instead of --to")
     parser.add_argument("--catalog", help="the number or alias of the catalog on --host")
+    parser.add_argument("--forget", action="store_true", help="do not push these executions, now or later")
     parser.add_argument("--list", action="store_true", help="show what would be pushed, and stop")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -48,34 +50,53 @@ def main(argv: Sequence[str]) -> int:
     project = Project.find()
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.definitions import OPEN_STATUSES
-    from deriva_ml.execution.upload import upload
 
     recover_orphans(project)
     catalog = EmbeddedCatalog(project)
     rids = [_execution(catalog, rid) for rid in args.rids]
-    config = _destination(args, project)
+    if args.forget:
+        return _forget(catalog, rids)
+    config = _connection(args, project)
     if config is None:
         waiting = [one for one in catalog.journal.pending() if not rids or one[0] in rids]
         waiting = [one for one in waiting if catalog.lookup_execution(one[0]).status not in OPEN_STATUSES]
-        _say_unsent(catalog, rids, waiting)
+        _refuse_local(catalog, rids)
     else:
-        waiting = _send_to(catalog, rids, config)
+        waiting = _wanted(catalog, rids, config)
+        if waiting and not args.list:
+            waiting = _send_to(catalog, waiting, config)
+    _say_there(catalog, rids, waiting)
     print(_listing(catalog, waiting) if waiting else "nothing waits to be pushed")
-    if args.list or not waiting:
-        return 0
-    left = len(waiting)
-    try:
-        for rid, link in upload(catalog, project, waiting):
-            left -= 1
-            print(f"pushed {rid}  {link}", flush=True)
-    except DerivaMLRequestError:
-        raise
-    except DerivaMLException as error:
-        if args.debug:
-            raise
-        raise DerivaMLException(
-            f"{error}; {left} of {len(waiting)} still wait: uv run deriva-ml-upload"
-        ) from error
+    return 0 if args.list else _push(catalog, project, waiting)
+
+
+def _push(catalog: EmbeddedCatalog, project: Project, waiting: Sequence[tuple[str, Destination]]) -> int:
+    """Push, saying of each how it went; the exit status."""
+    from deriva_ml.execution.upload import upload
+
+    failed, said = 0, set()
+    for pushed in upload(catalog, project, waiting):
+        if pushed.error is None:
+            print(f"pushed {pushed.local}  {pushed.link}", flush=True)
+            continue
+        failed += 1
+        if str(pushed.error) not in said:
+            said.add(str(pushed.error))
+            print(f"error: {pushed.local}: {pushed.error}", file=sys.stderr)
+    if failed:
+        print(f"{failed} of {len(waiting)} still wait: uv run deriva-ml-upload goes on", file=sys.stderr)
+    return FAILED if failed else 0
+
+
+def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:
+    """Let executions be recorded here only."""
+    if not rids:
+        raise DerivaMLRequestError(
+            "say which executions are not to be pushed: deriva-ml-upload --list shows them"
+        )
+    for rid in rids:
+        catalog.keep_here(rid)
+        print(f"{rid} stays in this project's own catalog")
     return 0
 
 
@@ -86,53 +107,89 @@ def _execution(catalog: EmbeddedCatalog, rid: str) -> str:
     return recorded(catalog, rid).local
 
 
-def _destination(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
+def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
     """The connection that the arguments name, if they name one."""
-    from deriva_ml.catalog.connect import DerivaMLConfig, check_server
-    from deriva_ml.execution.upload import connection
+    from deriva_ml.catalog.connect import DerivaMLConfig, check_server, located
+    from deriva_ml.execution.connections import connection
 
     if args.to and (args.host or args.catalog):
         raise DerivaMLRequestError("give either --to, or --host and --catalog")
-    if args.to or args.host or args.catalog:
-        config = connection(project, args.to) if args.to else DerivaMLConfig(args.host or "", args.catalog)
+    if args.catalog and not args.host:
+        raise DerivaMLRequestError("--catalog is one on --host: give both, or --to")
+    if not (args.to or args.host or args.catalog):
+        return None
+    if args.to:
+        config = connection(project, args.to)
+    else:
+        config = DerivaMLConfig(args.host or "", args.catalog)
         check_server(config)
-        if not args.rids:
-            raise DerivaMLRequestError(
-                "say which executions to push there: uv run deriva-ml-catalog list shows what there is"
-            )
-        return config
-    return None
+    if not args.rids:
+        raise DerivaMLRequestError(
+            "say which executions to push there: uv run deriva-ml-catalog list shows what there is"
+        )
+    return located(config, project)
 
 
-def _send_to(
+def _wanted(
     catalog: EmbeddedCatalog, rids: Sequence[str], config: DerivaMLConfig
 ) -> list[tuple[str, Destination]]:
-    """Note that executions, and those of a sweep, are to be pushed; those that are not there as they are here."""
+    """Executions, and those of a sweep, that are not at the destination as they are here."""
     from deriva_ml.catalog.remote.push import destination_of
     from deriva_ml.definitions import OPEN_STATUSES
 
-    destination, credential = destination_of(config)
+    destination, _ = destination_of(config)
     wanted = dict.fromkeys(one for rid in rids for one in (rid, *catalog.list_execution_children(rid)))
     for rid in wanted:
         if catalog.lookup_execution(rid).status in OPEN_STATUSES:
             raise DerivaMLRequestError(f"execution {rid} is still going on: push it when it has ended")
-    for rid in wanted:
-        catalog.journal.send_to(rid, destination, credential)
-    waiting = [one for rid in wanted for one in catalog.journal.pending(rid) if one[1] == destination]
-    _say_there(catalog, wanted, waiting)
-    return waiting
+    there = {
+        rid
+        for rid in wanted
+        if destination in catalog.journal.destinations(rid)
+        and (rid, destination) not in catalog.journal.pending(rid)
+    }
+    return [(rid, destination) for rid in wanted if rid not in there]
 
 
-def _say_unsent(
-    catalog: EmbeddedCatalog, rids: Sequence[str], waiting: Sequence[tuple[str, Destination]]
-) -> None:
-    """Refuse an execution that is for no catalog but the project's own; say of others that they are there."""
+def _send_to(
+    catalog: EmbeddedCatalog, wanted: Sequence[tuple[str, Destination]], config: DerivaMLConfig
+) -> list[tuple[str, Destination]]:
+    """Note that executions are to be pushed, once the destination is known to be there; what is to be done."""
+    from deriva_ml.catalog.remote.errors import ServerRefused
+    from deriva_ml.catalog.remote.push import Push, destination_of
+
+    configured, credential = destination_of(config)
+    try:
+        push = Push.open(catalog, configured, config.credential)
+    except ServerRefused as refusal:
+        raise DerivaMLRequestError(str(refusal)) from refusal
+    push.close()
+    for rid, _ in wanted:
+        _warn_of_inputs(catalog, rid, push.destination)
+        catalog.journal.send_to(rid, push.destination, credential)
+    return [one for rid, _ in wanted for one in catalog.journal.pending(rid) if one[1] == push.destination]
+
+
+def _warn_of_inputs(catalog: EmbeddedCatalog, rid: str, destination: Destination) -> None:
+    """Say that what an execution read from one server cannot be linked on another."""
+    for other in catalog.journal.destinations(rid):
+        read = catalog.journal.inputs(rid, other) if other != destination else []
+        if read:
+            names = ", ".join(one.rid for one in read[:5])
+            print(
+                f"warning: execution {rid} read records of {other} ({names}), which {destination} does not have:"
+                " they are not linked there",
+                file=sys.stderr,
+            )
+
+
+def _refuse_local(catalog: EmbeddedCatalog, rids: Sequence[str]) -> None:
+    """Refuse an execution that is for no catalog but the project's own, for it is not said where it is to go."""
     for rid in rids:
         if not catalog.journal.destinations(rid):
             raise DerivaMLRequestError(
                 f"execution {rid} was recorded in this project's own catalog: say where to push it, --to production"
             )
-    _say_there(catalog, rids, waiting)
 
 
 def _say_there(

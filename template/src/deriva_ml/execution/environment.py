@@ -103,6 +103,34 @@ def redact(value: Any) -> Any:
     return value
 
 
+def redact_diff(diff: str) -> str:
+    """A diff whose lines are each what ``redact`` makes of them; between a credential's brackets, all of a line goes."""
+    kept = []
+    depth = {"+": 0, "-": 0}  # of such brackets, in the text after the change and before it
+    for line in diff.split("\n"):
+        if line.startswith(("@@", "diff ")):
+            depth = dict.fromkeys(depth, 0)
+        sides = {"+": "+", "-": "-", " ": "+-"}.get(line[:1], "")
+        kept.append(line[0] + HIDDEN if any(depth[side] for side in sides) else _redact_text(line))
+        for side in sides:
+            depth[side] = _left_open(line, depth[side]) if depth[side] else _opened(line)
+    return "\n".join(kept)
+
+
+def _opened(line: str) -> int:
+    """How many brackets around a credential's value a line opens and does not close."""
+    values = (line[name.end() :] for name in _NAMED.finditer(line) if is_credential(name[1]))
+    return max((_left_open(value) for value in values if value.startswith(tuple("([{"))), default=0)
+
+
+def _left_open(text: str, depth: int = 0) -> int:
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character in ")]}" and depth <= 0:
+            return 0
+    return depth
+
+
 def redact_override(override: str) -> str:
     """A Hydra override (`deriva_ml.credential=abc`) with the value of a credential replaced by `***`."""
     name, equals, value = override.partition("=")
@@ -129,8 +157,10 @@ _TEXT_TOKENS = re.compile(
 )
 # Each pattern starts only where a run of its characters does, so that a long string takes linear time.
 _USER_OF_URL = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*+://)[^\s/?#]*@")
-_NAMED = re.compile(r"""(?<![\w.@/+~-])([\w.@/+~-]++)["']?[ \t]*([=:])[ \t]*""")
-_BRACKETED = r"""\"[^"]*\"|'[^']*'|[\[{].*"""  # a bracket may nest: all that follows it is hidden
+_NAMED = re.compile(r"""(?<![\w.@/+~-])([\w.@/+~-]++)\\?["']?[ \t]*([=:])=?[ \t]*""")
+# A literal, which inside of another one, as in a notebook's file, has its quotes escaped. A bracket may nest: all
+# that follows it is hidden.
+_BRACKETED = r"""\"{3}.*?\"{3}|'{3}.*?'{3}|(?i:[rbfu]{0,2})\\?(?:\"[^"]*\"|'[^']*')|[\[{(].*"""
 _VALUES = {
     "=": re.compile(rf"(?s:{_BRACKETED}|[^,\s&;]*)"),
     ":": re.compile(rf"(?s:{_BRACKETED}|[^,}}\]\n]*)"),

@@ -110,6 +110,11 @@ class Execution:
         return f"<Execution {self.execution_rid} {self.status}>"
 
     @property
+    def local_rid(self) -> RID:
+        """Its RID in the project's own catalog, where every execution is recorded first."""
+        return DRY_RUN_RID if self.dry_run else self.ml.catalog.local_rid(self.execution_rid)
+
+    @property
     def status(self) -> Status:
         """Where the execution stands, as recorded."""
         return (
@@ -128,10 +133,18 @@ class Execution:
             msg: the same as ``message``, as upstream calls it.
         """
         message = ": ".join(str(part) for part in (message or msg, error) if part)
+        self._set_status(Status(status), message)
+        self._show()
+
+    def _set_status(self, status: Status, message: str = "") -> None:
         if self.dry_run:
             self._dry_status = status
         else:
-            self.ml.catalog.update_execution(self.execution_rid, Status(status), message)
+            self.ml.catalog.update_execution(self.execution_rid, status, message)
+
+    def _show(self) -> None:
+        if not self.dry_run:
+            self.ml.catalog.show(self.execution_rid)
 
     def execution_start(self) -> None:
         """Start the clock: the execution is ``Running``."""
@@ -140,12 +153,24 @@ class Execution:
 
     def execution_stop(self) -> None:
         """Stop the clock: the execution is ``Stopped`` until its outputs are recorded."""
+        with undisturbed():
+            self._stop()
+        self._show()
+
+    def _stop(self) -> None:
         if self._started is not None and not self.dry_run:
             duration = format_duration(time.monotonic() - self._started)
             self.ml.catalog.update_execution(self.execution_rid, Execution_Duration=duration)
         self._started = None
         if self.status in OPEN_STATUSES:
-            self.update_status(Status.stopped)
+            self._set_status(Status.stopped)
+
+    def end(self, status: Status, reason: str = "") -> None:
+        """Stop the clock and record the end: what is registered, ``status`` and why; the working folder goes."""
+        with undisturbed():
+            self._stop()
+            self._close(status, reason, clear=True)
+        self._send()
 
     def execute(self) -> Execution:
         """For use as ``with execution.execute():``; leaving it in error records the execution as ``Failed``."""
@@ -159,7 +184,7 @@ class Execution:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
         with undisturbed():
-            self.execution_stop()
+            self._stop()
             if error is not None:
                 aborted = isinstance(error, (KeyboardInterrupt, Terminated))
                 said = (
@@ -167,7 +192,9 @@ class Execution:
                 )
                 reason = "interrupted" if aborted else said
                 self._close(Status.aborted if aborted else Status.failed, reason)
-        if error is not None:
+        if error is None:
+            self._show()
+        else:
             self._send()
 
     # Outputs
@@ -244,7 +271,7 @@ class Execution:
 
     def record_circumstances(self, provenance: dict[str, Any], hydra_config: str = "") -> None:
         """Record how this execution came about: its configuration, its code's provenance, the composed config."""
-        from deriva_ml.execution.environment import redact
+        from deriva_ml.execution.environment import redact, redact_diff
 
         diff = provenance.pop("diff", "")
         record = {**self.configuration.to_json(), "workflow": asdict(self.workflow), "provenance": provenance}
@@ -253,7 +280,7 @@ class Execution:
         if hydra_config:
             self.add_metadata("hydra-config.yaml", hydra_config, ExecMetadataType.hydra_config)
         if diff:
-            self.add_metadata("uncommitted.diff", diff, ExecMetadataType.source_diff)
+            self.add_metadata("uncommitted.diff", redact_diff(diff), ExecMetadataType.source_diff)
 
     def _stage(
         self, table: str, name: str, types: tuple[str, ...], description: str, columns: Mapping[str, Any]
@@ -282,7 +309,8 @@ class Execution:
             DerivaMLRunError: a registered file was never written; everything else has been recorded.
         """
         if self._started is not None:
-            self.execution_stop()
+            with undisturbed():
+                self._stop()
         if self.dry_run:
             missing = [item for item in self._dry_staged if not item.path.is_file()]
             paths = [
@@ -323,11 +351,11 @@ class Execution:
         if not self.dry_run:
             self.ml.catalog.send(self.execution_rid)
 
-    def _close(self, status: Status, reason: str) -> None:
+    def _close(self, status: Status, reason: str, clear: bool = False) -> None:
         if self.dry_run:
             self._dry_status = status
         else:
-            close_execution(self.ml.catalog, self.ml.project, self.execution_rid, status, reason, clear=False)
+            close_execution(self.ml.catalog, self.ml.project, self.execution_rid, status, reason, clear=clear)
 
     # Inputs beyond the declared ones
 

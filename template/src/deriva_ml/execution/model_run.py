@@ -107,19 +107,18 @@ def run_model(
                 with undisturbed():
                     close_execution(ml.catalog, project, execution.execution_rid, Status.failed)
                 ml.catalog.send(execution.execution_rid)
-            raise DerivaMLRunError(str(error), execution.execution_rid) from error
+            raise DerivaMLRunError(str(error), *_names(execution)) from error
     return execution
 
 
 def _call(model: Any, execution: Execution) -> None:
-    rid = None if execution.dry_run else execution.execution_rid
     try:
         model(ml_instance=execution.ml, execution=execution)
     except SystemExit as error:
-        raise DerivaMLRunError(f"the model called sys.exit({error.code!r})", rid) from error
+        raise DerivaMLRunError(f"the model called sys.exit({error.code!r})", *_names(execution)) from error
     except DerivaMLException as error:
         # Whatever it was that the model asked for, this run has begun, and failed.
-        raise DerivaMLRunError(str(error), rid) from error
+        raise DerivaMLRunError(str(error), *_names(execution)) from error
     except Exception as error:
         # The frames from here up are the runner's; the person needs those of the model.
         shown = "".join(
@@ -129,7 +128,12 @@ def _call(model: Any, execution: Execution) -> None:
         )
         print(shown, end="", file=sys.stderr)
         execution.add_metadata("traceback.txt", shown, ExecMetadataType.log_file)
-        raise DerivaMLRunError(f"{type(error).__name__}: {error}", rid) from error
+        raise DerivaMLRunError(f"{type(error).__name__}: {error}", *_names(execution)) from error
+
+
+def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:
+    """What an error says of the execution that failed: none, if it is not recorded."""
+    return (None, None) if execution.dry_run else (execution.execution_rid, execution.local_rid)
 
 
 def _record_circumstances(
@@ -188,6 +192,4 @@ def start_sweep(project: Project, description: str, workflow: Workflow, config: 
 
 def end_sweep(execution: Execution, status: Status, reason: str) -> None:
     """End a sweep's own execution."""
-    execution.execution_stop()
-    close_execution(execution.ml.catalog, execution.ml.project, execution.execution_rid, status, reason)
-    execution.ml.catalog.send(execution.execution_rid)
+    execution.end(status, reason)

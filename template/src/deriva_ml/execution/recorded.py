@@ -21,7 +21,7 @@ from deriva_ml.definitions import (
     Workflow,
     format_duration,
 )
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.provenance import Provenance, collect
 from deriva_ml.execution.run_folder import RUN_VARIABLE, NotebookRun, asks_for_dry_run
@@ -107,19 +107,19 @@ def _send(result: Result, project: Project) -> Result:
     waiting = [one for rid in result.executions for one in catalog.journal.pending(rid)]
     if not waiting:
         return result
-    unsent = ""
+    unsent, outcome = "", result.outcome
     if not catalog.journal.is_held(result.executions[0]):
         try:
             with stoppable():
-                for _ in upload(catalog, project, waiting):
-                    pass
-        except DerivaMLException as error:
-            unsent = str(error)
-        except (KeyboardInterrupt, Terminated):
+                errors = [str(pushed.error) for pushed in upload(catalog, project, waiting) if pushed.error]
+            unsent = "; ".join(dict.fromkeys(errors))
+        except (KeyboardInterrupt, Terminated) as stop:
             unsent = "the upload was interrupted"
+            interrupted = isinstance(stop, KeyboardInterrupt)
+            outcome = Outcome.interrupted if interrupted else Outcome.terminated
     ends = [catalog.lookup_execution(rid).status for rid in result.executions]
     status = next((end for end in ends if end is not Status.uploaded), Status.uploaded)
-    return replace(result, status=status, unsent=unsent)
+    return replace(result, status=status, unsent=unsent, outcome=outcome)
 
 
 def _run(request: Request, project: Project, folder: Path, provenance: Provenance) -> Result:

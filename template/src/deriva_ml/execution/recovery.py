@@ -11,7 +11,6 @@ from pathlib import Path
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
-from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.closing import close_execution, commit_readable, remove_folder, rescue
 from deriva_ml.execution.recorded import record_without_execution, run_outputs, stop_kernel_of
 from deriva_ml.execution.run_folder import NotebookRun
@@ -35,7 +34,7 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
         if owner.is_gone() and catalog.claim(rid, owner, Owner.of()):
             try:
                 _close_orphan(catalog, project, rid, folder)
-            except (DerivaMLException, OSError) as error:
+            except Exception as error:  # whatever it is, it must not keep every later command from its work
                 print(f"warning: execution {rid} cannot be closed yet: {error}", file=sys.stderr)
                 continue
             closed.append(rid)
@@ -54,7 +53,8 @@ def _close_orphan(catalog: EmbeddedCatalog, project: Project, rid: RID, folder: 
     if record.status not in OPEN_STATUSES:  # it had ended; only files that came later were left
         said = commit_readable(catalog, rid)
         catalog.unstage(rid)
-        print(f"recovered files that execution {rid} had registered after it was recorded", file=sys.stderr)
+        hint = _hint(catalog, rid)
+        print(f"recovered files that execution {rid} registered after it was recorded{hint}", file=sys.stderr)
         if said:
             print(f"warning: {said}", file=sys.stderr)
         return
@@ -63,8 +63,11 @@ def _close_orphan(catalog: EmbeddedCatalog, project: Project, rid: RID, folder: 
         stop_kernel_of(run)
         outputs = run_outputs(run, REASON)
     close_execution(catalog, project, rid, Status.aborted, REASON, outputs)
-    hint = "; uv run deriva-ml-upload sends its record" if catalog.journal.pending(rid) else ""
-    print(f"recovered execution {rid}: {REASON}; closed as Aborted{hint}", file=sys.stderr)
+    print(f"recovered execution {rid}: {REASON}; closed as Aborted{_hint(catalog, rid)}", file=sys.stderr)
+
+
+def _hint(catalog: EmbeddedCatalog, rid: RID) -> str:
+    return "; uv run deriva-ml-upload sends its record" if catalog.journal.pending(rid) else ""
 
 
 def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
+from deriva_ml.catalog.remote.errors import ServerUnreachable
 from deriva_ml.definitions import RID, Status
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.connect import DerivaMLConfig
+    from deriva_ml.catalog.remote.push import Push
 
 
 @dataclass(frozen=True)
@@ -41,74 +44,85 @@ def recorded(catalog: EmbeddedCatalog, rid: RID) -> Recorded:
     Raises:
         DerivaMLRequestError: there is no such execution.
     """
-    known = catalog.journal.locals_of(rid)
-    local = known[0] if len(known) == 1 else rid
-    record = catalog.lookup_execution(local)
+    try:
+        record = catalog.lookup_execution(rid)
+    except DerivaMLRequestError:
+        known = catalog.journal.locals_of(rid)
+        if len(known) != 1:
+            raise
+        record = catalog.lookup_execution(known[0])
+    local = record.rid
     waits = bool(catalog.journal.pending(local))
-    there = catalog.journal.elsewhere(local)
-    if not there:
-        return Recorded(local, local, record.status, catalog.link(local), waits)
-    destination, remote = there[-1]
-    return Recorded(local, remote, record.status, destination.link(remote), waits)
+    for destination in catalog.journal.destinations(local):
+        there = catalog.journal.remote(local, destination)
+        if there and there.stored:
+            return Recorded(local, there.rid, record.status, destination.link(there.rid), waits)
+    return Recorded(local, local, record.status, catalog.link(local), waits)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """How pushing an execution went: the address where it is, or why it is not there."""
+
+    local: RID
+    link: str = ""
+    error: DerivaMLException | None = None
 
 
 def upload(
     catalog: EmbeddedCatalog, project: Project, waiting: Sequence[tuple[RID, Destination]]
-) -> Iterator[tuple[RID, str]]:
-    """Push executions, one after the other; tell of each, as it is there, its RID here and its address there.
+) -> Iterator[Pushed]:
+    """Push executions, one after the other, and tell of each how it went.
 
-    Raises:
-        ServerUnreachable: a server does not answer; what was sent is noted, and repeating this goes on from there.
-        ServerRefused: a server does not allow what is asked.
+    One that is refused does not keep back the others. Where a server does not answer, the rest for it is not tried.
+    Whatever was sent is noted, so that repeating this goes on from there.
     """
     from deriva_ml.catalog.remote.push import Push
 
-    by_destination: dict[Destination, list[RID]] = {}
+    groups: dict[tuple[Destination, str | None], list[RID]] = {}
     for rid, destination in waiting:
-        by_destination.setdefault(destination, []).append(rid)
-    for destination, rids in by_destination.items():
-        push = Push.open(catalog, destination, _credential(catalog, project, rids[0], destination))
+        noted = catalog.journal.credential(rid, destination)
+        groups.setdefault((destination, noted), []).append(rid)
+    for (destination, noted), rids in groups.items():
         try:
-            for local in rids:
-                yield local, push.destination.link(push.finish(local))
-        finally:
-            push.close()
+            push = Push.open(catalog, destination, _credential(project, destination, noted))
+        except DerivaMLException as error:
+            yield from (Pushed(rid, error=error) for rid in rids)
+            continue
+        with closing(push):
+            yield from _push_all(push, rids)
 
 
-def _credential(catalog: EmbeddedCatalog, project: Project, rid: RID, destination: Destination) -> Any:
-    """The credential that the execution's configuration gave: its file, or what the configuration says now."""
-    noted = catalog.journal.credential(rid, destination)
-    if noted != "config":
+def _push_all(push: Push, rids: Sequence[RID]) -> Iterator[Pushed]:
+    gone: DerivaMLException | None = None
+    for rid in rids:
+        error = gone
+        if error is None:
+            try:
+                yield Pushed(rid, push.destination.link(push.finish(rid)))
+                continue
+            except ServerUnreachable as away:
+                error = gone = away
+            except DerivaMLException as refused:
+                error = refused
+        yield Pushed(rid, error=error)
+
+
+def _credential(project: Project, destination: Destination, noted: str | None) -> Any:
+    """The credential that an execution was to be pushed with: a file's path, or what the configuration says now."""
+    from deriva_ml.catalog.remote.push import IN_CONFIG, destination_of
+    from deriva_ml.execution.connections import connections
+
+    if noted is None or not noted.startswith(IN_CONFIG):
         return noted
-    entries = connections(project).values()
-    same = (e for e in entries if (e.hostname, str(e.catalog_id)) == (destination.host, destination.catalog))
-    return next((entry.credential for entry in same), None)
-
-
-def connections(project: Project) -> dict[str, DerivaMLConfig]:
-    """The entries of the project's ``deriva_ml`` configuration group by name."""
-    from hydra_zen import instantiate, store
-
-    from deriva_ml.execution.hydra_config import find_configs
-
-    find_configs(project)
-    return {entry["name"]: instantiate(entry["node"]) for entry in store if entry["group"] == "deriva_ml"}
-
-
-def connection(project: Project, name: str) -> DerivaMLConfig:
-    """One entry of the group, which names a server.
-
-    Raises:
-        DerivaMLRequestError: there is none of that name, or it names no server.
-    """
-    from deriva_ml.catalog.connect import check_server
-
-    known = connections(project)
-    if name not in known:
-        raise DerivaMLRequestError(
-            f"no deriva_ml configuration is named {name}; src/configs/deriva.py has {', '.join(sorted(known))}"
-        )
-    if known[name].hostname is None:
-        raise DerivaMLRequestError(f"deriva_ml={name} is this project's own catalog: name one with a server")
-    check_server(known[name])
-    return known[name]
+    configured = Destination(destination.host, noted.removeprefix(IN_CONFIG))
+    for entry in connections(project).values():
+        # A file would have been noted by its path, so one that another entry for this catalog names is not meant.
+        spelled_out = entry.credential and not isinstance(entry.credential, str | Path)
+        if entry.hostname and entry.catalog_id and spelled_out:
+            if destination_of(entry)[0] in {destination, configured}:
+                return entry.credential
+    raise DerivaMLRequestError(
+        f"the credential for {destination} stood in a deriva_ml configuration, where it is no more: put it back into"
+        " src/configs/deriva.py, or take it back with --forget and push it again with --to"
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
 from deriva_ml.catalog.remote.executions import read_executions, with_status
 from deriva_ml.catalog.remote.model import Model
 from deriva_ml.catalog.remote.push import Push, destination_of
-from deriva_ml.catalog.remote.server import Server, quote
+from deriva_ml.catalog.remote.server import Patience, Server, quote
 from deriva_ml.catalog.remote.transfer import Download, download
 from deriva_ml.definitions import (
     OPEN_STATUSES,
@@ -34,6 +35,12 @@ from deriva_ml.definitions import (
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+
+AWAY_SECONDS = 60.0
+"""How long a run does without a server that was not there when it was last asked."""
+
+IN_A_RUN = Patience(attempts=4, longest=5.0, read=30.0)
+"""For what a run waits for: about two and a half minutes at most for a server that takes requests and does not answer."""
 
 
 class DerivaCatalog(Catalog):
@@ -53,9 +60,10 @@ class DerivaCatalog(Catalog):
     def __init__(self, project: Project, config: DerivaMLConfig) -> None:
         self.local = EmbeddedCatalog(project)
         self.offline = config.offline
-        self._server = Server(str(config.hostname), str(config.catalog_id), config.credential)
+        self._server = Server(str(config.hostname), str(config.catalog_id), config.credential, IN_A_RUN)
         self.destination, self._credential = destination_of(config)
-        self._away = False
+        self._away_since: float | None = None
+        self._said: set[str] = set()
         self._unsent: set[RID] = set()
         self._mine: dict[RID, RID] = {}
         self._known = Recollection(project.state / "known" / f"{self._server.host} {self._server.catalog_id}")
@@ -121,55 +129,72 @@ class DerivaCatalog(Catalog):
     def add_execution(
         self, workflow: Workflow, description: str, owner: Owner, folder: Path | None = None
     ) -> RID:
-        local = self.local.add_execution(workflow, description, owner, folder)
-        self.local.journal.send_to(local, self.destination, self._credential, held=self.offline)
+        with self.local.transaction():
+            local = self.local.add_execution(workflow, description, owner, folder)
+            self.local.journal.send_to(local, self.destination, self._credential, held=self.offline)
         shown = local
         if not self.offline:
-            try:
-                self.push.begin(local)
-            except ServerUnreachable as error:
-                self._goes_away(error)
-            except ServerRefused as error:
-                self.local.forget_execution(local)
-                raise DerivaMLRequestError(f"{error}; nothing has been run") from error
+            self._begin(local)
             shown = self._remote(local)
             workflow.rid = self._remote(str(workflow.rid))
         self._mine[shown] = local
         return shown
 
+    def _begin(self, local: RID) -> None:
+        try:
+            self.push.begin(local)
+        except ServerRefused as error:
+            if error.repeated:  # and may have begun it
+                self.local.update_execution(local, Status.aborted, str(error))
+            else:
+                self.local.forget_execution(local)
+            raise DerivaMLRequestError(f"{error}; nothing has been run") from error
+        except DerivaMLException as error:
+            self._goes_away(error)
+
     def update_execution(
         self, rid: RID, status: Status | None = None, detail: str | None = None, **durations: str
     ) -> None:
+        self.local.update_execution(self._local(rid), status, detail, **durations)
+
+    def show(self, rid: RID) -> None:
         local = self._local(rid)
-        self.local.update_execution(local, status, detail, **durations)
-        if status in OPEN_STATUSES and not self.offline and not self._away:
-            try:
-                self.push.follow(local)
-            except (ServerUnreachable, ServerRefused) as error:
-                self._goes_away(error)
+        known = None if self._is_away else self.local.journal.remote(local, self.destination)
+        if known and known.stored:
+            self._try(lambda: self.push.follow(local))
 
     def send(self, execution: RID, recorded: Sequence[Asset] = ()) -> list[Asset]:
-        if not self.offline:
-            self._send(execution)
+        local = self._local(execution)
+        if not self._is_away:
+            over = self.local.lookup_execution(local).status not in OPEN_STATUSES
+            self._try(lambda: self.push.finish(local) if over else self.push.send_files(local))
         return [replace(asset, rid=self._remote(asset.rid)) for asset in recorded]
 
-    def _send(self, execution: RID) -> None:
-        local = self._local(execution)
+    def _try(self, action: Callable[[], object]) -> None:
+        """Do what the run goes on without if it fails."""
         try:
-            if self.local.lookup_execution(local).status in OPEN_STATUSES:
-                self.push.send_files(local)
-            else:
-                self.push.finish(local)
-        except (ServerUnreachable, ServerRefused) as error:
+            action()
+        except DerivaMLException as error:
             self._goes_away(error)
+        else:
+            self._away_since = None
 
     def _goes_away(self, error: DerivaMLException) -> None:
-        """Say once that the run goes on without the server."""
-        if not self._away:
-            print(
-                f"warning: {error}; the record is kept in this project and can be sent later", file=sys.stderr
-            )
-        self._away = True
+        """Let the server be for a while, so that it does not hold the run up again and again, and say why, once."""
+        self._away_since = time.monotonic()
+        if str(error) not in self._said:
+            self._said.add(str(error))
+            hint = "the record is kept in this project, and uv run deriva-ml-upload sends it"
+            print(f"warning: {error}; {hint}", file=sys.stderr)
+
+    @property
+    def _is_away(self) -> bool:
+        """Whether to do without the server now."""
+        since = self._away_since
+        return self.offline or (since is not None and time.monotonic() - since < AWAY_SECONDS)
+
+    def local_rid(self, rid: RID) -> RID:
+        return self._local(rid)
 
     def folder_of(self, execution: RID) -> Path:
         return self.local.folder_of(self._local(execution))
@@ -223,27 +248,34 @@ class DerivaCatalog(Catalog):
 
     def _is_here(self, rid: RID) -> bool:
         """Whether an RID names a record of the project's own catalog: one that no server can have, or one not sent yet."""
-        return is_reserved(rid) or rid in self._unsent
+        return is_reserved(rid.upper()) or rid in self._unsent  # servers take 1-abc for 1-ABC
 
     def _local(self, execution: RID) -> RID:
-        """The RID in the project's own catalog of an execution that this project recorded."""
+        """The RID in the project's own catalog of an execution that this project recorded for this one."""
         found = self._mine.get(execution) or self.local.journal.local(execution, self.destination)
-        return found or execution
+        if found is None and self.destination in self.local.journal.destinations(execution):
+            found = execution  # it has no RID there yet
+        if found is None:
+            raise DerivaMLRequestError(
+                f"this project has not recorded an execution {execution} for {self.destination}"
+            )
+        return found
 
     def _remote(self, local: RID) -> RID:
         """The RID there of a record of the project's own catalog, or else the one here."""
         known = self.local.journal.remote(local, self.destination)
         return known.rid if known and known.rid else local
 
-    def _pending(self, execution: RID) -> RID | None:
-        """The RID here of an execution that is not there as it is here."""
-        local = self._mine.get(execution) or self.local.journal.local(execution, self.destination)
-        return local if local and self.local.journal.pending(local) else None
+    def _recorded(self, execution: RID) -> RID | None:
+        """The RID here of an execution of this process, or of one that is not there as it is here."""
+        local = self.local.journal.local(execution, self.destination)
+        waits = local and self.local.journal.pending(local)
+        return self._mine.get(execution) or (local if waits else None)
 
     # Look-ups
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
-        if local := self._pending(rid):
+        if local := self._recorded(rid):
             record = self.local.lookup_execution(local)
             workflow = replace(record.workflow, rid=self._remote(str(record.workflow.rid)))
             return replace(record, rid=rid, workflow=workflow)
@@ -308,7 +340,7 @@ class DerivaCatalog(Catalog):
                 continue
             condition = f"{association.other_column}={quote(execution)}"
             links = self.server.get(f"/entity/{self.model.qualified(association.table)}/{condition}")
-            roles = {link[association.column]: AssetRole(link["Asset_Role"]) for link in links}
+            roles = {link[association.column]: _role(link) for link in links}
             found += [replace(asset, role=roles[asset.rid]) for asset in self.lookup_assets(list(roles))]
         return sorted(found, key=lambda asset: (asset.table, str(asset.role), asset.filename))
 
@@ -318,7 +350,7 @@ class DerivaCatalog(Catalog):
             return []
         path = f"/entity/{self.model.qualified(association.table)}/{association.column}={quote(asset.rid)}"
         links = self.server.get(f"{path}@sort(RCT)")
-        return [(link[association.other_column], AssetRole(link["Asset_Role"])) for link in links]
+        return [(link[association.other_column], _role(link)) for link in links]
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         return datasets_of(self.server, self.model, execution)
@@ -350,8 +382,9 @@ class DerivaCatalog(Catalog):
     def cite(self, rid: RID) -> str:
         if self._is_here(rid):
             return self.local.cite(rid)
-        if self.offline or self._pending(rid):
-            return self.link(rid)
+        local = self._recorded(rid)
+        if self.offline or (local and self.local.journal.pending(local)):
+            return self.link(rid)  # there is no state of the catalog yet that has it
         try:
             self.server.get(f"/entity_rid/{quote(rid)}")
         except ServerRefused as error:
@@ -367,3 +400,8 @@ class DerivaCatalog(Catalog):
         if rid not in self._mine or self._mine[rid] != rid:
             return self.destination.link(rid)
         return self.local.link(rid)  # it has no RID there yet
+
+
+def _role(link: Mapping[str, Any]) -> AssetRole:
+    """How an asset took part, by an association's row; a domain's own may not say, and then it was made."""
+    return AssetRole(link.get("Asset_Role") or AssetRole.output)

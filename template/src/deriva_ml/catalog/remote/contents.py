@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Remote
+from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.rows import Rows
 from deriva_ml.catalog.remote.transfer import Upload, object_name, upload
 from deriva_ml.definitions import RID, Asset, Dataset
@@ -56,7 +57,7 @@ def _store(there: Rows, table: str, assets: Sequence[Asset]) -> None:
     own = {asset.rid: there.journal.columns(asset.rid) for asset in assets}
     names = {name for values in own.values() for name in values}
     own = {rid: dict.fromkeys(names) | values for rid, values in own.items()}  # rows of one shape
-    # By URL, since names that differ only in what a server's store cannot hold are one object there.
+    # By URL, which is what the table keeps apart by.
     by_url = {
         known[asset.rid].url: {
             **({"RID": known[asset.rid].rid} if known[asset.rid].rid else {}),
@@ -74,6 +75,12 @@ def _store(there: Rows, table: str, assets: Sequence[Asset]) -> None:
     skipped = [str(row["URL"]) for row in rows if row["URL"] not in rids]
     for row in there.server.get_any(f"/entity/{there.model.qualified(table)}", "URL", skipped):
         rids[row["URL"]] = row["RID"]
+    if lacking := [row["Filename"] for row in rows if row["URL"] not in rids]:
+        raise ServerRefused(
+            f"{there.server.host} did not take the row of {lacking[0]} into {table}: another row there has a key of"
+            " it, such as its name, or it is there and you may not read it",
+            409,
+        )
     there.note({rid: Remote(rids[remote.url], remote.url, stored=True) for rid, remote in known.items()})
 
 

@@ -23,7 +23,10 @@ class ServerRefused(DerivaMLException):
     Attributes:
         status: of the answer: 401, 403, 404, 409, 412 ...
         detail: the server's own words, in one line; empty where it gave none.
+        repeated: an earlier attempt at the same request had got no answer, and may have taken effect.
     """
+
+    repeated = False
 
     def __init__(self, message: str, status: int, detail: str = "") -> None:
         super().__init__(message)

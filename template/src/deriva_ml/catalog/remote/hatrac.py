@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -92,9 +93,12 @@ def object_name(table: str, md5: str, filename: str) -> str:
     """The name of an asset's object, which its content determines: ``/hatrac/<table>/<md5>.<filename>``.
 
     Of the file's name it keeps ASCII letters, digits and ``. _ -``: Hatrac refuses some characters, proxies others.
+    A name that is not kept whole follows on ``<digest>-``, of the name, so that two names never make one object.
     """
     table, safe = (re.sub(r"[^A-Za-z0-9._-]", "_", one) for one in (table, filename))
     prefix = f"/hatrac/{table}/{md5}."
+    if safe != filename or len(prefix + safe) > LONGEST_NAME:
+        prefix += f"{sha256(filename.encode(errors='surrogatepass')).hexdigest()[:8]}-"
     room = LONGEST_NAME - len(prefix)
     if len(safe) > room:
         suffix = PurePath(safe).suffix[:20]
@@ -217,7 +221,7 @@ def read(server: Server, url: str, offset: int) -> Iterator[bytes]:
     path = _path(server, url)
     if not path.startswith("/"):
         raise DerivaMLRequestError(f"{url} is not on {server.host}, which is where contents are fetched from")
-    attempts = Attempts(server.host, server.patience)
+    attempts = Attempts(server.host, server.patience, server.renew_login)
     while True:
         try:
             with _open(server, path, offset) as answer:

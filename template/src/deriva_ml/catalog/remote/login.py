@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from deriva_ml.exceptions import DerivaMLRequestError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def address(hostname: str) -> tuple[str, str, str]:
-    """Scheme, host with its port, and host alone.
+    """Scheme, host with its port unless that is the scheme's own, and host alone: one server has one address.
 
     Raises:
         DerivaMLRequestError: it is not just a server's name, or the login would travel unencrypted.
@@ -22,21 +23,22 @@ def address(hostname: str) -> tuple[str, str, str]:
     wrong = DerivaMLRequestError(f"{hostname!r} is no server's name such as www.example.org")
     try:
         parts = urlsplit(hostname if "://" in hostname else f"https://{hostname}")
-        name, port = parts.hostname or "", parts.port
+        name, port = (parts.hostname or "").removesuffix("."), parts.port
     except ValueError:
         raise wrong from None
     if parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query or parts.fragment:
         raise wrong
-    if "@" in parts.netloc or not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.?|[0-9a-f:]+", name):
+    if "@" in parts.netloc or not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*|[0-9a-f:]+", name):
         raise wrong
     if parts.scheme == "http" and name not in LOOPBACK:
         raise DerivaMLRequestError(f"http:// would send the login to {name} unencrypted: leave it out")
     host = f"[{name}]" if ":" in name else name
-    return parts.scheme, f"{host}:{port}" if port else host, name
+    standard = port in (None, DEFAULT_PORTS[parts.scheme])
+    return parts.scheme, host if standard else f"{host}:{port}", name
 
 
 def checked_credential(given: Mapping[str, str] | str | Path | None, host: str) -> Mapping[str, str] | None:
-    """A credential as deriva takes it, checked for its form; None stays.
+    """A credential as deriva takes it, checked for its form; None stays. A file's may be for the host without its port.
 
     Raises:
         DerivaMLRequestError: a file that is none, or has none for the host. No message shows what it holds.
@@ -48,9 +50,10 @@ def checked_credential(given: Mapping[str, str] | str | Path | None, host: str) 
         if not Path(given).is_file():
             raise DerivaMLRequestError(f"there is no credential file {given}")
         try:
-            found = read_credential(str(given)).get(host)
+            entries = {name.lower(): entry for name, entry in read_credential(str(given)).items()}
         except (AttributeError, OSError, ValueError):
             raise DerivaMLRequestError(f"{given} is no credential file of deriva") from None
+        found = entries.get(host) or entries.get(re.sub(r":\d+$", "", host))
         if found is None:
             raise DerivaMLRequestError(f"the credential file {given} has none for {host}")
     usable = not found or (

@@ -6,6 +6,7 @@ unless they are there: whatever the network does, nothing comes to be there twic
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from deriva_ml.definitions import (
     Workflow,
     format_duration,
 )
+from deriva_ml.process import alone
 
 
 def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:
@@ -35,7 +37,16 @@ def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:
     server = Server(str(config.hostname), str(config.catalog_id), credential)
     if isinstance(credential, str | Path):
         return Destination(server.name, server.catalog_id), str(Path(credential).absolute())
-    return Destination(server.name, server.catalog_id), None if credential is None else "config"
+    # By the catalog's name in the configuration, where it is found again.
+    return Destination(server.name, server.catalog_id), credential and f"{IN_CONFIG}{server.catalog_id}"
+
+
+IN_CONFIG = "config "
+"""What is noted for a credential that stands in a configuration, before the catalog's number or alias there."""
+
+
+NO_TYPE = "Analysis Notebook"
+"""The type of a workflow that was given none: catalogs of deriva-ml 1.17 ask for one."""
 
 
 class Push:
@@ -70,8 +81,15 @@ class Push:
 
     def begin(self, execution: RID) -> RID:
         """See that the execution's row is there, and its workflow's; its RID there."""
+        if not self._there.stored(execution):
+            # Where no RID can be leased, two processes at it would insert two rows.
+            with alone(self._local.project.state / "push.lock"):
+                self._begin(execution)
+        return self._there.rid(execution)
+
+    def _begin(self, execution: RID) -> None:
         if self._there.stored(execution):
-            return self._there.rid(execution)
+            return
         record = self._local.lookup_execution(execution)
         workflow = record.workflow
         local = str(workflow.rid)
@@ -89,24 +107,23 @@ class Push:
             row["RCT"] = record.created  # it happened before it came to be there
         mark = ("Status_Detail", f"{self._local.catalog_id}/{execution}")
         self._there.with_terms(
-            self._status_terms(row), lambda: self._there.store("Execution", execution, row, mark)
+            self._status_terms(), lambda: self._there.store("Execution", execution, row, mark)
         )
-        return self._there.rid(execution)
 
     def follow(self, execution: RID) -> None:
-        """Show there how an execution that is going on stands, and what it has read; with little patience."""
-        self._link_remote_inputs(execution, LIVE)
+        """Show there how an execution stands; with little patience, for it holds up the run."""
         self._update(execution, self._columns(self._local.lookup_execution(execution)), LIVE)
 
     def finish(self, execution: RID) -> RID:
         """See that everything about an execution is there, its end last; its RID there."""
         changes = self._local.journal.changes(execution, self.destination)
+        if self._there.stored(
+            execution
+        ):  # first how it ended, which no file that cannot be sent shall keep back
+            self._update(execution, self._columns(self._local.lookup_execution(execution)))
         begun = time.monotonic()
         if self.send_files(execution):
-            duration = format_duration(time.monotonic() - begun)
-            self._local.update_execution(execution, Upload_Duration=duration)
-            changes += 1
-        self._link_remote_inputs(execution)
+            self._local.note_upload(execution, format_duration(time.monotonic() - begun))
         self._link_sweep(execution)
         record = self._local.lookup_execution(execution)
         columns = self._columns(record)
@@ -117,11 +134,8 @@ class Push:
         return self._there.rid(execution)
 
     def _update(self, execution: RID, columns: Mapping[str, Any], patience: Patience | None = None) -> None:
-        table = self._model.qualified("Execution")
         rows = [{"RID": self._there.rid(execution), **columns}]
-        self._there.with_terms(
-            self._status_terms(columns), lambda: self._server.update(table, rows, patience)
-        )
+        self._server.update(self._model.qualified("Execution"), rows, patience)
 
     def _columns(self, record: ExecutionRecord) -> dict[str, Any]:
         """What changes in an execution's row, in the columns that the catalog has."""
@@ -137,17 +151,26 @@ class Push:
             **{name: value for name, value in durations.items() if self._model.has("Execution", name)},
         }
 
-    def _status_terms(self, columns: Mapping[str, Any]) -> dict[str, list[str]]:
-        return {"Execution_Status": [columns["Status"]]} if self._model.statuses_are_terms else {}
+    def _status_terms(self) -> dict[str, list[str]]:
+        """All statuses: where one is missing as an execution begins, none shall be when it ends."""
+        return {"Execution_Status": list(Status)} if self._model.statuses_are_terms else {}
 
     # The workflow
 
     def _find_workflow(self, workflow: Workflow) -> RID | None:
-        """A workflow with the same checksum: the one at the same place if there is one, else the first."""
+        """A workflow with the same checksum, name and place: the one at this very commit if there is one, else the first.
+
+        By the checksum alone, a notebook that many projects begin with would be taken for another project's.
+        """
         if not workflow.checksum:
             return None
         path = f"/entity/{self._model.qualified('Workflow')}/Checksum={quote(workflow.checksum)}"
-        rows = sorted(self._server.get(path), key=lambda row: (row["URL"] != workflow.url, row["RCT"]))
+        rows = [
+            row
+            for row in self._server.get(path)
+            if row["Name"] == workflow.name and _place(row["URL"] or "") == _place(workflow.url)
+        ]
+        rows.sort(key=lambda row: (row["URL"] != workflow.url, row["RCT"]))
         return rows[0]["RID"] if rows else None
 
     def _store_workflow(self, local: RID, workflow: Workflow) -> None:
@@ -160,14 +183,14 @@ class Push:
             "Checksum": workflow.checksum,
             "Version": workflow.version,
         }
-        terms = {"Workflow_Type": workflow.types}
+        terms = {"Workflow_Type": workflow.types or [NO_TYPE]}
         if not self._model.workflow_types_are_rows:
-            row["Workflow_Type"] = workflow.types[0]
+            row["Workflow_Type"] = terms["Workflow_Type"][0]
         mark = ("Checksum", workflow.checksum)
         self._there.with_terms(terms, lambda: self._there.store("Workflow", local, row, mark, whole=False))
         rid = self._there.rid(local)
         if self._model.workflow_types_are_rows:
-            links = [{"Workflow": rid, "Workflow_Type": name} for name in workflow.types]
+            links = [{"Workflow": rid, "Workflow_Type": name} for name in terms["Workflow_Type"]]
             self._there.associate("Workflow_Workflow_Type", links, terms)
         self._there.note({local: Remote(rid, stored=True)})
 
@@ -176,6 +199,7 @@ class Push:
     def send_files(self, execution: RID) -> bool:
         """See that the files and datasets that an execution read and made are there; True if any had to be sent."""
         rid = self.begin(execution)
+        self._link_remote_inputs(execution)
         assets = self._local.assets_of(execution)
         read = self._local.datasets_of(execution)
         datasets = [self._local.lookup_dataset(one.rid, one.version) for one in read]
@@ -195,7 +219,6 @@ class Push:
         execution: RID,
         table: str,
         roles: Mapping[RID, AssetRole | None],
-        patience: Patience | None = None,
     ) -> None:
         association = self._model.association(table, "Execution")
         if association is None:
@@ -205,28 +228,26 @@ class Push:
             for asset, role in roles.items()
         ]
         terms = {"Asset_Role": [str(role) for role in roles.values()]}
-        self._there.associate(association.table, rows, terms, patience)
+        self._there.associate(association.table, rows, terms)
 
-    def _link_datasets(
-        self, execution: RID, versions: Mapping[RID, RID | None], patience: Patience | None = None
-    ) -> None:
+    def _link_datasets(self, execution: RID, versions: Mapping[RID, RID | None]) -> None:
         linked = self._model.dataset_versions_are_linked
         rows = [
             {"Dataset": dataset, "Execution": execution, **({"Dataset_Version": version} if linked else {})}
             for dataset, version in versions.items()
         ]
-        self._there.associate("Dataset_Execution", rows, patience=patience)
+        self._there.associate("Dataset_Execution", rows)
 
-    def _link_remote_inputs(self, execution: RID, patience: Patience | None = None) -> None:
+    def _link_remote_inputs(self, execution: RID) -> None:
         """Link what the execution read from this catalog itself."""
         rid = self._there.rid(execution)
         inputs = self._local.journal.inputs(execution, self.destination)
         for table in dict.fromkeys(one.table for one in inputs):
             of_table = [one for one in inputs if one.table == table]
             if table == "Dataset":
-                self._link_datasets(rid, {one.rid: one.version_rid for one in of_table}, patience)
+                self._link_datasets(rid, {one.rid: one.version_rid for one in of_table})
             else:
-                self._link_assets(rid, table, {one.rid: AssetRole.input for one in of_table}, patience)
+                self._link_assets(rid, table, {one.rid: AssetRole.input for one in of_table})
 
     # Sweeps
 
@@ -240,9 +261,14 @@ class Push:
             {
                 "Execution": self._there.rid(parent),
                 "Nested_Execution": self._there.rid(child),
-                "Sequence": self._local.list_execution_children(parent).index(child),
+                "Sequence": self._local.place_in_sweep(parent, child),
             }
             for parent, child in pairs
             if self._there.stored(parent) and self._there.stored(child)
         ]
         self._there.associate("Execution_Execution", rows)
+
+
+def _place(url: str) -> str:
+    """Where a workflow's code stands, whatever the commit."""
+    return re.sub(r"[0-9a-f]{40}", "", url)

@@ -7,7 +7,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +58,16 @@ LIVE = Patience(attempts=2, pause=0.3, longest=1.0, connect=3.0, read=10.0)
 
 
 class Attempts:
-    """The attempts at one request: ``failed`` waits for the next one, or raises when there is none."""
+    """The attempts at one request: ``failed`` waits for the next one, or raises when there is none.
 
-    def __init__(self, host: str, patience: Patience) -> None:
+    Args:
+        renew: asked, once, when the login is refused: whether there is another one by now.
+    """
+
+    def __init__(self, host: str, patience: Patience, renew: Callable[[], bool] = lambda: False) -> None:
         self._host = host
         self._patience = patience
+        self._renew: Callable[[], bool] | None = renew
         self._failures = 0
 
     def progress(self) -> None:
@@ -83,8 +88,14 @@ class Attempts:
         longest = self._patience.longest
         asked = 0.0
         if response is not None:
+            if response.status_code == 401 and self._renew:
+                renew, self._renew = self._renew, None
+                if renew():
+                    return
             if response.status_code not in TRANSIENT:
-                raise refusal(self._host, response) from None
+                refused = refusal(self._host, response)
+                refused.repeated = self._failures > 0
+                raise refused from None
             reason = f"{response.status_code} {_detail(response) or response.reason}"
             after = response.headers.get("Retry-After", "")
             asked = min(float(after), longest) if after.isdecimal() else 0.0
@@ -126,7 +137,10 @@ def refusal(host: str, response: Any) -> ServerRefused:
             f" uv run deriva-globus-auth-utils login --host {host}"
         )
     elif status == 403:
-        message = f"{host} does not allow you to do this: {detail or response.request.path_url}"
+        message = (
+            f"{host} does not allow you to do this ({detail or response.request.path_url}): ask the catalog's owner for"
+            " the right, or log in as somebody who has it"
+        )
     elif status == 404 and (catalog := re.fullmatch(r"catalog (\S+)", detail)):
         message = f"there is no catalog {catalog[1]} on {host}"
     elif status == 404:

@@ -9,7 +9,7 @@ from typing import Any
 from deriva_ml.catalog.journal import Destination, Journal, Remote
 from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.server import Patience, Row, Server, quote
+from deriva_ml.catalog.remote.server import Row, Server, quote
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException
 
@@ -68,18 +68,16 @@ class Rows:
         given = {local: Remote(rid) for local, rid in zip(new, leased, strict=True)}
         self.journal.give(given, self.destination)
 
-    def insert(self, table: str, rows: Sequence[Row], patience: Patience | None = None) -> list[Row]:
+    def insert(self, table: str, rows: Sequence[Row]) -> list[Row]:
         """Insert rows that a leased RID or another key of the table keeps from being there twice; the new ones."""
         given = [name for name in ("RID", "RCT") if rows and name in rows[0]]
-        return self.server.insert(self.model.qualified(table), rows, given=given, patience=patience)
+        return self.server.insert(self.model.qualified(table), rows, given=given)
 
-    def associate(
-        self, table: str, rows: Iterable[Row], terms: Terms | None = None, patience: Patience | None = None
-    ) -> None:
+    def associate(self, table: str, rows: Iterable[Row], terms: Terms | None = None) -> None:
         """Insert rows of an association table, whose key is what they join; once in this process."""
         new = {(table, *row.items()): row for row in rows}
         new = {key: row for key, row in new.items() if key not in self._associated}
-        self.with_terms(terms or {}, lambda: self.insert(table, list(new.values()), patience))
+        self.with_terms(terms or {}, lambda: self.insert(table, list(new.values())))
         self._associated.update(new)
 
     def store(
@@ -129,13 +127,13 @@ class Rows:
         try:
             action()
         except ServerRefused as refusal:
-            if refusal.status != 409 or not self._add_terms(terms):
+            if refusal.status != 409 or not terms:
                 raise
+            self._add_terms(terms)  # there may be none to add: another run was faster
             action()
 
-    def _add_terms(self, terms: Terms) -> bool:
-        """Add the terms that are missing; True if there were any."""
-        added = False
+    def _add_terms(self, terms: Terms) -> None:
+        """Add the terms that are missing."""
         for vocabulary, names in terms.items():
             qualified = self.model.qualified(vocabulary)
             known = {row["Name"] for row in self.server.get(f"/attribute/{qualified}/Name")}
@@ -146,10 +144,10 @@ class Rows:
             try:
                 self.server.insert(qualified, rows, given=(), generated=("ID", "URI"))
             except ServerRefused as refusal:
+                if refusal.status != 403:
+                    raise
                 raise ServerRefused(
                     f"the vocabulary {vocabulary} on {self.destination.host} lacks {', '.join(missing)}, and you may"
                     f" not add to it: ask the catalog's owner ({refusal.detail})",
                     refusal.status,
                 ) from refusal
-            added = True
-        return added

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -13,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote as _quote
+from urllib.parse import unquote
 
 from deriva_ml.catalog.remote import hatrac
 from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
@@ -65,6 +67,7 @@ class Server:
         if not re.fullmatch(r"[\w.~-]+", self.catalog_id):
             raise DerivaMLRequestError(f"{self.catalog_id!r} is no catalog's number or alias")
         self.patience = patience
+        self._given = credential
         self._credential = checked_credential(credential, self.host)
         self._local = threading.local()
         self._stores: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -92,7 +95,9 @@ class Server:
     def attempt(self, call: Callable[[Any], T], patience: Patience | None = None) -> T:
         """Call with this thread's binding to the server until it succeeds; ``call`` is one request."""
         patience = patience or self.patience
-        attempts = Attempts(self.host, replace(patience, attempts=1) if self._in_repeat else patience)
+        attempts = Attempts(
+            self.host, replace(patience, attempts=1) if self._in_repeat else patience, self.renew_login
+        )
         while True:
             try:
                 return call(self.binding(patience))
@@ -126,6 +131,12 @@ class Server:
         patience = patience or self.patience
         timeout = patience.connect, patience.read
         stores: dict[tuple[float, float], Any] = self._local.__dict__.setdefault("stores", {})
+        login = self._login()
+        if getattr(self._local, "login", login) is not login:  # those of an earlier login
+            for store in stores.values():
+                store._session.close()
+            stores.clear()
+        self._local.login = login
         if timeout not in stores:
             store = self._bind(HatracStore)
             # Without retries of its own: those of deriva's adapter leave out POST, and would multiply ours.
@@ -149,6 +160,22 @@ class Server:
             if self._credential is None:
                 self._credential = stored_credential(self.host)
             return self._credential
+
+    def renew_login(self) -> bool:
+        """After this thread's login was refused: whether a later request of it will be made with another one.
+
+        A run may take longer than a login lasts, and a person log in again while it goes on.
+        """
+        if isinstance(self._given, Mapping):
+            return False
+        with self._lock:
+            if self._local.login is self._credential:  # else another thread has been here before
+                with contextlib.suppress(DerivaMLRequestError):  # as it was refused, so it stays
+                    read = checked_credential(self._given, self.host)
+                    read = stored_credential(self.host) if read is None else read
+                    if read != self._credential:
+                        self._credential = read
+            return self._local.login is not self._credential
 
     def _path(self, path: str, snapshot: str | None = None) -> str:
         return f"/ermrest/catalog/{self.catalog_id}{f'@{quote(snapshot)}' if snapshot else ''}{path}"
@@ -206,7 +233,6 @@ class Server:
         given: Sequence[str] = ("RID",),
         generated: Sequence[str] = (),
         repeatable: bool = True,
-        patience: Patience | None = None,
     ) -> list[Row]:
         """Insert rows.
 
@@ -229,15 +255,24 @@ class Server:
         ]
         options += ["onconflict=skip"] if repeatable else []
         path = self._path(f"/entity/{table}?{'&'.join(options)}".rstrip("?"))
-        patience = patience or self.patience
-        patience = patience if repeatable else replace(patience, attempts=1)
+        patience = self.patience if repeatable else replace(self.patience, attempts=1)
         return [row for batch in _batches(rows) for row in self._json("post", path, patience, batch)]
 
     def update(self, table: str, rows: Sequence[Mapping[str, Any]], patience: Patience | None = None) -> None:
-        """Set the columns of rows that are found by their ``RID``; all with the same columns."""
+        """Set the columns of rows that are found by their ``RID``; all with the same columns.
+
+        Raises:
+            ServerRefused: also (404) when one of the rows is not there any more.
+        """
         for batch in _batches(rows):
             columns = ",".join(quote(name) for name in batch[0] if name != "RID")
-            self._json("put", self._path(f"/attributegroup/{table}/RID;{columns}"), patience, batch)
+            found = self._json("put", self._path(f"/attributegroup/{table}/RID;{columns}"), patience, batch)
+            # ERMrest passes over rows that it does not find, and answers with the others.
+            if gone := {row["RID"] for row in batch} - {row["RID"] for row in found}:
+                name = unquote(table.rpartition(":")[2])
+                raise ServerRefused(
+                    f"the row {min(gone)} of {name} on {self.host} is gone: it was deleted there", 404
+                )
 
     def delete(self, path: str) -> None:
         """Delete what a path below the catalog matches, if anything."""
@@ -263,8 +298,7 @@ class Server:
         """deriva's own interface to the catalog, for any query."""
         from deriva.core import ErmrestCatalog
 
-        catalog = self._bind(ErmrestCatalog, self.catalog_id)
-        return self.attempt(lambda _: catalog.getPathBuilder())
+        return self.attempt(lambda _: self._bind(ErmrestCatalog, self.catalog_id).getPathBuilder())
 
     # Objects
 

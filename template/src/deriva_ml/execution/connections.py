@@ -1,0 +1,40 @@
+"""The connections that a project's configurations name: the entries of the ``deriva_ml`` group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
+
+if TYPE_CHECKING:
+    from deriva_ml.catalog.connect import DerivaMLConfig
+
+
+def connections(project: Project) -> dict[str, DerivaMLConfig]:
+    """The entries of the project's ``deriva_ml`` configuration group by name."""
+    from hydra_zen import instantiate, store
+
+    from deriva_ml.execution.hydra_config import find_configs
+
+    find_configs(project)
+    return {entry["name"]: instantiate(entry["node"]) for entry in store if entry["group"] == "deriva_ml"}
+
+
+def connection(project: Project, name: str) -> DerivaMLConfig:
+    """One entry of the group, which names a server.
+
+    Raises:
+        DerivaMLRequestError: there is none of that name, or it names no server.
+    """
+    from deriva_ml.catalog.connect import check_server
+
+    known = connections(project)
+    if name not in known:
+        raise DerivaMLRequestError(
+            f"no deriva_ml configuration is named {name}; src/configs/deriva.py has {', '.join(sorted(known))}"
+        )
+    if known[name].hostname is None:
+        raise DerivaMLRequestError(f"deriva_ml={name} is this project's own catalog: name one with a server")
+    check_server(known[name])
+    return known[name]

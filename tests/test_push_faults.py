@@ -1,0 +1,84 @@
+"""Whatever passing trouble meets any one request of a recorded run, the catalog is in the end as if there had been none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import recorded_run
+from deriva_double import Fault
+from recorded_run import KINDS, LOOK_UPS, Beginning, begun, ended, run_of_a_local_dataset, whole_run
+
+PASSING = [Fault.ABORTED, Fault.ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.TRUNCATED]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        recorded_run.small_chunks(monkeypatch)
+        yield
+
+
+@pytest.fixture(scope="module", params=[*KINDS, LOOK_UPS])
+def beginning(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Beginning]:
+    """Before the whole run, into each kind of catalog."""
+    with begun(request.param, tmp_path_factory.mktemp("projects"), whole_run) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=["head", "1.17.10"])
+def with_dataset(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Beginning]:
+    """Before the run that brings a dataset along; who may not lease RIDs cannot do that."""
+    with begun(request.param, tmp_path_factory.mktemp("projects"), run_of_a_local_dataset) as made:
+        yield made
+
+
+def test_an_undisturbed_run_is_the_same_each_time(beginning: Beginning) -> None:
+    """So that a difference means something."""
+    with beginning.opened(beginning.project()) as catalog:
+        whole_run(beginning, catalog)
+    assert beginning.difference() == ""
+    beginning.project()
+    missing = beginning.difference().splitlines()
+    assert len(missing) > 15 and all(line.startswith("missing ") for line in missing), "it leaves something"
+
+
+def sweep(beginning: Beginning, run: recorded_run.Run, fault: Fault) -> dict[int, str]:
+    """What went wrong where the requests met the fault, by the request's number."""
+    wrong = {}
+    for number in range(1, beginning.requests + 1):
+        project = beginning.project()
+        beginning.double.faults.at(number, fault)
+        with beginning.opened(project) as catalog:
+            run(beginning, catalog)
+        met = [one for one in beginning.double.log if one.fault]
+        assert met, f"there was no request {number}"
+        said = beginning.difference()
+        if set(ended(project)) != {"Uploaded"}:
+            said += f"\n{ended(project)}"
+        if said:
+            wrong[number] = f"{met[0].method} {met[0].path}?{met[0].query}\n{said}"
+    return wrong
+
+
+def told(wrong: dict[int, str]) -> str:
+    return "\n\n".join(f"request {number}: {said}" for number, said in wrong.items())
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.name)
+def test_no_passing_trouble_loses_or_doubles_anything(beginning: Beginning, fault: Fault) -> None:
+    wrong = sweep(beginning, whole_run, fault)
+    assert not wrong, told(wrong)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.ABORTED, Fault.RESET_AFTER, Fault.TRUNCATED], ids=lambda fault: fault.name
+)
+def test_no_passing_trouble_spoils_a_dataset_that_is_sent(with_dataset: Beginning, fault: Fault) -> None:
+    wrong = sweep(with_dataset, run_of_a_local_dataset, fault)
+    assert not wrong, told(wrong)
