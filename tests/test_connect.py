@@ -1,0 +1,72 @@
+"""A configuration names a catalog and who asks; it shows no credential, and means the same from every folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from deriva_double import DerivaDouble
+from deriva_ml import DerivaMLConfig, DerivaMLRequestError
+from deriva_ml.catalog.connect import connect, located
+from deriva_ml.project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "pyproject.toml").touch()
+    return Project(tmp_path)
+
+
+def test_a_configuration_that_is_shown_does_not_show_its_credential() -> None:
+    """As a notebook does whose cell ends in it."""
+    from hydra_zen import builds, instantiate
+
+    given = {"cookie": "webauthn=s3cret"}
+    assert "s3cret" not in repr(DerivaMLConfig("www.example.org", 1, given))
+    made = instantiate(builds(DerivaMLConfig, populate_full_signature=True), credential=given)
+    assert "s3cret" not in repr(made)
+    assert made.credential == given
+
+
+def test_a_credential_file_is_one_of_the_project_from_wherever_it_is_used(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels run in the folder of their notebook."""
+    (project.root / "notebooks").mkdir()
+    monkeypatch.chdir(project.root / "notebooks")
+    with DerivaDouble() as double:
+        number = double.create_catalog("head")
+        (project.root / "credential.json").write_text(json.dumps({double.host: double.credential()}))
+        assert connect(DerivaMLConfig(double.url, number, "credential.json"), project).catalog_id == number
+
+
+def test_paths_from_the_home_folder_and_absolute_ones_are_taken_as_such(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = project.root / "home"
+    monkeypatch.setenv("HOME", str(home))
+
+    def path_of(given: object) -> object:
+        return located(DerivaMLConfig("h", 1, given), project).credential
+
+    assert (
+        path_of("~/c.json")
+        == path_of(Path("~/c.json"))
+        == path_of(str(home / "c.json"))
+        == f"{home}{os.sep}c.json"
+    )
+    assert path_of("~nobody-of-that-name/c.json") == str(project.root / "~nobody-of-that-name" / "c.json")
+
+
+@pytest.mark.parametrize("given", [None, "", {"cookie": "a=b"}])
+def test_what_is_no_path_stays(given: object, project: Project) -> None:
+    config = DerivaMLConfig("h", 1, given)
+    assert located(config, project) == config
+
+
+def test_a_credential_file_that_is_missing_is_named_whole(project: Project) -> None:
+    with pytest.raises(DerivaMLRequestError, match=str(project.root / "missing.json")):
+        connect(DerivaMLConfig("localhost", 1, "missing.json"), project)
