@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import importlib
+import json
 import os
 import re
 import shlex
 import tomllib
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import ROOT, SOURCE, ProjectFolder
+from deriva_double import DerivaDouble
 
 PAGES = [
     ROOT / "README.md",
@@ -79,10 +84,11 @@ def scripts(rendered: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def tools(rendered: Path) -> set[str]:
-    """Programs that a project's dependencies bring, by the names of their packages."""
+    """Programs that a project's dependencies bring, by the names of their packages; and deriva's for logging in."""
     table = tomllib.loads((rendered / "pyproject.toml").read_text(encoding="utf-8"))
     wanted = [*table["project"]["dependencies"], *table["dependency-groups"]["dev"]]
-    return {re.split(r"[<>=]", name)[0] for name in wanted} | {"python"}
+    logins = {point.name for point in distribution("deriva").entry_points if "auth" in point.name}
+    return {re.split(r"[<>=]", name)[0] for name in wanted} | {"python"} | logins
 
 
 HelpOf = Callable[..., str]
@@ -234,11 +240,14 @@ ARCHITECTURE = read(ROOT / "docs" / "architecture.md")
 def test_the_map_has_every_module() -> None:
     """The architecture's map names each module of the runner under its package, and no other."""
     tree = next(block for block in ARCHITECTURE.blocks("") if block.startswith("deriva_ml/"))
-    mapped, package = set(), ""
+    mapped: set[str] = set()
+    folders: list[str] = []
     for line in tree.splitlines()[1:]:
-        folder = re.match(r"  (\w+)/", line)
-        package = folder[0].strip() if folder else package if line.startswith("    ") else ""
-        mapped |= {package + name for name in re.findall(r"\w+\.py", line)}
+        depth = (len(line) - len(line.lstrip())) // 2 - 1
+        folders = folders[:depth]
+        if folder := re.match(r" +(\w+/)", line):
+            folders.append(folder[1])
+        mapped |= {"".join(folders) + name for name in re.findall(r"\w+\.py", line)}
     modules = {
         path.relative_to(RUNNER).as_posix() for path in RUNNER.rglob("*.py") if path.stem != "__init__"
     }
@@ -266,7 +275,7 @@ def test_imports_point_one_way(package: str, unknown: tuple[str, ...]) -> None:
 
 def test_the_catalog_has_the_tables_that_are_named() -> None:
     """The architecture's list of tables is the embedded catalog's."""
-    from deriva_ml.catalog.database import statements
+    from deriva_ml.catalog.tables import statements
 
     made = {name for text in statements() for name in re.findall(r'CREATE TABLE "(\w+)"', text)}
     section = ARCHITECTURE.text.partition("## The embedded catalog")[2].partition("\n\nWrite-ahead")[0]
@@ -280,6 +289,26 @@ def test_the_stated_size_is_the_runners() -> None:
     assert stated
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in RUNNER.rglob("*.py"))
     assert int(stated[1].replace(",", "")) == pytest.approx(lines, rel=0.1)
+
+
+def test_the_picture_of_a_push_can_be_read_anywhere() -> None:
+    """It is text that scales, in light and in dark, with nothing fetched for it, and names columns that are there."""
+    from deriva_ml.catalog.tables import statements
+
+    content = (ROOT / "docs" / "push.svg").read_text(encoding="utf-8")
+    picture = ElementTree.fromstring(content)
+    space = picture.tag.removesuffix("svg")
+    assert picture.get("viewBox") and picture.findtext(f"{space}title") and picture.findtext(f"{space}desc")
+    assert not re.search(r"href|url\(|@import|@font-face", content)
+    assert "prefers-color-scheme: dark" in content
+    texts = [element.text or "" for element in picture.iter(f"{space}text")]
+    noted = [text.split(".") for text in texts if text.startswith("local_")]
+    assert len(noted) == 4
+    for table, column in noted:
+        [made] = [text for text in statements() if f'CREATE TABLE "{table}"' in text]
+        assert f'"{column}"' in made
+    alt = re.search(r"!\[([^\]]+)\]\(push\.svg\)", ARCHITECTURE.text)
+    assert alt and len(alt[1]) > 200
 
 
 # ------------------------------------------------------------------------------------------------------- quick start
@@ -300,3 +329,90 @@ def test_the_quick_start_works_as_written(project_copy: Callable[..., ProjectFol
     listing = project.run("uv", "run", "deriva-ml-catalog", "list", "--limit", "0", check=True).out
     assert listing.count("My Analysis") == 3 and listing.count("Model training") == 6
     assert "Counts" in listing and "Failed" not in listing
+
+
+# ------------------------------------------------------------------------------------------------------ Deriva catalogs
+GUIDE = read(ROOT / "docs" / "deriva-catalog.md")
+
+
+def stored() -> list[list[str]]:
+    """The rows of the guide's table of what is stored where, without its head."""
+    section = GUIDE.text.partition("## What is stored where\n")[2].partition("\n\nA file's content")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.split("\n") if line]
+    return rows[2:]
+
+
+@pytest.mark.parametrize(("generation", "column"), [("head", 1), ("1.17.10", 2)])
+def test_what_is_stored_where_names_tables_that_are_there(generation: str, column: int) -> None:
+    """Each table and column that the guide names is in the schema of that generation."""
+    recorded = ROOT / "tests" / "data" / "deriva" / f"schema-{generation}.json.gz"
+    tables = json.loads(gzip.decompress(recorded.read_bytes()))["schemas"]["deriva-ml"]["tables"]
+    columns = {name: {one["name"] for one in table["column_definitions"]} for name, table in tables.items()}
+    files = {name for name in columns if {"URL", "MD5"} <= columns[name]}
+    named = 0
+    for _, *cells in stored():
+        cell = cells[0] if cells[column - 1] == "the same" else cells[column - 1]
+        for name in re.findall(r"`([A-Z]\w+(?:\.\w+)?)`", cell):
+            table, _, attribute = name.partition(".")
+            if cell.startswith("columns "):
+                assert all(name in columns[file] for file in files), name
+            elif table not in {"Input", "Output"}:
+                assert not attribute or attribute in columns[table], name
+                assert table in columns, name
+            named += 1
+    assert named > 25
+
+
+def test_the_guide_has_every_difference_of_status_names() -> None:
+    """What a status is called in a catalog of deriva-ml 1.17 is what the guide says."""
+    from deriva_ml.catalog.remote.executions import status_name
+    from deriva_ml.catalog.remote.model import Model
+    from deriva_ml.definitions import Status
+
+    there = Model({"schemas": {}})  # one without a vocabulary of statuses
+    named = {status.value: status_name(status, there) for status in Status}
+    listed = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", GUIDE.text, re.MULTILINE)
+    assert dict(listed) == {name: other for name, other in named.items() if name != other}
+
+
+def test_the_guide_says_what_is_repeated() -> None:
+    """The statuses after which a request is sent again, and how often."""
+    from deriva_ml.catalog.remote.retry import PATIENT, TRANSIENT
+
+    section = GUIDE.text.partition("## What is repeated")[2].partition("\n## ")[0]
+    row = next(line for line in section.splitlines() if line.startswith("| 408"))
+    assert {int(number) for number in re.findall(r"\d+", row.split("|")[1])} == TRANSIENT
+    assert PATIENT.attempts == 6 and "up to six times" in section
+
+
+def test_the_guide_works_as_written(project_copy: Callable[..., ProjectFolder], tmp_path: Path) -> None:
+    """Its commands, typed in order by someone who is logged in, all succeed, and leave nothing that waits."""
+    project = project_copy()
+    with DerivaDouble() as double:
+        double.create_catalog("head")
+        login = tmp_path / "home" / ".deriva" / "credential.json"
+        login.parent.mkdir(parents=True)
+        login.write_text(json.dumps({double.host: double.credential("admin")}))
+        configs = project / "src" / "configs" / "deriva.py"
+        configs.write_text(configs.read_text().replace('hostname=""', f'hostname="{double.url}"'))
+        project.git("commit", "-qam", "Name the catalog")
+        places = [Path(project.env["UV_PROJECT_ENVIRONMENT"]) / "bin", Path(project.env["UV"]).parent]
+        env = {
+            "PATH": os.pathsep.join([*map(str, places), project.env["PATH"]]),
+            "HOME": str(tmp_path / "home"),
+        }
+        newest, typed = "", 0
+        for block in GUIDE.blocks("bash"):
+            if " login " in block:
+                continue
+            command = block.replace("www.example.org", double.url)
+            command = re.sub(r"\bW-[0-9A-Z]{4}\b", newest, command)
+            done = project.run("bash", "-ec", command, env=env)
+            assert done.rc == 0, command + done.text
+            newest = next(iter(re.findall(r"^Execution (\S+): ", done.out, re.M)), newest)
+            typed += 1
+        assert typed >= 4
+        assert project.run("uv", "run", "deriva-ml-upload", env=env).out == "nothing waits to be pushed\n"
+        there = [row for row in double.rows("1", "Execution") if row["Status"] == "Uploaded"]
+        assert len(there) == 4
+        assert not [row for row in double.rows("1", "Execution") if row["Status"] in {"Created", "Running"}]
