@@ -28,8 +28,7 @@ def fill(catalog: EmbeddedCatalog, count: int) -> list[str]:
     """Record executions as runs do, one transaction after the other; returns their RIDs, oldest first."""
     owner = Owner.of()
     workflows = [
-        Workflow(f"Study {number}", url=f"git:{number}", checksum=str(number))
-        for number in range(WORKFLOWS)
+        Workflow(f"Study {number}", url=f"git:{number}", checksum=str(number)) for number in range(WORKFLOWS)
     ]
     rids = []
     for number in range(count):

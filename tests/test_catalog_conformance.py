@@ -55,7 +55,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if kind == "embedded":
         yield kinds.embedded(root)
     elif kind == "live":
-        made = kinds.on_server(root, *request.getfixturevalue("live"), kinds.live_credential())
+        host, number = request.getfixturevalue("live")
+        made = kinds.on_server(root, host, number, kinds.live_credential())
         yield made
         made.clear()
     else:
@@ -570,9 +571,9 @@ def test_the_released_deriva_ml_finds_all_as_it_writes_it_itself(
             [asset] = place.rows(table, RID=link[table])
             assert re.fullmatch(rf"/hatrac/{table}/{asset['MD5']}\.{asset['Filename']}:\w+", asset["URL"])
             assert (asset["Length"] is not None) and asset["MD5"]
-            [kind] = place.rows(f"{table}_Asset_Type", **{table: asset["RID"]})
+            [term] = place.rows(f"{table}_Asset_Type", **{table: asset["RID"]})
             if table == "Execution_Metadata":
-                assert asset["Filename"] == f"{kind['Asset_Type']}.json"
+                assert asset["Filename"] == f"{term['Asset_Type']}.json"
 
 
 # The live server's part, tried on the double

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaMLConfig, DerivaMLRequestError
 from deriva_ml.catalog.connect import connect, located
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.remote.model import Model
+from deriva_ml.catalog.remote.server import Server
 from deriva_ml.project import Project
 
 
@@ -70,3 +74,36 @@ def test_what_is_no_path_stays(given: object, project: Project) -> None:
 def test_a_credential_file_that_is_missing_is_named_whole(project: Project) -> None:
     with pytest.raises(DerivaMLRequestError, match=str(project.root / "missing.json")):
         connect(DerivaMLConfig("localhost", 1, "missing.json"), project)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (DerivaMLConfig(catalog_id="1"), "catalog 1 is on no server: give --host"),
+        (DerivaMLConfig(offline=True), "--offline is for a run that is to be sent to a server"),
+    ],
+)
+def test_what_takes_a_server_is_refused_without_one(
+    config: DerivaMLConfig, message: str, project: Project
+) -> None:
+    """Recording into the project's own catalog instead would look as if all had gone well."""
+    with pytest.raises(DerivaMLRequestError, match=message):
+        connect(config, project)
+    assert not project.database.exists()
+
+
+def test_a_dataset_that_could_not_be_sent_is_refused_before_the_run(project: Project) -> None:
+    """A project's own dataset takes RIDs that this client may not lease; the model says so."""
+    with closing(EmbeddedCatalog(project)) as local:
+        local.add_dataset("Digits", [], rid="DEMO-DATA", version="1.0.0")
+    with DerivaDouble() as double:
+        config = DerivaMLConfig(double.url, double.create_catalog("1.17.10"), double.credential("writer"))
+        with closing(connect(config, project)) as catalog:
+            assert catalog.lookup_dataset("DEMO-DATA").description == "Digits"
+            document = Server(double.url, catalog.catalog_id, double.credential()).schema()
+            document["schemas"]["public"]["tables"]["ERMrest_RID_Lease"]["rights"]["insert"] = False
+            catalog._model = Model(document)  # type: ignore[attr-defined] # the double says what the owner may
+            with pytest.raises(
+                DerivaMLRequestError, match="does not let you lease RIDs.* ask the catalog's owner"
+            ):
+                catalog.lookup_dataset("DEMO-DATA")

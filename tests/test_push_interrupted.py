@@ -12,10 +12,13 @@ import pytest
 import recorded_run
 from deriva_double import DerivaDouble, Fault
 from deriva_double.http import Request
+from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.remote import push
 from deriva_ml.catalog.remote.server import Patience, Server
+from deriva_ml.definitions import Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from recorded_run import KINDS, LOOK_UPS, Beginning, Run, begun, ended, run_of_a_local_dataset, whole_run
 
@@ -359,3 +362,27 @@ def test_a_run_whose_type_may_not_be_added_is_refused_before_it_begins(writing: 
     assert writing.executions() == before
     with closing(EmbeddedCatalog(project)) as local:
         assert local.find_executions() == [] and local.journal.pending() == []
+
+
+@pytest.mark.parametrize("user", ["admin", "writer"])
+def test_another_projects_workflow_of_the_same_content_is_not_taken_for_ones_own(
+    tmp_path: Path, user: str
+) -> None:
+    """Many projects begin with the same notebook; also where no RIDs can be leased."""
+    with DerivaDouble() as double:
+        number = double.create_catalog("1.17.10")
+        found = []
+        for lab in ("a", "b", "a"):
+            root = tmp_path / f"{len(found)}"
+            root.mkdir()
+            (root / "pyproject.toml").touch()
+            url = f"https://github.com/lab-{lab}/study/blob/{len(found):040x}/notebooks/my-notebook.ipynb"
+            workflow = Workflow("My Notebook", "Analysis Notebook", url=url, checksum="5" * 40)
+            config = DerivaMLConfig(double.url, number, double.credential(user))
+            with closing(connect(config, Project(root))) as catalog:
+                catalog.add_execution(workflow, "", Owner.of())
+            found.append(workflow.rid)
+        assert found[0] == found[2] != found[1], (
+            "a commit later, it is the same; in another repository, it is not"
+        )
+        assert len(double.rows(number, "Workflow")) == 2

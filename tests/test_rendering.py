@@ -27,7 +27,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from conftest import ROOT, ProjectFolder, Render
 
-MOST_FILES = 70
+MOST_FILES = 95
 STARTER = ("notebooks", "src/configs", "src/models", "tests")
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
 QUESTIONS = [name for name in CONFIG if not name.startswith("_")]

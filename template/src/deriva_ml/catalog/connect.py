@@ -47,6 +47,10 @@ def connect(config: DerivaMLConfig, project: Project) -> Catalog:
             raise DerivaMLRequestError(
                 f"catalog {config.catalog_id} is on no server: give --host with --catalog, or a hostname with catalog_id"
             )
+        if config.offline:
+            raise DerivaMLRequestError(
+                "--offline is for a run that is to be sent to a server: choose one with deriva_ml=production or --host"
+            )
         from deriva_ml.catalog.embedded import EmbeddedCatalog
 
         return EmbeddedCatalog(project)

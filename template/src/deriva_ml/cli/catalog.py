@@ -18,6 +18,7 @@ from deriva_ml.project import Project
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.catalog.journal import Destination
     from deriva_ml.definitions import Asset
 
 
@@ -196,6 +197,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         }
         for item in catalog.datasets_of(rid)
     ]
+    place = next(iter(catalog.journal.destinations(rid)), None)
     return {
         "execution": rid,
         "pushed to": _elsewhere(catalog, rid),
@@ -208,7 +210,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "duration": record.execution_duration or "",
         "workflow": f"{record.workflow.name} {record.workflow.version}".strip(),
         "code": record.workflow.url,
-        "cite": catalog.cite(rid),
+        "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
         "parameters": configuration.get("parameters", {}),
         "overrides": configuration.get("overrides", []),
         "choices": configuration.get("config_choices", {}),
@@ -220,14 +222,17 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             for destination in catalog.journal.destinations(rid)
             for one in catalog.journal.inputs(rid, destination)
         ],
-        "inputs": [_asset_row(catalog, asset) for asset in assets if asset.role == "Input"],
-        "outputs": [_asset_row(catalog, asset) for asset in assets if asset.role == "Output"],
+        "inputs": [_asset_row(catalog, asset, place) for asset in assets if asset.role == "Input"],
+        "outputs": [_asset_row(catalog, asset, place) for asset in assets if asset.role == "Output"],
     }
 
 
-def _asset_row(catalog: EmbeddedCatalog, asset: Asset) -> dict[str, Any]:
+def _asset_row(catalog: EmbeddedCatalog, asset: Asset, place: Destination | None = None) -> dict[str, Any]:
+    """An asset's columns; with its RID at the place that its execution was, or is to be, pushed to."""
+    there = catalog.journal.remote(asset.rid, place) if place else None
     return {
         "RID": asset.rid,
+        **({"there": there.rid if there else ""} if place else {}),
         "table": asset.table,
         "file": asset.filename,
         "bytes": asset.length,

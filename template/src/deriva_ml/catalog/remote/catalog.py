@@ -51,7 +51,8 @@ class DerivaCatalog(Catalog):
     project's own catalog, and sent with the first execution that reads them.
 
     Args:
-        offline: do without the server: inputs are those that were fetched before, and what is recorded waits.
+        config: names the server and the catalog on it. With ``offline`` no request is made: inputs are those that
+            were fetched before, and what is recorded waits.
 
     Raises:
         DerivaMLRequestError: the server cannot be reached, refuses the login, or has no such catalog.
@@ -325,6 +326,11 @@ class DerivaCatalog(Catalog):
 
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
         if self._is_here(rid):
+            if self._model and not self._model.may_insert("ERMrest_RID_Lease"):
+                raise DerivaMLRequestError(
+                    f"{self.host_name} does not let you lease RIDs, which sending this project's dataset {rid} takes: ask"
+                    " the catalog's owner for the right to insert into public:ERMrest_RID_Lease"
+                )
             return self.local.lookup_dataset(rid, version)
         if self.offline:
             return self._known.dataset(rid, version) or self._refuse(f"dataset {rid}")

@@ -104,7 +104,7 @@ class Model:
             required=frozenset(
                 column["name"]
                 for column in document["column_definitions"]
-                if not column["nullok"] and column.get("default") is None
+                if not column.get("nullok", True) and column.get("default") is None
             ),
         )
 

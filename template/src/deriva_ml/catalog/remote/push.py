@@ -105,7 +105,7 @@ class Push:
         over = record.status not in {Status.created, Status.running}
         if over and self._model.may_insert("Execution", "RCT"):
             row["RCT"] = record.created  # it happened before it came to be there
-        mark = ("Status_Detail", f"{self._local.catalog_id}/{execution}")
+        mark = {"Status_Detail": f"{self._local.catalog_id}/{execution}"}
         self._there.with_terms(
             self._status_terms(), lambda: self._there.store("Execution", execution, row, mark)
         )
@@ -186,7 +186,7 @@ class Push:
         terms = {"Workflow_Type": workflow.types or [NO_TYPE]}
         if not self._model.workflow_types_are_rows:
             row["Workflow_Type"] = terms["Workflow_Type"][0]
-        mark = ("Checksum", workflow.checksum)
+        mark = {name: str(row[name]) for name in ("Checksum", "Name", "URL") if row[name]}
         self._there.with_terms(terms, lambda: self._there.store("Workflow", local, row, mark, whole=False))
         rid = self._there.rid(local)
         if self._model.workflow_types_are_rows:

@@ -81,12 +81,12 @@ class Rows:
         self._associated.update(new)
 
     def store(
-        self, table: str, local: RID, row: Row, mark: tuple[str, str] | None = None, whole: bool = True
+        self, table: str, local: RID, row: Row, mark: Mapping[str, str] | None = None, whole: bool = True
     ) -> None:
         """Insert a local record's row into a table that has no key but the RID.
 
         Args:
-            mark: a column and a value by which the row is found again where no RID can be leased.
+            mark: values of columns by which the row is found again where no RID can be leased.
             whole: the row is all that there is to the record; if not, the caller notes when it is stored.
         """
         known = self.known(local)
@@ -98,26 +98,24 @@ class Rows:
             self.insert(table, [{"RID": known.rid, **row}])
         self.note({local: replace(known, stored=whole)})
 
-    def _store_without_lease(self, table: str, row: Row, mark: tuple[str, str] | None) -> RID:
+    def _store_without_lease(self, table: str, row: Row, mark: Mapping[str, str] | None) -> RID:
         """Insert where the client may not lease RIDs, as curators may not in catalogs of deriva-ml 1.17.
 
         The row is looked for before each attempt, so that one whose answer was lost is not repeated.
         """
-        if mark is None or not mark[1]:
+        if not mark:
             raise ServerRefused(
                 f"{self.destination.host} does not let you lease RIDs, which sending a {table} takes: ask the"
                 " catalog's owner for the right to insert into public:ERMrest_RID_Lease",
                 403,
             )
-        column, value = mark
+        condition = "&".join(f"{column}={quote(value)}" for column, value in mark.items())
         qualified = self.model.qualified(table)
         given = [name for name in ("RCT",) if name in row]
 
         def attempt() -> RID:
-            found = self.server.get(f"/entity/{qualified}/{column}={quote(value)}")
-            found = found or self.server.insert(
-                qualified, [{**row, column: value}], given=given, repeatable=False
-            )
+            found = self.server.get(f"/entity/{qualified}/{condition}")
+            found = found or self.server.insert(qualified, [{**row, **mark}], given=given, repeatable=False)
             return str(found[0]["RID"])
 
         return self.server.repeat(attempt)
