@@ -8,7 +8,7 @@ import pytest
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Journal
-from deriva_ml.definitions import RID, Asset, Workflow
+from deriva_ml.definitions import RID, Asset, Status, Workflow
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 
@@ -81,3 +81,28 @@ def test_an_input_that_was_read_by_both_names_is_one(journal: Journal, execution
     assert [read.rid for read in journal.inputs(execution, NUMBER)] == ["1-a", "1-b"]
     assert journal.inputs(execution, ALIAS) == []
     assert [read.rid for read in journal.inputs(execution, OTHER_HOST)] == ["1-a"]
+
+
+def test_an_execution_that_is_not_to_be_pushed_after_all_stays_here_and_waits_no_more(
+    catalog: EmbeddedCatalog, journal: Journal, execution: RID
+) -> None:
+    journal.send_to(execution, NUMBER)
+    catalog.update_execution(execution, Status.uploaded)
+    assert catalog.lookup_execution(execution).status is Status.pending_upload
+    catalog.keep_here(execution)
+    assert journal.pending() == [] and journal.destinations(execution) == []
+    assert catalog.lookup_execution(execution).status is Status.uploaded
+
+
+def test_how_long_a_push_took_is_no_news_to_other_destinations(
+    catalog: EmbeddedCatalog, journal: Journal, execution: RID
+) -> None:
+    for destination in (NUMBER, OTHER_HOST):
+        journal.send_to(execution, destination)
+    catalog.update_execution(execution, Status.uploaded)
+    for destination in (NUMBER, OTHER_HOST):
+        changes = journal.changes(execution, destination)
+        catalog.note_upload(execution, "0H 0min 1.0sec")
+        catalog.settle(execution, destination, changes)
+    assert journal.pending() == []
+    assert catalog.lookup_execution(execution).status is Status.uploaded
