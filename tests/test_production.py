@@ -433,7 +433,7 @@ def test_what_the_server_will_not_take_is_refused_before_anything_runs(
     assert_refused(site, done, *words)
     assert site.everything() == before
     assert site.here() == here
-    assert not any((site.project / ".deriva-ml" / "executions").iterdir())
+    assert not any((site.project / ".deriva-ml" / "executions").glob("*"))
 
 
 # Without the server
@@ -630,7 +630,7 @@ def test_a_model_killed_during_its_upload_is_recovered_and_pushed(site: Site) ->
     rid = execution["RID"]
     assert site.one("Execution", RID=rid)["Status"] == "Uploaded"
     assert set(site.linked(rid)) == {"tiny.txt"}
-    assert not any((site.project / ".deriva-ml" / "executions").iterdir())
+    assert not any((site.project / ".deriva-ml" / "executions").glob("*"))
 
 
 # What was recorded here first

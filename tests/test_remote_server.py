@@ -667,8 +667,9 @@ def test_the_past_can_be_read(double: DerivaDouble, catalog: str, remote: Server
     assert len(remote.get(f"/entity/{ASSETS}", snapshot=before)) == 1
 
 
-def test_deleting_what_is_not_there_is_no_error(remote: Server) -> None:
+def test_deleting_what_is_not_there_is_no_error(double: DerivaDouble, remote: Server) -> None:
     remote.delete(f"/entity/{ASSETS}/RID=NONE")
+    assert [(one.method, one.status) for one in double.log] == [("DELETE", 404)]
 
 
 def test_the_model_is_read_once(double: DerivaDouble, remote: Server) -> None:

@@ -100,6 +100,17 @@ class Workflow:
     rid: RID | None = None
 
     @property
+    def columns(self) -> dict[str, Any]:
+        """Its row of the table ``Workflow``, which says nothing of types."""
+        return {
+            "Name": self.name,
+            "Description": self.description,
+            "URL": self.url,
+            "Checksum": self.checksum,
+            "Version": self.version,
+        }
+
+    @property
     def types(self) -> list[str]:
         """The workflow's types as a list, however they were given."""
         return [self.workflow_type] if isinstance(self.workflow_type, str) else list(self.workflow_type)

@@ -68,16 +68,9 @@ class EmbeddedCatalog(Catalog):
         )
         if found:
             return str(found)
-        row = {
-            "Name": workflow.name,
-            "Description": workflow.description,
-            "URL": workflow.url,
-            "Checksum": workflow.checksum,
-            "Version": workflow.version,
-        }
         # An RID that is not reserved would be one that the workflow has elsewhere.
         reserved = workflow.rid if workflow.rid and is_reserved(workflow.rid) else None
-        [rid] = self._db.insert("Workflow", _reserved(reserved, row))
+        [rid] = self._db.insert("Workflow", _reserved(reserved, workflow.columns))
         self._db.insert_terms("Workflow_Type", workflow.types)
         links = ({"Workflow": rid, "Workflow_Type": name} for name in workflow.types)
         self._db.insert("Workflow_Workflow_Type", *links)

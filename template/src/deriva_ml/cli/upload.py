@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.common import FAILED, aligned, command, recover_orphans
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -62,9 +62,12 @@ def main(argv: Sequence[str]) -> int:
         waiting = [one for one in waiting if catalog.lookup_execution(one[0]).status not in OPEN_STATUSES]
         _refuse_local(catalog, rids)
     else:
-        waiting = _wanted(catalog, rids, config)
+        from deriva_ml.catalog.remote.push import destination_of
+
+        destination, noted = destination_of(config)
+        waiting = _wanted(catalog, rids, destination)
         if waiting and not args.list:
-            waiting = _send_to(catalog, waiting, config)
+            waiting = _send_to(catalog, waiting, destination, config.credential, noted)
     _say_there(catalog, rids, waiting)
     print(_listing(catalog, waiting) if waiting else "nothing waits to be pushed")
     return 0 if args.list else _push(catalog, project, waiting)
@@ -131,13 +134,11 @@ def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | 
 
 
 def _wanted(
-    catalog: EmbeddedCatalog, rids: Sequence[str], config: DerivaMLConfig
+    catalog: EmbeddedCatalog, rids: Sequence[str], destination: Destination
 ) -> list[tuple[str, Destination]]:
     """Executions, and those of a sweep, that are not at the destination as they are here."""
-    from deriva_ml.catalog.remote.push import destination_of
     from deriva_ml.definitions import OPEN_STATUSES
 
-    destination, _ = destination_of(config)
     wanted = dict.fromkeys(one for rid in rids for one in (rid, *catalog.list_execution_children(rid)))
     for rid in wanted:
         if catalog.lookup_execution(rid).status in OPEN_STATUSES:
@@ -152,21 +153,24 @@ def _wanted(
 
 
 def _send_to(
-    catalog: EmbeddedCatalog, wanted: Sequence[tuple[str, Destination]], config: DerivaMLConfig
+    catalog: EmbeddedCatalog,
+    wanted: Sequence[tuple[str, Destination]],
+    destination: Destination,
+    credential: Any,
+    noted: str | None,
 ) -> list[tuple[str, Destination]]:
     """Note that executions are to be pushed, once the destination is known to be there; what is to be done."""
     from deriva_ml.catalog.remote.errors import ServerRefused
-    from deriva_ml.catalog.remote.push import Push, destination_of
+    from deriva_ml.catalog.remote.push import Push
 
-    configured, credential = destination_of(config)
     try:
-        push = Push.open(catalog, configured, config.credential)
+        push = Push.open(catalog, destination, credential)
     except ServerRefused as refusal:
         raise DerivaMLRequestError(str(refusal)) from refusal
     push.close()
     for rid, _ in wanted:
         _warn_of_inputs(catalog, rid, push.destination)
-        catalog.journal.send_to(rid, push.destination, credential)
+        catalog.journal.send_to(rid, push.destination, noted)
     return [one for rid, _ in wanted for one in catalog.journal.pending(rid) if one[1] == push.destination]
 
 

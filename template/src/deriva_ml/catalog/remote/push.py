@@ -176,13 +176,7 @@ class Push:
     def _store_workflow(self, local: RID, workflow: Workflow) -> None:
         if self._there.stored(local):
             return
-        row = {
-            "Name": workflow.name,
-            "Description": workflow.description,
-            "URL": workflow.url,
-            "Checksum": workflow.checksum,
-            "Version": workflow.version,
-        }
+        row = workflow.columns
         terms = {"Workflow_Type": workflow.types or [NO_TYPE]}
         if not self._model.workflow_types_are_rows:
             row["Workflow_Type"] = terms["Workflow_Type"][0]
