@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -173,6 +174,23 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Render]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COPIER_SETTINGS_PATH", str(settings))
         yield render
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a folder that is not a git repository, as a download has it."""
+    folder = tmp_path_factory.mktemp("plain")
+    caches = shutil.ignore_patterns("__pycache__", ".*_cache")
+    shutil.copy(ROOT / "copier.yml", folder)
+    for name in ("extensions", "template"):
+        shutil.copytree(ROOT / name, folder / name, ignore=caches)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sketch(render: Render, plain: Path) -> Render:
+    """``sketch(destination, **answers)``: a project without the runner, whose files no answer changes; quicker."""
+    return functools.partial(render, template=plain, exclude=["/src/deriva_ml"])
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import email
 import email.policy
-import functools
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import copier
 import nbformat
 import pytest
 import yaml
@@ -26,6 +23,7 @@ from hypothesis import strategies as st
 from jinja2 import Environment, FileSystemLoader
 
 from conftest import ROOT, ProjectFolder, Render
+from rendered_files import answers_of, files_of, names_of, parse, pyproject
 
 MOST_FILES = 95
 STARTER = ("notebooks", "src/configs", "src/models", "tests")
@@ -41,62 +39,6 @@ HOSTILE = [
     "Ångström — 数字の分析 🧪👩🏽\u200d🔬 مرحبا שלום \u202eabc\u202c",
     "x" * 300,
 ]
-
-
-def files_of(project: Path) -> list[str]:
-    """The rendered files, relative to the project, leaving out what later steps add."""
-    return sorted(path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file())
-
-
-def parse(path: Path) -> Any:
-    """Read a file as the tools that it is for do."""
-    text = path.read_bytes().decode("utf-8")
-    match path.suffix:
-        case ".toml":
-            return tomllib.loads(text)
-        case ".yml" | ".yaml":
-            return yaml.safe_load(text)
-        case ".json":
-            return json.loads(text)
-        case ".ipynb":
-            notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
-            nbformat.validate(notebook)
-            for cell in notebook.cells:
-                if cell.cell_type == "code":
-                    compile(cell.source, path.name, "exec")
-            return notebook
-        case ".py":
-            return compile(text, path.name, "exec")
-    return text
-
-
-def pyproject(project: Path) -> dict[str, Any]:
-    return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def answers_of(project: Path) -> dict[str, Any]:
-    return yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
-
-
-def names_of(requirements: list[str]) -> set[str]:
-    return {re.match(r"[\w.-]+", requirement)[0] for requirement in requirements}
-
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as a folder that is not a git repository, as a download has it."""
-    folder = tmp_path_factory.mktemp("plain")
-    caches = shutil.ignore_patterns("__pycache__", ".*_cache")
-    shutil.copy(ROOT / "copier.yml", folder)
-    for name in ("extensions", "template"):
-        shutil.copytree(ROOT / name, folder / name, ignore=caches)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def sketch(render: Render, plain: Path) -> Render:
-    """``sketch(destination, **answers)``: a project without the runner, whose files no answer changes; quicker."""
-    return functools.partial(render, template=plain, exclude=["/src/deriva_ml"])
 
 
 # ------------------------------------------------------------------------------------------------------------ defaults
@@ -609,71 +551,3 @@ def test_the_workshop_has_what_a_project_installs(rendered: Path) -> None:
     assert workshop["dependency-groups"]["project"] == sorted(pyproject(rendered)["project"]["dependencies"])
     assert workshop["tool"]["ruff"]["lint"] == pyproject(rendered)["tool"]["ruff"]["lint"]
     assert workshop["tool"]["ruff"]["line-length"] == pyproject(rendered)["tool"]["ruff"]["line-length"]
-
-
-# --------------------------------------------------------------------------------------------------------------- updates
-
-
-@pytest.fixture
-def versioned(plain: Path, tmp_path: Path, clean_env: dict[str, str]) -> Callable[..., ProjectFolder]:
-    """``versioned(changes)``: the template in a repository of its own, at v1.0.0 and then, with changes, at v1.1.0."""
-
-    def make(changes: dict[str, str]) -> ProjectFolder:
-        template = ProjectFolder(tmp_path / "released", clean_env)
-        subprocess.run(["cp", "-R", str(plain), str(template.path)], check=True)
-        template.git("init", "--quiet")
-        template.git("add", "--all")
-        template.git("commit", "--quiet", "--message", "First")
-        template.git("tag", "v1.0.0")
-        for name, line in changes.items():
-            with (template / "template" / name).open("a", encoding="utf-8") as file:
-                file.write(line)
-        template.git("add", "--all")
-        template.git("commit", "--quiet", "--message", "Second")
-        template.git("tag", "v1.1.0")
-        return template
-
-    return make
-
-
-def test_an_update_brings_fixes_and_leaves_starter_content_to_the_user(
-    versioned: Callable[..., ProjectFolder], clean_env: dict[str, str], tmp_path: Path
-) -> None:
-    """What the user changed stays, what the user deleted stays away, and the runner and the set-up are merged."""
-    template = versioned(
-        {
-            "src/deriva_ml/exceptions.py": "\n# newer\n",
-            ".gitignore": "/newer/\n",
-            "src/configs/workflow.py": "\n# newer\n",
-            "src/configs/my_notebook.py": "\n# newer\n",
-            "src/configs/added.py": "# newer\n",
-            "notebooks/my-notebook.ipynb": "\n",
-        }
-    )
-    path = tmp_path / "my-project"
-    copier.run_copy(str(template.path), path, vcs_ref="v1.0.0", defaults=True, quiet=True)
-    project = ProjectFolder(path, clean_env)
-    project.git("init", "--quiet")
-    (project / "src/configs/workflow.py").write_text("# mine\n")
-    (project / "src/configs/my_notebook.py").unlink()
-    for deleted in list((project / "notebooks").iterdir()):
-        deleted.unlink()
-    (project / "notebooks").rmdir()
-    (project / "src/configs/own.py").write_text("# mine\n")
-    ignored = (project / ".gitignore").read_text()
-    (project / ".gitignore").write_text("/mine/\n" + ignored)
-    project.git("add", "--all")
-    project.git("commit", "--quiet", "--message", "Mine")
-
-    copier.run_update(path, defaults=True, overwrite=True, quiet=True)
-
-    assert project.git("status", "--porcelain").splitlines() == [
-        "M .copier-answers.yml",
-        " M .gitignore",
-        " M src/deriva_ml/exceptions.py",
-    ]
-    assert (project / ".gitignore").read_text() == "/mine/\n" + ignored + "/newer/\n"
-    assert (project / "src/deriva_ml/exceptions.py").read_text().endswith("# newer\n")
-    assert (project / "src/configs/workflow.py").read_text() == "# mine\n"
-    assert (project / "src/configs/own.py").exists()
-    assert not (project / "src/configs/my_notebook.py").exists() and not (project / "notebooks").exists()
