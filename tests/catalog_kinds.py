@@ -29,7 +29,7 @@ from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.model import Model
 from deriva_ml.catalog.remote.server import Server, any_of, quote
 from deriva_ml.catalog.tables import TERMS
-from deriva_ml.definitions import RID, Asset, Workflow
+from deriva_ml.definitions import RID, Asset, Status, Workflow
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 
@@ -40,6 +40,8 @@ HOST = os.environ.get("DERIVA_TEST_HOST")
 SERVERS = ["head", "1.17.10", "1.17.10 writer", *(["live"] if HOST else [])]
 KINDS = ["embedded", *SERVERS]
 DATA = Path(__file__).parent / "data" / "deriva"
+NOWHERE = "9-ZZZZ-ZZZZ"
+"""An RID that no catalog has given yet."""
 
 
 def live_credential() -> str | None:
@@ -298,3 +300,15 @@ def record(catalog: Catalog, execution: RID) -> list[Asset]:
     """Commit what an execution has written and send it; the assets by their RIDs in the catalog."""
     recorded, _ = catalog.commit(execution)
     return catalog.send(execution, recorded)
+
+
+def uploaded(catalog: Catalog, execution: RID, **durations: str) -> None:
+    """End an execution well."""
+    catalog.update_execution(execution, Status.uploaded, "", **durations)
+    catalog.send(execution)
+
+
+def status_there(place: Place, execution: RID) -> tuple[str, str]:
+    """An execution's status and reason as the catalog itself has them."""
+    [row] = place.rows("Execution", RID=execution)
+    return row["Status"], row["Status_Detail"]

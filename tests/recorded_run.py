@@ -160,6 +160,12 @@ class Beginning:
             lines += [f"missing {row}" for row in missing] + [f"extra {row}" for row in extra]
         return "\n".join(lines)
 
+    def wrong(self, project: Project) -> str:
+        """What is not as after an undisturbed run, there or in the project; empty if all is."""
+        ends = ended(project)
+        lines = [self.difference(), "" if set(ends) == {"Uploaded"} else str(ends)]
+        return "\n".join(filter(None, lines))
+
 
 def _plant(curator: Server, folder: Path) -> tuple[str, str]:
     """What somebody else recorded before: an asset of a run, and a dataset with a file and another one in it."""
@@ -326,6 +332,11 @@ def _forget_objects(double: DerivaDouble, kept: set[str]) -> None:
         for name, node in list(namespace.children.items()):
             if node.url not in kept:
                 del namespace.children[name]
+
+
+def told(wrong: Mapping[int, str]) -> str:
+    """What is wrong, by the number of the request that the run met trouble in."""
+    return "\n\n".join(f"request {number}: {said}" for number, said in wrong.items())
 
 
 def small_chunks(monkeypatch: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -279,6 +280,7 @@ def test_an_rid_of_something_else_is_refused_saying_what_it_is(catalog: Embedded
 def test_only_one_of_two_commands_takes_an_orphan_over(catalog: EmbeddedCatalog) -> None:
     gone = Owner("here", 1, 0.0)
     execution = catalog.add_execution(WORKFLOW, "", gone)
+    assert not catalog.claim(execution, replace(gone, lock="another"), Owner.of())
     assert catalog.claim(execution, gone, Owner.of())
     assert not catalog.claim(execution, gone, Owner.of())
 

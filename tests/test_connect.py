@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from deriva.core import read_credential
 
 from deriva_double import DerivaDouble
-from deriva_ml import DerivaMLConfig, DerivaMLRequestError
+from deriva_ml import DerivaMLConfig, DerivaMLException, DerivaMLRequestError
 from deriva_ml.catalog.connect import connect, located
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.remote.model import Model
+from deriva_ml.catalog.remote.push import destination_of
 from deriva_ml.catalog.remote.server import Server
+from deriva_ml.definitions import Status, Workflow
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
 
 
@@ -45,6 +52,42 @@ def test_a_credential_file_is_one_of_the_project_from_wherever_it_is_used(
         number = double.create_catalog("head")
         (project.root / "credential.json").write_text(json.dumps({double.host: double.credential()}))
         assert connect(DerivaMLConfig(double.url, number, "credential.json"), project).catalog_id == number
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_credential_file_is_read_once(
+    offline: bool, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lie on a slow drive, or be changed by logging in between one look and the next."""
+    reads = []
+
+    def reading(path: str) -> Any:
+        reads.append(path)
+        return read_credential(path)
+
+    monkeypatch.setattr("deriva.core.read_credential", reading)
+    with DerivaDouble() as double:
+        file = project.root / "credential.json"
+        file.write_text(json.dumps({double.host: double.credential()}))
+        config = DerivaMLConfig(double.url, double.create_catalog("head"), file.name, offline=offline)
+        with closing(connect(config, project)) as catalog:
+            rid = catalog.add_execution(Workflow("Study", url="u", checksum="c"), "", Owner.of())
+            catalog.update_execution(rid, Status.uploaded)
+            catalog.send(rid)
+    assert reads == [str(file)]
+
+
+def test_what_another_configuration_says_of_a_login_is_not_looked_at(project: Project) -> None:
+    """Which catalog a configuration means can be told without it."""
+    broken = DerivaMLConfig("WWW.Example.org.", "7", project.root / "missing.json")
+    assert destination_of(broken) == (
+        Destination("www.example.org", "7"),
+        str(project.root / "missing.json"),
+    )
+    with pytest.raises(DerivaMLRequestError, match="is no catalog's number or alias"):
+        destination_of(replace(broken, catalog_id="7/schema"))
+    with pytest.raises(DerivaMLRequestError, match="is no server's name"):
+        destination_of(replace(broken, hostname="www.example.org/chaise"))
 
 
 def test_paths_from_the_home_folder_and_absolute_ones_are_taken_as_such(
@@ -90,6 +133,22 @@ def test_what_takes_a_server_is_refused_without_one(
     with pytest.raises(DerivaMLRequestError, match=message):
         connect(config, project)
     assert not project.database.exists()
+
+
+@pytest.mark.parametrize(
+    "words", ["h does not answer as a Deriva server does", "no request can be sent to h"]
+)
+def test_what_is_no_deriva_server_is_a_wrong_request(
+    words: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has been run or recorded, whatever it is that answers under the name."""
+
+    def schema(_: Server) -> dict[str, Any]:
+        raise DerivaMLException(words)
+
+    monkeypatch.setattr(Server, "schema", schema)
+    with pytest.raises(DerivaMLRequestError, match=words):
+        connect(DerivaMLConfig("h", 1), project)
 
 
 def test_a_dataset_that_could_not_be_sent_is_refused_before_the_run(project: Project) -> None:

@@ -137,7 +137,7 @@ def test_with_hydra_overrides_and_no_server_named_yet(project: ProjectFolder) ->
         f"uv run deriva-ml-run-notebook {MY_ANALYSIS} \\\n    assets=different_weights deriva_ml=production",
     )
     assert done.rc == 2
-    assert "names no server yet" in done.err and "src/configs/deriva.py" in done.err
+    assert "names no server yet" in done.err and "[tool.deriva-ml]" in done.err
     assert done.err.startswith("error: ") and done.err.count("\n") == 1
     assert rows(project, 'SELECT COUNT(*) FROM "Execution"') == before
 

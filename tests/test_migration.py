@@ -68,7 +68,13 @@ def test_the_file_as_it_was_is_kept_beside_it(project: Project) -> None:
     assert connection.execute('SELECT "RID" FROM "Execution"').fetchall() == [("E-8VZZ",)]
 
 
-def test_a_migrated_catalog_has_the_tables_of_a_new_one(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_migrated_catalog_has_the_tables_of_a_new_one(
+    project: Project, tmp_path: Path, version: int
+) -> None:
+    written = FIRST.with_name(f"catalog-v{version}.db.gz")
+    project.database.write_bytes(gzip.decompress(written.read_bytes()))
+    assert version_of(project.database) == version
     (tmp_path / "new").mkdir()
     new = Project(tmp_path / "new")
     EmbeddedCatalog(new).close()

@@ -31,8 +31,8 @@ def notebook(
 ) -> dict:
     """A notebook whose second cell is tagged."""
     cells = [
-        {"cell_type": "code", "metadata": {}, "source": "import os"},
-        {"cell_type": cell_type, "metadata": {"tags": list(tags)}, "source": source},
+        {"cell_type": "code", "metadata": {}, "source": "import os", "outputs": []},
+        {"cell_type": cell_type, "metadata": {"tags": list(tags)}, "source": source, "outputs": []},
     ]
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
 
@@ -432,9 +432,17 @@ class TestReadingANotebook:
             ("", "not valid JSON"),
             ("{", "not valid JSON"),
             ("[]", "no notebook"),
-            ('{"cells": []}', "no 'nbformat'"),
-            ('{"nbformat": 4}', "no list of 'cells'"),
-            ('{"nbformat": 4, "cells": ["x"]}', "no list of 'cells'"),
+            ('{"nbformat_minor": 5, "cells": [], "metadata": {}}', "lacks a number 'nbformat'"),
+            ('{"nbformat": 4, "cells": [], "metadata": {}}', "or 'nbformat_minor'"),
+            ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "a list of 'cells'"),
+            ('{"nbformat": 4, "nbformat_minor": 5, "cells": []}', "or 'metadata'"),
+            ('{"nbformat": 4, "metadata": {}, "cells": ["x"]}', "cell 1 of .* is damaged"),
+            (
+                '{"nbformat": 4, "cells": [{"cell_type": "code", "metadata": {}, "source": ""}]}',
+                "or 'outputs'",
+            ),
+            (json.dumps(notebook(source=[1])), "cell 2 of .* is damaged"),
+            ('{"nbformat": 5, "metadata": {}, "cells": []}', "format 5, which is not known here"),
             ('{"nbformat": 3, "worksheets": []}', "old notebook format 3.*nbconvert"),
             ('{\n<<<<<<< HEAD\n"cells": [],\n=======\n>>>>>>> other\n}', "line 2: unresolved merge conflict"),
         ],

@@ -234,7 +234,7 @@ class TestRefusals:
     def test_changed_notebook_without_the_filter_says_what_installs_it(self, repo: Path) -> None:
         path = repo / "notebooks" / "analysis.ipynb"
         path.write_text(notebook("print(1)", output="1\n"))
-        with pytest.raises(DerivaMLRequestError, match=r"deriva-ml-init` installs the filter"):
+        with pytest.raises(DerivaMLRequestError, match=r"deriva-ml-init installs the filter"):
             collect(path, allow_dirty=False)
         install_filter(repo)
         path.write_text(notebook("print(2)", output="2\n"))

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING
 from deriva_ml.lazy import exporter
 
 if TYPE_CHECKING:
+    from deriva_ml.asset import AssetFilePath, AssetSpec, AssetSpecConfig
     from deriva_ml.catalog.connect import DerivaMLConfig
     from deriva_ml.core import DerivaML
-    from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status
+    from deriva_ml.dataset import DatasetSpec, DatasetSpecConfig
+    from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status, Workflow
     from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
+    from deriva_ml.execution.execution import Execution
+    from deriva_ml.execution.inputs import ExecutionConfiguration
+    from deriva_ml.project import ProjectSettings, project_settings
 
 __all__ = [
     "RID",
+    "AssetFilePath",
+    "AssetSpec",
+    "AssetSpecConfig",
+    "DatasetSpec",
+    "DatasetSpecConfig",
     "DerivaML",
     "DerivaMLConfig",
     "DerivaMLException",
@@ -24,16 +34,26 @@ __all__ = [
     "DerivaMLRunError",
     "ExecAssetType",
     "ExecMetadataType",
+    "Execution",
+    "ExecutionConfiguration",
     "MLAsset",
+    "ProjectSettings",
     "Status",
+    "Workflow",
+    "project_settings",
 ]
 
 __getattr__ = exporter(
     __name__,
     {
+        "asset": "AssetFilePath AssetSpec AssetSpecConfig",
         "catalog.connect": "DerivaMLConfig",
         "core": "DerivaML",
-        "definitions": "ExecAssetType ExecMetadataType MLAsset RID Status",
+        "dataset": "DatasetSpec DatasetSpecConfig",
+        "definitions": "ExecAssetType ExecMetadataType MLAsset RID Status Workflow",
         "exceptions": "DerivaMLException DerivaMLRequestError DerivaMLRunError",
+        "execution.execution": "Execution",
+        "execution.inputs": "ExecutionConfiguration",
+        "project": "ProjectSettings project_settings",
     },
 )

@@ -8,19 +8,26 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from deriva_ml import alive
+
 
 @dataclass(frozen=True)
 class Owner:
-    """A process: its host's name, its number, and when it started (on whichever clock ``_started`` reads)."""
+    """A process: its host's name, its number, and when it started (on whichever clock ``_started`` reads).
+
+    Attributes:
+        lock: by which others see that it lives, if it holds one; see ``alive``.
+    """
 
     host: str
     pid: int
     started: float
+    lock: str = ""
 
     @classmethod
     def of(cls, pid: int | None = None) -> Owner:
@@ -28,12 +35,27 @@ class Owner:
         pid = pid or os.getpid()
         return cls(platform.node(), pid, _started(pid))
 
-    def is_gone(self) -> bool:
-        """True when the process has surely ended. One on another host is never said to be gone."""
+    @classmethod
+    def here(cls, state: Path) -> Owner:
+        """This process, which holds a lock in a project's state folder from now on."""
+        return replace(cls.of(), lock=alive.show(state))
+
+    def is_gone(self, state: Path) -> bool:
+        """True when the process has surely ended.
+
+        Host and number tell nothing of a process in another container, nor once the host has another name. A lock
+        does. Where it cannot be asked, they have to do, and a process on another host is not said to be gone.
+        """
+        held = alive.is_held(state, self.lock) if self.lock else None
+        if held:
+            return False
+        if held is False and alive.is_local(state):
+            return True
+        return self.host == platform.node() and self._has_ended()
+
+    def _has_ended(self) -> bool:
         import psutil
 
-        if self.host != platform.node():
-            return False
         try:
             zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
             return zombie or abs(_started(self.pid) - self.started) > 1

@@ -76,11 +76,12 @@ def check_server(config: DerivaMLConfig) -> None:
     """
     if not config.hostname:
         raise DerivaMLRequestError(
-            "this deriva_ml configuration names no server yet: put its hostname and catalog_id into"
-            " src/configs/deriva.py, or leave deriva_ml=... out to record into the project's own catalog"
+            "this deriva_ml configuration names no server yet: put its hostname and catalog_id into pyproject.toml,"
+            " under [tool.deriva-ml], or into src/configs/deriva.py if that does not read them there;"
+            " or leave deriva_ml=... out to record into the project's own catalog"
         )
     if config.catalog_id in (None, ""):
         raise DerivaMLRequestError(
             f"this deriva_ml configuration names no catalog on {config.hostname}: give --catalog, or put its number"
-            " or alias into src/configs/deriva.py as catalog_id"
+            " or alias as catalog_id beside the hostname, in pyproject.toml or src/configs/deriva.py"
         )

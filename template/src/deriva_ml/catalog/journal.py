@@ -32,6 +32,14 @@ class Destination:
         return f"{server}/id/{self.catalog}/{rid}"
 
 
+_AT = 'WHERE "execution" = ? AND "host" = ? AND "catalog" = ?'
+"""The rows about an execution and a destination; ``_key`` gives its values."""
+
+
+def _key(local: RID, destination: Destination) -> tuple[RID, str, str]:
+    return local, destination.host, destination.catalog
+
+
 @dataclass(frozen=True)
 class Remote:
     """What a local record is at a destination.
@@ -79,15 +87,12 @@ class Journal:
             self._db.query(
                 'INSERT INTO "local_destination" ("execution", "host", "catalog", "credential", "held")'
                 ' VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "credential" = excluded."credential"',
-                *(execution, destination.host, destination.catalog, credential, held),
+                *(*_key(execution, destination), credential, held),
             )
 
     def forget(self, execution: RID, destination: Destination) -> None:
         """Note, inside a transaction, that an execution is not to be pushed there."""
-        self._db.query(
-            'DELETE FROM "local_destination" WHERE "execution" = ? AND "host" = ? AND "catalog" = ?',
-            *(execution, destination.host, destination.catalog),
-        )
+        self._db.query(f'DELETE FROM "local_destination" {_AT}', *_key(execution, destination))
 
     def changed(self, execution: RID) -> None:
         """Note, inside the transaction that changed it, that an execution is not at its destinations as it is here."""
@@ -97,19 +102,13 @@ class Journal:
 
     def changes(self, execution: RID, destination: Destination) -> int:
         """How often an execution has changed; to be given to ``pushed``."""
-        return int(
-            self._db.value(
-                'SELECT "changes" FROM "local_destination" WHERE "execution" = ? AND "host" = ? AND "catalog" = ?',
-                *(execution, destination.host, destination.catalog),
-            )
-        )
+        query = f'SELECT "changes" FROM "local_destination" {_AT}'
+        return int(self._db.value(query, *_key(execution, destination)))
 
     def pushed(self, execution: RID, destination: Destination, changes: int) -> None:
         """Note, inside a transaction, that an execution is at its destination as it was after so many changes."""
-        self._db.query(
-            'UPDATE "local_destination" SET "pushed" = ? WHERE "execution" = ? AND "host" = ? AND "catalog" = ?',
-            *(changes, execution, destination.host, destination.catalog),
-        )
+        query = f'UPDATE "local_destination" SET "pushed" = ? {_AT}'
+        self._db.query(query, changes, *_key(execution, destination))
 
     def rename(self, destination: Destination, catalog: str) -> Destination:
         """Note by which number a catalog goes that was known by an alias; the destination that it is.
@@ -161,10 +160,8 @@ class Journal:
 
     def credential(self, execution: RID, destination: Destination) -> str | None:
         """Where the credential for a destination is, as ``send_to`` was told."""
-        value = self._db.value(
-            'SELECT "credential" FROM "local_destination" WHERE "execution" = ? AND "host" = ? AND "catalog" = ?',
-            *(execution, destination.host, destination.catalog),
-        )
+        query = f'SELECT "credential" FROM "local_destination" {_AT}'
+        value = self._db.value(query, *_key(execution, destination))
         return None if value is None else str(value)
 
     # Which RID is which
@@ -179,7 +176,7 @@ class Journal:
         for local in locals_:
             row = self._db.first(
                 'SELECT * FROM "local_remote" WHERE "local" = ? AND "host" = ? AND "catalog" = ?',
-                *(local, destination.host, destination.catalog),
+                *_key(local, destination),
             )
             if row:
                 found[local] = Remote(row["remote"], row["url"], bool(row["stored"]))
@@ -206,7 +203,7 @@ class Journal:
             for local, remote in remotes.items():
                 self._db.query(
                     f'INSERT OR {otherwise} INTO "local_remote" VALUES (?, ?, ?, ?, ?, ?)',
-                    *(local, destination.host, destination.catalog, remote.rid, remote.url, remote.stored),
+                    *(*_key(local, destination), remote.rid, remote.url, remote.stored),
                 )
 
     def elsewhere(self, local: RID) -> list[tuple[Destination, RID]]:
@@ -246,14 +243,12 @@ class Journal:
         with self._db.transaction():
             self._db.query(
                 'INSERT OR IGNORE INTO "local_input" VALUES (?, ?, ?, ?, ?, ?)',
-                *(execution, destination.host, destination.catalog, table, read.rid, version),
+                *(*_key(execution, destination), table, read.rid, version),
             )
             self.changed(execution)
 
     def inputs(self, execution: RID, destination: Destination) -> list[RemoteInput]:
         """The records of its destination that an execution read, in order."""
-        rows = self._db.query(
-            'SELECT * FROM "local_input" WHERE "execution" = ? AND "host" = ? AND "catalog" = ? ORDER BY rowid',
-            *(execution, destination.host, destination.catalog),
-        )
+        query = f'SELECT * FROM "local_input" {_AT} ORDER BY rowid'
+        rows = self._db.query(query, *_key(execution, destination))
         return [RemoteInput(row["table"], row["rid"], version_rid=row["version_rid"]) for row in rows]

@@ -65,14 +65,16 @@ class ObjectStore:
         source = self.path(md5)
         if not source.is_file():
             raise DerivaMLException(
-                f"the content of {destination.name} (MD5 {md5}) is missing from {self.folder}"
+                f"the content of {destination.name} (MD5 {md5}) is missing from {self.folder}:"
+                " bring .deriva-ml back from a backup"
             )
         destination.parent.mkdir(parents=True, exist_ok=True)
         temporary = destination.with_name(f".{secrets.token_hex(4)}")
         if copy_hashing(source, temporary) != md5:
             temporary.unlink()
             raise DerivaMLException(
-                f"the content of {destination.name} has changed since it was recorded: {source}"
+                f"the content of {destination.name} has changed since it was recorded:"
+                f" bring {source} back from a backup"
             )
         temporary.chmod(0o444)
         os.replace(temporary, destination)

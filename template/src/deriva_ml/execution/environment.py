@@ -32,15 +32,18 @@ _XLA_FLAG = re.compile(r"(?<!\S)--xla_\w*determinis\w*(?:=\w+)?(?!\S)")  # other
 HIDDEN = "***"  # what stands in a record where a credential was
 
 
-def snapshot() -> dict[str, Any]:
+def snapshot(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The Python, machine (memory in bytes), packages and recorded variables of this process, as JSON types.
 
     Holds no path and no user or host name. Starts no process.
+
+    Args:
+        environment: all variables, where they are another process's.
     """
     import psutil
 
-    variables = {name: redact(os.environ[name]) for name in sorted(VARIABLES & os.environ.keys())}
-    if flags := _XLA_FLAG.findall(os.environ.get("XLA_FLAGS", "")):
+    variables = {name: redact(environment[name]) for name in sorted(VARIABLES & environment.keys())}
+    if flags := _XLA_FLAG.findall(environment.get("XLA_FLAGS", "")):
         variables["XLA_FLAGS"] = " ".join(flags)
     return {
         "python": {

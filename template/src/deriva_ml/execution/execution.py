@@ -75,9 +75,10 @@ class Execution:
         self._started: float | None = None
         self._numbers = itertools.count(1)
         self._dry_staged: list[StagedAsset] = []
+        self._metrics: dict[str, AssetFilePath] = {}
         self._dry_status = Status.created
         if run and dry_run:
-            run.report(dry_run=True)
+            run.report(dry_run=True, refused=None)
         resolved = inputs.resolve(configuration, ml.catalog, ml.project)
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID
@@ -85,7 +86,7 @@ class Execution:
                 run.new_dry_run_folder() if run else ml.project.new_folder(ml.project.outputs, "dry-run")
             )
         else:
-            owner = run.owner if run else Owner.of()
+            owner = run.owner if run else Owner.here(ml.project.state)
             self.execution_rid = ml.catalog.add_execution(
                 workflow, configuration.description, owner, run.folder if run else None
             )
@@ -261,8 +262,15 @@ class Execution:
         return AssetFilePath.make(staged.path, table, name, staged.types)
 
     def metrics_file(self, file_name: str = "metrics.jsonl") -> AssetFilePath:
-        """Register a metadata file for metrics, one JSON object a line, and return its path."""
-        return self.asset_file_path(MLAsset.execution_metadata, file_name, ExecMetadataType.metrics_file)
+        """The path of a metadata file for metrics, one JSON object a line; registered by the first call.
+
+        Later calls return the same path until the file is committed, so that a training loop may call it each time.
+        """
+        if file_name not in self._metrics:
+            self._metrics[file_name] = self.asset_file_path(
+                MLAsset.execution_metadata, file_name, ExecMetadataType.metrics_file
+            )
+        return self._metrics[file_name]
 
     def add_metadata(self, file_name: str, content: str, kind: ExecMetadataType) -> None:
         """Record a text about the execution itself as one of its metadata files."""
@@ -311,6 +319,7 @@ class Execution:
         if self._started is not None:
             with undisturbed():
                 self._stop()
+        self._metrics.clear()
         if self.dry_run:
             missing = [item for item in self._dry_staged if not item.path.is_file()]
             paths = [

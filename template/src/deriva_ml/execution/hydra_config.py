@@ -250,6 +250,18 @@ def _instantiate(node: Any, key: Any = None) -> Any:
         raise DerivaMLRequestError(f"the configuration cannot be used{where}: {_one_line(cause)}") from error
 
 
+def _offer() -> None:
+    """Let Hydra find every entry that is stored; hydra-zen builds those of ``store(...)(Class, ...)`` only now.
+
+    Raises:
+        DerivaMLRequestError: an entry gives its class an argument that it does not take.
+    """
+    try:
+        store.add_to_hydra_store(overwrite_ok=True)
+    except Exception as error:
+        raise DerivaMLRequestError(f"an entry in src/configs cannot be made: {_one_line(error)}") from error
+
+
 def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
     """Compose the configuration ``name`` with Hydra.
 
@@ -262,7 +274,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
     from omegaconf import open_dict
     from omegaconf.errors import OmegaConfBaseException
 
-    store.add_to_hydra_store(overwrite_ok=True)
+    _offer()
     try:
         with hydra.initialize(version_base="1.3", config_path=None):
             node = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
@@ -325,7 +337,7 @@ def _one_line(error: BaseException) -> str:
 
 def menu() -> str:
     """Every ``group=value`` that can be chosen, with its description where it has one, and the sweeps."""
-    store.add_to_hydra_store(overwrite_ok=True)
+    _offer()
     groups: dict[str, list[tuple[str, str]]] = {}
     for entry in store:
         if (group := entry["group"]) and not group.startswith("hydra"):

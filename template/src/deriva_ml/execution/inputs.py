@@ -77,7 +77,7 @@ def _specification(item: Any, kind: type) -> Any:
     if isinstance(item, str) and item:
         return kind(rid=item)
     raise DerivaMLRequestError(
-        f"{item!r} does not name an input: give an RID, a {kind.__name__} or a LocalFile"
+        f"{item!r} does not name an input: give an RID in quotes, {kind.__name__}Config(...) or LocalFileConfig(...)"
     )
 
 

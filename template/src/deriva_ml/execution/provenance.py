@@ -76,14 +76,14 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
     if root is None:
         raise DerivaMLRequestError(
             f"{path} is in no git repository, so a run could not be traced to its code:"
-            " `uv run deriva-ml-init` makes one"
+            " uv run deriva-ml-init makes one"
         )
     root = root.resolve()
     name = file.relative_to(root).as_posix()
     resolve = ("rev-parse", "--verify", "--quiet")
     commit = git(root, *resolve, "HEAD", check=False)
     if not commit:
-        raise DerivaMLRequestError(f"{root} has no commit yet: `uv run deriva-ml-init` makes the first one")
+        raise DerivaMLRequestError(f"{root} has no commit yet: uv run deriva-ml-init makes the first one")
     blob = git(root, *resolve, f"HEAD:{name}", check=False)
     changed = changed_files(root)
     if not blob and name not in changed:  # an ignored file
@@ -93,7 +93,7 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
         said = f"not committed: {listed(changed, SHOWN_FILES)};"
         said += " commit, or pass --allow-dirty to record the run with the diff"
         if any(other.endswith(".ipynb") for other in changed) and not _filter(root):
-            said += " (`uv run deriva-ml-init` installs the filter that keeps outputs out of git)"
+            said += " (uv run deriva-ml-init installs the filter that keeps outputs out of git)"
         raise DerivaMLRequestError(said)
 
     diff = ""
@@ -110,12 +110,12 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
         warnings.append(f"uncommitted changes are recorded as a diff: {listed(changed, SHOWN_FILES)}")
     if remotes and not git(root, "for-each-ref", "--count=1", f"--contains={commit}", "refs/remotes"):
         warnings.append(
-            f"commit {commit[:7]} is on no remote branch: `git push`, or nobody else can find this code"
+            f"commit {commit[:7]} is on no remote branch: git push, or nobody else can find this code"
         )
     describe = git(root, "describe", "--tags", "--long", "--match", "v[0-9]*", check=False)
     if not describe and git(root, "rev-parse", "--is-shallow-repository") == "true":
         warnings.append(
-            "the clone is shallow and holds no version tag: `git fetch --unshallow --tags` gets them"
+            "the clone is shallow and holds no version tag: git fetch --unshallow --tags gets them"
         )
     return Provenance(
         url=workflow_url(remotes, commit, name),

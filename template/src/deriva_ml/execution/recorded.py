@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from deriva_ml.execution.provenance import Provenance, collect
 from deriva_ml.execution.run_folder import RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
-from deriva_ml.notebook.execute import Ended, Outcome, execute
+from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, write_atomically
 
@@ -64,7 +65,7 @@ class Result:
         outcome: of the notebook itself.
         reason: for any but success.
         folder: where the reader finds the executed notebook and its Markdown.
-        warnings: lines about the code's provenance.
+        warnings: lines about the code's provenance, and about a refusal that did not end the notebook.
         unsent: why something that is to be pushed to a Deriva catalog has not been; empty if that is for later.
     """
 
@@ -73,7 +74,7 @@ class Result:
     outcome: Outcome
     reason: str
     folder: Path
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
     unsent: str = ""
 
 
@@ -129,7 +130,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
     run = NotebookRun(
         folder=folder,
         notebook=request.notebook,
-        owner=Owner.of(),
+        owner=Owner.here(project.state),
         kernel=Owner.of(kernel.process.pid),
         parameters=request.parameters,
         overrides=request.overrides,
@@ -140,7 +141,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
     run.save()
     begun = time.monotonic()
     # Loaded while the kernel boots and the cells run, not after them.
-    ahead = threading.Thread(target=_prepare, args=(folder, request.kernel), daemon=True)
+    ahead = threading.Thread(target=_prepare, args=(folder, request.kernel, kernel.environment), daemon=True)
     ahead.start()
     try:
         ended = execute(
@@ -160,12 +161,12 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         return _finish(request, project, run, ended, time.monotonic() - begun)
 
 
-def _prepare(folder: Path, kernel: str | None) -> None:
+def _prepare(folder: Path, kernel: str | None, variables: Mapping[str, str]) -> None:
     import deriva_ml.notebook.markdown  # noqa: F401
     from deriva_ml.execution.environment import snapshot
 
     # Another kernel's packages are its own; these are the runner's.
-    environment = snapshot() | ({"kernel": kernel} if kernel else {})
+    environment = snapshot(variables) | ({"kernel": kernel} if kernel else {})
     write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
 
 
@@ -173,11 +174,18 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, 
     catalog = EmbeddedCatalog(project)
     report = run.reported()
     executions = catalog.executions_of_run(run.folder)
-    if "refused" in report and not executions:
-        raise DerivaMLRequestError(report["refused"])
+    refused = None if executions else report.get("refused")
+    if refused and ended.outcome is Outcome.failed and was_refused(run):
+        raise DerivaMLRequestError(refused)
     failed = ended.outcome is not Outcome.completed
     dry_run = not executions and (report.get("dry_run") or run.dry_run)
-    warnings = () if dry_run else tuple(run.provenance["warnings"])
+    warnings = [] if dry_run else list(run.provenance["warnings"])
+    reason = ended.reason
+    if refused and refused not in reason:
+        from deriva_ml.execution.environment import redact
+
+        warnings.append(f"run_notebook() was refused, and the notebook went on: {redact(refused)}")
+        reason = "; ".join(filter(None, [reason, warnings[-1]]))
     outputs = run_outputs(run, ended.reason)
     if dry_run:
         kept = project.new_folder(project.outputs, "dry-run")
@@ -186,9 +194,8 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, 
             if (made / "assets").is_dir():
                 to = kept if number == 1 else kept / f"execution-{number}"
                 shutil.copytree(made / "assets", to, dirs_exist_ok=True)
-        return Result(
-            [], Status.failed if failed else Status.stopped, ended.outcome, ended.reason, kept, warnings
-        )
+        status = Status.failed if failed else Status.stopped
+        return Result([], status, ended.outcome, ended.reason, kept, warnings)
     if not executions:
         executions = [record_without_execution(catalog, run)]
     status = {
@@ -202,8 +209,8 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, 
         record = catalog.lookup_execution(rid)
         own = status is Status.uploaded and record.status in {Status.failed, Status.aborted}
         # What the notebook itself made of its execution stands.
-        last, reason = (record.status, record.status_detail) if own else (status, ended.reason)
-        ends.append(close_execution(catalog, project, rid, last, reason, outputs))
+        last, detail = (record.status, record.status_detail) if own else (status, reason)
+        ends.append(close_execution(catalog, project, rid, last, detail, outputs))
     status = next((end for end in ends if end is not Status.uploaded), status)
     kept = project.outputs / _shown(catalog, executions[0])
     try:
@@ -212,6 +219,11 @@ def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, 
         print(f"warning: no copy for the reader in {kept}: {error}", file=sys.stderr)
     reason = catalog.lookup_execution(executions[0]).status_detail
     return Result(executions, status, ended.outcome, reason, kept, warnings)
+
+
+def was_refused(run: NotebookRun) -> bool:
+    """Whether the notebook failed as ``run_notebook`` refused to start; it may also have caught that and gone on."""
+    return run.reported().get("refused") in errors_of_last_cell(run.executed)
 
 
 def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
@@ -290,7 +302,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
             executed.unlink()
 
 
-def stop_kernel_of(run: NotebookRun) -> None:
+def stop_kernel_of(run: NotebookRun, project: Project) -> None:
     """End the kernel of a runner that was killed, should it be alive still."""
-    if not run.kernel.is_gone():
+    if not run.kernel.is_gone(project.state):
         kernels.kill_group(run.kernel.pid)

@@ -8,11 +8,12 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from deriva_ml import alive
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
 from deriva_ml.execution.closing import close_execution, commit_readable, remove_folder, rescue
-from deriva_ml.execution.recorded import record_without_execution, run_outputs, stop_kernel_of
+from deriva_ml.execution.recorded import record_without_execution, run_outputs, stop_kernel_of, was_refused
 from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.notebook.kernel import clear_connection
 from deriva_ml.process import Owner
@@ -31,7 +32,7 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
     closed = []
     for rid, owner, folder in catalog.open_executions():
         # Another command may be at it too: only the one that takes the execution over closes it.
-        if owner.is_gone() and catalog.claim(rid, owner, Owner.of()):
+        if owner.is_gone(project.state) and catalog.claim(rid, owner, Owner.here(project.state)):
             try:
                 _close_orphan(catalog, project, rid, folder)
             except Exception as error:  # whatever it is, it must not keep every later command from its work
@@ -60,7 +61,7 @@ def _close_orphan(catalog: EmbeddedCatalog, project: Project, rid: RID, folder: 
         return
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
-        stop_kernel_of(run)
+        stop_kernel_of(run, project)
         outputs = run_outputs(run, REASON)
     close_execution(catalog, project, rid, Status.aborted, REASON, outputs)
     print(f"recovered execution {rid}: {REASON}; closed as Aborted{_hint(catalog, rid)}", file=sys.stderr)
@@ -74,8 +75,11 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> None:
     """Give a run whose runner was killed before its notebook started an execution one, to be closed as the others."""
     for folder in _folders(project.runs):
         run = NotebookRun.found(folder)
-        over = run and run.owner.is_gone() and run.executed.is_file() and not run.reported()
-        if run and over and not run.dry_run and not catalog.executions_of_run(folder):
+        if run is None or not run.owner.is_gone(project.state):
+            continue
+        if run.dry_run or run.reported().get("dry_run") or was_refused(run):
+            continue
+        if run.executed.is_file() and not catalog.executions_of_run(folder):
             try:
                 (folder / "recovering").mkdir()  # one of several commands at once
             except FileExistsError:
@@ -86,20 +90,25 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> None:
 def _clear(catalog: EmbeddedCatalog, project: Project) -> None:
     """Remove working folders of executions that are over and of runs whose runner is gone."""
     objects = ObjectStore(project.objects)
-    still_open = {rid for rid, _, _ in catalog.open_executions()}
+    open_rids = {rid for rid, _, _ in catalog.open_executions()}
     for folder in _folders(project.executions):
         owner = catalog.owner_of(folder.name)
-        if folder.name not in still_open and (owner is None or owner.is_gone()):
+        if folder.name not in open_rids and (owner is None or owner.is_gone(project.state)):
             rescue(folder / "assets", project.outputs / folder.name / "not-recorded", objects)
             remove_folder(folder)
     objects.clear()
-    needed = {folder for _, _, folder in catalog.open_executions()}
+    still_open = catalog.open_executions()
+    needed = {folder for _, _, folder in still_open}
+    locks = {owner.lock for _, owner, _ in still_open}
     for folder in _folders(project.runs):
         run = NotebookRun.found(folder)
-        if folder not in needed and (run.owner.is_gone() if run else _is_old(folder)):
+        if folder not in needed and (run.owner.is_gone(project.state) if run else _is_old(folder)):
             if run:
                 clear_connection(Path(run.connection))
             shutil.rmtree(folder, ignore_errors=True)
+        elif run:
+            locks.add(run.owner.lock)
+    alive.clear(project.state, locks)
 
 
 def _is_old(folder: Path) -> bool:

@@ -91,8 +91,8 @@ class NotebookRun:
         return sorted(parent.iterdir(), key=lambda path: int(path.name)) if parent.is_dir() else []
 
     def report(self, **facts: Any) -> None:
-        """Leave facts for the runner: ``refused`` (why nothing was recorded) or ``dry_run``."""
-        write_atomically(self.folder / "report.json", json.dumps(facts))
+        """Leave facts for the runner: ``refused`` (why ``run_notebook`` refused to start) or ``dry_run``."""
+        write_atomically(self.folder / "report.json", json.dumps(self.reported() | facts))
 
     def reported(self) -> dict[str, Any]:
         """What the kernel left."""

@@ -135,12 +135,22 @@ def replace_parameters(notebook: Any, parameters: dict[str, Any]) -> None:
     notebook.metadata.papermill["parameters"] = parameters
 
 
+def errors_of_last_cell(output: Path) -> list[str]:
+    """What the last cell that was begun raised, in its own words."""
+    return [out["evalue"] for cell in _begun(output)[-1:] for out in cell["outputs"] if "evalue" in out]
+
+
 def _where(output: Path) -> str:
-    """The last cell that was begun, as the saved notebook tells; code cells count from 1, as Jupyter shows."""
+    """The last cell that was begun; code cells count from 1, as Jupyter shows."""
+    begun = len(_begun(output))
+    return f" in cell [{begun}]" if begun else ""
+
+
+def _begun(output: Path) -> list[dict[str, Any]]:
+    """The code cells that were begun, as the saved notebook tells."""
     try:
         cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError):
-        return ""
-    code = [cell["metadata"].get("papermill", {}) for cell in cells if cell["cell_type"] == "code"]
-    begun = sum(1 for noted in code if noted.get("start_time"))
-    return f" in cell [{begun}]" if begun else ""
+        return []
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    return [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]

@@ -38,11 +38,12 @@ GRACE_SECONDS = 5.0
 
 @dataclass
 class Kernel:
-    """A kernel process, its connection file, and the log that its own messages go to."""
+    """A kernel process, its connection file, the log that its own messages go to, and its environment variables."""
 
     process: subprocess.Popen[bytes]
     connection_file: Path
     log: Path
+    environment: Mapping[str, str]
     _client: Any = None
 
     def manager(self) -> Any:
@@ -104,7 +105,7 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
     Args:
         folder: the kernel's working directory.
         log: where the process's own output goes.
-        environment: variables to set beside this process's.
+        environment: variables to set beside this process's, and over those that an installed kernel has of its own.
 
     Raises:
         DerivaMLRequestError: no kernel of that name is installed.
@@ -123,15 +124,19 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
         write_connection_file(str(connection_file))
     command = [sys.executable, "-m", "deriva_ml.notebook.kernel", "-f", str(connection_file)]
     command.append("--HistoryManager.enabled=False")  # a recorded run is no part of a person's history
+    variables = dict(os.environ)
     try:
         if name:
-            command = _installed(name, connection_file)
+            command, own = _installed(name, connection_file)
+            variables |= own
+        variables |= environment
+        # The kernel ends by itself when this process does, even if that is killed.
+        variables["JPY_PARENT_PID"] = str(os.getpid())
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                # The kernel ends by itself when this process does, even if that is killed.
-                env={**os.environ, **environment, "JPY_PARENT_PID": str(os.getpid())},
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -143,7 +148,7 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
     except DerivaMLRequestError:
         shutil.rmtree(private)
         raise
-    return Kernel(process, connection_file, log)
+    return Kernel(process, connection_file, log, variables)
 
 
 def _write_ipc_connection(path: Path, socket_prefix: Path) -> None:
@@ -161,15 +166,22 @@ def _write_ipc_connection(path: Path, socket_prefix: Path) -> None:
     path.write_text(json.dumps(connection))
 
 
-def _installed(name: str, connection_file: Path) -> list[str]:
+def _installed(name: str, connection_file: Path) -> tuple[list[str], dict[str, str]]:
+    """The command of an installed kernel, and the environment variables that its specification sets
+    (https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs)."""
+    from string import Template
+
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     from jupyter_client.manager import KernelManager
 
     try:
-        return list(KernelManager(kernel_name=name, connection_file=str(connection_file)).format_kernel_cmd())
+        manager = KernelManager(kernel_name=name, connection_file=str(connection_file))
+        command = list(manager.format_kernel_cmd())
     except (NoSuchKernel, ValueError) as error:
         known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
         raise DerivaMLRequestError(f"no kernel is named {name}; installed: {known}") from error
+    own = manager.kernel_spec.env if manager.kernel_spec else {}
+    return command, {key: Template(str(value)).safe_substitute(os.environ) for key, value in own.items()}
 
 
 def clear_connection(folder: Path) -> None:

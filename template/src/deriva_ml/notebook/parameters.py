@@ -93,16 +93,46 @@ def read_notebook(path: Path) -> dict[str, Any]:
                 f"{path} has the old notebook format {version}: bring it to format 4 with "
                 "'jupyter nbconvert --to notebook --inplace' and that file"
             )
-        case {"nbformat": int(), "cells": list(cells)} if all(isinstance(cell, dict) for cell in cells):
+        case {"nbformat": int(version)} if version > 4:
+            raise DerivaMLRequestError(
+                f"{path} has the notebook format {version}, which is not known here: save it in format 4"
+            )
+        case {"nbformat": int(), "cells": list(cells)} if not all(map(_is_cell, cells)):
+            number = list(map(_is_cell, cells)).index(False) + 1
+            raise DerivaMLRequestError(
+                f"cell {number} of {path} is damaged:"
+                " it lacks a 'cell_type', 'metadata', a 'source' of text or 'outputs'"
+            )
+        case {"nbformat": int(), "nbformat_minor": int(), "cells": list(), "metadata": dict()}:
             return dict(notebook)
-    raise DerivaMLRequestError(f"{path} is no notebook: it has no 'nbformat' number or no list of 'cells'")
+    raise DerivaMLRequestError(
+        f"{path} is no notebook:"
+        " it lacks a number 'nbformat' or 'nbformat_minor', a list of 'cells' or 'metadata'"
+    )
+
+
+def _is_cell(cell: object) -> bool:
+    """Whether a cell has what every tool relies on."""
+    match cell:
+        case {"cell_type": "code", "metadata": dict(), "source": source, "outputs": list(outputs)}:
+            return _is_text(source) and all(isinstance(one, dict) and "output_type" in one for one in outputs)
+        case {"cell_type": str(kind), "metadata": dict(), "source": source} if kind != "code":
+            return _is_text(source)
+    return False
+
+
+def _is_text(source: object) -> bool:
+    """Whether it is a text, or a list of its lines."""
+    return all(isinstance(line, str) for line in (source if isinstance(source, list) else [source]))
 
 
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DerivaMLRequestError(f"{path} is not UTF-8 text (byte {error.start}): save it so") from None
+        raise DerivaMLRequestError(
+            f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8"
+        ) from None
     except OSError as error:
         raise DerivaMLRequestError(f"{path} cannot be read: {error.strerror}") from None
 

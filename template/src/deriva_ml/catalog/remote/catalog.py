@@ -76,7 +76,7 @@ class DerivaCatalog(Catalog):
                 self.destination = self.local.journal.rename(self.destination, self._server.canonical_id())
             except ServerUnreachable as error:
                 raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
-            except ServerRefused as error:
+            except DerivaMLException as error:  # it refuses, or is no Deriva server
                 raise DerivaMLRequestError(str(error)) from error
             self._known.keep_schema(document)
         self._model = Model(document) if document else None

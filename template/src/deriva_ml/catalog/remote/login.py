@@ -37,6 +37,23 @@ def address(hostname: str) -> tuple[str, str, str]:
     return parts.scheme, host if standard else f"{host}:{port}", name
 
 
+def server_name(hostname: str) -> str:
+    """The name under which a server is noted: without ``https://``. Raises as ``address`` does."""
+    scheme, host, _ = address(hostname)
+    return f"http://{host}" if scheme == "http" else host
+
+
+def catalog_name(catalog_id: str | int) -> str:
+    """A catalog's number or alias as paths have it.
+
+    Raises:
+        DerivaMLRequestError: it can be neither.
+    """
+    if not re.fullmatch(r"[\w.~-]+", str(catalog_id)):
+        raise DerivaMLRequestError(f"{str(catalog_id)!r} is no catalog's number or alias")
+    return str(catalog_id)
+
+
 def checked_credential(given: Mapping[str, str] | str | Path | None, host: str) -> Mapping[str, str] | None:
     """A credential as deriva takes it, checked for its form; None stays. A file's may be for the host without its port.
 
@@ -52,7 +69,9 @@ def checked_credential(given: Mapping[str, str] | str | Path | None, host: str) 
         try:
             entries = {name.lower(): entry for name, entry in read_credential(str(given)).items()}
         except (AttributeError, OSError, ValueError):
-            raise DerivaMLRequestError(f"{given} is no credential file of deriva") from None
+            raise DerivaMLRequestError(
+                f"{given} is no credential file of deriva: it maps hosts to logins, as JSON"
+            ) from None
         found = entries.get(host) or entries.get(re.sub(r":\d+$", "", host))
         if found is None:
             raise DerivaMLRequestError(f"the credential file {given} has none for {host}")
@@ -65,7 +84,10 @@ def checked_credential(given: Mapping[str, str] | str | Path | None, host: str) 
         )
     )
     if not usable:
-        raise DerivaMLRequestError(f"the credential for {host} is not as deriva takes it")
+        raise DerivaMLRequestError(
+            f"the credential for {host} is not as deriva takes it, which is"
+            ' {"cookie": "webauthn=..."} or {"bearer-token": "..."}'
+        )
     return found  # type: ignore[no-any-return]
 
 
@@ -80,4 +102,6 @@ def stored_credential(host: str) -> Mapping[str, str]:
     try:
         return get_credential(host) or {}
     except ValueError as error:
-        raise DerivaMLRequestError(f"the logins that deriva stored cannot be read: {error}") from None
+        raise DerivaMLRequestError(
+            f"the logins in ~/.deriva cannot be read: remove the damaged file there and log in again ({error})"
+        ) from None

@@ -17,6 +17,7 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.catalog.remote.contents import by_table, files_of, send_assets, send_dataset, version_of
 from deriva_ml.catalog.remote.executions import status_name
+from deriva_ml.catalog.remote.login import catalog_name, server_name
 from deriva_ml.catalog.remote.model import Model
 from deriva_ml.catalog.remote.rows import Rows
 from deriva_ml.catalog.remote.server import LIVE, Patience, Server, quote
@@ -34,11 +35,11 @@ from deriva_ml.process import alone
 def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:
     """The destination that a configuration means, and where its credential is: its file, or ``config``; no secret."""
     credential = config.credential
-    server = Server(str(config.hostname), str(config.catalog_id), credential)
+    destination = Destination(server_name(str(config.hostname)), catalog_name(str(config.catalog_id)))
     if isinstance(credential, str | Path):
-        return Destination(server.name, server.catalog_id), str(Path(credential).absolute())
+        return destination, str(Path(credential).absolute())
     # By the catalog's name in the configuration, where it is found again.
-    return Destination(server.name, server.catalog_id), credential and f"{IN_CONFIG}{server.catalog_id}"
+    return destination, credential and f"{IN_CONFIG}{destination.catalog}"
 
 
 IN_CONFIG = "config "

@@ -106,7 +106,9 @@ class Attempts:
                 f" one's certificate in REQUESTS_CA_BUNDLE ({_root(error)})",
             ) from error
         elif isinstance(error, requests.exceptions.JSONDecodeError):
-            raise DerivaMLException(f"{self._host} does not answer as a Deriva server does") from error
+            raise DerivaMLException(
+                f"{self._host} does not answer as a Deriva server does: is the name right?"
+            ) from error
         elif isinstance(error, _passing()):
             broken = isinstance(error, requests.exceptions.ChunkedEncodingError)
             reason = "its answer broke off" if broken else _root(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import re
 import threading
 import uuid
 import weakref
@@ -19,7 +18,7 @@ from urllib.parse import unquote
 from deriva_ml.catalog.remote import hatrac
 from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
 from deriva_ml.catalog.remote.hatrac import object_name
-from deriva_ml.catalog.remote.login import address, checked_credential, stored_credential
+from deriva_ml.catalog.remote.login import address, catalog_name, checked_credential, stored_credential
 from deriva_ml.catalog.remote.retry import LIVE, PATIENT, Attempts, Patience
 from deriva_ml.definitions import RID, Row
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -62,10 +61,7 @@ class Server:
         """
         self._scheme, self.host, self._domain = address(hostname)
         self.url = f"{self._scheme}://{self.host}"
-        self.name = self.url if self._scheme == "http" else self.host
-        self.catalog_id = str(catalog_id)
-        if not re.fullmatch(r"[\w.~-]+", self.catalog_id):
-            raise DerivaMLRequestError(f"{self.catalog_id!r} is no catalog's number or alias")
+        self.catalog_id = catalog_name(catalog_id)
         self.patience = patience
         self._given = credential
         self._credential = checked_credential(credential, self.host)

@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 import recorded_run
 from deriva_double import Fault
-from recorded_run import KINDS, LOOK_UPS, Beginning, begun, ended, run_of_a_local_dataset, whole_run
-
-PASSING = [Fault.ABORTED, Fault.ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.TRUNCATED]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        recorded_run.small_chunks(monkeypatch)
-        yield
-
-
-@pytest.fixture(scope="module", params=[*KINDS, LOOK_UPS])
-def beginning(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Beginning]:
-    """Before the whole run, into each kind of catalog."""
-    with begun(request.param, tmp_path_factory.mktemp("projects"), whole_run) as made:
-        yield made
-
-
-@pytest.fixture(scope="module", params=["head", "1.17.10"])
-def with_dataset(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Beginning]:
-    """Before the run that brings a dataset along; who may not lease RIDs cannot do that."""
-    with begun(request.param, tmp_path_factory.mktemp("projects"), run_of_a_local_dataset) as made:
-        yield made
+from recorded_run import Beginning, run_of_a_local_dataset, told, whole_run
+from remote_server.calls import PASSING
 
 
 def test_an_undisturbed_run_is_the_same_each_time(beginning: Beginning) -> None:
@@ -58,16 +30,9 @@ def sweep(beginning: Beginning, run: recorded_run.Run, fault: Fault) -> dict[int
             run(beginning, catalog)
         met = [one for one in beginning.double.log if one.fault]
         assert met, f"there was no request {number}"
-        said = beginning.difference()
-        if set(ended(project)) != {"Uploaded"}:
-            said += f"\n{ended(project)}"
-        if said:
+        if said := beginning.wrong(project):
             wrong[number] = f"{met[0].method} {met[0].path}?{met[0].query}\n{said}"
     return wrong
-
-
-def told(wrong: dict[int, str]) -> str:
-    return "\n\n".join(f"request {number}: {said}" for number, said in wrong.items())
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.name)

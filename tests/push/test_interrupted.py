@@ -20,33 +20,15 @@ from deriva_ml.definitions import Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from recorded_run import KINDS, LOOK_UPS, Beginning, Run, begun, ended, run_of_a_local_dataset, whole_run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        recorded_run.small_chunks(monkeypatch)
-        yield
-
-
-@pytest.fixture(scope="module", params=[*KINDS, LOOK_UPS])
-def beginning(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Beginning]:
-    """Before the whole run, into each kind of catalog."""
-    with begun(request.param, tmp_path_factory.mktemp("projects"), whole_run) as made:
-        yield made
-
-
-@pytest.fixture(scope="module", params=["head", "1.17.10"])
-def with_dataset(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Beginning]:
-    """Before the run that brings a dataset along; who may not lease RIDs cannot do that."""
-    with begun(request.param, tmp_path_factory.mktemp("projects"), run_of_a_local_dataset) as made:
-        yield made
-
+from recorded_run import (
+    KINDS,
+    Beginning,
+    Run,
+    ended,
+    run_of_a_local_dataset,
+    told,
+    whole_run,
+)
 
 Check = Callable[[Project, DerivaMLException | None], object]
 
@@ -83,10 +65,7 @@ def sweep(
             assert beginning.executions() == before and ended(project) == []
             again = attempt(beginning, run, project)
             assert again is None, again
-        said = beginning.difference()
-        if set(ended(project)) != {"Uploaded"}:
-            said += f"\n{ended(project)}"
-        if said:
+        if said := beginning.wrong(project):
             wrong[number] = f"{met[0].method} {met[0].path}?{met[0].query} {refused}\n{said}"
     return wrong
 
@@ -99,10 +78,6 @@ def attempt(beginning: Beginning, run: Run, project: Project) -> DerivaMLExcepti
     except DerivaMLException as error:
         return error
     return None
-
-
-def told(wrong: dict[int, str]) -> str:
-    return "\n\n".join(f"request {number}: {said}" for number, said in wrong.items())
 
 
 # The server goes down, and comes back

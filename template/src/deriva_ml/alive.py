@@ -1,0 +1,128 @@
+"""Shows others that this process lives: a lock on a file, of which the kernel lets go however the process ends."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Container
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER = "alive"
+"""In a project's state folder: the files that processes lock, each its own."""
+
+LOCAL = frozenset(
+    "apfs bcachefs btrfs exfat ext2 ext3 ext4 f2fs fat32 hfs jfs msdos ntfs ntfs3 overlay refs reiserfs tmpfs ufs vfat"
+    " xfs zfs".split()
+)
+"""File systems that one machine has to itself, containers on it included, so that it knows of every lock there. Any
+other may be shared with machines whose locks it does not tell of."""
+
+_shown: dict[Path, str] = {}
+"""The file that this process has locked, by folder."""
+_descriptors: list[int] = []
+"""Which hold the locks, open as long as this process lives."""
+
+
+def show(state: Path) -> str:
+    """Hold a lock in a project's state folder from now on until this process ends.
+
+    Returns:
+        The file's name, the same each time; empty where files cannot be locked.
+    """
+    folder = state / FOLDER
+    name = _shown.get(folder)
+    return name if name and (folder / name).exists() else _take(folder)
+
+
+def _take(folder: Path) -> str:
+    for _ in range(5):  # ``clear`` may be at the file before it is locked
+        name = secrets.token_hex(8)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # No program that this process starts inherits it; for processes that it forks see below.
+            descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        except OSError:
+            return ""
+        locked = _lock(descriptor, alone=True)
+        if locked and (folder / name).exists():
+            _descriptors.append(descriptor)
+            _shown[folder] = name
+            return name
+        os.close(descriptor)
+        (folder / name).unlink(missing_ok=True)
+        if locked is None:
+            break
+    return ""
+
+
+def is_held(state: Path, name: str) -> bool | None:
+    """Whether the process that holds the lock lives; None if that cannot be told from it."""
+    try:
+        descriptor = os.open(state / FOLDER / name, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        free = _lock(descriptor, alone=False)
+    finally:
+        os.close(descriptor)
+    return None if free is None else not free
+
+
+def is_local(state: Path) -> bool:
+    """Whether no other machine can hold a lock in the folder without this one knowing of it."""
+    import psutil
+
+    place = state.resolve()
+    mounts = [one for one in psutil.disk_partitions(all=True) if place.is_relative_to(one.mountpoint)]
+    # Of several on one folder, it is the last that is seen there.
+    nearest = max(reversed(mounts), key=lambda one: len(one.mountpoint), default=None)
+    return nearest is not None and nearest.fstype.lower() in LOCAL and "remote" not in nearest.opts.split(",")
+
+
+def clear(state: Path, needed: Container[str]) -> None:
+    """Remove the files of processes that are over, but for those that a record still names."""
+    for path in (state / FOLDER).glob("*"):
+        if path.name in needed:
+            continue
+        with suppress(OSError):  # somebody else's
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                if _lock(descriptor, alone=False):
+                    path.unlink(missing_ok=True)  # while it is locked, so that nobody has just taken it
+            finally:
+                os.close(descriptor)
+
+
+def _lock(descriptor: int, alone: bool) -> bool | None:
+    """Lock an open file without waiting; False if another process holds it, None if files cannot be locked here."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            # Not by fcntl.lockf: such a lock is lost when anything in this process opens and closes the file.
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _let_go() -> None:
+    """Leave the locks to the parent: a forked child shares them, and would keep them when that one has died."""
+    _shown.clear()
+    while _descriptors:
+        with suppress(OSError):
+            os.close(_descriptors.pop())
+
+
+if hasattr(
+    os, "register_at_fork"
+):  # what C code forks does not pass here, and keeps the locks as long as it lives
+    os.register_at_fork(after_in_child=_let_go)

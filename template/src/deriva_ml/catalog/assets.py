@@ -1,0 +1,191 @@
+"""The embedded catalog's assets: rows of files and their contents, those that are staged, and who made or read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.catalog.database import Row
+from deriva_ml.catalog.records import Records, with_reserved
+from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset, plain_name
+from deriva_ml.exceptions import DerivaMLException
+
+
+class Assets(Records):
+    """The part of ``EmbeddedCatalog`` that keeps assets; what its methods do is said in ``Catalog``."""
+
+    def asset_tables(self) -> list[str]:
+        return self._db.asset_tables()
+
+    def asset_columns(self, table: str) -> dict[str, bool]:
+        return {}
+
+    def make_asset_table(self, name: str) -> None:
+        """Make an asset table as a destination has it, so that files for it can be staged; one that is there is kept."""
+        with self._db.transaction():
+            self._db.make_asset_table(name)
+
+    def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
+        return [self.lookup_asset(rid) for rid in rids]
+
+    def lookup_asset(self, rid: RID) -> Asset:
+        for table in self._db.asset_tables():
+            if row := self._db.first(f'SELECT * FROM "{table}" WHERE "RID" = ?', rid):
+                return self._asset(table, row)
+        raise self._not_found(rid, "asset")
+
+    def _asset(self, table: str, row: Row, role: str | None = None) -> Asset:
+        types = self._db.column(
+            f'SELECT "Asset_Type" FROM "{table}_Asset_Type" WHERE "{table}" = ?', row["RID"]
+        )
+        return Asset(
+            rid=row["RID"],
+            table=table,
+            filename=row["Filename"],
+            length=row["Length"],
+            md5=row["MD5"],
+            url=row["URL"],
+            description=row["Description"] or "",
+            types=tuple(types),
+            role=AssetRole(role) if role else None,
+        )
+
+    def assets_of(self, execution: RID) -> list[Asset]:
+        return [
+            self._asset(table, row, row["Asset_Role"])
+            for table in self._db.asset_tables()
+            for row in self._db.query(
+                f'SELECT a.*, l."Asset_Role" FROM "{table}" a JOIN "{table}_Execution" l ON l."{table}" = a."RID"'
+                ' WHERE l."Execution" = ? ORDER BY l."Asset_Role", a."Filename"',
+                execution,
+            )
+        ]
+
+    def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
+        query = f'SELECT "Execution", "Asset_Role" FROM "{asset.table}_Execution" WHERE "{asset.table}" = ? ORDER BY "RCT"'
+        return [(row["Execution"], AssetRole(row["Asset_Role"])) for row in self._db.query(query, asset.rid)]
+
+    def _insert_asset(
+        self,
+        table: str,
+        filename: str,
+        content: tuple[str, int],
+        types: Sequence[str],
+        description: str,
+        rid: RID | None = None,
+    ) -> Asset:
+        """The row of a content (MD5 and length) under a name: the one that is there, or a new one."""
+        md5, length = content
+        url = f"/hatrac/{table}/{md5}.{filename}"
+        row = {"URL": url, "Filename": filename, "Description": description, "Length": length, "MD5": md5}
+        self._db.insert(table, with_reserved(rid, row))
+        found = self._db.first(f'SELECT * FROM "{table}" WHERE "URL" = ?', url)
+        if found is None:
+            raise DerivaMLException(f"{rid} is recorded with another content than that of {filename}")
+        self._db.insert_terms("Asset_Type", types)
+        self._db.insert(f"{table}_Asset_Type", *({table: found["RID"], "Asset_Type": name} for name in types))
+        return self._asset(table, found)
+
+    def add_asset(
+        self,
+        source: Path,
+        table: str,
+        filename: str,
+        types: Sequence[str] = (),
+        description: str = "",
+        rid: RID | None = None,
+    ) -> Asset:
+        """Record a copy of ``source`` under ``filename``; the same content and name once. ``rid`` as elsewhere."""
+        content = self.objects.add(source)
+        with self._db.transaction():
+            return self._insert_asset(table, filename, content, types, description, rid)
+
+    def add_file(self, source: Path, description: str = "", types: Sequence[str] = ()) -> Asset:
+        return self.add_asset(source, MLAsset.file.value, source.name, types, description)
+
+    def link_asset(self, execution: RID, asset: Asset, role: AssetRole) -> None:
+        with self._db.transaction():
+            self._link(execution, asset, role)
+
+    def _link(self, execution: RID, asset: Asset, role: AssetRole) -> None:
+        row = {asset.table: asset.rid, "Execution": execution, "Asset_Role": role.value}
+        self._db.insert(f"{asset.table}_Execution", row)
+        self.journal.changed(execution)
+
+    def fetch(self, asset: Asset, destination: Path) -> None:
+        self.objects.copy_to(asset.md5, destination)
+
+    def fetch_all(self, pairs: Sequence[tuple[Asset, Path]]) -> None:
+        for asset, destination in pairs:
+            self.fetch(asset, destination)
+
+    def locate(self, asset: Asset) -> str:
+        return str(self.objects.path(asset.md5))
+
+    # Files of executions that are under way
+
+    def stage(
+        self,
+        execution: RID,
+        table: str,
+        filename: str,
+        folder: Path,
+        types: Sequence[str] = (),
+        description: str = "",
+        columns: Mapping[str, Any] | None = None,
+    ) -> StagedAsset:
+        with self._db.transaction():
+            number = self._db.value(
+                'INSERT INTO "local_staged" ("execution", "table", "filename", "path", "types", "description")'
+                ' VALUES (?, ?, ?, "", ?, ?) RETURNING "number"',
+                *(execution, table, filename, json.dumps(list(types)), description),
+            )
+            # A folder of its own keeps two outputs of one name apart.
+            path = folder / plain_name(table) / str(number) / plain_name(filename)
+            self._db.query(
+                'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored(path), number
+            )
+            self.journal.stage_columns(number, columns or {})
+            path.parent.mkdir(parents=True, exist_ok=True)  # there, if a process was killed right here before
+        return StagedAsset(number, execution, table, filename, path, tuple(types), description)
+
+    def staged(self, execution: RID) -> list[StagedAsset]:
+        rows = self._db.query(
+            'SELECT * FROM "local_staged" WHERE "execution" = ? ORDER BY "number"', execution
+        )
+        return [
+            StagedAsset(
+                number=row["number"],
+                execution=execution,
+                table=row["table"],
+                filename=row["filename"],
+                path=self.project.root / row["path"],
+                types=tuple(json.loads(row["types"])),
+                description=row["description"],
+            )
+            for row in rows
+        ]
+
+    def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
+        staged = self.staged(execution)
+        written = [item for item in staged if item.path.is_file()]
+        contents = [self.objects.add(item.path) for item in written]
+        recorded = []
+        with self._db.transaction():
+            for item, content in zip(written, contents, strict=True):
+                asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
+                self._link(execution, asset, AssetRole.output)
+                self.journal.keep_columns(item.number, asset.rid)
+                recorded.append(asset)
+            for item in written:
+                self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
+        if not keep:
+            for item in written:
+                item.path.unlink()
+        return recorded, [item for item in staged if item not in written]
+
+    def unstage(self, execution: RID) -> None:
+        with self._db.transaction():
+            self._db.query('DELETE FROM "local_staged" WHERE "execution" = ?', execution)

@@ -1,0 +1,108 @@
+"""The embedded catalog's datasets: their versions, members and parts, and which executions read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deriva_ml.catalog.records import Records, with_reserved
+from deriva_ml.definitions import RID, Dataset
+from deriva_ml.exceptions import DerivaMLRequestError
+
+
+class Datasets(Records):
+    """The part of ``EmbeddedCatalog`` that keeps datasets; what its methods do is said in ``Catalog``."""
+
+    def add_dataset(
+        self,
+        description: str,
+        files: Sequence[RID],
+        types: Sequence[str] = (),
+        version: str = "0.1.0",
+        execution: RID | None = None,
+        nested: Sequence[RID] = (),
+        rid: RID | None = None,
+    ) -> RID:
+        """Record a dataset with its first version.
+
+        Args:
+            files: RIDs of its members, which are rows of ``File``.
+            nested: RIDs of datasets that are part of this one.
+            rid: a reserved RID, for content that configurations name.
+        """
+        with self._db.transaction():
+            [rid] = self._db.insert("Dataset", with_reserved(rid, {"Description": description, "Deleted": 0}))
+            row = {"Version": version, "Description": description, "Dataset": rid, "Execution": execution}
+            [version_rid] = self._db.insert("Dataset_Version", row)
+            self._db.update("Dataset", rid, {"Version": version_rid})
+            self._db.insert_terms("Dataset_Type", types)
+            self._db.insert(
+                "Dataset_Dataset_Type", *({"Dataset": rid, "Dataset_Type": name} for name in types)
+            )
+            self._db.insert(
+                "Dataset_Dataset", *({"Dataset": rid, "Nested_Dataset": child} for child in nested)
+            )
+            self._db.insert("Dataset_File", *({"Dataset": rid, "File": member} for member in files))
+        return rid
+
+    def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
+        return self._dataset(rid, version, ())
+
+    def _dataset(self, rid: RID, version: str | None, above: tuple[RID, ...]) -> Dataset:
+        """A dataset that is nested, directly or not, in those ``above``."""
+        if rid in above:
+            raise DerivaMLRequestError(
+                f"dataset {above[0]} cannot be read, since {rid} in it contains itself"
+            )
+        row = self._db.first(
+            'SELECT d.*, v."Version" AS current FROM "Dataset" d LEFT JOIN "Dataset_Version" v'
+            ' ON v."RID" = d."Version" WHERE d."RID" = ?',
+            rid,
+        )
+        if row is None:
+            raise self._not_found(rid, "dataset")
+        if row["Deleted"]:
+            raise DerivaMLRequestError(f"dataset {rid} has been deleted")
+        versions = {
+            found["Version"]: found["RID"]
+            for found in self._db.query('SELECT * FROM "Dataset_Version" WHERE "Dataset" = ?', rid)
+        }
+        if version is not None and version not in versions:
+            raise DerivaMLRequestError(
+                f"dataset {rid} has no version {version}; it has {', '.join(versions)}"
+            )
+        files = self._db.query(
+            'SELECT f.* FROM "File" f JOIN "Dataset_File" m ON m."File" = f."RID" WHERE m."Dataset" = ?'
+            ' ORDER BY f."Filename"',
+            rid,
+        )
+        types = self._db.column('SELECT "Dataset_Type" FROM "Dataset_Dataset_Type" WHERE "Dataset" = ?', rid)
+        nested = self._db.column('SELECT "Nested_Dataset" FROM "Dataset_Dataset" WHERE "Dataset" = ?', rid)
+        return Dataset(
+            rid=rid,
+            version=version or row["current"],
+            description=row["Description"] or "",
+            types=tuple(types),
+            members={"File": [dict(found) for found in files]},
+            nested=tuple(self._dataset(child, None, (*above, rid)) for child in nested),
+            version_rid=versions.get(version or row["current"]),
+        )
+
+    def link_dataset(self, execution: RID, dataset: Dataset) -> None:
+        with self._db.transaction():
+            found = self._db.value(
+                'SELECT "RID" FROM "Dataset_Version" WHERE "Dataset" = ? AND "Version" = ?',
+                dataset.rid,
+                dataset.version,
+            )
+            row = {"Dataset": dataset.rid, "Execution": execution, "Dataset_Version": found}
+            self._db.insert("Dataset_Execution", row)
+            self.journal.changed(execution)
+
+    def datasets_of(self, execution: RID) -> list[Dataset]:
+        rows = self._db.query(
+            'SELECT d."RID", d."Description", v."Version" FROM "Dataset_Execution" l'
+            ' JOIN "Dataset" d ON d."RID" = l."Dataset" JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version"'
+            ' WHERE l."Execution" = ?',
+            execution,
+        )
+        return [Dataset(row["RID"], row["Version"], row["Description"] or "") for row in rows]

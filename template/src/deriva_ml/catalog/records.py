@@ -1,0 +1,57 @@
+"""What the parts of the embedded catalog have in common: a project's file, its objects, and RIDs that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deriva_ml.catalog.database import Database, Row
+from deriva_ml.catalog.journal import Journal
+from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.definitions import RID
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
+
+
+class Records:
+    """A project's own records, opened; the base of the catalog's parts.
+
+    Raises:
+        DerivaMLException: the file was written by a newer runner, or is no catalog.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.objects = ObjectStore(project.objects)
+        self._db = Database(project.database)
+        self.journal = Journal(self._db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing."""
+        with self._db.transaction():
+            yield
+
+    def _stored(self, path: Path) -> str:
+        """A path as rows hold it: relative to the project, which may be moved between a run and its recovery."""
+        return str(path.relative_to(self.project.root) if path.is_relative_to(self.project.root) else path)
+
+    def _not_found(self, rid: RID, wanted: str) -> DerivaMLRequestError:
+        """The error for an RID that is not what was asked for, saying what it is instead."""
+        for table in ("Dataset", "Execution", "Workflow", *self._db.asset_tables()):
+            if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
+                what = "asset" if table in self._db.asset_tables() else table.lower()
+                return DerivaMLRequestError(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
+        return DerivaMLRequestError(
+            f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"
+            " uv run deriva-ml-catalog list shows what there is"
+        )
+
+
+def with_reserved(rid: RID | None, row: Row) -> Row:
+    """The row with the RID that is reserved for it, if one is."""
+    return {**row, "RID": rid} if rid else row

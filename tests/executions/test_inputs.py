@@ -1,0 +1,131 @@
+"""What an execution reads is found, fetched and linked, or refused before anything is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deriva_ml import DerivaML, DerivaMLRequestError
+from deriva_ml.asset import AssetFilePath, LocalFile
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.dataset import DatasetSpec
+from deriva_ml.definitions import Asset
+from executions.runs import start
+
+
+def test_declared_inputs_are_fetched_read_only_and_linked(ml: DerivaML) -> None:
+    first = start(ml)
+    first.asset_file_path("Execution_Asset", "weights.npz").write_bytes(b"w")
+    [weights] = first.commit_output_assets()["Execution_Asset"]
+    Path("data.csv").write_text("1,2")
+    file = ml.catalog.add_file(Path("data.csv"))
+    dataset = ml.catalog.add_dataset("numbers", [file.rid], ["Training"], "1.0.0")  # type: ignore[attr-defined]
+
+    second = start(ml, datasets=[dataset], assets=[weights.asset_rid, LocalFile("data.csv")])
+    [bag] = second.datasets
+    [path] = second.asset_paths["Execution_Asset"]
+    assert isinstance(path, AssetFilePath) and path.read_bytes() == b"w" and not path.stat().st_mode & 0o222
+    assert [p.read_text() for p in bag.asset_paths["File"]] == ["1,2"]
+    assert list(bag.get_table_as_dataframe("File")["RID"]) == [file.rid]
+    assert second.download_dataset_bag(dataset) is bag
+    inputs = [a.filename for a in ml.catalog.assets_of(second.execution_rid) if a.role == "Input"]
+    assert sorted(inputs) == ["data.csv", "weights.npz"]
+    assert [d.rid for d in ml.catalog.datasets_of(second.execution_rid)] == [dataset]
+
+
+def test_datasets_may_be_given_as_versions_by_rid(ml: DerivaML) -> None:
+    Path("data.csv").write_text("1,2")
+    file = ml.catalog.add_file(Path("data.csv"))
+    inner = ml.catalog.add_dataset("inner", [file.rid], version="1.0.0")  # type: ignore[attr-defined]
+    outer = ml.catalog.add_dataset("outer", [], version="2.0.0", nested=[inner])  # type: ignore[attr-defined]
+    one, other = start(ml, datasets={outer: "2.0.0", inner: None}).datasets
+    assert (one.dataset_rid, one.version, other.dataset_rid, other.version) == (
+        outer,
+        "2.0.0",
+        inner,
+        "1.0.0",
+    )
+    [child] = one.list_dataset_children()
+    assert (child.dataset_rid, child.version) == (inner, "1.0.0")
+    assert [p.read_text() for p in one.asset_paths["File"]] == ["1,2"], "nested datasets' files are there"
+
+
+def test_rows_without_files_when_a_dataset_is_not_materialized(ml: DerivaML) -> None:
+    Path("data.csv").write_text("1,2")
+    file = ml.catalog.add_file(Path("data.csv"))
+    dataset = ml.catalog.add_dataset("numbers", [file.rid])  # type: ignore[attr-defined]
+    [bag] = start(ml, datasets=[DatasetSpec(dataset, materialize=False)]).datasets
+    [row] = bag.list_dataset_members()["File"]
+    assert (row["Filename"], row["MD5"]) == ("data.csv", file.md5)
+    assert bag.asset_paths == {"File": []} and not list(bag.path.iterdir())
+
+
+def test_a_file_that_the_catalog_only_refers_to_is_refused_as_an_input(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than by a run that fails once it has begun."""
+    reference = Asset("1-FAR0", "File", "far.csv", 1, "0" * 32, "https://www.example.org/far.csv")
+    monkeypatch.setattr(EmbeddedCatalog, "lookup_assets", lambda self, rids: [reference])
+    with pytest.raises(
+        DerivaMLRequestError, match=r"asset 1-FAR0 \(far.csv\) cannot be fetched: .*example.org"
+    ):
+        start(ml, assets=["1-FAR0"])
+    assert ml.find_executions() == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"assets": ["9-ZZZZ"]}, "there is no asset 9-ZZZZ"),
+        ({"datasets": ["9-ZZZZ"]}, "there is no dataset 9-ZZZZ"),
+        ({"assets": [LocalFile("no.csv")]}, "the input file no.csv does not exist"),
+        ({"assets": [42]}, "42 does not name an input"),
+    ],
+)
+def test_wrong_inputs_are_refused_before_anything_is_recorded(
+    ml: DerivaML, inputs: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DerivaMLRequestError, match=message):
+        start(ml, **inputs)
+    assert ml.find_executions() == []
+
+
+def test_a_text_is_always_an_rid_and_never_a_path(ml: DerivaML) -> None:
+    """No text that comes from elsewhere makes the runner read a file."""
+    with pytest.raises(DerivaMLRequestError, match="there is no asset pyproject.toml"):
+        start(ml, assets=["pyproject.toml"])
+
+
+def test_a_child_of_the_path_is_a_plain_path(ml: DerivaML) -> None:
+    path = start(ml).asset_file_path("Execution_Asset", "x.txt")
+    assert type(path.parent / "y") is not AssetFilePath or (path.parent / "y").asset_rid is None
+    assert path.with_suffix(".md").name == "x.md"
+
+
+def test_after_a_failure_the_inputs_are_still_there_to_try_again(ml: DerivaML) -> None:
+    Path("d.csv").write_text("1")
+    execution = start(ml, assets=[LocalFile("d.csv")])
+    with pytest.raises(ValueError), execution.execute():
+        raise ValueError
+    with execution.execute():
+        assert execution.asset_paths["File"][0].read_text() == "1"
+
+
+def test_an_interrupted_fetch_ends_the_execution(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    Path("d.csv").write_text("1")
+    monkeypatch.setattr(EmbeddedCatalog, "fetch_all", stop)
+    with pytest.raises(KeyboardInterrupt):
+        start(ml, assets=[LocalFile("d.csv")])
+    assert [record.status for record in ml.find_executions()] == ["Aborted"]
+
+
+def test_an_asset_can_be_fetched_without_being_linked(ml: DerivaML, tmp_path: Path) -> None:
+    Path("d.csv").write_text("1")
+    file = ml.catalog.add_file(Path("d.csv"))
+    execution = start(ml)
+    path = execution.download_asset(file.rid, tmp_path / "here", update_catalog=False)
+    assert path.read_text() == "1" and ml.catalog.assets_of(execution.execution_rid) == []

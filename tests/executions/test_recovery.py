@@ -1,0 +1,152 @@
+"""An execution that its process left open is closed with all that it had, whatever stands in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from deriva_ml import DerivaML
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.definitions import Status, Workflow
+from deriva_ml.execution.recovery import recover
+from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.process import Owner
+from deriva_ml.project import Project
+from executions.runs import start
+
+
+def orphan(ml: DerivaML) -> str:
+    """An execution whose process has ended, with one staged file."""
+    workflow = Workflow("T", url="u", checksum="c")
+    rid = ml.catalog.add_execution(workflow, "", Owner(Owner.of().host, 2**22 - 7, 1.0))
+    staged = ml.catalog.stage(rid, "Execution_Asset", "kept.txt", ml.project.executions / rid / "assets")
+    staged.path.write_text("kept")
+    return rid
+
+
+def test_an_orphan_is_closed_after_its_project_was_moved(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rid = orphan(ml)
+    ml.catalog.close()
+    monkeypatch.chdir("/")
+    moved = Project(ml.project.root.rename(ml.project.root.with_name("moved")))
+    catalog = EmbeddedCatalog(moved)
+    assert recover(catalog, moved) == [rid]
+    assert [asset.filename for asset in catalog.assets_of(rid)] == ["kept.txt"]
+    assert catalog.lookup_execution(rid).status == "Aborted"
+
+
+def test_what_a_process_registered_after_it_had_committed_is_recorded_too(ml: DerivaML) -> None:
+    rid = orphan(ml)
+    ml.catalog.update_execution(rid, Status.uploaded, "")
+    recover(ml.catalog, ml.project)
+    assert [asset.filename for asset in ml.catalog.assets_of(rid)] == ["kept.txt"]
+    assert ml.lookup_execution(rid).status == "Uploaded"
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"of": "another version"}'])
+def test_a_damaged_run_folder_stops_no_command(ml: DerivaML, content: str) -> None:
+    folder = ml.project.new_folder(ml.project.runs)
+    (folder / "run.json").write_text(content)
+    rid = orphan(ml)
+    assert recover(ml.catalog, ml.project) == [rid]
+
+
+def test_a_clock_that_is_set_does_not_make_a_live_run_an_orphan(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = start(ml)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
+    assert recover(ml.catalog, ml.project) == []
+    assert execution.status == "Running"
+
+
+UNREADABLE = Path("/proc/self/mem")
+"""A file that is there, and whose content cannot be read from its start, not even by root."""
+
+
+def orphan_with_unreadable_file(ml: DerivaML) -> str:
+    rid = orphan(ml)
+    bad = ml.catalog.stage(rid, "Execution_Asset", "bad.txt", ml.project.executions / rid / "assets")
+    bad.path.symlink_to(UNREADABLE)
+    return rid
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="needs Linux's /proc")
+def test_a_file_that_cannot_be_read_does_not_keep_an_orphan_open(
+    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rid = orphan_with_unreadable_file(ml)
+    assert recover(ml.catalog, ml.project) == [rid]
+    record = ml.lookup_execution(rid)
+    assert record.status == "Aborted"
+    assert "not recorded, because it cannot be read: bad.txt (Execution_Asset)" in record.status_detail
+    assert "never written" not in record.status_detail
+    assert [asset.filename for asset in ml.catalog.assets_of(rid)] == ["kept.txt"]
+    assert "cannot be closed" not in capsys.readouterr().err
+    assert recover(ml.catalog, ml.project) == []
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="needs Linux's /proc")
+def test_nor_one_that_was_registered_after_the_commit(
+    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rid = orphan_with_unreadable_file(ml)
+    ml.catalog.update_execution(rid, Status.uploaded, "")
+    recover(ml.catalog, ml.project)
+    assert "bad.txt" in capsys.readouterr().err
+    assert [asset.filename for asset in ml.catalog.assets_of(rid)] == ["kept.txt"]
+    assert recover(ml.catalog, ml.project) == []
+
+
+def test_another_users_file_in_a_working_folder_stops_no_command(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a container leaves it: registered or not, it may be one that this user must not read."""
+    rid = orphan(ml)
+    assets = ml.project.executions / rid / "assets"
+    registered = ml.catalog.stage(rid, "Execution_Asset", "theirs.txt", assets).path
+    for path in (registered, assets / "stray.txt"):
+        path.write_text("x")
+    opened = Path.open
+
+    def refusing(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        if "r" in mode and path.name.startswith(("theirs", "stray")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, mode, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    assert recover(ml.catalog, ml.project) == [rid]
+    assert "cannot be read: theirs.txt" in ml.lookup_execution(rid).status_detail
+    kept = {path.name for path in (ml.project.outputs / rid).rglob("*") if path.is_file()}
+    assert kept == {"theirs.txt.unreadable", "stray.txt"}
+
+
+def test_connection_folders_of_runs_that_are_over_are_removed_and_of_live_ones_kept(
+    ml: DerivaML, tmp_path: Path
+) -> None:
+    gone = Owner(Owner.of().host, 2**22 - 7, 1.0)
+    folders = {}
+    for name, owner, file in (
+        ("dml-over", gone, "kernel.json"),
+        ("dml-live", Owner.of(), "kernel.json"),
+        ("dml-other", gone, "somebody's.txt"),
+        ("precious", gone, "kernel.json"),
+    ):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        (folders[name] / file).touch()
+        run = NotebookRun(
+            ml.project.new_folder(ml.project.runs),
+            Path("x.ipynb"),
+            owner,
+            gone,
+            connection=str(folders[name]),
+        )
+        run.save()
+    recover(ml.catalog, ml.project)
+    assert [name for name, folder in folders.items() if not folder.exists()] == ["dml-over"]

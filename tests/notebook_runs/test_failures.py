@@ -1,0 +1,155 @@
+"""Every way a notebook run can fail ends as a record with its reason, its notebook and its Markdown."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import ProjectFolder
+from notebook_runs.runs import (
+    BEFORE,
+    STAGED,
+    assert_kept,
+    committed,
+    contents,
+    latest,
+    run,
+)
+from notebooks import COMMIT, START
+
+
+def test_a_cell_that_raises(project: ProjectFolder) -> None:
+    path = committed(project, "raises.ipynb", START, BEFORE, STAGED, "1 / 0", "print('never')")
+    done = run(project, path)
+    record = latest(project)
+    assert done.rc == 1
+    assert "error: cell [4] raised ZeroDivisionError: division by zero" in done.err
+    assert "Traceback" not in done.text
+    assert (record["status"], record["reason"]) == (
+        "Failed",
+        "cell [4] raised ZeroDivisionError: division by zero",
+    )
+    assert_kept(record, "raises", "ZeroDivisionError")
+    assert f"outputs/{record['execution']}/raises.md" in done.out
+    assert b"never" not in contents(record)["raises.md"].split(b"ZeroDivisionError")[-1].replace(
+        b"print('never')", b""
+    )
+
+
+@pytest.mark.parametrize("code", ["", "0", "3"])
+def test_sys_exit_in_a_cell(project: ProjectFolder, code: str) -> None:
+    path = committed(
+        project, f"exits{code}.ipynb", START, BEFORE, STAGED, f"import sys\nsys.exit({code})", "print(1)"
+    )
+    done = run(project, path)
+    record = latest(project)
+    assert done.rc == 1
+    assert record["status"] == "Failed"
+    assert "cell [4]" in record["reason"] and (
+        "SystemExit" in record["reason"] or "sys.exit" in record["reason"]
+    )
+    assert_kept(record, f"exits{code}")
+
+
+def test_a_kernel_that_is_killed(project: ProjectFolder) -> None:
+    killing = (
+        "import os, signal, time\nprint('last words')\ntime.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    path = committed(project, "killed.ipynb", START, BEFORE, STAGED, killing)
+    done = run(project, path)
+    record = latest(project)
+    assert done.rc == 1
+    assert record["status"] == "Failed"
+    assert "the kernel died in cell [4]" in record["reason"] and "SIGKILL" in record["reason"]
+    assert_kept(record, "killed")
+
+
+def test_a_kernel_that_ends_itself(project: ProjectFolder) -> None:
+    path = committed(project, "ends.ipynb", START, BEFORE, STAGED, "import os\nos._exit(7)")
+    done = run(project, path)
+    record = latest(project)
+    assert done.rc == 1
+    assert "exited with status 7" in record["reason"]
+    assert_kept(record, "ends")
+
+
+def test_a_cell_that_takes_longer_than_it_may(project: ProjectFolder) -> None:
+    path = committed(project, "slow.ipynb", START, BEFORE, STAGED, "import time\ntime.sleep(60)")
+    begun = time.monotonic()
+    done = run(project, path, "--timeout", "3")
+    record = latest(project)
+    assert done.rc == 1
+    assert time.monotonic() - begun < 45
+    assert record["reason"] == "a cell took longer than 3 seconds in cell [4]"
+    assert record["status"] == "Failed"
+    assert_kept(record, "slow")
+
+
+def test_a_notebook_that_fails_before_it_starts_an_execution(project: ProjectFolder) -> None:
+    path = committed(project, "early.ipynb", "import no_such_package_at_all", START)
+    done = run(project, path)
+    record = latest(project)
+    assert done.rc == 1
+    assert record["status"] == "Failed"
+    assert "ModuleNotFoundError" in record["reason"]
+    assert {"early.ipynb", "early.md"} <= set(contents(record))
+
+
+def test_an_asset_that_was_registered_and_never_written(project: ProjectFolder) -> None:
+    never = "path = execution.asset_file_path('Execution_Asset', 'never.txt')"
+    path = committed(project, "forgot.ipynb", START, BEFORE, STAGED, never, COMMIT)
+    done = run(project, path)
+    record = latest(project)
+    assert done.rc == 1
+    assert record["status"] == "Failed"
+    assert "registered but never written: never.txt (Execution_Asset)" in record["reason"]
+    assert_kept(record, "forgot")
+
+
+def test_the_same_when_the_notebook_leaves_committing_to_the_runner(project: ProjectFolder) -> None:
+    never = "path = execution.asset_file_path('Execution_Asset', 'never.txt')"
+    path = committed(project, "forgot-too.ipynb", START, BEFORE, STAGED, never)
+    done = run(project, path)
+    record = latest(project)
+    assert (done.rc, record["status"]) == (1, "Failed")
+    assert "never.txt" in record["reason"] and "never.txt" in done.err
+    assert_kept(record, "forgot-too")
+
+
+def test_damaged_inputs_fail_the_run_and_say_so(project: ProjectFolder) -> None:
+    shown = json.loads(project.run("deriva-ml-catalog", "show", "DEMO-W001", "--json", check=True).out)
+    content = Path(shown["file"][0]["content"])
+    good = content.read_bytes()
+    path = committed(
+        project, "damaged.ipynb", START.replace("'my_notebook'", "'my_notebook', ['assets=my_assets']")
+    )
+    content.chmod(0o644)
+    content.write_bytes(b"damaged")
+    try:
+        done = run(project, path)
+        record = latest(project)
+    finally:
+        content.write_bytes(good)
+    assert done.rc == 1
+    assert record["status"] == "Failed"
+    assert "logistic.npz has changed since it was recorded" in record["reason"]
+
+
+def test_a_file_that_the_notebook_left_open_is_recorded_whole(project: ProjectFolder) -> None:
+    lines = (
+        "log = open(execution.asset_file_path('Execution_Asset', 'kept.txt'), 'w')\nlog.write('unflushed')"
+    )
+    path = committed(project, "unclosed.ipynb", START, lines)
+    assert run(project, path).rc == 0
+    assert contents(latest(project))["kept.txt"] == b"unflushed"
+
+
+def test_a_status_that_the_notebook_gave_itself_stands(project: ProjectFolder) -> None:
+    own = "from deriva_ml import Status\nexecution.update_status(Status.failed, 'did not converge')"
+    path = committed(project, "own-status.ipynb", START, STAGED, own)
+    done = run(project, path)
+    record = latest(project)
+    assert (done.rc, record["status"], record["reason"]) == (1, "Failed", "did not converge")
