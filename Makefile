@@ -2,6 +2,7 @@
 PYTHON ?= python3
 DEMO ?= demo
 ARGS ?=
+VERSION ?=
 
 UV := $(or $(shell command -v uv),$(CURDIR)/.tools/bin/uv)
 # uv works with the Python that is here instead of downloading one, and in each project's own environment.
@@ -10,11 +11,11 @@ export PATH := $(PATH):$(dir $(UV))
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format docs pictures digests reference release clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
-	    while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	    while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 demo: .venv ## Make a project in demo/, run its notebook, and show what was recorded
 	@scripts/demo.sh "$(DEMO)"
@@ -31,8 +32,24 @@ format: .venv ## Mend what ruff can mend
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+docs: .venv ## Build the documentation site in site/
+	.venv/bin/python scripts/gather_docs.py
+	.venv/bin/zensical build --strict
+
+pictures: .venv ## Make the pictures of real runs in docs/pictures/ again (needs Chromium)
+	.venv/bin/python scripts/pictures.py
+
+digests: .venv ## Write the digests of the runner's files into the template
+	.venv/bin/python scripts/digests.py
+
+reference: .venv ## Write what the commands take into docs/cli-reference.md
+	.venv/bin/python scripts/cli_reference.py
+
+release: .venv ## Release the template: changelog, commit and tag (VERSION=1.2.3)
+	@.venv/bin/python scripts/release.py "$(VERSION)"
+
 clean: ## Remove what the other targets made
-	rm -rf .tools .venv uv.lock .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .tools .venv uv.lock build site .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv: pyproject.toml $(UV)

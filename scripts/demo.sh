@@ -24,9 +24,11 @@ if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
 say() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; }
 run() { say "$@" && "$@"; }
 
-say copier copy --defaults . "$demo"
-# HEAD takes uncommitted changes along, and warns that it did; without it, Copier takes the last release.
-PYTHONWARNINGS=ignore .venv/bin/copier copy --quiet --defaults --vcs-ref HEAD "${answers[@]}" . "$demo"
+say copier copy --defaults --vcs-ref HEAD . "$demo"
+# HEAD takes uncommitted changes along, and warns that it did; without it, Copier takes the last release. The project
+# keeps the place of its template for updates, and "." would be another place there.
+PYTHONWARNINGS=ignore .venv/bin/copier copy --quiet --defaults --vcs-ref HEAD "${answers[@]}" "$PWD" "$demo"
+committed=$([ -e .git ] && [ -z "$(git status --porcelain)" ] && echo yes || true)
 cd "$demo"
 run uv run --quiet deriva-ml-init
 run uv run deriva-ml-run-notebook notebooks/my_analysis.ipynb
@@ -43,3 +45,8 @@ cat <<'END'
 
 README.md there goes on from here.
 END
+if [ -n "$committed" ]; then
+    echo 'When the template has another commit, this brings it: uvx copier update --defaults --vcs-ref HEAD'
+else
+    echo 'It cannot be updated: the state of the template that it came from is not committed.'
+fi

@@ -12,7 +12,9 @@ import sys
 import venv
 from pathlib import Path
 
+import nbformat
 import pytest
+from ipykernel.ipkernel import IPythonKernel
 
 import deriva_ml
 from deriva_ml.cli import init
@@ -200,6 +202,48 @@ def test_a_filter_that_works_is_left_as_the_person_made_it(
     assert main([]) == 0
     assert outcomes(capsys)["notebook filter"] == "already there"
     assert project.git("config", "filter.nbstripout.clean") == own
+
+
+def test_saving_a_notebook_in_jupyterlab_is_no_change(project: Repository, tmp_path: Path) -> None:
+    """JupyterLab writes what its kernel says of its language into the file, and each Python says something else."""
+    shutil.rmtree(project.path / "notebooks")
+    shutil.copytree(TEMPLATE / "notebooks", project.path / "notebooks")
+    assert main([]) == 0
+    for path in project.path.glob("notebooks/*.ipynb"):
+        name = f"notebooks/{path.name}"
+        assert project.git("rev-parse", f"HEAD:{name}") == project.git("hash-object", "--no-filters", name)
+        opened = nbformat.read(path, as_version=4)
+        opened.metadata.language_info = {**IPythonKernel.language_info, "name": "python"}
+        opened.cells[-1].outputs = [nbformat.v4.new_output("stream", text="a result")]
+        nbformat.write(opened, path)
+    assert project.git("diff", "--name-only") == ""
+    project.git("add", "--all")
+    assert project.git("status", "--porcelain") == ""
+
+    clone = Repository(tmp_path / "ci")
+    project.git("clone", "--quiet", str(project.path), str(clone.path))
+    names = [str(path) for path in clone.path.glob("notebooks/*.ipynb")]
+    verify = [sys.executable, "-m", "nbstripout", "--verify", *names]
+    assert subprocess.run(verify, cwd=clone.path).returncode == 0, (
+        "continuous integration has no filter set up"
+    )
+
+
+def test_a_clone_that_was_set_up_earlier_learns_what_the_filter_strips_now(
+    project: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the person has nbstripout strip besides stays as it is."""
+    key = "filter.nbstripout.extrakeys"
+    assert main([]) == 0
+    project.git("config", key, "metadata.kernelspec metadata.language_info.version")
+    capsys.readouterr()
+    assert main([]) == 0
+    assert outcomes(capsys)["notebook filter"] == "done"
+    names = project.git("config", key).split()
+    assert names[:2] == ["metadata.kernelspec", "metadata.language_info.version"]
+    assert set(names[1:]) == set(init.LANGUAGE_DETAILS) and len(names) == 1 + len(init.LANGUAGE_DETAILS)
+    assert main([]) == 0
+    assert outcomes(capsys)["notebook filter"] == "already there"
 
 
 @pytest.mark.parametrize("attributes", [None, "*.png binary\n"])

@@ -1,4 +1,4 @@
-"""Where a project keeps things: its root folder and the folders that the runner works in."""
+"""Where a project keeps things: its root folder, the folders that the runner works in, and `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -67,12 +68,64 @@ class Project:
         """The folder that holds ``configs``, ``models`` and the runner."""
         return self.root / "src"
 
+    @property
+    def runner(self) -> Path:
+        """The folder that holds the vendored runner."""
+        return self.source / "deriva_ml"
+
+    def pyproject(self) -> dict[str, Any]:
+        """What `pyproject.toml` says.
+
+        Raises:
+            DerivaMLRequestError: the file is not TOML.
+        """
+        import tomllib  # not at the top: most commands do without
+
+        path = self.root / "pyproject.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DerivaMLRequestError(f"{path} cannot be read: {error}") from error
+
     def new_folder(self, parent: Path, name: str = "") -> Path:
         """Make and return an empty folder under ``parent``, named by ``name`` and the time, and by chance."""
         stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         folder = parent / (f"{name}-{stamp}" if name else stamp)
         folder.mkdir(parents=True, mode=0o700)
         return folder
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """What a project's `pyproject.toml` says under ``[tool.deriva-ml]``.
+
+    Attributes:
+        hostname: the Deriva server that the entry ``production`` stands for; empty where none is named yet.
+        catalog_id: number or alias of the catalog on it.
+    """
+
+    hostname: str = ""
+    catalog_id: str = ""
+
+
+def project_settings(start: str | Path | None = None) -> ProjectSettings:
+    """The settings of a project, for its configurations to use.
+
+    Args:
+        start: a file or folder in the project, such as a module's ``__file__``; by default the working directory.
+
+    Raises:
+        DerivaMLRequestError: ``start`` is in no project, or its `pyproject.toml` cannot be read.
+    """
+    project = Project.find(Path(start) if start else None)
+    table = project.pyproject().get("tool", {}).get("deriva-ml", {})
+    given = {name: table[name] for name in ("hostname", "catalog_id") if name in table}
+    for name, value in given.items():
+        if not isinstance(value, str | int):
+            raise DerivaMLRequestError(
+                f"{name} of [tool.deriva-ml] in {project.root / 'pyproject.toml'} is not a text in quotes"
+            )
+    return ProjectSettings(**{name: str(value) for name, value in given.items()})
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

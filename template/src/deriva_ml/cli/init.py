@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,15 +15,27 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from deriva_ml import integrity
 from deriva_ml.cli.bump_version import FIRST_VERSION
-from deriva_ml.cli.common import command
+from deriva_ml.cli.common import FAILED, CommandParser, command, relative
 from deriva_ml.cli.install_kernel import install_kernel, kernel_name, project_name, pyproject
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
-from deriva_ml.git import IDENTITY_HELP, git, has_identity, repository_root
+from deriva_ml.git import IDENTITY_HELP, git, has_identity, listed, repository_root
 from deriva_ml.project import Project
 
 DONE = "done"
 PRESENT = "already there"
+
+_DETAILS = "codemirror_mode file_extension mimetype nbconvert_exporter pygments_lexer version"
+LANGUAGE_DETAILS = [f"metadata.language_info.{name}" for name in _DETAILS.split()]
+"""What JupyterLab and nbclient write into every notebook that they save: the kernel's Python, not the person's work."""
+
+ANSWERS = ".copier-answers.yml"
+
+_ADVICE = """\
+An update merges what is new into what you edited, or marks a conflict there; it leaves added files alone, and brings
+no missing file back. Better keep changes outside: derive a class, or write a module in src/models. Commit what you
+keep here."""
 
 _PROBE = "notebooks/probe.ipynb"
 _NOTEBOOK = """{"cells": [{"cell_type": "code", "execution_count": 1, "id": "0", "metadata": {},
@@ -30,18 +43,32 @@ _NOTEBOOK = """{"cells": [{"cell_type": "code", "execution_count": 1, "id": "0",
 "metadata": {}, "nbformat": 4, "nbformat_minor": 5}"""
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = CommandParser(
+        "deriva-ml-init",
+        usage="[options]",
+        description="Set up this project, or this clone of it: git, the notebook filter, the kernel, the lock"
+        " file, the embedded catalog and the first commit. What is there already stays as it is.",
+        examples=["deriva-ml-init", "deriva-ml-init --check"],
+    )
+    parser.add_argument("--no-commit", action="store_true", help="leave the first commit to you")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="set up nothing: name the files of the runner in src/deriva_ml that are not as the template brought"
+        " them, and exit with status 1 if there are any",
+    )
+    return parser
+
+
 @command
 def main(argv: Sequence[str]) -> int:
     """Do what is missing, one line a step."""
-    parser = argparse.ArgumentParser(
-        prog="deriva-ml-init",
-        description="Set up this project, or this clone of it: git, the notebook filter, the kernel, the lock"
-        " file, the embedded catalog and the first commit. What is there already stays as it is.",
-    )
-    parser.add_argument("--no-commit", action="store_true", help="leave the first commit to you")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     project = Project.find()
+    if options.check:
+        return check(project)
     steps: dict[str, Callable[[Project], str]] = {
         "git repository": git_repository,
         "notebook filter": notebook_filter,
@@ -54,6 +81,45 @@ def main(argv: Sequence[str]) -> int:
     for label, step in steps.items():
         print(f"{label}: {step(project)}", flush=True)
     return 0
+
+
+def check(project: Project) -> int:
+    """Say which files of the runner are not as the template brought them, and what to do; the exit status.
+
+    Raises:
+        DerivaMLRequestError: the digests to compare with are not there.
+    """
+    found = integrity.compare(project)
+    if not found:
+        print("runner: as the template brought it")
+        return 0
+    originals: dict[str, list[str]] = {}
+    for one in found:
+        path = str(relative(project.root / one.path))
+        print(f"{one.kind:7}  {path}")
+        if one.kind != integrity.ADDED:
+            originals.setdefault(one.commit, []).append(path)
+    print(f"\n{_ADVICE}")
+    lost = originals.pop("", [])
+    for commit, paths in originals.items():
+        print(f"  see what differs    git diff {commit} -- {shlex.join(paths)}")
+        print(f"  get originals back  git checkout {commit} -- {shlex.join(paths)}")
+    if lost:
+        print(f"No commit of this project has the original of {listed(lost, 3)}. To render it elsewhere:")
+        print(f"  uvx copier copy {_rendering(project)} ../original")
+    return FAILED
+
+
+def _rendering(project: Project) -> str:
+    """The options and the place with which Copier renders this project's version of the template again."""
+    import yaml
+
+    try:
+        answers = yaml.safe_load((project.root / ANSWERS).read_text(encoding="utf-8"))
+        version, place = str(answers["_commit"]), str(answers["_src_path"])
+    except (OSError, LookupError, TypeError, yaml.YAMLError):
+        return "TEMPLATE"
+    return shlex.join(["--defaults", "--data-file", ANSWERS, "--vcs-ref", version, place])
 
 
 def git_repository(project: Project) -> str:
@@ -78,11 +144,17 @@ def git_repository(project: Project) -> str:
 def notebook_filter(project: Project) -> str:
     """Have git strip the outputs of notebooks in this clone; a filter that no longer runs is replaced.
 
+    It strips the details of the kernel's Python as well, so that opening a notebook is no change to commit.
+
     Raises:
         DerivaMLRunError: nbstripout could not install its filter, or git cannot run it.
     """
+    key = "filter.nbstripout.extrakeys"  # nbstripout reads it whenever it runs
+    own = git(project.root, "config", key, check=False).split()
+    if missing := [name for name in LANGUAGE_DETAILS if name not in own]:
+        git(project.root, "config", key, " ".join([*own, *missing]))
     if _strips(project.root):
-        return PRESENT
+        return DONE if missing else PRESENT
     # Where the attributes name the filter already, nbstripout is given no file to add its own spelling to.
     named = git(project.root, "check-attr", "filter", "--", _PROBE).endswith(": nbstripout")
     attributes = os.devnull if named else ".gitattributes"
@@ -129,11 +201,13 @@ def lock_file(project: Project) -> str:
 
 
 def embedded_catalog(project: Project) -> str:
-    """The project's own catalog."""
+    """The project's own catalog; one of an earlier runner is brought up to date."""
     from deriva_ml.catalog.embedded import EmbeddedCatalog
 
-    there = project.database.exists()
+    there, kept = project.database.exists(), set(project.state.glob("catalog.db.v*"))
     EmbeddedCatalog(project).close()
+    for copy in set(project.state.glob("catalog.db.v*")) - kept:
+        return f"{DONE} (brought up to date; as it was, it is kept as {copy.name})"
     return PRESENT if there else DONE
 
 
