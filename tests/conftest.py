@@ -212,22 +212,25 @@ def synced(
     return project
 
 
+def on_environment_of(synced: ProjectFolder, folder: Path) -> dict[str, str]:
+    """Environment variables with which a project in ``folder`` runs on what is installed for ``synced``, as it is.
+
+    The editable install there names the source folder of ``synced``; PYTHONPATH, which comes before it, this one's.
+    """
+    shared = {"UV_PROJECT_ENVIRONMENT": str(synced / ".venv"), "UV_NO_SYNC": "1"}
+    return {**synced.env, **shared, "PYTHONPATH": str(folder / "src")}
+
+
 @pytest.fixture(scope="session")
 def copy_to(synced: ProjectFolder) -> Callable[[Path], ProjectFolder]:
     """``copy_to(folder)``: a private copy of ``synced``, history and catalog included, to change freely.
 
-    It runs on the environment of ``synced``. That one's editable install names the source folder of ``synced``, so
-    PYTHONPATH, which comes before it, names the copy's; and uv is told to run what is installed as it is.
+    It runs on the environment of ``synced``.
     """
 
     def copy(target: Path) -> ProjectFolder:
         shutil.copytree(synced.path, target, symlinks=True, ignore=_not_copied)
-        shared = {
-            "UV_PROJECT_ENVIRONMENT": str(synced / ".venv"),
-            "UV_NO_SYNC": "1",
-            "PYTHONPATH": str(target / "src"),
-        }
-        project = ProjectFolder(target, {**synced.env, **shared})
+        project = ProjectFolder(target, on_environment_of(synced, target))
         project.run("git", "update-index", "--refresh")  # the files' times are those of the copy
         return project
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import tomllib
@@ -20,7 +21,7 @@ def files_of(project: Path) -> list[str]:
 def parse(path: Path) -> Any:
     """Read a file as the tools that it is for do."""
     text = path.read_bytes().decode("utf-8")
-    match path.suffix:
+    match path.suffix or path.name:
         case ".toml":
             return tomllib.loads(text)
         case ".yml" | ".yaml":
@@ -36,6 +37,10 @@ def parse(path: Path) -> Any:
             return notebook
         case ".py":
             return compile(text, path.name, "exec")
+        case ".editorconfig":
+            sections = configparser.ConfigParser()
+            sections.read_string(f"[top]\n{text}")
+            return sections
     return text
 
 

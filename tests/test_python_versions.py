@@ -28,21 +28,34 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("version", [version for version in OFFERED if version != HERE])
+CASES = [(version, True) for version in OFFERED if version != HERE] + [(HERE, False)]
+ANSWERS = {
+    "project_name": 'He said "hi", C:\\new\\table <script> {{ 7 * 7 }} # 数字 👩🏽\u200d🔬 שלום',
+    "project_description": "key: value # 'quoted' [x] {y} | `tick` $(id) ${HOME} \\",
+    "user_name": '"Ada" O\'Neil, PhD',
+    "user_email": "ada.o'neil+ml@example.org",
+    "github_user": "ada-l",
+    "deriva_hostname": "www.example.org:8443",
+}
+
+
+@pytest.mark.parametrize(("version", "include_example"), CASES)
 def test_a_project_is_set_up_and_records_a_run(
-    version: str, render: Render, clean_env: dict[str, str], tmp_path: Path
+    version: str, include_example: bool, render: Render, clean_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """On the Python that runs this suite, every other test shows it."""
+    """Whatever was answered. On the Python that runs this suite, every other test shows it for the example."""
     python = interpreter(version)
     if python is None:
         pytest.skip(f"this machine has no Python {version}")
-    path = render(tmp_path / "my-project", python_version=version)
+    path = render(tmp_path / "my-project", python_version=version, include_example=include_example, **ANSWERS)
     project = ProjectFolder(path, {**clean_env, "UV_PYTHON": python})
     project.run("uv", "run", "deriva-ml-init", check=True, timeout=900)
     assert project.run("uv", "run", "python", "--version", check=True).out.startswith(f"Python {version}.")
-    project.run("uv", "run", "deriva-ml-run-notebook", "notebooks/my_analysis.ipynb", check=True)
+    notebook = "my_analysis" if include_example else "my-notebook"
+    project.run("uv", "run", "deriva-ml-run-notebook", f"notebooks/{notebook}.ipynb", check=True)
     project.run("uv", "run", "deriva-ml-run", check=True)
     recorded = json.loads(project.run("uv", "run", "deriva-ml-catalog", "list", "--json", check=True).out)
-    assert [record["status"] for record in recorded] == ["Uploaded"] * 3
+    assert [record["status"] for record in recorded] == ["Uploaded"] * (3 if include_example else 2)
     project.run("uv", "run", "pytest", "-q", check=True)
-    project.run("uv", "run", "mypy", "src/deriva_ml", check=True)
+    project.run("uv", "run", "mypy", check=True)
+    project.run("uv", "run", "ruff", "check", check=True)
