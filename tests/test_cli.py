@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from hydra_zen import builds, store
 
 from conftest import SOURCE
 from deriva_ml import DerivaML, DerivaMLConfig
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.cli import catalog
 from deriva_ml.cli.common import hydra_flags
-from deriva_ml.cli.run import build_parser
+from deriva_ml.cli.run import parser
 from deriva_ml.definitions import Workflow
 from deriva_ml.execution import BaseConfig, Execution, ExecutionConfiguration, get_notebook_configuration
 from deriva_ml.execution.hydra_config import compose, sweep_jobs
@@ -84,7 +87,7 @@ store(builds(BaseConfig, populate_full_signature=True, deriva_ml=connected), nam
     ],
 )
 def test_a_host_and_a_catalog_arrive_as_they_were_typed(host: str, number: str) -> None:
-    overrides = hydra_flags(build_parser().parse_args(["--host", host, "--catalog", number]))
+    overrides = hydra_flags(parser().parse_args(["--host", host, "--catalog", number]))
     config = compose("test_cli", overrides).instantiate()
     assert (config.deriva_ml.hostname, config.deriva_ml.catalog_id) == (host, number)
     assert sweep_jobs([*overrides, "a=1,2"]) == [[*overrides, "a=1"], [*overrides, "a=2"]]
@@ -110,6 +113,55 @@ def test_a_listing_that_is_cut_off_says_so(ml: DerivaML, capsys: pytest.CaptureF
     for everything in ((), ("-n", "0"), ("-n", "5")):
         assert len(listed(*everything)) == 6
     assert len(json.loads("\n".join(listed("-n", "3", "--json")))) == 3
+
+
+def test_a_listing_names_an_execution_as_it_is_named_where_it_was_pushed(
+    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder in ``outputs/`` and the address that a colleague sends have the server's RID: it can be found here."""
+    here, pushed = executed(ml).execution_rid, executed(ml).execution_rid
+    assert catalog.main(["list"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["RID", "status"]
+
+    production = Destination("www.example.org", "1")
+    begun = Destination("www.example.org", "2")
+    with closing(EmbeddedCatalog(ml.project)) as own:
+        own.journal.note({pushed: Remote("3QP", stored=True)}, production)
+        own.journal.note({pushed: Remote("9ZZ")}, begun)  # reserved, and nothing is there yet
+    assert catalog.main(["list"]) == 0
+    head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head[:3] == ["RID", "there", "status"]
+    assert rows[0][:3] == [pushed, "3QP", "Created"] and rows[1][:2] == [here, "Created"]
+
+    assert catalog.main(["list", "--json"]) == 0
+    links = {record["rid"]: record["pushed_to"] for record in json.loads(capsys.readouterr().out)}
+    assert links == {pushed: ["https://www.example.org/id/1/3QP"], here: []}
+
+
+@pytest.mark.parametrize("number", ["-1", "many"])
+def test_a_limit_that_is_no_number_of_executions_is_refused(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        catalog.main(["list", "-n", number])
+    assert ended.value.code == 2
+    assert f"{number!r} is not a number of executions (0 or more)" in capsys.readouterr().err
+
+
+def test_a_record_whose_configuration_is_damaged_is_shown_all_the_same(
+    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One content that is lost or damaged does not hide the rest of the record."""
+    execution = executed(ml)
+    execution.record_circumstances({})
+    [path] = execution.commit_output_assets()["Execution_Metadata"]
+    path.chmod(0o644)
+    for damage in (lambda: path.write_text("{"), path.unlink):
+        damage()
+        assert catalog.main(["show", execution.execution_rid]) == 0
+        shown = capsys.readouterr()
+        assert "status:      Uploaded" in shown.out and "configuration.json" in shown.out
+        assert f"warning: the configuration of {execution.execution_rid} cannot be shown: " in shown.err
 
 
 def test_opening_an_execution_brings_every_output_even_of_one_name(

@@ -50,7 +50,7 @@ def test_it_works_from_any_folder_of_the_project(project: ProjectFolder) -> None
 
 
 WRONG: list[tuple[list[str], str]] = [
-    ([], "the following arguments are required: notebook"),
+    ([], "the following arguments are required: NOTEBOOK\n"),
     (["notebooks/my-notebok.ipynb"], "did you mean notebooks/my-notebook.ipynb?"),
     (["notebooks"], "notebooks"),
     (["README.md"], "README.md"),
@@ -233,6 +233,25 @@ def test_a_configuration_module_that_fails_to_import_is_named_with_its_error(pro
         assert (
             "the configuration module configs.broken fails to import (line 2): AttributeError" in outcome.err
         )
+
+
+def test_an_entry_with_an_argument_that_its_class_does_not_take_is_refused_in_words(
+    project: ProjectFolder,
+) -> None:
+    """hydra-zen builds such an entry only when configurations are composed or listed."""
+    entry = project / "src/configs/wrong.py"
+    entry.write_text(
+        "from hydra_zen import store\n\nfrom deriva_ml import DerivaMLConfig\n\n"
+        'store(group="deriva_ml")(DerivaMLConfig, name="scratch", working_dir="scratch")\n'
+    )
+    try:
+        for command in (["--list-configs"], ["dry_run=true"]):
+            refused = project.run("deriva-ml-run", *command)
+            assert refused.rc == 2 and refused.err.count("\n") == 1, refused.text
+            assert "an entry in src/configs cannot be made" in refused.err
+            assert "DerivaMLConfig" in refused.err and "working_dir" in refused.err
+    finally:
+        entry.unlink()
 
 
 def test_configurations_in_sub_packages_with_fields_of_their_own(project: ProjectFolder) -> None:

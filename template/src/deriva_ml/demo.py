@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.cli.common import command
+from deriva_ml.cli.common import CommandParser, command
 from deriva_ml.definitions import RID, AssetRole, ExecAssetType, MLAsset, Status, Workflow, format_duration
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
@@ -174,16 +174,21 @@ def npz_bytes(arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    return CommandParser(
+        "create-demo-catalog",
+        usage="[options]",
+        description="Put the worked example's data into the project's catalog, and list them: a dataset of handwritten"
+        " digits, and three models that were trained on it. What is there already stays as it is.",
+        examples=["create-demo-catalog"],
+    )
+
+
 @command
 def main(argv: Sequence[str]) -> int:
     """Make the demo content, or say that it is there."""
-    parser = argparse.ArgumentParser(
-        prog="create-demo-catalog",
-        description="Put the demo (a dataset of handwritten digits, and three models trained on it) into this"
-        " project's catalog. What is there already stays as it is.",
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.parse_args(argv)
+    parser().parse_args(argv)
     project = Project.find()
     with closing(EmbeddedCatalog(project)) as catalog:
         verb = "made the demo content" if add_demo(catalog) else "the demo content is already there,"

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deriva_ml.cli.common import command
+from deriva_ml.cli.common import CommandParser, command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import IDENTITY_HELP, changed_files, git, has_identity, listed, repository_root
 
@@ -26,17 +26,30 @@ SHOWN_FILES = 10  # how many changed files a message names
 _VERSION_TAG = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = CommandParser(
+        "bump-version",
+        usage="[major|minor|patch] [options]",
+        description="Tag the last commit with the next semantic version. Where there is a remote, the branch and the"
+        " tag are pushed there.",
+        examples=["bump-version --dry-run", "bump-version minor"],
+    )
+    parser.add_argument(
+        "part",
+        nargs="?",
+        default="patch",
+        choices=PARTS,
+        help="which number of the version to raise (default: %(default)s)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would happen, and change nothing")
+    return parser
+
+
 @command
 def main(argv: Sequence[str]) -> int:
     """Tag HEAD with the next version and push it, or say which part of that was not done."""
-    parser = argparse.ArgumentParser(
-        prog="bump-version",
-        description="Tag the last commit with the next semantic version; push it where there is a remote.",
-    )
-    parser.add_argument("part", nargs="?", default="patch", choices=PARTS)
-    parser.add_argument("--dry-run", action="store_true", help="say what would happen and change nothing")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     root = _committed_root(Path.cwd())
     lock_first = _check_clean(root)
     branch = git(root, "branch", "--show-current")

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.common import aligned, command
+from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -22,32 +22,68 @@ if TYPE_CHECKING:
     from deriva_ml.definitions import Asset
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="deriva-ml-catalog", description="Look at what this project recorded.", allow_abbrev=False
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments, with a parser of its own for each of `list`, `show` and `open`."""
+    parser = CommandParser(
+        "deriva-ml-catalog",
+        usage="list|show|open [options]",
+        description="Look at what the project recorded, also of executions that were pushed to a server.",
+        examples=["deriva-ml-catalog list", "deriva-ml-catalog list --limit 0 --status Failed"],
     )
-    commands = parser.add_subparsers(dest="what", required=True, metavar="list|show|open")
-    listing = commands.add_parser("list", help="executions, newest first")
-    listing.add_argument("--limit", "-n", type=int, default=20, help="how many (default 20; 0 for all)")
-    listing.add_argument("--status", help="only those with this status, such as Failed")
-    showing = commands.add_parser("show", help="one execution, asset or dataset with all that belongs to it")
+    # With the name given, argparse does not compose it from the usage.
+    commands = parser.add_subparsers(
+        prog=parser.prog, title="subcommands", dest="what", required=True, metavar="list|show|open"
+    )
+    listing = commands.add_parser(
+        "list",
+        help="list executions",
+        usage="[options]",
+        description="List executions, the newest first: RID here and where it was pushed to, status, time, duration,"
+        " workflow, and the description or the reason of a failure.",
+    )
+    listing.add_argument(
+        "-n",
+        "--limit",
+        type=whole_number(0, "executions"),
+        default=20,
+        metavar="NUMBER",
+        help="how many executions, 0 for all (default: %(default)s)",
+    )
+    listing.add_argument(
+        "--status",
+        metavar="STATUS",
+        help="only executions with this status, such as 'Failed' (default: with any)",
+    )
+    showing = commands.add_parser(
+        "show",
+        help="show one execution, asset or dataset",
+        usage="RID [options]",
+        description="Show one execution, asset or dataset with all that belongs to it.",
+    )
+    showing.add_argument(
+        "rid",
+        metavar="RID",
+        help="the execution, asset or dataset, by its RID here or where it was pushed to",
+    )
     opening = commands.add_parser(
-        "open", help="open an execution's notebook, or an asset, with the desktop's program"
+        "open",
+        help="open an execution's notebook, or an asset",
+        usage="RID [options]",
+        description="Open an execution's notebook, or an asset, with the desktop's program. Copies of the execution's"
+        " outputs, or of the asset, are put into outputs/ under their own names.",
     )
-    for each in (showing, opening):
-        each.add_argument("rid", metavar="RID")
+    opening.add_argument(
+        "rid", metavar="RID", help="the execution or asset, by its RID here or where it was pushed to"
+    )
     for each in (listing, showing):
-        each.add_argument("--json", action="store_true", help="for a program to read")
-    for each in (listing, showing, opening):
-        each.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        each.add_argument("--json", action="store_true", help="write JSON, for a program to read")
     return parser
 
 
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, or 2 for a wrong request."""
-    args = build_parser().parse_args(argv)
+    args = parser().parse_args(argv)
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.execution.recovery import recover
 
@@ -75,7 +111,8 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     more = bool(args.limit) and len(found) > args.limit
     found = found[: args.limit or None]
     if args.json:
-        print(json.dumps([asdict(record) for record in found], indent=2))
+        listed = [asdict(record) | {"pushed_to": _elsewhere(catalog, record.rid)} for record in found]
+        print(json.dumps(listed, indent=2))
         return
     if not found and args.status:
         print(f"no execution is {args.status}")
@@ -83,10 +120,13 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     if not found:
         print("nothing has been recorded yet; uv run deriva-ml-run-notebook NOTEBOOK records a run")
         return
-    rows = [("RID", "status", "when (UTC)", "duration", "workflow", "description")]
+    rows: list[tuple[str, ...]] = [
+        ("RID", "there", "status", "when (UTC)", "duration", "workflow", "description")
+    ]
     rows += [
         (
             record.rid,
+            _rids_there(catalog, record.rid),
             record.status.value,
             record.created[:19].replace("T", " "),
             record.execution_duration or "",
@@ -95,6 +135,8 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
         )
         for record in found
     ]
+    if not any(row[1] for row in rows[1:]):
+        rows = [(row[0], *row[2:]) for row in rows]
     print(aligned(rows))
     if more:
         print("... and more; -n 0 shows all")
@@ -133,6 +175,11 @@ def _here(catalog: EmbeddedCatalog, rid: str) -> str:
 def _elsewhere(catalog: EmbeddedCatalog, rid: str) -> list[str]:
     """Addresses of a record in the catalogs that it was pushed to."""
     return [destination.link(remote) for destination, remote in catalog.journal.elsewhere(rid)]
+
+
+def _rids_there(catalog: EmbeddedCatalog, rid: str) -> str:
+    """The RIDs of a record in the catalogs that it was pushed to, where they are not the one here."""
+    return ", ".join(remote for _, remote in catalog.journal.elsewhere(rid) if remote != rid)
 
 
 def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
@@ -186,7 +233,10 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             and asset.role == "Output"
             and "Execution_Config" in asset.types
         ):
-            configuration = json.loads(Path(catalog.locate(asset)).read_text(encoding="utf-8"))
+            try:
+                configuration = json.loads(Path(catalog.locate(asset)).read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:  # lost or damaged; the rest can be shown all the same
+                print(f"warning: the configuration of {rid} cannot be shown: {error}", file=sys.stderr)
     datasets = [
         {
             "RID": item.rid,

@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,43 +107,103 @@ def _unbroken_output() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+class CommandParser(argparse.ArgumentParser):
+    """The arguments of a command, with what every command takes. ``docs/cli-reference.md`` is made from it.
+
+    Args:
+        usage: what follows the command's name: its positionals, and ``[options]`` for all the rest.
+        description: whole sentences, of which the first says what the command is for.
+        examples: command lines that work in a project that has just been set up.
+        others: what argparse itself passes on to the parser of a subcommand.
+    """
+
+    def __init__(
+        self, prog: str, usage: str, description: str, examples: Sequence[str] = (), **others: Any
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            usage=f"%(prog)s {usage}".rstrip(),
+            description=textwrap.fill(description, 78),
+            epilog="\n  ".join(["examples:", *examples]) if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,  # an example is one line
+            allow_abbrev=False,
+            **others,
+        )
+        self.examples = tuple(examples)
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """The positional that notebooks and models are configured with alike."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        default=[],  # without one, argparse would ask for it where the notebook is missing
+        metavar="OVERRIDE",
+        help="a Hydra override of the configuration, such as assets=my_assets or dry_run=true",
+    )
+
+
+def add_allow_dirty(group: argparse._ActionsContainer) -> None:
+    """The flag that lets uncommitted code run."""
+    group.add_argument(
+        "--allow-dirty", action="store_true", help="run with uncommitted changes, and record them as a patch"
+    )
+
+
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 """What Hydra's own ``--info`` takes."""
 
 
-def run_parser(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """A parser for a command that runs something; ``add_run_flags`` adds what all of these take."""
-    return argparse.ArgumentParser(
-        prog=prog,
-        description=description,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-
-
-def add_run_flags(parser: argparse.ArgumentParser, example: str) -> None:
-    """What notebooks and models are run with alike: overrides, and flags about configurations and the catalog."""
-    parser.add_argument(
-        "overrides", nargs="*", metavar="OVERRIDE", help=f"Hydra overrides, such as {example}"
-    )
-    parser.add_argument(
-        "--allow-dirty", action="store_true", help="run with uncommitted changes and record them"
-    )
+def add_configuration_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags about the configuration of a run, and the catalog that it is recorded in."""
     group = parser.add_argument_group("configuration")
-    group.add_argument("--list-configs", action="store_true", help="show the group=value entries and stop")
     group.add_argument(
-        "--cfg", choices=("job", "hydra", "all"), help="show the composed configuration and stop"
+        "--list-configs", action="store_true", help="show the group=entry choices that there are, and exit"
     )
-    group.add_argument("--info", choices=INFO, help="show what Hydra knows ('all' by itself) and stop")
-    group.add_argument("--host", help="record into the Deriva catalog on this server")
-    group.add_argument("--catalog", help="the number or alias of that catalog")
+    group.add_argument(
+        "--cfg",
+        choices=("job", "hydra", "all"),
+        help="show the composed configuration ('job'), Hydra's own ('hydra') or both ('all'), and exit",
+    )
+    group.add_argument(
+        "--info",
+        choices=INFO,
+        metavar="[WHAT]",  # ``normalize`` completes a bare one
+        help="show what Hydra knows about one of these, and exit: %(choices)s (default: all)",
+    )
+    group = parser.add_argument_group("Deriva catalog")
+    add_server_flags(
+        group,
+        host="record into a Deriva catalog on this server (default: that of the chosen deriva_ml entry)",
+        catalog="the number or alias of that catalog (default: that of the chosen deriva_ml entry)",
+    )
     group.add_argument(
         "--offline",
         action="store_true",
-        help="do without the server, and record what is to be sent to it later",
+        help="do without the server: read what was fetched before, and let the record wait for deriva-ml-upload",
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_server_flags(group: argparse._ActionsContainer, host: str, catalog: str) -> None:
+    """The two flags that name a Deriva catalog, with what each is for."""
+    group.add_argument("--host", metavar="HOST", help=host)
+    group.add_argument("--catalog", metavar="CATALOG", help=catalog)
+
+
+def whole_number(least: int, unit: str) -> Callable[[str], int]:
+    """A type for arguments that are a number of something, from ``least`` on."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} ({least} or more)")
+        return value
+
+    return number
 
 
 def normalize(argv: Sequence[str]) -> list[str]:

@@ -6,32 +6,41 @@ import argparse
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.cli.common import command
+from deriva_ml.cli.common import CommandParser, command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.project import Project
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = CommandParser(
+        "deriva-ml-install-kernel",
+        usage="[options]",
+        description="Install a Jupyter kernel that runs notebooks with the project's environment. It is for a"
+        " JupyterLab outside of the project.",
+        examples=['deriva-ml-install-kernel --name digits --display-name "Handwritten digits"'],
+    )
+    parser.add_argument("--name", metavar="NAME", help="the kernel's name (default: the project's)")
+    parser.add_argument(
+        "--display-name", metavar="NAME", help="what Jupyter shows (default: the kernel's name)"
+    )
+    parser.add_argument(
+        "--sys-prefix",
+        action="store_true",
+        help="install into the project's environment, for a JupyterLab that is installed there (default: into your"
+        " own Jupyter folder, for every JupyterLab)",
+    )
+    return parser
 
 
 @command
 def main(argv: Sequence[str]) -> int:
     """Install the kernel for the user, or into the environment itself, and print where it went."""
-    parser = argparse.ArgumentParser(
-        prog="deriva-ml-install-kernel",
-        description="Install a named Jupyter kernel that runs notebooks with this project's environment.",
-    )
-    parser.add_argument("--name", help="the kernel's name (default: the project's name)")
-    parser.add_argument("--display-name", help="what Jupyter shows (default: the kernel's name)")
-    parser.add_argument(
-        "--sys-prefix",
-        action="store_true",
-        help="into this environment, for the JupyterLab in it (default: for you, in every JupyterLab)",
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     name = kernel_name(project_name(Project.find())) if options.name is None else options.name
     folder, fresh = install_kernel(
         name, options.display_name, Path(sys.prefix) if options.sys_prefix else None
@@ -104,8 +113,5 @@ def pyproject(project: Project) -> dict[str, Any]:
     Raises:
         DerivaMLRequestError: the file is not TOML.
     """
-    path = project.root / "pyproject.toml"
-    try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8")).get("project", {}))
-    except (ValueError, TypeError) as error:
-        raise DerivaMLRequestError(f"{path} cannot be read: {error}") from error
+    table = project.pyproject().get("project", {})
+    return table if isinstance(table, dict) else {}

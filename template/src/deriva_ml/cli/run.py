@@ -11,13 +11,15 @@ from typing import Any
 from deriva_ml.cli.common import (
     FAILED,
     INTERRUPTED,
-    add_run_flags,
+    CommandParser,
+    add_allow_dirty,
+    add_configuration_flags,
+    add_overrides,
     command,
     hydra_flags,
     normalize,
     recover_orphans,
     relative,
-    run_parser,
     say_recorded,
     show,
 )
@@ -25,35 +27,37 @@ from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.project import Project
 
-EXAMPLES = """\
-examples:
-  deriva-ml-run
-  deriva-ml-run model_config=quick datasets=training_data
-  deriva-ml-run +experiment=NAME dry_run=true
-  deriva-ml-run --multirun model_config.seed=1,2,3
-  deriva-ml-run +multirun=NAME
-"""
 
-
-def build_parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = run_parser(
-        "deriva-ml-run", "Run the model that model_config names and record the execution.", EXAMPLES
+    parser = CommandParser(
+        "deriva-ml-run",
+        usage="[options] [OVERRIDE ...]",
+        description="Run a model, or a sweep of runs, and record each execution. The model is the function that"
+        " model_config names; +experiment=NAME and +multirun=NAME choose an experiment or a sweep of the project's.",
+        examples=[
+            "deriva-ml-run",
+            "deriva-ml-run assets=my_assets dry_run=true",
+            "deriva-ml-run --multirun assets=default_asset,my_assets",
+        ],
     )
-    parser.add_argument(
-        "--multirun",
+    add_overrides(parser)
+    how = parser.add_argument_group("execution")
+    how.add_argument(
         "-m",
+        "--multirun",
         action="store_true",
-        help="run every combination of values that are given as a=1,2",
+        help="run every combination of the values that overrides give as a=1,2",
     )
-    add_run_flags(parser, "model_config=quick")
+    add_allow_dirty(how)
+    add_configuration_flags(parser)
     return parser
 
 
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
-    args = build_parser().parse_intermixed_args(normalize(argv))
+    args = parser().parse_intermixed_args(normalize(argv))
     project = Project.find()
     overrides = hydra_flags(args)
     from deriva_ml.execution.hydra_config import MODEL_CONFIG
@@ -93,11 +97,23 @@ def _named_sweep(overrides: list[str]) -> tuple[list[str], str | None]:
 
 
 def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """The composition of ``deriva_model``, and the arguments for ``run_model`` that it describes."""
+    """The composition of ``deriva_model``, and the arguments for ``run_model`` that it describes.
+
+    Raises:
+        DerivaMLRequestError: it has something that no model run takes, such as an experiment of a project without any.
+    """
+    import inspect
+
     from deriva_ml.execution.hydra_config import MODEL_CONFIG, compose
+    from deriva_ml.execution.model_run import run_model
 
     composed = compose(MODEL_CONFIG, overrides)
-    return composed, composed.arguments()
+    arguments = composed.arguments()
+    if unknown := sorted(arguments.keys() - inspect.signature(run_model).parameters.keys()):
+        raise DerivaMLRequestError(
+            f"a model run takes no {', '.join(unknown)}: --list-configs shows what can be chosen, --cfg job what can be set"
+        )
+    return composed, arguments
 
 
 def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> bool:

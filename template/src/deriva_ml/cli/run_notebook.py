@@ -13,37 +13,39 @@ from pathlib import Path
 from deriva_ml.cli.common import (
     FAILED,
     INTERRUPTED,
-    add_run_flags,
+    CommandParser,
+    add_allow_dirty,
+    add_configuration_flags,
+    add_overrides,
     command,
     hydra_flags,
     normalize,
     recover_orphans,
     relative,
-    run_parser,
     say_recorded,
     show,
+    whole_number,
 )
 from deriva_ml.notebook.parameters import describe, parameters_of, read_notebook
 from deriva_ml.project import Project
 
-EXAMPLES = """\
-examples:
-  deriva-ml-run-notebook notebooks/my_analysis.ipynb
-  deriva-ml-run-notebook notebooks/my_analysis.ipynb --inspect
-  deriva-ml-run-notebook notebooks/my_analysis.ipynb -p top_k 3 assets=different_weights
-  deriva-ml-run-notebook notebooks/my_analysis.ipynb dry_run=true
-"""
 
-
-def build_parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = run_parser(
+    parser = CommandParser(
         "deriva-ml-run-notebook",
-        "Execute a notebook from its first cell to its last and record the execution.",
-        EXAMPLES,
+        usage="NOTEBOOK [options] [OVERRIDE ...]",
+        description="Execute a notebook from its first cell to its last, and record the execution. The notebook has to"
+        " be committed, runs in a new kernel, and is recorded as executed, with its conversion to Markdown.",
+        examples=[
+            "deriva-ml-run-notebook notebooks/my-notebook.ipynb",
+            "deriva-ml-run-notebook notebooks/my-notebook.ipynb --inspect",
+            "deriva-ml-run-notebook notebooks/my-notebook.ipynb -p parameter1 hello",
+            "deriva-ml-run-notebook notebooks/my-notebook.ipynb assets=my_assets dry_run=true",
+        ],
     )
-    parser.add_argument("notebook", type=Path, help="the notebook's file")
-    add_run_flags(parser, "assets=my_assets")
+    parser.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook's file")
+    add_overrides(parser)
     values = parser.add_argument_group("parameters")
     values.add_argument(
         "-p",
@@ -52,33 +54,43 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar=("NAME", "VALUE"),
-        help="a value for a variable of the cell tagged 'parameters'; wins over --file",
+        help="a value for a variable of the cell tagged 'parameters'; may be repeated, and wins over --file",
     )
-    values.add_argument("--file", "-f", type=Path, help="a .json, .yaml or .yml file with such values")
-    values.add_argument("--inspect", action="store_true", help="show the notebook's parameters and stop")
+    values.add_argument(
+        "-f",
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="a JSON or YAML file ('.json', '.yaml', '.yml') with such values by name",
+    )
+    values.add_argument(
+        "--inspect",
+        action="store_true",
+        help="show name, type, default and comment of each parameter, and exit",
+    )
     how = parser.add_argument_group("execution")
     how.add_argument(
-        "--kernel", "-k", metavar="NAME", help="an installed kernel instead of this project's Python"
+        "-k",
+        "--kernel",
+        metavar="NAME",
+        help="an installed kernel, which has to have the project's packages (default: the project's Python)",
     )
-    how.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="the longest that a cell may take")
-    how.add_argument("--log-output", action="store_true", help="show what the cells print")
+    how.add_argument(
+        "--timeout",
+        type=whole_number(1, "seconds"),
+        metavar="SECONDS",
+        help="the longest that one cell may take, in whole seconds (default: no limit)",
+    )
+    how.add_argument("--log-output", action="store_true", help="show what the cells print, on stderr")
+    add_allow_dirty(how)
+    add_configuration_flags(parser)
     return parser
-
-
-def _seconds(text: str) -> int:
-    try:
-        seconds = int(text)
-    except ValueError:
-        seconds = 0
-    if seconds < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (1 or more)")
-    return seconds
 
 
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
-    args = build_parser().parse_intermixed_args(normalize(argv))
+    args = parser().parse_intermixed_args(normalize(argv))
     # The notebook and the overrides come in any order; only one of them is a notebook.
     words = [str(args.notebook), *args.overrides]
     place = next((i for i, word in enumerate(words) if word.endswith(".ipynb") and "=" not in word), 0)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.common import FAILED, aligned, command, recover_orphans
+from deriva_ml.cli.common import FAILED, CommandParser, add_server_flags, aligned, command, recover_orphans
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -16,37 +16,44 @@ if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.catalog.journal import Destination
 
-EXAMPLES = """\
-examples:
-  deriva-ml-upload                         go on with all that waits
-  deriva-ml-upload --list                  show what waits
-  deriva-ml-upload 1-A2B3 --to production  send an execution of this project's own catalog
-"""
 
-
-def build_parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="deriva-ml-upload",
-        description="Push recorded executions to a Deriva catalog. What is there is not sent again.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = CommandParser(
+        "deriva-ml-upload",
+        usage="[RID ...] [options]",
+        description="Push recorded executions to a Deriva catalog. What is there is not sent again, so that a push"
+        " which was stopped goes on where it was. An execution of the project's own catalog is pushed where --to, or"
+        " --host with --catalog, says.",
+        examples=["deriva-ml-upload", "deriva-ml-upload --list"],
     )
-    parser.add_argument("rids", nargs="*", metavar="RID", help="executions; by default all that wait")
-    parser.add_argument("--to", metavar="NAME", help="an entry of the deriva_ml configurations: production")
-    parser.add_argument("--host", help="the Deriva server, instead of --to")
-    parser.add_argument("--catalog", help="the number or alias of the catalog on --host")
-    parser.add_argument("--forget", action="store_true", help="do not push these executions, now or later")
-    parser.add_argument("--list", action="store_true", help="show what would be pushed, and stop")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "rids",
+        nargs="*",
+        metavar="RID",
+        help="an execution, by its RID here or where it was pushed to (default: all that wait)",
+    )
+    parser.add_argument(
+        "--to", metavar="NAME", help="the catalog of an entry in src/configs/deriva.py, such as 'production'"
+    )
+    add_server_flags(
+        parser,
+        host="the server of the Deriva catalog, instead of --to",
+        catalog="the number or alias of the catalog on --host",
+    )
+    parser.add_argument(
+        "--forget",
+        action="store_true",
+        help="do not push these executions, now or later; their records stay in the project",
+    )
+    parser.add_argument("--list", action="store_true", help="show what would be pushed, and exit")
     return parser
 
 
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 if a server cannot be reached or refuses, 2 for a wrong request."""
-    args = build_parser().parse_args(argv)
+    args = parser().parse_args(argv)
     project = Project.find()
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.definitions import OPEN_STATUSES
