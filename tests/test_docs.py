@@ -6,64 +6,22 @@ import ast
 import gzip
 import importlib
 import json
-import os
 import re
 import shlex
 import tomllib
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import ROOT, SOURCE, ProjectFolder
-from deriva_double import DerivaDouble
+from conftest import ROOT, SOURCE
+from pages import FENCE, PAGES, Page, read
 
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
-    ROOT / "benchmarks" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
 RUNNER = SOURCE / "deriva_ml"
 
 OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
-HERE_DOCUMENT = re.compile(r"<<'END'\n.*?^END$", re.MULTILINE | re.DOTALL)
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of the documentation: its name for messages, the folder that its links start from, its text."""
-
-    name: str
-    folder: Path
-    text: str
-
-    def blocks(self, *languages: str) -> list[str]:
-        """The contents of its fenced blocks in any of these languages."""
-        return [content for language, content in FENCE.findall(self.text) if language in languages]
-
-    def shell_lines(self) -> Iterator[str]:
-        """What it tells a person to type: lines of shell blocks, and of sessions after their prompt."""
-        for block in self.blocks("bash"):
-            yield from HERE_DOCUMENT.sub("", block).replace("\\\n", " ").splitlines()
-        for block in self.blocks("console"):
-            yield from (line[2:] for line in block.splitlines() if line.startswith("$ "))
-        yield from re.findall(r"`((?:uv|uvx|make) (?!run`)[^`]+)`", FENCE.sub("", self.text))
-
-    def anchors(self) -> set[str]:
-        """What a link into it may name, in GitHub's spelling."""
-        headings = re.findall(r"^#+ (.+)$", FENCE.sub("", self.text), re.MULTILINE)
-        return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
-
-
-def read(path: Path) -> Page:
-    """The page in a file."""
-    return Page(str(path.relative_to(ROOT)), path.parent, path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(params=[*PAGES, ROOT / "template"], ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -111,61 +69,10 @@ def help_of(
     return text
 
 
-# ------------------------------------------------------------------------------------------------ the command reference
-REFERENCE = read(ROOT / "docs" / "cli-reference.md")
-COMMON = {"-h", "--help", "--debug"}
-SECTIONS = {
-    title: content
-    for title, content in re.findall(
-        r"^##+ ([^\n]+)\n(.*?)(?=^##+ |\Z)", REFERENCE.text, re.MULTILINE | re.DOTALL
-    )
-}
-
-
-def tabled(section: str) -> str:
-    """The first columns of a section's tables of options."""
-    return "\n".join(re.findall(r"^\| (`-[^|]+) \|", section, re.MULTILINE))
-
-
 def subcommands(help_text: str) -> list[str]:
     """The words that a command's help offers as its first, such as ``list|show|open``."""
     found = re.search(r"^usage: .* ([a-z]+(?:\|[a-z]+)+) ", help_text, re.MULTILINE)
     return found[1].split("|") if found else []
-
-
-def test_the_reference_has_every_command(scripts: dict[str, str], help_of: HelpOf) -> None:
-    """Each command and subcommand has a section and is in the overview, and no other is."""
-    parts = [f"{name} {word}" for name in scripts for word in subcommands(help_of(name))]
-    assert set(SECTIONS) - {"Every command"} == {*scripts, *parts}
-    overview = REFERENCE.text.partition("## Every command")[0]
-    assert set(re.findall(r"^\| \[`([\w-]+)`\]", overview, re.MULTILINE)) == set(scripts)
-
-
-@pytest.mark.parametrize("title", sorted(set(SECTIONS) - {"Every command"}))
-def test_the_reference_has_every_option(title: str, help_of: HelpOf) -> None:
-    """A command's section lists the options that its ``--help`` shows, with their choices, and no other."""
-    shown = help_of(*title.split())
-    listed = tabled(SECTIONS[title])
-    taken = set(OPTION.findall(shown))
-    assert set(OPTION.findall(listed)) == taken - COMMON
-    for choices in re.findall(r"\{[^}]+\}", shown.partition("\n\n")[0]):
-        assert choices in listed or choices.strip("{}").replace(",", "|") in SECTIONS[title]
-
-
-def test_every_command_takes_the_common_options(scripts: dict[str, str], help_of: HelpOf) -> None:
-    """What the reference says of every command holds for each that does something by itself."""
-    assert set(OPTION.findall(tabled(SECTIONS["Every command"]))) == COMMON
-    for name in scripts:
-        for words in subcommands(help_of(name)) or [""]:
-            assert COMMON <= set(OPTION.findall(help_of(name, *words.split()))), f"{name} {words}"
-
-
-def test_the_reference_has_every_exit_status() -> None:
-    """The table of exit statuses has those that commands return."""
-    from deriva_ml.cli import common
-
-    statuses = {0, common.FAILED, common.WRONG_REQUEST, common.INTERRUPTED}
-    assert {int(n) for n in re.findall(r"^\| (\d+) \|", SECTIONS["Every command"], re.MULTILINE)} == statuses
 
 
 # -------------------------------------------------------------------------------------------------------- every page
@@ -291,46 +198,6 @@ def test_the_stated_size_is_the_runners() -> None:
     assert int(stated[1].replace(",", "")) == pytest.approx(lines, rel=0.1)
 
 
-def test_the_picture_of_a_push_can_be_read_anywhere() -> None:
-    """It is text that scales, in light and in dark, with nothing fetched for it, and names columns that are there."""
-    from deriva_ml.catalog.tables import statements
-
-    content = (ROOT / "docs" / "push.svg").read_text(encoding="utf-8")
-    picture = ElementTree.fromstring(content)
-    space = picture.tag.removesuffix("svg")
-    assert picture.get("viewBox") and picture.findtext(f"{space}title") and picture.findtext(f"{space}desc")
-    assert not re.search(r"href|url\(|@import|@font-face", content)
-    assert "prefers-color-scheme: dark" in content
-    texts = [element.text or "" for element in picture.iter(f"{space}text")]
-    noted = [text.split(".") for text in texts if text.startswith("local_")]
-    assert len(noted) == 4
-    for table, column in noted:
-        [made] = [text for text in statements() if f'CREATE TABLE "{table}"' in text]
-        assert f'"{column}"' in made
-    alt = re.search(r"!\[([^\]]+)\]\(push\.svg\)", ARCHITECTURE.text)
-    assert alt and len(alt[1]) > 200
-
-
-# ------------------------------------------------------------------------------------------------------- quick start
-def test_the_quick_start_works_as_written(project_copy: Callable[..., ProjectFolder]) -> None:
-    """Its commands, typed one after the other into a project that has just been made, all succeed."""
-    _, *blocks = read(ROOT / "docs" / "quick-start.md").blocks("bash")  # the first makes the project
-    project = project_copy()
-    places = [Path(project.env["UV_PROJECT_ENVIRONMENT"]) / "bin", Path(project.env["UV"]).parent]
-    path = os.pathsep.join([*map(str, places), project.env["PATH"]])
-    newest = ""
-    for block in blocks:
-        # Every catalog's RIDs are its own: where the page shows one, the reader types the one that was printed.
-        typed = re.sub(r"\b1-00[0-9A-Z]{2}\b", newest, block)
-        done = project.run("bash", "-ec", typed, env={"PATH": path})
-        assert done.rc == 0, typed + done.text
-        newest = next(iter(re.findall(r"^Execution (\S+): Uploaded", done.out, re.M)), newest)
-    assert project.git("describe", "--exact-match") == "v0.1.1"
-    listing = project.run("uv", "run", "deriva-ml-catalog", "list", "--limit", "0", check=True).out
-    assert listing.count("My Analysis") == 3 and listing.count("Model training") == 6
-    assert "Counts" in listing and "Failed" not in listing
-
-
 # ------------------------------------------------------------------------------------------------------ Deriva catalogs
 GUIDE = read(ROOT / "docs" / "deriva-catalog.md")
 
@@ -383,36 +250,3 @@ def test_the_guide_says_what_is_repeated() -> None:
     row = next(line for line in section.splitlines() if line.startswith("| 408"))
     assert {int(number) for number in re.findall(r"\d+", row.split("|")[1])} == TRANSIENT
     assert PATIENT.attempts == 6 and "up to six times" in section
-
-
-def test_the_guide_works_as_written(project_copy: Callable[..., ProjectFolder], tmp_path: Path) -> None:
-    """Its commands, typed in order by someone who is logged in, all succeed, and leave nothing that waits."""
-    project = project_copy()
-    with DerivaDouble() as double:
-        double.create_catalog("head")
-        login = tmp_path / "home" / ".deriva" / "credential.json"
-        login.parent.mkdir(parents=True)
-        login.write_text(json.dumps({double.host: double.credential("admin")}))
-        configs = project / "src" / "configs" / "deriva.py"
-        configs.write_text(configs.read_text().replace('hostname=""', f'hostname="{double.url}"'))
-        project.git("commit", "-qam", "Name the catalog")
-        places = [Path(project.env["UV_PROJECT_ENVIRONMENT"]) / "bin", Path(project.env["UV"]).parent]
-        env = {
-            "PATH": os.pathsep.join([*map(str, places), project.env["PATH"]]),
-            "HOME": str(tmp_path / "home"),
-        }
-        newest, typed = "", 0
-        for block in GUIDE.blocks("bash"):
-            if " login " in block:
-                continue
-            command = block.replace("www.example.org", double.url)
-            command = re.sub(r"\bW-[0-9A-Z]{4}\b", newest, command)
-            done = project.run("bash", "-ec", command, env=env)
-            assert done.rc == 0, command + done.text
-            newest = next(iter(re.findall(r"^Execution (\S+): ", done.out, re.M)), newest)
-            typed += 1
-        assert typed >= 4
-        assert project.run("uv", "run", "deriva-ml-upload", env=env).out == "nothing waits to be pushed\n"
-        there = [row for row in double.rows("1", "Execution") if row["Status"] == "Uploaded"]
-        assert len(there) == 4
-        assert not [row for row in double.rows("1", "Execution") if row["Status"] in {"Created", "Running"}]
