@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from deriva_ml.catalog import database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import RID, AssetRole, Status, Workflow
+from deriva_ml.definitions import RID, AssetRole, StagedAsset, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -127,6 +127,20 @@ def test_a_file_that_was_never_written_does_not_cost_the_others(catalog: Embedde
     assert [item.filename for item in catalog.staged(execution)] == ["never.txt"], "it can still be written"
     catalog.unstage(execution)
     assert catalog.staged(execution) == []
+
+
+def test_files_that_are_recorded_at_once_are_not_compared_with_each_other(
+    catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That would take minutes where a run writes tens of thousands of them."""
+    execution = an_execution(catalog)
+    for number in range(20):
+        stage(catalog, execution, f"{number}.txt", b"x" if number else None)
+    compared = []
+    monkeypatch.setattr(StagedAsset, "__eq__", lambda one, other: bool(compared.append(one)) or one is other)
+    recorded, missing = catalog.commit(execution)
+    assert (len(recorded), [item.filename for item in missing]) == (19, ["0.txt"])
+    assert len(compared) <= 20
 
 
 def test_a_recorded_content_cannot_be_changed_through_the_path_it_was_written_to(

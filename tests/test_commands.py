@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -55,13 +57,18 @@ WRONG: list[tuple[list[str], str]] = [
     (["notebooks"], "notebooks"),
     (["README.md"], "README.md"),
     ([NOTEBOOK, "-p", "paramter1", "x"], "unknown parameter 'paramter1' (did you mean 'parameter1'?)"),
+    ([NOTEBOOK, "-p", "parameter1=a b"], "error: -p takes a name and a value: -p parameter1 'a b'\n"),
+    (["-p", "parameter1=3", NOTEBOOK], "error: -p takes a name and a value: -p parameter1 3\n"),
+    ([NOTEBOOK, "parameter1=a b"], "error: parameter1 is a parameter: -p parameter1 'a b'\n"),
+    ([NOTEBOOK, "parameter1=3", "--cfg", "job"], "error: parameter1 is a parameter: -p parameter1 3\n"),
     ([NOTEBOOK, "--file", "none.yaml"], "there is no parameter file none.yaml"),
     ([NOTEBOOK, "--file", "README.md"], "must end in .json, .yaml or .yml"),
     ([NOTEBOOK, "--timeout", "soon"], "'soon' is not a number of seconds"),
     ([NOTEBOOK, "--timeout", "0"], "'0' is not a number of seconds"),
     ([NOTEBOOK, "--frobnicate"], "unrecognized arguments: --frobnicate"),
     ([NOTEBOOK, "assets=nothing"], "Could not find 'assets/nothing'"),
-    ([NOTEBOOK, "asets=my_assets"], "asets"),
+    ([NOTEBOOK, "asset=my_assets"], "(did you mean assets?)\n"),
+    ([NOTEBOOK, "dry_rum=true"], "(did you mean dry_run?)\n"),
     ([NOTEBOOK, "assets=["], "assets=["),
     ([NOTEBOOK, "deriva_ml=production"], "names no server yet"),
     ([NOTEBOOK, "assets=[9-ZZZZ]"], "Could not load 'assets/9-ZZZZ'"),
@@ -233,6 +240,48 @@ def test_a_configuration_module_that_fails_to_import_is_named_with_its_error(pro
         assert (
             "the configuration module configs.broken fails to import (line 2): AttributeError" in outcome.err
         )
+
+
+@pytest.mark.parametrize(
+    ("copied", "entry"), [("my_notebook", '"my_notebook"'), ("workflow", "workflow=default_workflow")]
+)
+def test_a_copy_that_was_not_renamed_is_named_with_what_it_is_a_copy_of(
+    project: ProjectFolder, copied: str, entry: str
+) -> None:
+    """The copy may come first in the alphabet or last, in a folder of its own or not."""
+    original = project / "src/configs" / f"{copied}.py"
+    for name in ("a_copy.py", "z_copy.py", "z_folder/__init__.py"):
+        copy = project / "src/configs" / name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(original.read_bytes())
+        try:
+            refused = project.run("deriva-ml-run", "--list-configs")
+        finally:
+            copy.unlink()
+            if "/" in name:
+                shutil.rmtree(copy.parent)
+        said = re.fullmatch(
+            r"error: (\S+) and (\S+) both store (\S+): rename it in one of them\n", refused.err
+        )
+        assert refused.rc == 2 and said, refused.text
+        assert {said[1], said[2]} == {f"src/configs/{copied}.py", f"src/configs/{name}"}
+        assert said[3] == entry
+
+
+def test_deriva_ml_run_says_what_it_does_not_take_and_records_nothing(project: ProjectFolder) -> None:
+    """What somebody might try who does not know the command yet; no advice that leads to the next error."""
+    before = executions(project)
+    settings = "hidden_layer, l2, max_iter, seed"
+    for arguments, says in {
+        ("notebooks/a.ipynb",): "notebooks/a.ipynb is a notebook: uv run deriva-ml-run-notebook runs it",
+        ("+model_config.l3=1",): f"model_config: train_digits() takes no l3; it has {settings}",
+        ("-m", "+model_config.l3=1,2"): f"model_config: train_digits() takes no l3; it has {settings}",
+        ("asset=my_assets",): "Could not override 'asset': Key 'asset' not in 'Builds_run_model'"
+        " (did you mean assets?)",
+    }.items():
+        refused = project.run("deriva-ml-run", *arguments)
+        assert (refused.rc, refused.err) == (2, f"error: {says}\n"), refused.text
+    assert executions(project) == before
 
 
 def test_an_entry_with_an_argument_that_its_class_does_not_take_is_refused_in_words(

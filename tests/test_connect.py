@@ -84,8 +84,11 @@ def test_what_another_configuration_says_of_a_login_is_not_looked_at(project: Pr
         Destination("www.example.org", "7"),
         str(project.root / "missing.json"),
     )
-    with pytest.raises(DerivaMLRequestError, match="is no catalog's number or alias"):
-        destination_of(replace(broken, catalog_id="7/schema"))
+    for catalog_id in ("7/schema", "", ".", "..", "-", "~", "7\n"):
+        with pytest.raises(DerivaMLRequestError, match="is no catalog's number or alias"):
+            destination_of(replace(broken, catalog_id=catalog_id))
+    for catalog_id in ("7", "my-study_2.0", "study~draft"):
+        assert destination_of(replace(broken, catalog_id=catalog_id))[0].catalog == catalog_id
     with pytest.raises(DerivaMLRequestError, match="is no server's name"):
         destination_of(replace(broken, hostname="www.example.org/chaise"))
 

@@ -119,6 +119,18 @@ def test_what_was_edited_removed_or_added_is_named_and_nothing_is_changed(
     assert main(["--check"]) == 0
 
 
+def test_without_git_what_differs_is_named_all_the_same(
+    project: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the commit that has the originals is not known then."""
+    (project.path / CORE).write_text("# mine\n")
+    monkeypatch.setenv("PATH", str(project.path))
+    assert main(["--check"]) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith(f"edited   {CORE}\n") and said.err == ""
+    assert "git checkout" not in said.out and "uvx copier copy" in said.out
+
+
 def test_from_a_subfolder_it_names_paths_that_work_there(
     project: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,13 +177,13 @@ def test_an_original_that_is_in_no_commit_is_rendered_again(
     )
 
 
-@pytest.mark.parametrize("content", [None, "no digest\n"])
+@pytest.mark.parametrize("content", [None, b"no digest\n", b"\xff\xfe", b"0" * 64 + b"  core\xff.py\n"])
 def test_without_its_digests_it_says_where_they_come_from(
-    project: Repository, capsys: pytest.CaptureFixture[str], content: str | None
+    project: Repository, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
     """A project of an earlier version has none, and a person may have deleted or damaged the list."""
     path = project.path / "src/deriva_ml" / DIGESTS
-    path.unlink() if content is None else path.write_text(content)
+    path.unlink() if content is None else path.write_bytes(content)
     assert main(["--check"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1

@@ -23,7 +23,7 @@ import pytest
 
 from conftest import SOURCE
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import RID, Status
+from deriva_ml.definitions import RID, Status, Workflow
 from deriva_ml.execution.recovery import recover_project
 from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.process import Owner
@@ -60,6 +60,14 @@ CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 def project(tmp_path: Path) -> Project:
     (tmp_path / "pyproject.toml").touch()
     return Project(tmp_path)
+
+
+def over(project: Project) -> str:
+    """The lock of a process that is over."""
+    script = "import sys; from pathlib import Path; from deriva_ml import alive; print(alive.show(Path(sys.argv[1])))"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, "-c", script, str(project.state)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
 
 Start = Callable[..., tuple[RID, subprocess.Popen[str]]]
@@ -220,17 +228,46 @@ def test_a_lock_that_a_shared_drive_does_tell_of_counts(
 
 def test_nor_is_the_runner_of_a_notebook_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = project.new_folder(project.runs)
-    elsewhere = Owner("another-host", 7, 1.0, "0123abcd")
+    elsewhere = Owner("another-host", 7, 1.0, over(project))
     NotebookRun(folder, Path("x.ipynb"), elsewhere, elsewhere).save()
     lock = project.state / "alive" / elsewhere.lock
-    lock.parent.mkdir()
-    lock.touch()
     on(monkeypatch, "nfs4")
     recover_project(project)
     assert folder.exists() and lock.exists()
     on(monkeypatch, "ext4")
     recover_project(project)
     assert not folder.exists() and not lock.exists()
+
+
+def test_a_free_lock_of_another_machine_on_this_ones_disk_tells_nothing(project: Project) -> None:
+    """Such as a server that exports its disk, or one that has virtual machines on it, whose locks it does not see."""
+    name = "f" * 32 + over(project)[32:]
+    folder = project.new_folder(project.runs)
+    elsewhere = Owner("another-host", 7, 1.0, name)
+    (project.state / "alive" / name).touch()
+    NotebookRun(folder, Path("x.ipynb"), elsewhere, elsewhere).save()
+    recover_project(project)
+    assert folder.exists()
+
+
+def test_whose_number_a_kernel_of_another_container_had_is_let_be(project: Project) -> None:
+    """A run that is over is closed; a process here which happens to have its kernel's number is somebody else's."""
+    innocent = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        runner = Owner("another-container", 1, 1.0, over(project))
+        folder = project.new_folder(project.runs)
+        kernel = Owner("another-container", innocent.pid, 1.0)
+        NotebookRun(folder, project.root / "x.ipynb", runner, kernel).save()
+        with closing(EmbeddedCatalog(project)) as catalog:
+            rid = catalog.add_execution(Workflow("Study", url="u", checksum="c"), "", runner, folder)
+        assert closed(project) == [rid]
+        with pytest.raises(subprocess.TimeoutExpired):
+            innocent.wait(0.5)
+    finally:
+        innocent.kill()
+        innocent.communicate()
 
 
 def test_a_run_folder_stays_as_long_as_its_runner_lives(project: Project, start: Start) -> None:

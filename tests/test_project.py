@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import SOURCE
 from deriva_ml import DerivaMLRequestError, ProjectSettings, project_settings
 
 
@@ -47,6 +50,11 @@ def test_what_is_not_said_is_empty_and_a_number_will_do(
     ("text", "said"),
     [
         ("[tool.deriva-ml]\nhostname = ['h']\n", "hostname of"),
+        ("[tool.deriva-ml]\nhostname = true\n", "hostname of"),
+        ("[tool.deriva-ml]\ncatalog_id = false\n", "catalog_id of"),
+        ('[tool]\nderiva-ml = "hostname"\n', "deriva-ml in"),
+        ("[[tool.deriva-ml]]\nhostname = 'h'\n", "deriva-ml in"),
+        ("tool = 3\n", "tool in"),
         ("[tool.deriva-ml]\nhostname = www.example.org\n", "cannot be read"),
         ("<<<<<<< before updating\n", "cannot be read"),
     ],
@@ -58,3 +66,10 @@ def test_what_cannot_be_meant_is_refused_in_one_line_that_names_the_file(
         project_settings(write(tmp_path, text))
     line = str(refused.value)
     assert said in line and "pyproject.toml" in line and "\n" not in line
+
+
+def test_what_every_command_imports_needs_no_cryptography() -> None:
+    """`--help` does not wait for it: names that do not clash are all that is wanted."""
+    code = "import sys, deriva_ml.cli.common; print({'secrets', 'hmac', 'hashlib'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

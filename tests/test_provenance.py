@@ -222,6 +222,25 @@ class TestRefusals:
         with pytest.raises(DerivaMLRequestError, match=other.name):
             collect(repo / "src" / "train.py", allow_dirty=False)
 
+    def test_a_file_that_was_only_deleted_is_one_to_bring_back(self, repo: Path) -> None:
+        """As the message says; a deletion that git was told of, or another change beside it, is one to commit."""
+        (repo / "data.csv").write_text("1\n")
+        commit(repo)
+        (repo / "data.csv").unlink()
+        with pytest.raises(
+            DerivaMLRequestError, match=r"^deleted, and not committed: data\.csv; git restore brings it back"
+        ):
+            collect(repo / "src" / "train.py", allow_dirty=False)
+        (repo / "new.csv").write_text("1\n")
+        with pytest.raises(DerivaMLRequestError, match=r"^not committed: data\.csv, new\.csv; commit"):
+            collect(repo / "src" / "train.py", allow_dirty=False)
+        (repo / "new.csv").unlink()
+        git(repo, "restore", "data.csv")
+        collect(repo / "src" / "train.py", allow_dirty=False)
+        git(repo, "rm", "--quiet", "data.csv")
+        with pytest.raises(DerivaMLRequestError, match=r"^not committed: data\.csv; commit"):
+            collect(repo / "src" / "train.py", allow_dirty=False)
+
     def test_names_a_few_of_many_changed_files_and_the_executed_one_first(self, repo: Path) -> None:
         for number in range(9):
             (repo / f"a{number}.txt").write_text("")

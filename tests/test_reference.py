@@ -126,7 +126,8 @@ def test_help_tells_a_reader_everything(name: str) -> None:
         if action.default not in (None, False, SUPPRESS, []):
             assert f"default: {action.default}" in meaning, typed
         if not action.option_strings:
-            assert str(action.metavar or "|".join(action.choices or ())) in usage
+            assert str(action.metavar or "{" + ",".join(action.choices or ()) + "}") in usage
+            assert "|" not in usage, "pasted into a shell, that is a pipe"
     assert "[options]" in usage
 
 

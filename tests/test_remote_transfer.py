@@ -174,11 +174,12 @@ def test_what_is_under_way_at_an_error_is_finished_and_reported(
 
 
 UPLOADING = """
-import hashlib, sys
+import hashlib, signal, sys
 from pathlib import Path
 from deriva_ml.catalog.remote.server import Server
 from deriva_ml.catalog.remote.transfer import Upload, upload
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite that runs in the background ignores it
 url, cookie, folder = sys.argv[1:]
 items = [
     Upload(path, f"/hatrac/{path.name}", hashlib.md5(path.read_bytes()).hexdigest(), path.stat().st_size, "x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import yaml
 from conftest import ROOT, Render
 from rendered_files import answers_of, files_of, parse, pyproject
 
-MOST_FILES = 105
+MOST_FILES = 106
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
-QUESTIONS = [name for name in CONFIG if not name.startswith("_")]
+QUESTIONS = [
+    name for name, question in CONFIG.items() if name[0] != "_" and question.get("when", True) is not False
+]
 
 
 def test_the_command_line_asks_nothing_with_defaults_and_says_what_to_do_next(tmp_path: Path) -> None:
@@ -130,6 +133,34 @@ def test_notebooks_are_rendered_as_the_filter_commits_them(rendered: Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tags", "source", "accepted"),
+    [([], "x = 1", False), (["parameters"], "x = 1", True), (["parameters"], "", True)],
+)
+def test_a_projects_own_tests_ask_for_one_parameters_cell_by_name(
+    sketch: Render, tmp_path: Path, tags: list[str], source: str, accepted: bool
+) -> None:
+    """A notebook without any is named with what it needs; the cell may be empty."""
+    project = sketch(tmp_path / "p")
+    cell = {
+        "cell_type": "code",
+        "metadata": {"tags": tags},
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+    }
+    (project / "notebooks/counts.ipynb").write_text(json.dumps({"cells": [cell]}))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_notebooks.py"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) == accepted, done.stdout
+    assert ("counts.ipynb: tag one code cell 'parameters'" in done.stdout) != accepted, done.stdout
 
 
 def test_pytest_copie_renders_the_template_too(copie: Any) -> None:

@@ -30,7 +30,6 @@ WITHOUT_WORDS = {
         "_run_sweep",
     ): "which job of a sweep begins; and its error, which may be the operating system's",
     ("execution/execution.py", "__exit__"): "what the model or notebook raised",
-    ("execution/hydra_config.py", "compose"): "Hydra's words",
     ("execution/hydra_config.py", "sweep_jobs"): "Hydra's words",
     ("execution/model_run.py", "_call"): "what the model raised, with its traceback",
     ("git.py", "git"): "git's words",
@@ -124,6 +123,8 @@ NOTEBOOK = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, **PARAMETERS}
         ("run_notebook", "damaged.ipynb --inspect"),
         ("run_notebook", "small.ipynb -p topk 3"),
         ("run_notebook", "small.ipynb -p top_k many"),
+        ("run_notebook", "small.ipynb -p top_k=3"),
+        ("run", "small.ipynb"),
         ("run_notebook", "small.ipynb --file values.txt"),
         ("run_notebook", "small.ipynb --file values.json"),
         ("run_notebook", "small.ipynb --timeout soon"),
@@ -179,9 +180,10 @@ def test_hydras_words_are_hydras(rendered: Path) -> None:
     """What the page quotes of Hydra is what Hydra says to such overrides."""
     script = f"""
         from deriva_ml.execution import hydra_config
+        from deriva_ml.execution.config_modules import find_configs
         from deriva_ml.project import Project
 
-        hydra_config.find_configs(Project.find())
+        find_configs(Project.find())
         for override in {OVERRIDES!r}:
             try:
                 hydra_config.compose("deriva_model", [override])

@@ -25,10 +25,10 @@ def code_cells(content: bytes) -> list[dict[str, Any]]:
 
 @every_notebook
 def test_parameters(notebook: Path) -> None:
-    """One cell is tagged `parameters`, and it holds assignments and comments only."""
+    """One code cell is tagged `parameters`, and it holds assignments and comments only; it may be empty."""
     cells = code_cells(notebook.read_bytes())
     tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-    assert len(tagged) == 1
+    assert len(tagged) == 1, f"{notebook.name}: tag one code cell 'parameters' (an empty one will do)"
     statements = ast.parse("".join(tagged[0]["source"])).body
     assert all(isinstance(statement, ast.Assign | ast.AnnAssign) for statement in statements)
 

@@ -13,7 +13,7 @@ import pytest
 from deriva_ml import DerivaML, DerivaMLConfig, DerivaMLRequestError, DerivaMLRunError, MLAsset
 from deriva_ml.asset import LocalFile
 from deriva_ml.core import open_connection
-from deriva_ml.definitions import DRY_RUN_RID, Status, Workflow
+from deriva_ml.definitions import DRY_RUN_RID, StagedAsset, Status, Workflow
 from deriva_ml.execution import Execution, ExecutionConfiguration
 from deriva_ml.execution.closing import close_execution
 from deriva_ml.execution.run_folder import NotebookRun
@@ -164,6 +164,22 @@ def test_a_dry_run_leaves_its_files_and_no_trace_in_the_catalog(ml: DerivaML) ->
     assert kept.read_text() == "x" and kept.is_relative_to(Project.find().outputs)
     assert ml.find_executions() == []
     assert not Project.find().objects.exists()
+
+
+def test_a_dry_run_looks_once_for_each_of_its_files(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It compares none with the others, which would take minutes where there are tens of thousands."""
+    execution = start(ml, dry_run=True)
+    paths = [execution.asset_file_path("Execution_Asset", f"{number}.txt") for number in range(20)]
+    for path in paths[10:]:
+        path.write_text("x")
+    compared: list[Any] = []
+    monkeypatch.setattr(StagedAsset, "__eq__", lambda one, other: bool(compared.append(one)) or one is other)
+    with pytest.raises(DerivaMLRunError, match=r"never written: 0.txt \(Execution_Asset\)"):
+        execution.commit_output_assets()
+    for path in paths[:10]:
+        path.write_text("x")
+    assert len(execution.commit_output_assets()["Execution_Asset"]) == 20
+    assert len(compared) <= 20
 
 
 def test_a_citation_names_the_catalog_and_the_record(ml: DerivaML) -> None:

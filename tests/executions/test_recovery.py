@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,71 @@ def test_a_damaged_run_folder_stops_no_command(ml: DerivaML, content: str) -> No
     (folder / "run.json").write_text(content)
     rid = orphan(ml)
     assert recover(ml.catalog, ml.project) == [rid]
+
+
+def killed_run(ml: DerivaML, provenance: dict[str, Any]) -> Path:
+    """The folder of a notebook run whose runner was killed before the notebook started an execution."""
+    gone = Owner(Owner.of().host, 2**22 - 7, 1.0)
+    folder = ml.project.new_folder(ml.project.runs)
+    NotebookRun(folder, ml.project.root / "x.ipynb", gone, gone, provenance=provenance).save()
+    (folder / "executed").mkdir()
+    (folder / "executed" / "x.ipynb").write_text('{"cells": []}')
+    return folder
+
+
+TRACED = {"url": "u", "checksum": "c", "version": "v", "path": "x.ipynb"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "[1]", "null", "\0\0"])
+def test_a_damaged_report_of_a_killed_run_counts_as_none(ml: DerivaML, content: str) -> None:
+    """A power cut leaves empty files; the run is recorded all the same."""
+    folder = killed_run(ml, TRACED)
+    (folder / "report.json").write_text(content)
+    [rid] = recover(ml.catalog, ml.project)
+    assert ml.lookup_execution(rid).status == "Aborted"
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"cells": 1}',
+        '{"cells": [{}]}',
+        '{"cells": [{"cell_type": "code", "metadata": {"papermill": null}}]}',
+        '{"cells": [{"cell_type": "code", "metadata": {"papermill": {"start_time": "x"}}}]}',
+        '{"cells": [{"cell_type": "code", "metadata": {"papermill": {"start_time": "x"}}, "outputs": [1]}]}',
+    ],
+)
+def test_an_executed_notebook_that_is_damaged_is_recorded_as_it_is(ml: DerivaML, content: str) -> None:
+    folder = killed_run(ml, TRACED)
+    (folder / "report.json").write_text('{"refused": "no"}')
+    (folder / "executed" / "x.ipynb").write_text(content)
+    [rid] = recover(ml.catalog, ml.project)
+    [asset] = ml.catalog.assets_of(rid)
+    assert Path(ml.catalog.locate(asset)).read_text() == content
+
+
+def test_a_killed_run_that_cannot_be_recorded_stops_no_command_and_is_kept(
+    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command says so in one line, and goes on to the others; once it can be recorded, it is."""
+    folder = killed_run(ml, {})
+    (folder / "executed" / "x.ipynb").write_text("computed")
+    rid = orphan(ml)
+    killed_run(ml, TRACED)
+    assert rid in (closed := recover(ml.catalog, ml.project)) and len(closed) == 2
+    for _ in range(2):
+        [warning] = [line for line in capsys.readouterr().err.splitlines() if str(folder) in line]
+        assert warning.startswith(f"warning: the run in {folder} cannot be recorded yet: ")
+        assert recover(ml.catalog, ml.project) == []
+    noted = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**noted, "provenance": TRACED}))
+    [rid] = recover(ml.catalog, ml.project)
+    assert [asset.filename for asset in ml.catalog.assets_of(rid)] == ["x.ipynb"]
+    assert not folder.exists()
 
 
 def test_a_clock_that_is_set_does_not_make_a_live_run_an_orphan(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Container
 from contextlib import suppress
@@ -38,7 +37,7 @@ def show(state: Path) -> str:
 
 def _take(folder: Path) -> str:
     for _ in range(5):  # ``clear`` may be at the file before it is locked
-        name = secrets.token_hex(8)
+        name = f"{_kernel()}{os.urandom(8).hex()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # No program that this process starts inherits it; for processes that it forks see below.
@@ -68,6 +67,19 @@ def is_held(state: Path, name: str) -> bool | None:
     finally:
         os.close(descriptor)
     return None if free is None else not free
+
+
+def is_of_this_kernel(name: str) -> bool:
+    """Whether the lock was taken under the operating system's kernel that runs here, whose locks all are known here."""
+    kernel = _kernel()
+    return bool(kernel) and name.startswith(kernel)
+
+
+def _kernel() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "") + "-"
+    except OSError:
+        return ""
 
 
 def is_local(state: Path) -> bool:

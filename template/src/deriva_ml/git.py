@@ -79,6 +79,11 @@ def changed_files(root: Path) -> list[str]:
     return [*filter(None, differing.split("\0")), *untracked_files(root)]
 
 
+def deleted_files(root: Path) -> list[str]:
+    """Paths, relative to the repository's top, that git knows and that are gone from the folder."""
+    return list(filter(None, git(root, "ls-files", "--deleted", "-z").split("\0")))
+
+
 def untracked_files(root: Path) -> list[str]:
     """Paths, relative to the repository's top, that git neither knows nor ignores."""
     return list(filter(None, git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")))

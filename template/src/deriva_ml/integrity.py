@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ DIGESTS = "SHA256SUMS"
 
 EDITED, MISSING, ADDED = "edited", "missing", "added"
 
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
+_LINE = re.compile(r"([0-9a-f]{64}) [ *]([^\s\ufffd][^\ufffd]*)")  # U+FFFD is what was not UTF-8
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def brought(path: Path) -> dict[str, str]:
         DerivaMLRequestError: the list is not there, or has a line that is none of its own.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError as error:
         raise DerivaMLRequestError(
             f"{path} is not there, so the runner cannot be checked: take it back from git if you have deleted it,"
@@ -99,7 +100,7 @@ def _commit_of(runner: Path, name: str, came: Mapping[str, str]) -> str:
 
     The commit that brought the file is not always one: what Copier merged with an edit is committed merged.
     """
-    if name not in came:
+    if name not in came or not shutil.which("git"):
         return ""
     commits = git(runner, "log", "--no-show-signature", "--format=%h", "--", name, check=False)
     for commit in commits.splitlines():

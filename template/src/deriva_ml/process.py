@@ -49,9 +49,13 @@ class Owner:
         held = alive.is_held(state, self.lock) if self.lock else None
         if held:
             return False
-        if held is False and alive.is_local(state):
+        if held is False and alive.is_of_this_kernel(self.lock) and alive.is_local(state):
             return True
         return self.host == platform.node() and self._has_ended()
+
+    def is_here(self) -> bool:
+        """True when the process is surely one that lives here, and may be sent a signal."""
+        return self.host == platform.node() and not self._has_ended()
 
     def _has_ended(self) -> bool:
         import psutil

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +88,7 @@ class Project:
 
     def new_folder(self, parent: Path, name: str = "") -> Path:
         """Make and return an empty folder under ``parent``, named by ``name`` and the time, and by chance."""
-        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
         folder = parent / (f"{name}-{stamp}" if name else stamp)
         folder.mkdir(parents=True, mode=0o700)
         return folder
@@ -115,22 +114,26 @@ def project_settings(start: str | Path | None = None) -> ProjectSettings:
         start: a file or folder in the project, such as a module's ``__file__``; by default the working directory.
 
     Raises:
-        DerivaMLRequestError: ``start`` is in no project, or its `pyproject.toml` cannot be read.
+        DerivaMLRequestError: ``start`` is in no project, or its `pyproject.toml` is not as it has to be.
     """
     project = Project.find(Path(start) if start else None)
-    table = project.pyproject().get("tool", {}).get("deriva-ml", {})
+    path, table = project.root / "pyproject.toml", project.pyproject()
+    for name in ("tool", "deriva-ml"):
+        table = table.get(name, {})
+        if not isinstance(table, dict):
+            raise DerivaMLRequestError(
+                f"{name} in {path} is no table: its settings stand under [tool.deriva-ml]"
+            )
     given = {name: table[name] for name in ("hostname", "catalog_id") if name in table}
     for name, value in given.items():
-        if not isinstance(value, str | int):
-            raise DerivaMLRequestError(
-                f"{name} of [tool.deriva-ml] in {project.root / 'pyproject.toml'} is not a text in quotes"
-            )
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise DerivaMLRequestError(f"{name} of [tool.deriva-ml] in {path} is not a text in quotes")
     return ProjectSettings(**{name: str(value) for name, value in given.items()})
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace ``path`` in one step, so that a reader sees the old or the new content and never a part."""
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     temporary.write_bytes(data)
     os.replace(temporary, path)

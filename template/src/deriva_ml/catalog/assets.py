@@ -184,7 +184,8 @@ class Assets(Records):
         if not keep:
             for item in written:
                 item.path.unlink()
-        return recorded, [item for item in staged if item not in written]
+        numbers = {item.number for item in written}
+        return recorded, [item for item in staged if item.number not in numbers]
 
     def unstage(self, execution: RID) -> None:
         with self._db.transaction():

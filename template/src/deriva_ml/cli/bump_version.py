@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = CommandParser(
         "bump-version",
-        usage="[major|minor|patch] [options]",
+        usage="[{major,minor,patch}] [options]",
         description="Tag the last commit with the next semantic version. Where there is a remote, the branch and the"
         " tag are pushed there.",
         examples=["bump-version --dry-run", "bump-version minor"],

@@ -7,7 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,16 +88,16 @@ def main(argv: Sequence[str]) -> int:
     from deriva_ml.execution.recovery import recover
 
     project = Project.find()
-    catalog = EmbeddedCatalog(project)
-    recover(catalog, project)
-    if args.what == "list":
-        _list(catalog, args)
-        return 0
-    args.rid = _here(catalog, args.rid)
-    if args.what == "show":
-        _show(catalog, args)
-    else:
-        _open(catalog, project, args.rid)
+    with closing(EmbeddedCatalog(project)) as catalog:
+        recover(catalog, project)
+        if args.what == "list":
+            _list(catalog, args)
+            return 0
+        args.rid = _here(catalog, args.rid)
+        if args.what == "show":
+            _show(catalog, args)
+        else:
+            _open(catalog, project, args.rid)
     return 0
 
 

@@ -9,7 +9,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -237,8 +237,9 @@ def show(args: argparse.Namespace, project: Project, name: str, overrides: Seque
     import hydra
 
     from deriva_ml.execution import hydra_config
+    from deriva_ml.execution.config_modules import find_configs
 
-    hydra_config.find_configs(project)
+    find_configs(project)
     if args.list_configs:
         print(hydra_config.menu())
         return
@@ -276,14 +277,15 @@ def say_recorded(project: Project, rid: str, took: str = "", lines: Sequence[str
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.execution.upload import recorded
 
-    catalog = EmbeddedCatalog(project)
-    found = recorded(catalog, rid)
+    with closing(EmbeddedCatalog(project)) as catalog:
+        found = recorded(catalog, rid)
+        held = found.waits and catalog.journal.is_held(found.local)
     print(f"Execution {found.rid}: {found.status}{took}")
     for line in [*lines, f"record    {found.link}"]:
         print(f"  {line}")
     if found.waits:
         print(f"  upload    uv run deriva-ml-upload {found.local}")
-    return not found.waits or catalog.journal.is_held(found.local)
+    return held or not found.waits
 
 
 def relative(path: Path) -> Path:

@@ -60,12 +60,16 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_intermixed_args(normalize(argv))
     project = Project.find()
     overrides = hydra_flags(args)
+    for word in overrides:
+        if word.endswith(".ipynb") and "=" not in word:
+            raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
     from deriva_ml.execution.hydra_config import MODEL_CONFIG
 
     if args.list_configs or args.cfg or args.info:
         show(args, project, MODEL_CONFIG, overrides)
         return 0
-    from deriva_ml.execution.hydra_config import find_configs, sweep_jobs
+    from deriva_ml.execution.config_modules import find_configs
+    from deriva_ml.execution.hydra_config import sweep_jobs
     from deriva_ml.execution.model_run import Circumstances, circumstances
 
     find_configs(project)
@@ -100,12 +104,13 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     """The composition of ``deriva_model``, and the arguments for ``run_model`` that it describes.
 
     Raises:
-        DerivaMLRequestError: it has something that no model run takes, such as an experiment of a project without any.
+        DerivaMLRequestError: it has something that no model run takes, such as an experiment of a project without any,
+            or that this model does not take.
     """
     import inspect
 
     from deriva_ml.execution.hydra_config import MODEL_CONFIG, compose
-    from deriva_ml.execution.model_run import run_model
+    from deriva_ml.execution.model_run import check_settings, run_model
 
     composed = compose(MODEL_CONFIG, overrides)
     arguments = composed.arguments()
@@ -113,6 +118,7 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
         raise DerivaMLRequestError(
             f"a model run takes no {', '.join(unknown)}: --list-configs shows what can be chosen, --cfg job what can be set"
         )
+    check_settings(arguments.get("model_config"))
     return composed, arguments
 
 

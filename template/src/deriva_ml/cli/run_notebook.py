@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import atexit
 import gc
+import re
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +28,8 @@ from deriva_ml.cli.common import (
     show,
     whole_number,
 )
-from deriva_ml.notebook.parameters import describe, parameters_of, read_notebook
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.notebook.parameters import Parameter, describe, parameters_of, read_notebook
 from deriva_ml.project import Project
 
 
@@ -90,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
+    _check_parameters(argv)
     args = parser().parse_intermixed_args(normalize(argv))
     # The notebook and the overrides come in any order; only one of them is a notebook.
     words = [str(args.notebook), *args.overrides]
@@ -103,13 +107,44 @@ def main(argv: Sequence[str]) -> int:
         return 0
     project = Project.find(args.notebook.absolute().parent)
     overrides = hydra_flags(args)
-    if args.list_configs or args.cfg or args.info:
-        show(args, project, args.notebook.stem.replace("-", "_"), overrides)
-        return 0
-    from deriva_ml.notebook.parameters import load_parameter_file, resolve
+    try:
+        if args.list_configs or args.cfg or args.info:
+            show(args, project, args.notebook.stem.replace("-", "_"), overrides)
+            return 0
+        from deriva_ml.notebook.parameters import load_parameter_file, resolve
 
-    values = resolve(declared, load_parameter_file(args.file) if args.file else {}, args.parameter)
-    return _run(args, project, values, overrides, argv)
+        values = resolve(declared, load_parameter_file(args.file) if args.file else {}, args.parameter)
+        return _run(args, project, values, overrides, argv)
+    except DerivaMLRequestError as error:
+        _refuse_parameter(declared or (), overrides, error)
+        raise
+
+
+def _check_parameters(argv: Sequence[str]) -> None:
+    """See that no ``-p`` is followed by ``NAME=VALUE``, which argparse would take for the name alone.
+
+    Raises:
+        DerivaMLRequestError: one is.
+    """
+    for flag, word in zip(argv, argv[1:], strict=False):
+        if flag in {"-p", "--parameter"} and (pair := re.match(r"(\w+)=(.*)", word, re.DOTALL)):
+            name, value = pair[1], shlex.quote(pair[2])
+            raise DerivaMLRequestError(f"-p takes a name and a value: -p {name} {value}")
+
+
+def _refuse_parameter(
+    declared: Sequence[Parameter], overrides: Sequence[str], error: DerivaMLRequestError
+) -> None:
+    """Say how a parameter is set, if ``error`` is Hydra's about one that was given as an override.
+
+    Raises:
+        DerivaMLRequestError: it is.
+    """
+    unknown = re.match(r"Could not override '(\w+)'", str(error))
+    if unknown and unknown[1] in {parameter.name for parameter in declared}:
+        name = unknown[1]
+        value = next((word.partition("=")[2] for word in overrides if word.startswith(f"{name}=")), "VALUE")
+        raise DerivaMLRequestError(f"{name} is a parameter: -p {name} {shlex.quote(value)}") from error
 
 
 def _run(

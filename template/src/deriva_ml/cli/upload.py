@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.common import FAILED, CommandParser, add_server_flags, aligned, command, recover_orphans
+from deriva_ml.cli.common import FAILED, CommandParser, add_server_flags, aligned, command
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -56,10 +57,16 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     project = Project.find()
     from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.execution.recovery import recover
+
+    with closing(EmbeddedCatalog(project)) as catalog:
+        recover(catalog, project)
+        return _upload(args, catalog, project)
+
+
+def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project) -> int:
     from deriva_ml.definitions import OPEN_STATUSES
 
-    recover_orphans(project)
-    catalog = EmbeddedCatalog(project)
     rids = [_execution(catalog, rid) for rid in args.rids]
     if args.forget:
         return _forget(catalog, rids)

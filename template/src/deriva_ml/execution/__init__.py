@@ -12,6 +12,7 @@ from deriva_ml.lazy import exporter
 if TYPE_CHECKING:
     from deriva_ml.asset import AssetSpec, AssetSpecConfig, LocalFile, LocalFileConfig
     from deriva_ml.definitions import Workflow
+    from deriva_ml.execution.config_modules import load_configs
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.hydra_config import (
         BaseConfig,
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
         base_defaults,
         create_model_config,
         get_notebook_configuration,
-        load_configs,
         multirun_config,
         notebook_config,
         with_description,
@@ -54,9 +54,10 @@ __getattr__ = exporter(
     {
         "asset": "AssetSpec AssetSpecConfig LocalFile LocalFileConfig",
         "definitions": "Workflow",
+        "execution.config_modules": "load_configs",
         "execution.execution": "Execution",
         "execution.hydra_config": "BaseConfig DerivaBaseConfig base_defaults create_model_config"
-        " get_notebook_configuration load_configs multirun_config notebook_config with_description",
+        " get_notebook_configuration multirun_config notebook_config with_description",
         "execution.inputs": "ExecutionConfiguration",
         "execution.model_run": "run_model",
         "execution.notebook_run": "run_notebook",

@@ -319,13 +319,14 @@ class Execution:
         if self._started is not None:
             with undisturbed():
                 self._stop()
-        self._metrics.clear()
+        self._metrics = {name: path for name, path in self._metrics.items() if not path.is_file()}
         if self.dry_run:
-            missing = [item for item in self._dry_staged if not item.path.is_file()]
+            there = {item.number for item in self._dry_staged if item.path.is_file()}
+            missing = [item for item in self._dry_staged if item.number not in there]
             paths = [
                 AssetFilePath.make(item.path, item.table, item.filename, item.types)
                 for item in self._dry_staged
-                if item not in missing
+                if item.number in there
             ]
         else:
             with undisturbed():

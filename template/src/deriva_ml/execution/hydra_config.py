@@ -1,12 +1,10 @@
-"""Configurations with hydra-zen: registering them, finding their modules, and composing one for a run."""
+"""Configurations with hydra-zen: registering them, and composing one for a run."""
 
 # Annotations are not postponed here: hydra-zen reads those of ``BaseConfig`` from modules that derive from it, where
 # the text "Any" may mean nothing, and would then take every field for untyped.
 
-import importlib
 import itertools
-import pkgutil
-import sys
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +12,6 @@ from typing import Any
 from hydra_zen import builds, instantiate, store
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.project import Project
 
 MODEL_CONFIG = "deriva_model"
 """The configuration that ``deriva-ml-run`` composes; a project's ``configs.base`` stores it."""
@@ -149,53 +146,6 @@ def multirun_config(name: str, overrides: Sequence[str], description: str = "") 
     return multiruns[name]
 
 
-def load_configs(package_name: str = "configs") -> list[str]:
-    """Import every module of a project's configuration package, sub-packages too, ``experiments`` last.
-
-    Returns:
-        The modules' names.
-
-    Raises:
-        DerivaMLRequestError: a module fails to import; the message names it and its error.
-    """
-    package = _import(package_name)
-    found = [
-        info.name for info in pkgutil.walk_packages(package.__path__, f"{package_name}.", onerror=_import)
-    ]
-    # Experiments refer to what the other modules register.
-    found.sort(key=lambda name: (name.rpartition(".")[2] == "experiments", name))
-    for name in found:
-        _import(name)
-    return found
-
-
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # a person's module can raise anything
-        at = _last_line_of(name, error)
-        raise DerivaMLRequestError(
-            f"the configuration module {name} fails to import{at}: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _last_line_of(name: str, error: Exception) -> str:
-    """Where in module ``name`` an import went wrong, as far as the traceback tells."""
-    line, traceback = None, error.__traceback__
-    while traceback:
-        if traceback.tb_frame.f_globals.get("__name__") == name:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return f" (line {line})" if line else ""
-
-
-def find_configs(project: Project, package_name: str = "configs") -> list[str]:
-    """``load_configs`` for a project, whatever the working directory."""
-    if str(project.source) not in sys.path:
-        sys.path.insert(0, str(project.source))
-    return load_configs(package_name)
-
-
 @dataclass(frozen=True)
 class Composition:
     """A composed configuration.
@@ -279,7 +229,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
         with hydra.initialize(version_base="1.3", config_path=None):
             node = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise DerivaMLRequestError(in_words(error)) from error
+        raise DerivaMLRequestError(in_words(error) + _meant(name, error)) from error
     except ValueError as error:  # what Hydra raises for `group=null` and `group=3`
         groups = {entry["group"] for entry in store}
         parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -323,12 +273,30 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def in_words(error: Exception) -> str:
-    """Hydra's complaint without its search path and its web pages, with the override or the cause it left out."""
+    """Hydra's complaint without its search path, its web pages and its advice to add a field that nothing reads, with
+    the override or the cause it left out."""
     text = _one_line(error).partition(" Config search path:")[0].partition(" See https://")[0]
+    text = text.partition(" To append to your config use ")[0]
     override = getattr(error, "override", None)
     if override and str(override) not in text:
         text = f"{override}: {text}"
-    return f"{text}: {_one_line(error.__cause__)}" if error.__cause__ else text
+    if error.__cause__:
+        text = f"{text.removesuffix('.')}: {_one_line(error.__cause__).partition(' full_key: ')[0]}"
+    return text
+
+
+def _meant(name: str, error: Exception) -> str:
+    """The group, or the field of the configuration ``name``, that an unknown one looks like, for a message."""
+    import difflib
+
+    unknown = re.match(r"Could not override '(\w+)'", str(error))
+    if not unknown or (None, name) not in store:
+        return ""
+    groups = {entry["group"] for entry in store if entry["group"] and not entry["group"].startswith("hydra")}
+    fields = getattr(store[None, name], "__dataclass_fields__", {})
+    known = groups | {field for field in fields if not field.startswith("_")}
+    close = difflib.get_close_matches(unknown[1], sorted(known - {unknown[1]}), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _one_line(error: BaseException) -> str:

@@ -45,6 +45,7 @@ class Circumstances:
     parent: tuple[RID, int] | None = None
 
 
+_INJECTED = {"ml_instance", "execution"}  # what the run puts in
 _UNKNOWN = Circumstances()
 circumstances: ContextVar[Circumstances] = ContextVar("circumstances", default=_UNKNOWN)
 """Those of the run that is going on, set by the command that started it."""
@@ -81,6 +82,7 @@ def run_model(
 
     told = circumstances.get()
     project = told.project or Project.find()
+    check_settings(model_config)
     provenance = collect(_source_of(model_config), allow_dirty=told.allow_dirty or dry_run)
     shown = [redact_override(override) for override in told.overrides]
     configuration = ExecutionConfiguration(
@@ -151,13 +153,37 @@ def _record_circumstances(
         execution.asset_file_path("Execution_Metadata", lock, ExecMetadataType.lock_file, copy_file=True)
 
 
+def check_settings(model: Any) -> None:
+    """See that the model function takes every setting that its configuration gives it.
+
+    Raises:
+        DerivaMLRequestError: it does not; the message names those that it takes.
+    """
+    function = _function_of(model)
+    try:
+        # Of the function that is called: a decorator may take settings of its own.
+        taken = inspect.signature(function, follow_wrapped=False).parameters
+    except (TypeError, ValueError):  # no function, which is refused elsewhere, or one that does not tell
+        return
+    unknown = [name for name in _parameters_of(model) if name not in taken]
+    if unknown and not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        known = ", ".join(name for name in taken if name not in _INJECTED) or "none"
+        raise DerivaMLRequestError(
+            f"model_config: {function.__name__}() takes no {', '.join(unknown)}; it has {known}"
+        )
+
+
+def _function_of(model: Any) -> Any:
+    """The model function without what is bound to it."""
+    while isinstance(model, functools.partial):
+        model = model.func
+    return model
+
+
 def _source_of(model: Any) -> Path:
     """The file that defines the model function."""
-    function = model
-    while isinstance(function, functools.partial):
-        function = function.func
     try:
-        return Path(inspect.getfile(function)).resolve()
+        return Path(inspect.getfile(_function_of(model))).resolve()
     except TypeError as error:
         raise DerivaMLRequestError(
             f"model_config is {model!r}, not a function: store builds(FUNCTION, zen_partial=True) in that group"
@@ -165,8 +191,7 @@ def _source_of(model: Any) -> Path:
 
 
 def _parameters_of(model: Any) -> dict[str, Any]:
-    injected = {"ml_instance", "execution"}
-    return {name: value for name, value in getattr(model, "keywords", {}).items() if name not in injected}
+    return {name: value for name, value in getattr(model, "keywords", {}).items() if name not in _INJECTED}
 
 
 def _located(workflow: Any, provenance: Provenance) -> Workflow:

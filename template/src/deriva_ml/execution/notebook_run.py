@@ -72,6 +72,7 @@ def _start(
     from deriva_ml.core import open_connection
     from deriva_ml.definitions import Workflow
     from deriva_ml.execution import hydra_config
+    from deriva_ml.execution.config_modules import find_configs
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
@@ -84,7 +85,7 @@ def _start(
             "this notebook's file is not known here: name its configuration, run_notebook(NAME)"
         )
     project = Project.find(notebook.parent if notebook else None)
-    hydra_config.find_configs(project, config_package)
+    find_configs(project, config_package)
     if name not in hydra_config.notebook_configs:
         raise DerivaMLRequestError(
             f'no notebook configuration is named {name}: register it with notebook_config("{name}") in'

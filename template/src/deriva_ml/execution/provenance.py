@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.run_folder import NotebookRun
-from deriva_ml.git import changed_files, git, listed, repository_root, untracked_files
+from deriva_ml.git import changed_files, deleted_files, git, listed, repository_root, untracked_files
 from deriva_ml.project import Project
 
 SHOWN_FILES = 5  # how many changed files a message names
@@ -90,6 +90,11 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
         changed.append(name)
     if changed and not allow_dirty:
         changed.sort(key=lambda other: other != name)
+        if set(changed) <= set(deleted_files(root)):
+            raise DerivaMLRequestError(
+                f"deleted, and not committed: {listed(changed, SHOWN_FILES)}; git restore brings it back,"
+                " or commit the deletion"
+            )
         said = f"not committed: {listed(changed, SHOWN_FILES)};"
         said += " commit, or pass --allow-dirty to record the run with the diff"
         if any(other.endswith(".ipynb") for other in changed) and not _filter(root):

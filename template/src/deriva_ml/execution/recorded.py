@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import (
     RID,
     ExecAssetType,
@@ -104,10 +106,14 @@ def record_notebook(request: Request, project: Project) -> Result:
 
 def _send(result: Result, project: Project) -> Result:
     """Push what was recorded to where it is to go, unless that is for later; what cannot be pushed now waits."""
-    catalog = EmbeddedCatalog(project)
-    waiting = [one for rid in result.executions for one in catalog.journal.pending(rid)]
-    if not waiting:
-        return result
+    with closing(EmbeddedCatalog(project)) as catalog:
+        waiting = [one for rid in result.executions for one in catalog.journal.pending(rid)]
+        return _push(result, project, catalog, waiting) if waiting else result
+
+
+def _push(
+    result: Result, project: Project, catalog: EmbeddedCatalog, waiting: list[tuple[RID, Destination]]
+) -> Result:
     unsent, outcome = "", result.outcome
     if not catalog.journal.is_held(result.executions[0]):
         try:
@@ -158,7 +164,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         ahead.join()
         # Its exit handlers flush what the notebook left open; only then are the files what they will be.
         kernel.end(kernels.GRACE_SECONDS)
-        return _finish(request, project, run, ended, time.monotonic() - begun)
+        return _finish(project, run, ended, time.monotonic() - begun)
 
 
 def _prepare(folder: Path, kernel: str | None, variables: Mapping[str, str]) -> None:
@@ -170,8 +176,14 @@ def _prepare(folder: Path, kernel: str | None, variables: Mapping[str, str]) -> 
     write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
 
 
-def _finish(request: Request, project: Project, run: NotebookRun, ended: Ended, seconds: float) -> Result:
-    catalog = EmbeddedCatalog(project)
+def _finish(project: Project, run: NotebookRun, ended: Ended, seconds: float) -> Result:
+    with closing(EmbeddedCatalog(project)) as catalog:
+        return _end(catalog, project, run, ended, seconds)
+
+
+def _end(
+    catalog: EmbeddedCatalog, project: Project, run: NotebookRun, ended: Ended, seconds: float
+) -> Result:
     report = run.reported()
     executions = catalog.executions_of_run(run.folder)
     refused = None if executions else report.get("refused")
@@ -302,7 +314,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
             executed.unlink()
 
 
-def stop_kernel_of(run: NotebookRun, project: Project) -> None:
-    """End the kernel of a runner that was killed, should it be alive still."""
-    if not run.kernel.is_gone(project.state):
+def stop_kernel_of(run: NotebookRun) -> None:
+    """End the kernel of a runner that was killed, should it be alive here; elsewhere its number is another's."""
+    if run.kernel.is_here():
         kernels.kill_group(run.kernel.pid)

@@ -28,7 +28,7 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
     Returns:
         The RIDs of the executions that were closed.
     """
-    _record_unstarted(catalog, project)
+    waiting = _record_unstarted(catalog, project)
     closed = []
     for rid, owner, folder in catalog.open_executions():
         # Another command may be at it too: only the one that takes the execution over closes it.
@@ -39,7 +39,7 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
                 print(f"warning: execution {rid} cannot be closed yet: {error}", file=sys.stderr)
                 continue
             closed.append(rid)
-    _clear(catalog, project)
+    _clear(catalog, project, waiting)
     return closed
 
 
@@ -61,7 +61,7 @@ def _close_orphan(catalog: EmbeddedCatalog, project: Project, rid: RID, folder: 
         return
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
-        stop_kernel_of(run, project)
+        stop_kernel_of(run)
         outputs = run_outputs(run, REASON)
     close_execution(catalog, project, rid, Status.aborted, REASON, outputs)
     print(f"recovered execution {rid}: {REASON}; closed as Aborted{_hint(catalog, rid)}", file=sys.stderr)
@@ -71,24 +71,43 @@ def _hint(catalog: EmbeddedCatalog, rid: RID) -> str:
     return "; uv run deriva-ml-upload sends its record" if catalog.journal.pending(rid) else ""
 
 
-def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> None:
-    """Give a run whose runner was killed before its notebook started an execution one, to be closed as the others."""
+def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> set[Path]:
+    """Give a run whose runner was killed before its notebook started an execution one, to be closed as the others.
+
+    Returns:
+        The folders of the runs for which that has to wait.
+    """
+    waiting = set()
     for folder in _folders(project.runs):
         run = NotebookRun.found(folder)
         if run is None or not run.owner.is_gone(project.state):
             continue
-        if run.dry_run or run.reported().get("dry_run") or was_refused(run):
-            continue
-        if run.executed.is_file() and not catalog.executions_of_run(folder):
-            try:
-                (folder / "recovering").mkdir()  # one of several commands at once
-            except FileExistsError:
-                continue
+        try:
+            _record(catalog, run)
+        except Exception as error:  # as in ``recover``
+            print(f"warning: the run in {folder} cannot be recorded yet: {error}", file=sys.stderr)
+            waiting.add(folder)
+    return waiting
+
+
+def _record(catalog: EmbeddedCatalog, run: NotebookRun) -> None:
+    if run.dry_run or run.reported().get("dry_run") or was_refused(run):
+        return
+    if run.executed.is_file() and not catalog.executions_of_run(run.folder):
+        taken = run.folder / "recovering"
+        try:
+            taken.mkdir()  # one of several commands at once
+        except FileExistsError:
+            return
+        try:
             record_without_execution(catalog, run)
+        except BaseException:
+            taken.rmdir()
+            raise
 
 
-def _clear(catalog: EmbeddedCatalog, project: Project) -> None:
-    """Remove working folders of executions that are over and of runs whose runner is gone."""
+def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> None:
+    """Remove working folders of executions that are over and of runs whose runner is gone, but those that wait."""
     objects = ObjectStore(project.objects)
     open_rids = {rid for rid, _, _ in catalog.open_executions()}
     for folder in _folders(project.executions):
@@ -98,7 +117,7 @@ def _clear(catalog: EmbeddedCatalog, project: Project) -> None:
             remove_folder(folder)
     objects.clear()
     still_open = catalog.open_executions()
-    needed = {folder for _, _, folder in still_open}
+    needed = waiting | {folder for _, _, folder in still_open if folder}
     locks = {owner.lock for _, owner, _ in still_open}
     for folder in _folders(project.runs):
         run = NotebookRun.found(folder)

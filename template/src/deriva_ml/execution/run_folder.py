@@ -95,11 +95,12 @@ class NotebookRun:
         write_atomically(self.folder / "report.json", json.dumps(self.reported() | facts))
 
     def reported(self) -> dict[str, Any]:
-        """What the kernel left."""
+        """What the kernel left; nothing if that is damaged."""
         try:
-            return dict(json.loads((self.folder / "report.json").read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            found = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             return {}
+        return found if isinstance(found, dict) else {}
 
 
 def asks_for_dry_run(overrides: Sequence[str]) -> bool:

@@ -17,6 +17,9 @@ from deriva_ml.process import Terminated
 KERNEL, LANGUAGE = "python3", "python"
 """What Papermill is told, whatever the file says: it is this project's Python that executes the notebook."""
 
+NO_NOTEBOOK = (OSError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading a saved notebook may raise if it is not there, or was damaged."""
+
 
 class Outcome(Enum):
     """How an execution of a notebook ended."""
@@ -137,7 +140,10 @@ def replace_parameters(notebook: Any, parameters: dict[str, Any]) -> None:
 
 def errors_of_last_cell(output: Path) -> list[str]:
     """What the last cell that was begun raised, in its own words."""
-    return [out["evalue"] for cell in _begun(output)[-1:] for out in cell["outputs"] if "evalue" in out]
+    try:
+        return [out["evalue"] for cell in _begun(output)[-1:] for out in cell["outputs"] if "evalue" in out]
+    except NO_NOTEBOOK:
+        return []
 
 
 def _where(output: Path) -> str:
@@ -150,7 +156,7 @@ def _begun(output: Path) -> list[dict[str, Any]]:
     """The code cells that were begun, as the saved notebook tells."""
     try:
         cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError):
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        return [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]
+    except NO_NOTEBOOK:
         return []
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    return [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]

@@ -29,7 +29,13 @@ LONGEST_SOCKET_FOLDER = 80
 PREFIX = "dml-"
 """What the names of the kernels' private folders begin with."""
 
-AHEAD = ("deriva_ml.execution.hydra_config", "hydra", "deriva_ml.execution.execution", "deriva_ml.core")
+AHEAD = (
+    "deriva_ml.execution.hydra_config",
+    "hydra",
+    "deriva_ml.execution.config_modules",
+    "deriva_ml.execution.execution",
+    "deriva_ml.core",
+)
 """What a notebook's first cells import; loaded in a thread while the kernel starts."""
 
 GRACE_SECONDS = 5.0

@@ -49,7 +49,7 @@ def catalog_name(catalog_id: str | int) -> str:
     Raises:
         DerivaMLRequestError: it can be neither.
     """
-    if not re.fullmatch(r"[\w.~-]+", str(catalog_id)):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.~-]*", str(catalog_id)):
         raise DerivaMLRequestError(f"{str(catalog_id)!r} is no catalog's number or alias")
     return str(catalog_id)
 
