@@ -103,6 +103,7 @@ def release(version: str) -> None:
         Refused: git or bump-my-version failed.
     """
     final = not Version(version).is_prerelease
+    before, tag = git("rev-parse", "HEAD"), f"v{version}"
     archive = ROOT / "tests" / "data" / "released" / f"{version}.tar.gz"
     try:
         if final:
@@ -112,9 +113,11 @@ def release(version: str) -> None:
         only = [] if final else ["--no-configured-files"]
         bump = [sys.executable, "-m", "bumpversion", "bump", "--allow-dirty", "--new-version", version, *only]
         run(*bump)
-    except Refused:
-        git("reset", "--quiet")
-        git("checkout", "--quiet", "--", "CHANGELOG.md", "pyproject.toml")
+    except BaseException:
+        # Nothing was changed when this began, and no such tag was there: nothing else is taken back.
+        git("reset", "--hard", "--quiet", before)
+        if tag in git("tag", "--list").split():
+            git("tag", "--delete", tag)
         archive.unlink(missing_ok=True)
         raise
 
@@ -136,7 +139,8 @@ def run(*command: str) -> str:
         command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", errors="replace"
     )
     if done.returncode:
-        said = [line for line in (raw.strip(" │╭╮╰╯─") for raw in done.stderr.splitlines()) if line]
+        stripped = (raw.strip(" │╭╮╰╯─").removeprefix("error: ") for raw in done.stderr.splitlines())
+        said = [line for line in stripped if line]
         raise Refused(said[-1] if said else f"{' '.join(command)} failed")
     return done.stdout.rstrip("\n")
 

@@ -44,7 +44,7 @@ class Template:
         """Make its content that of a released version."""
         self._clear()
         with tarfile.open(archive) as released:
-            released.extractall(self.folder.path, filter="data")
+            released.extractall(self.folder.path)
 
     def refresh(self) -> None:
         """Do as `make digests`."""

@@ -65,6 +65,7 @@ PORT = "type a port from 1 to 65535, for example"
         ("user_email", "ada", f"{ADDRESS}, with one @"),
         ("user_email", "ada@home@example.org", f"{ADDRESS}, with one @"),
         ("user_email", "@example.org", ADDRESS),
+        ("user_email", "=?utf-8?q?x?=@example.org", f'{ADDRESS}, without "=?"'),
         ("user_email", "ada@", ADDRESS),
         ("user_email", "ada@-example.org", ADDRESS),
         ("user_email", "ada@example.org.", ADDRESS),

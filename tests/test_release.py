@@ -186,16 +186,31 @@ def test_what_is_not_fit_is_refused_in_one_line(
     assert state_of(repository) == before
 
 
-def test_a_release_that_fails_half_way_leaves_nothing_behind(repository: ProjectFolder) -> None:
-    """Such as where a hook of git's refuses the commit; the line is git's own."""
+def no_commit(repository: ProjectFolder) -> Callable[[], object]:
     hook = repository / ".git" / "hooks" / "pre-commit"
     hook.write_text("#!/bin/sh\necho fatal: not today >&2\nexit 1\n")
     hook.chmod(0o755)
+    return hook.unlink
+
+
+def no_tag(repository: ProjectFolder) -> Callable[[], object]:
+    repository.git("config", "tag.gpgSign", "true")
+    repository.git("config", "gpg.program", "false")
+    return lambda: repository.git("config", "tag.gpgSign", "false")
+
+
+@pytest.mark.parametrize(("prevent", "said"), [(no_commit, "fatal: not today"), (no_tag, "unable to sign")])
+def test_a_release_that_fails_half_way_leaves_nothing_behind(
+    repository: ProjectFolder, prevent: Callable[[ProjectFolder], Callable[[], object]], said: str
+) -> None:
+    """A hook refuses the commit, or the tag cannot be signed after it; the line is git's own."""
+    allow = prevent(repository)
     before = state_of(repository)
     done = run_script(repository, "release.py", "0.2.0")
-    assert done.rc == 2 and "not today" in done.err and done.err.count("\n") == 1
+    assert done.rc == 2 and said in done.err and done.err.count("error:") == 1, done.text
+    assert done.err.count("\n") == 1
     assert state_of(repository) == before
-    hook.unlink()
+    allow()
     assert run_script(repository, "release.py", "0.2.0").rc == 0
 
 

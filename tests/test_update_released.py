@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
+import re
 import sqlite3
 import sys
 from contextlib import closing
@@ -32,6 +32,16 @@ from template_versions import (
 VERSIONS = sorted(path.name.removesuffix(".tar.gz") for path in RELEASED.glob("*.tar.gz"))
 CATALOGS = {"0.1.0": "catalog-v1.db.gz"}
 """Catalogs that the runners of released versions wrote, where they have other tables than today's."""
+REFUSED_BY_NOW = {
+    "0.1.0": {
+        "project_slug": ("zensical", "The package is called my-project now, and was zensical before."),
+        "deriva_hostname": (
+            "10.0.0.256",
+            "The Deriva server is not named now, and was 10.0.0.256 before.",
+        ),
+    }
+}
+"""Answers that released versions took and that today's checks refuse, with what is said of them."""
 ANSWERS = {"license": "MIT", "deriva_hostname": "www.example.org", "deriva_catalog_id": "7"}
 
 
@@ -52,6 +62,12 @@ def made(
     template.put(plain)
     template.tag("v1000.0.0")
     return project
+
+
+def fenced(page: Path, heading: str) -> list[str]:
+    """The fenced blocks of a page from a heading on."""
+    below = page.read_text(encoding="utf-8").partition(f"\n{heading}\n")[2]
+    return re.findall(r"^```text\n(.*?)^```$", below, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -115,6 +131,28 @@ def test_what_the_user_did_stays(project: ProjectFolder) -> None:
     assert check(project)[:2] == ["edited   src/deriva_ml/asset.py", ""]
 
 
+@pytest.mark.parametrize(
+    ("made", "answer"),
+    [(version, answer) for version, answers in REFUSED_BY_NOW.items() for answer in answers],
+    indirect=["made"],
+)
+def test_an_answer_that_is_refused_by_now_is_not_replaced_without_a_word(
+    project: ProjectFolder, version: str, answer: str
+) -> None:
+    """Copier drops it, and takes the default."""
+    before, said = REFUSED_BY_NOW[version][answer]
+    answers = project / ".copier-answers.yml"
+    answers.write_text(
+        re.sub(rf"^{answer}: .*$", f"{answer}: {before}", answers.read_text(), flags=re.MULTILINE)
+    )
+    commit(project, "Answered when that was allowed")
+    assert before in answers.read_text()
+    assert said in copier(project, "update", "--defaults").err
+    assert before not in answers.read_text()
+    commit(project, "Updated")
+    assert " before." not in copier(project, "update", "--defaults").err
+
+
 def test_after_the_update_it_installs_passes_its_tests_and_has_its_records(
     project: ProjectFolder, version: str
 ) -> None:
@@ -145,9 +183,16 @@ def test_after_the_update_it_installs_passes_its_tests_and_has_its_records(
         assert "table.csv" in shown and "in.txt" in shown
         with closing(sqlite3.connect(project / ".deriva-ml/catalog.db.v1")) as kept:
             assert kept.execute("PRAGMA user_version").fetchone() == (1,)
+        project.run("uv", "run", "deriva-ml-run-notebook", "notebooks/my-notebook.ipynb", check=True)
         project.git("checkout", "--quiet", "HEAD~1")
         refused = project.run("uv", "run", "--quiet", "deriva-ml-catalog", "list")
         assert refused.rc == 1 and refused.err.count("\n") == 1
         assert "newer runner" in refused.err and "copier update" in refused.err
-        os.replace(project / ".deriva-ml/catalog.db.v1", project / ".deriva-ml/catalog.db")
+        _, commands, *_ = fenced(ROOT / "docs/updating.md", "## Go back")
+        project.run("bash", "-ec", commands, check=True)
+        for name, records in {"catalog.db": 0, "newer/catalog.db": 1}.items():
+            with closing(sqlite3.connect(project / ".deriva-ml" / name)) as database:
+                assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",), name
+                workflows = database.execute("SELECT count(*) FROM Workflow WHERE Name = 'My Notebook'")
+                assert workflows.fetchone() == (records,), name
         assert "E-8VZZ" in project.run("uv", "run", "deriva-ml-catalog", "list", check=True).out
