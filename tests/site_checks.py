@@ -12,8 +12,10 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from bs4 import BeautifulSoup
 
 BASE = "http://site.example/"
-LOADED = {"src", "srcset", "poster", "data"}
+LOADED = {"src", "poster", "data"}
 """Attributes whose address a browser fetches by itself."""
+CANDIDATE = re.compile(r"([^\s,](?:\S*[^\s,])?)(?:\s+[^,]+)?\s*(?:,|$)")
+"""An address in a `srcset`, with its size; it may hold commas, but not end in one."""
 
 
 def pages(site: Path) -> list[Path]:
@@ -38,8 +40,10 @@ def references(page: Path) -> Iterator[tuple[str, str]]:
             if name == "href":
                 followed = element.name in {"a", "area"} or "canonical" in element.get_attribute_list("rel")
                 yield "link" if followed else "load", str(value)
+            elif name == "srcset":
+                yield from (("load", candidate) for candidate in CANDIDATE.findall(str(value)))
             elif name in LOADED:
-                yield "load", str(value).split(",")[0].split()[0] if value else ""
+                yield "load", str(value).strip()
 
 
 def broken_references(site: Path) -> list[str]:

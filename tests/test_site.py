@@ -153,6 +153,7 @@ def test_the_search_knows_every_page(site: Path, words: str, page: str) -> None:
 BROKEN = """<html><head><title></title><link rel="stylesheet" href="https://fonts.example/a.css"></head><body><article>
 <h1 id="one">One</h1><h1>Two</h1><a href="gone/">gone</a><a href="#two">two</a><a href="#one">one</a>
 <a href="https://elsewhere.example/">elsewhere</a><img src="missing.png" alt="A picture">
+<img srcset="data:image/png;base64,AAAA, small.png 1x, //pictures.example/large.png 2x" alt="Another">
 <script src="//scripts.example/a.js"></script><p>As follows:
 - one</p></article></body></html>"""
 
@@ -167,14 +168,16 @@ def test_a_fault_in_the_files_is_found(tmp_path: Path) -> None:
         "gone/ is not there",
         "#two names a place that is not there",
         "missing.png is not there",
+        "small.png is not there",
     ]
     assert sorted(fault.split(": ", 1)[1] for fault in site_checks.foreign_loads(tmp_path)) == [
+        "//pictures.example/large.png",
         "//scripts.example/a.js",
         "//x.example/c",
         "https://fonts.example/a.css",
         "https://fonts.example/b.css",
     ]
-    assert len(site_checks.poor_pictures(tmp_path)) == 1
+    assert len(site_checks.poor_pictures(tmp_path)) == 2
     assert len(site_checks.untitled_pages(tmp_path)) == 2
     assert site_checks.unread_markdown(tmp_path) == ["index.html: - one"]
 

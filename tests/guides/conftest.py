@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import sys
@@ -28,14 +29,18 @@ SOURCE = "gh:org/copier-deriva-ml"
 OLDER, NEWER = "1.0.0", "1.1.0"
 """The template's versions: projects that are there already are of the older one."""
 
-UVX = f"""#!{sys.executable}
-import os, sys
+UVX = """import os, sys
 tool, *words = sys.argv[1:]
 assert tool == "copier", tool
 asks = words[:1] in (["copy"], ["update"], ["recopy"]) and "--defaults" not in words
 words[1:1] = ["--defaults"] if asks else []  # the reader presses Enter at each question
 os.execv(sys.executable, [sys.executable, "-P", "-m", "copier", *words])
 """
+
+
+def uvx(python: str) -> str:
+    """The script of a `uvx` that runs the Copier of an interpreter, whose path may hold blanks."""
+    return f'#!/bin/sh\nexec {shlex.quote(python)} -c {shlex.quote(UVX)} "$@"\n'
 
 
 @pytest.fixture(scope="package")
@@ -55,7 +60,7 @@ def tools(plain: Path, clean_env: dict[str, str], tmp_path_factory: pytest.TempP
     (folder / "gitconfig").write_text(Path(clean_env["GIT_CONFIG_GLOBAL"]).read_text() + instead)
     (folder / "settings.yml").write_text("{}\n")
     (folder / "bin").mkdir()
-    (folder / "bin" / "uvx").write_text(UVX)
+    (folder / "bin" / "uvx").write_text(uvx(sys.executable))
     (folder / "bin" / "uvx").chmod(0o755)
     return {
         "PATH": os.pathsep.join([str(folder / "bin"), clean_env["PATH"]]),
@@ -85,7 +90,10 @@ def reader(
     copy_to: Callable[[Path], ProjectFolder],
     tmp_path: Path,
 ) -> Iterator[Reader]:
-    """Who reads the page, in a project that is set up; if the page makes one, where it goes. In the end nothing is open."""
+    """Who reads the page, in a project that is set up; if the page makes one, where it goes.
+
+    In the end nothing is open, and what was written has the project's style.
+    """
     folder, env = tmp_path / "work", dict(synced.env)
     if made := says(page, r"copier copy.* gh:\S+ ([\w-]+)$"):
         folder.mkdir()
@@ -109,6 +117,9 @@ def reader(
     yield reader
     statuses = {row["Status"] for row in double.rows("1", "Execution")} | recorded(reader.folder)
     assert not statuses & {"Created", "Running", "Stopped", "Pending_Upload"}
+    if page.name != MOVING:  # what comes from upstream is formatted as upstream has it
+        status, said = reader.type("uv run ruff check && uv run ruff format --check")
+        assert status == 0, said
 
 
 def came_from_the_older(project: ProjectFolder) -> None:

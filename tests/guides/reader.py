@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -32,6 +35,7 @@ class Reader:
         shown: what stands on a page where a command prints something of this machine's.
         known: the identifiers that the page has shown, and what they are here.
         newest: the RID of the last execution that was recorded here.
+        patience: seconds that a block may take.
     """
 
     folder: Path
@@ -40,6 +44,7 @@ class Reader:
     shown: Mapping[str, str] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict)
     newest: str = ""
+    patience: float = 300
 
     def follow(self, block: list[Step]) -> None:
         """Type a block of commands, or a session, which leaves the terminal where it was."""
@@ -75,19 +80,24 @@ class Reader:
     def type(self, text: str) -> tuple[int, str]:
         """Type some lines, which stop at the first that fails; the exit status, and what the terminal shows."""
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as place:
-            done = subprocess.run(
-                ["bash", "-c", f"set -e -o pipefail; trap 'pwd > {place.name}' EXIT\n{text}"],
+            at_the_end = shlex.quote(f"pwd > {shlex.quote(place.name)}")
+            with subprocess.Popen(
+                ["bash", "-c", f"set -e -o pipefail; trap {at_the_end} EXIT\n{text}"],
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
                 encoding="utf-8",
-                timeout=300,
-            )
+                start_new_session=True,
+            ) as bash:
+                try:
+                    said, _ = bash.communicate(timeout=self.patience)
+                except BaseException:  # a Ctrl-C does not get there by itself
+                    os.killpg(bash.pid, signal.SIGKILL)
+                    raise
             self.folder = Path(place.read().strip())
-        return done.returncode, done.stdout
+        return bash.returncode, said
 
     def compare(self, shown: str, said: str) -> None:
         """See that each shown line begins one that was said, in that order, apart from numbers, names and times."""

@@ -64,6 +64,7 @@ def test_the_entries_of_the_configuration_page_can_be_used(
     project.git("add", "-A")
     project.git("commit", "-qm", "The page's entries")
 
+    assert project.run("ruff", "format", "--check", "src").rc == 0
     menu = project.run("deriva-ml-run", "--list-configs", check=True).out
     names = re.findall(r'name="(\w+)"|(?:notebook|multirun)_config\(\s*"(\w+)"', "\n".join(blocks))
     assert len(names) == 9

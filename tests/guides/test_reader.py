@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 import pytest
 
+from guides.conftest import uvx
 from guides.reader import Reader
 from pages import Page
 
@@ -63,3 +71,44 @@ def test_blocks_share_a_terminal_and_a_session_has_its_own(tmp_path: Path) -> No
     session = "```console\n$ cd ../elsewhere\n$ touch made\n```\n"
     follow(f"```bash\ncd inside\n```\n{session}```bash\ntouch here\n```\n", tmp_path)
     assert (tmp_path / "inside" / "here").exists() and (tmp_path / "elsewhere" / "made").exists()
+
+
+def test_the_terminal_works_wherever_temporary_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "it's here").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "it's here"))
+    (tmp_path / "inside").mkdir()
+    assert follow("```bash\ncd inside\n```\n", tmp_path).folder == tmp_path / "inside"
+
+
+def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    reader = Reader(tmp_path, {"PATH": os.environ["PATH"]}, patience=2)
+    with pytest.raises(subprocess.TimeoutExpired):
+        reader.type("sleep 600 & echo $! > started; wait")
+    started = int((tmp_path / "started").read_text())
+    until = time.monotonic() + 20
+    while lives(started) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not lives(started)
+
+
+def lives(number: int) -> bool:
+    """Whether a process has not ended; one that has may still be waited for."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_uvx_works_wherever_python_is(tmp_path: Path) -> None:
+    """Its script names the interpreter, whose path may hold blanks."""
+    python = tmp_path / "my tools" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    tool = tmp_path / "uvx"
+    tool.write_text(uvx(str(python)))
+    for program in (python, tool):
+        program.chmod(0o755)
+    said = subprocess.run([tool, "copier", "--version"], capture_output=True, text=True)
+    assert said.stdout.endswith(f" {version('copier')}\n"), said.stderr
