@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -318,17 +319,22 @@ def test_the_example_can_be_switched_off_and_on(project: ProjectFolder) -> None:
 
 def test_the_guide_names_every_file_that_the_example_is_in(sketch: Render, tmp_path: Path) -> None:
     """Who takes the example out of a project is told what to delete, and what to take from a fresh one."""
-    guide = (
-        (ROOT / "docs/updating.md")
-        .read_text()
-        .partition("### The example, off and on")[2]
-        .partition("\n## ")[0]
-    )
-    delete, fresh = (set(re.findall(r"`([\w/]+\.\w+)`", part)) for part in guide.partition("These name")[::2])
+    page = (ROOT / "docs/updating.md").read_text(encoding="utf-8")
+    guide = page.partition("### The example, off and on")[2].partition("\n## ")[0].replace("\\\n", " ")
+
+    def named(pattern: str) -> set[str]:
+        """The files that the guide's commands of this form name, as bash expands them."""
+        found = " ".join(re.findall(pattern, guide, re.MULTILINE))
+        listed = subprocess.run(
+            ["bash", "-c", f"printf '%s\\n' {found}"], capture_output=True, text=True, check=True
+        )
+        return set(listed.stdout.split())
+
     having = starter(ProjectFolder(sketch(tmp_path / "p", include_example=True), {}))
     lacking = starter(ProjectFolder(sketch(tmp_path / "lacking" / "p", include_example=False), {}))
-    assert delete - {"src/deriva_ml/demo.py"} == set(having) - set(lacking)
-    assert fresh == {name for name in lacking if lacking[name] != having.get(name)}
+    assert named("^git rm (.+)$") == set(having) - set(lacking)
+    differing = {name for name in lacking if lacking[name] != having.get(name)}
+    assert named(r"^cp \.\./fresh/(\S+)") == differing
 
 
 # ----------------------------------------------------------------------------------------------------------- recopying
