@@ -18,7 +18,9 @@ from pages import Page, read
 @pytest.mark.parametrize("page", IN_A_PROJECT, ids=lambda page: page.name)
 def test_a_guide_works_as_written(page: Page, reader: Reader) -> None:
     """Each command succeeds, or is refused where the page says so, and answers what the page shows."""
-    for block in to_type(page):
+    blocks = to_type(page)
+    assert blocks, f"nothing of {page.name} is typed"
+    for block in blocks:
         reader.follow(block)
 
 

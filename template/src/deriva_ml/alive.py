@@ -134,7 +134,6 @@ def _let_go() -> None:
             os.close(_descriptors.pop())
 
 
-if hasattr(
-    os, "register_at_fork"
-):  # what C code forks does not pass here, and keeps the locks as long as it lives
+# What C code forks does not pass here, and keeps the locks as long as it lives. Windows does not fork.
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go)

@@ -7,6 +7,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterator
+from traceback import walk_tb
 from typing import Any
 
 from hydra_zen import store
@@ -80,12 +81,9 @@ def _refuse_stored_twice(name: str, error: Exception) -> None:
         return
     group = None if said[2] == "None" else said[2]
     first, second = _stored_by.get((group, said[1])), None
-    traceback = error.__traceback__
-    while traceback:
-        inside = traceback.tb_frame.f_globals
-        if inside.get("__name__", "").partition(".")[0] == name.partition(".")[0]:
-            second = _shown(inside)
-        traceback = traceback.tb_next
+    for frame, _ in walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__", "").partition(".")[0] == name.partition(".")[0]:
+            second = _shown(frame.f_globals)
     if first and second and first != second:
         entry = f"{group}={said[1]}" if group else f'"{said[1]}"'
         raise DerivaMLRequestError(
@@ -101,12 +99,8 @@ def _shown(module: dict[str, Any]) -> str:
 
 def _last_line_of(name: str, error: Exception) -> str:
     """Where in module ``name`` an import went wrong, as far as the traceback tells."""
-    line, traceback = None, error.__traceback__
-    while traceback:
-        if traceback.tb_frame.f_globals.get("__name__") == name:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return f" (line {line})" if line else ""
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == name]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 def find_configs(project: Project, package_name: str = "configs") -> list[str]:
