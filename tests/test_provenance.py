@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -14,7 +16,14 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.provenance import Provenance, collect, version_of, web_url, workflow_url
+from deriva_ml.execution.provenance import (
+    Provenance,
+    collect,
+    version_of,
+    web_url,
+    workflow_of,
+    workflow_url,
+)
 from git_repository import isolate_git
 
 SECRET = "s3cr3t-t0ken"
@@ -211,8 +220,8 @@ class TestRefusals:
         elif change == "delete":
             other.unlink()
         elif change == "add":
-            other = repo / "data.csv"
-            other.write_text("1\n")
+            other = repo / "helper.py"
+            other.write_text("x = 1\n")
         elif change == "stage":
             other.write_text("x = 3\n")
             git(repo, "add", "src/other.py")
@@ -231,10 +240,10 @@ class TestRefusals:
             DerivaMLRequestError, match=r"^deleted, and not committed: data\.csv; git restore brings it back"
         ):
             collect(repo / "src" / "train.py", allow_dirty=False)
-        (repo / "new.csv").write_text("1\n")
-        with pytest.raises(DerivaMLRequestError, match=r"^not committed: data\.csv, new\.csv; commit"):
+        (repo / "new.py").write_text("x = 1\n")
+        with pytest.raises(DerivaMLRequestError, match=r"^not committed: data\.csv, new\.py; commit"):
             collect(repo / "src" / "train.py", allow_dirty=False)
-        (repo / "new.csv").unlink()
+        (repo / "new.py").unlink()
         git(repo, "restore", "data.csv")
         collect(repo / "src" / "train.py", allow_dirty=False)
         git(repo, "rm", "--quiet", "data.csv")
@@ -243,11 +252,11 @@ class TestRefusals:
 
     def test_names_a_few_of_many_changed_files_and_the_executed_one_first(self, repo: Path) -> None:
         for number in range(9):
-            (repo / f"a{number}.txt").write_text("")
+            (repo / f"a{number}.py").write_text("")
         (repo / "src" / "train.py").write_text("print(2)\n")
         with pytest.raises(DerivaMLRequestError) as raised:
             collect(repo / "src" / "train.py", allow_dirty=False)
-        assert "src/train.py, a0.txt, a1.txt, a2.txt, a3.txt and 5 more" in str(raised.value)
+        assert "src/train.py, a0.py, a1.py, a2.py, a3.py and 5 more" in str(raised.value)
         assert "\n" not in str(raised.value)
 
     def test_changed_notebook_without_the_filter_says_what_installs_it(self, repo: Path) -> None:
@@ -266,6 +275,145 @@ class TestRefusals:
         (repo / "library" / "code.py").write_text("x = 2\n")
         with pytest.raises(DerivaMLRequestError, match="not committed: library"):
             collect(repo / "src" / "train.py", allow_dirty=False)
+
+
+NO_CODE = ["run.log", "nohup.out", "new.csv", "data/new.csv", "data/py", "a.py.txt", "notes.md", "src.txt"]
+"""What lies about in a project while runs go on, and has no part in them."""
+
+
+class TestUntrackedFiles:
+    @pytest.mark.parametrize("allow_dirty", [False, True])
+    def test_files_that_are_no_code_are_named_and_make_nothing_dirty(
+        self, repo: Path, allow_dirty: bool
+    ) -> None:
+        """As of `deriva-ml-run-notebook ... | tee run.log`, whose log is there before the run is."""
+        clean = collect(repo / "src" / "train.py", allow_dirty=allow_dirty)
+        (repo / "data").mkdir()
+        for name in NO_CODE:
+            (repo / name).write_text("1\n")
+        found = collect(repo / "src" / "train.py", allow_dirty=allow_dirty)
+        assert sorted(found.untracked) == sorted(NO_CODE)
+        assert replace(found, untracked=()) == clean
+        assert not found.dirty
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "src/table.csv",
+            "src/deep/er/weights.bin",
+            "notebooks/first.yaml",
+            "notebooks/data/x.csv",
+            "helper.py",
+            "scripts/helper.py",
+            "data/HELPER.PY",
+            ".hidden.py",
+            "scratch.ipynb",
+            "data/scratch.ipynb",
+            "ruff.toml",
+            "data/settings.toml",
+            "other/pyproject.toml",
+            "uv.lock",
+        ],
+    )
+    def test_what_may_be_code_stops_a_run_and_is_named(self, repo: Path, name: str) -> None:
+        (repo / name).parent.mkdir(parents=True, exist_ok=True)
+        (repo / name).write_text("x = 1\n")
+        (repo / "run.log").write_text("")
+        with pytest.raises(DerivaMLRequestError, match=rf"^not committed: {re.escape(name)}; commit"):
+            collect(repo / "src" / "train.py", allow_dirty=False)
+        found = collect(repo / "src" / "train.py", allow_dirty=True)
+        assert (found.dirty, found.untracked) == (True, ("run.log",))
+        assert name in found.diff
+        assert found.version.endswith(".dirty")
+
+    def test_a_new_file_that_git_was_told_of_stops_a_run_whatever_it_is(self, repo: Path) -> None:
+        (repo / "new.csv").write_text("1\n")
+        git(repo, "add", "new.csv")
+        with pytest.raises(DerivaMLRequestError, match=r"^not committed: new\.csv; commit"):
+            collect(repo / "src" / "train.py", allow_dirty=False)
+
+    def test_a_repository_inside_stops_a_run_for_git_does_not_look_into_it(self, repo: Path) -> None:
+        (repo / "library").mkdir()
+        git(repo / "library", "init", "--quiet")
+        (repo / "library" / "code.py").write_text("x = 1\n")
+        commit(repo / "library")
+        with pytest.raises(DerivaMLRequestError, match=r"^not committed: library/; commit"):
+            collect(repo / "src" / "train.py", allow_dirty=False)
+
+    def test_in_a_larger_repository_src_and_notebooks_are_those_of_the_project(self, repo: Path) -> None:
+        """Code that lies anywhere may be imported; what lies beside another project's code is not ours to judge."""
+        for name in ("one", "two"):
+            (repo / name / "src").mkdir(parents=True)
+            (repo / name / "pyproject.toml").write_text("")
+            (repo / name / "src" / "train.py").write_text("")
+        commit(repo)
+        (repo / "two" / "src" / "table.csv").write_text("1\n")
+        (repo / "src" / "table.csv").write_text("1\n")
+        found = collect(repo / "one" / "src" / "train.py", allow_dirty=False)
+        assert (found.dirty, sorted(found.untracked)) == (False, ["src/table.csv", "two/src/table.csv"])
+        with pytest.raises(DerivaMLRequestError, match=r"not committed: two/src/table\.csv;"):
+            collect(repo / "two" / "src" / "train.py", allow_dirty=False)
+        (repo / "two" / "src" / "table.csv").unlink()
+        (repo / "two" / "new.py").write_text("x = 1\n")
+        with pytest.raises(DerivaMLRequestError, match=r"not committed: two/new\.py;"):
+            collect(repo / "one" / "src" / "train.py", allow_dirty=False)
+
+    def test_of_very_many_the_record_names_some_and_says_how_many_more(self, repo: Path) -> None:
+        for number in range(130):
+            (repo / f"{number:03}.csv").write_text("")
+        named = collect(repo / "src" / "train.py", allow_dirty=False).untracked
+        assert named[:2] == ("000.csv", "001.csv")
+        assert (len(named), named[-1]) == (101, "... and 30 more")
+
+    def test_code_beside_src_is_in_the_diff_and_settings_are_not(self, repo: Path) -> None:
+        (repo / "helper.py").write_text("helping = True\n")
+        (repo / "secrets.toml").write_text(f'word = "{SECRET}"\n')
+        found = collect(repo / "src" / "train.py", allow_dirty=True)
+        assert "+helping = True" in found.diff
+        assert SECRET not in found.diff
+        assert "# untracked, recorded by name only: secrets.toml\n" in found.diff
+
+
+class TestWorkflowOfARun:
+    """What a run is filed under is the commit's, also when something differed from it."""
+
+    def test_is_that_of_the_clean_commit_whatever_was_changed(self, repo: Path) -> None:
+        git(repo, "remote", "add", "origin", "git@github.com:lab/project.git")
+        git(repo, "tag", "v1.2.0")
+        script = repo / "src" / "train.py"
+        clean = workflow_of(collect(script, allow_dirty=False).to_json(), "Training", ["A", "B"], "why")
+        assert (clean.version, clean.checksum) == ("1.2.0", git(repo, "rev-parse", "HEAD:src/train.py"))
+        assert (clean.name, clean.types, clean.description) == ("Training", ["A", "B"], "why")
+        for changed in ("src/train.py", "pyproject.toml", "new.py"):
+            (repo / changed).write_text("print(2)\n")
+            found = collect(script, allow_dirty=True)
+            assert found.dirty and found.version == "1.2.0+dirty"
+            made = workflow_of(json.loads(json.dumps(found.to_json())), "Training", ["A", "B"], "why")
+            assert (made, made.commit) == (clean, found.commit)
+        assert found.checksum == git(repo, "hash-object", "src/train.py") != found.blob
+
+    def test_after_the_tag_it_is_the_commits_version(self, repo: Path) -> None:
+        (repo / "src" / "train.py").write_text("print(2)\n")
+        made = workflow_of(collect(repo / "src" / "train.py", allow_dirty=True).to_json(), "T", "A", "")
+        assert made.version == f"0.0.0+g{made.commit[:7]}"
+
+    @pytest.mark.parametrize("staged", [False, True])
+    def test_of_a_file_in_no_commit_has_the_checksum_of_what_ran(self, repo: Path, staged: bool) -> None:
+        new = repo / "notebooks" / "new.ipynb"
+        new.write_text(notebook("print(2)", output="2\n"))
+        if staged:
+            git(repo, "add", "notebooks/new.ipynb")
+        found = collect(new, allow_dirty=True)
+        assert found.blob == ""
+        made = workflow_of(found.to_json(), "New", "A", "")
+        new.write_text(notebook("print(2)"))
+        assert made.checksum == git(repo, "hash-object", "notebooks/new.ipynb")
+
+    def test_of_a_run_that_an_older_runner_began(self) -> None:
+        """Its folder does not say what was committed; a later command still records it."""
+        told = {"url": "u", "checksum": "c", "version": "1.0+dirty", "path": "x.ipynb"}
+        made = workflow_of(told, "X", "A", "")
+        assert (made.url, made.checksum, made.version, made.commit) == ("u", "c", "1.0", "")
 
 
 class TestDirtyRuns:
@@ -399,7 +547,7 @@ class TestVersion:
         assert version() == f"0.1.0.post1+g{second}.dirty"
         git(repo, "stash", "--quiet")
         git(repo, "tag", "v0.2.0")
-        (repo / "scratch.txt").write_text("")
+        (repo / "scratch.py").write_text("")
         assert version() == "0.2.0+dirty"
 
     @pytest.mark.parametrize(

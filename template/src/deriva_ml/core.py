@@ -10,7 +10,7 @@ from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, Status, 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.provenance import current_provenance
+from deriva_ml.execution.provenance import current_provenance, workflow_of
 from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.project import Project
 
@@ -76,8 +76,7 @@ class DerivaML:
 
     def create_workflow(self, name: str, workflow_type: str | list[str], description: str = "") -> Workflow:
         """A workflow for the running notebook or script, with its commit, checksum and version; recorded with its first execution."""
-        found = current_provenance(self.project)
-        return Workflow(name, workflow_type, description, found.url, found.checksum, found.version)
+        return workflow_of(current_provenance(self.project).to_json(), name, workflow_type, description)
 
     def create_execution(
         self, configuration: ExecutionConfiguration, workflow: Workflow | None = None, dry_run: bool = False

@@ -89,6 +89,7 @@ class Workflow:
         checksum: git's blob id of the code (of the stripped notebook); what a workflow is found by.
         version: from the git tag, PEP 440.
         rid: set once recorded.
+        commit: full id of the commit that the code is of, where it is known; no column of the table.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Workflow:
     checksum: str = ""
     version: str = ""
     rid: RID | None = None
+    commit: str = field(default="", init=False, compare=False)
 
     @property
     def columns(self) -> dict[str, Any]:

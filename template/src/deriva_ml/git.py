@@ -70,13 +70,18 @@ def repository_root(cwd: Path) -> Path | None:
 
 
 def changed_files(root: Path) -> list[str]:
-    """Paths, relative to the repository's top, that differ from the last commit; untracked files too.
+    """Paths, relative to the repository's top, that differ from the last commit; untracked files too."""
+    return [*differing_files(root), *untracked_files(root)]
 
-    A renamed file counts under both of its names. Ignored files do not count, nor do notebooks of which only
-    outputs differ that a filter takes off (`git status` goes by a file's size, and reports those).
+
+def differing_files(root: Path) -> list[str]:
+    """Paths, relative to the repository's top, that git knows and that differ from the last commit.
+
+    A renamed file counts under both of its names. Notebooks do not count of which only outputs differ that a
+    filter takes off (`git status` goes by a file's size, and reports those).
     """
     differing = git(root, "diff", "--name-only", "--no-renames", "-z", "HEAD")
-    return [*filter(None, differing.split("\0")), *untracked_files(root)]
+    return list(filter(None, differing.split("\0")))
 
 
 def deleted_files(root: Path) -> list[str]:
@@ -87,6 +92,13 @@ def deleted_files(root: Path) -> list[str]:
 def untracked_files(root: Path) -> list[str]:
     """Paths, relative to the repository's top, that git neither knows nor ignores."""
     return list(filter(None, git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")))
+
+
+def push_remote(root: Path, branch: str) -> str | None:
+    """Where this branch is pushed to: git's own settings, else `origin`, else the first remote."""
+    remotes = git(root, "remote").splitlines()
+    configured = git(root, "for-each-ref", "--format=%(push:remotename)", f"refs/heads/{branch}")
+    return next((name for name in (configured, "origin", *remotes) if name in remotes), None)
 
 
 def listed(names: Sequence[str], most: int) -> str:

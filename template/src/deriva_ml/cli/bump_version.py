@@ -16,7 +16,15 @@ from pathlib import Path
 
 from deriva_ml.cli.common import CommandParser, command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
-from deriva_ml.git import IDENTITY_HELP, changed_files, git, has_identity, listed, repository_root
+from deriva_ml.git import (
+    IDENTITY_HELP,
+    changed_files,
+    git,
+    has_identity,
+    listed,
+    push_remote,
+    repository_root,
+)
 
 FIRST_VERSION = "v0.1.0"
 PARTS = ("major", "minor", "patch")
@@ -53,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     root = _committed_root(Path.cwd())
     lock_first = _check_clean(root)
     branch = git(root, "branch", "--show-current")
-    remote = _remote(root, branch)
+    remote = push_remote(root, branch)
     here = version_tags(git(root, "tag", "--list", "--merged", "HEAD"))
     there = _tags_on(remote, root)
     tag = _next_tag(here, options.part)
@@ -120,13 +128,6 @@ def _check_clean(root: Path) -> bool:
             f"not committed yet: {names}; commit or stash first, a version names a commit"
         )
     return bool(changed)
-
-
-def _remote(root: Path, branch: str) -> str | None:
-    """Where this branch is pushed to: git's own settings, else `origin`, else the first remote."""
-    remotes = git(root, "remote").splitlines()
-    configured = git(root, "for-each-ref", "--format=%(push:remotename)", f"refs/heads/{branch}")
-    return next((name for name in (configured, "origin", *remotes) if name in remotes), None)
 
 
 def _tags_on(remote: str | None, root: Path) -> list[str]:

@@ -248,6 +248,8 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         for item in catalog.datasets_of(rid)
     ]
     place = next(iter(catalog.journal.destinations(rid)), None)
+    # What ran; the workflow is the commit's, whatever differed from it.
+    version = configuration.get("provenance", {}).get("version") or record.workflow.version
     return {
         "execution": rid,
         "pushed to": _elsewhere(catalog, rid),
@@ -258,7 +260,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "created": record.created,
         "by": record.created_by,
         "duration": record.execution_duration or "",
-        "workflow": f"{record.workflow.name} {record.workflow.version}".strip(),
+        "workflow": f"{record.workflow.name} {version}".strip(),
         "code": record.workflow.url,
         "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
         "parameters": configuration.get("parameters", {}),

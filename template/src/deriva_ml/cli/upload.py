@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         description="Push recorded executions to a Deriva catalog. What is there is not sent again, so that a push"
         " which was stopped goes on where it was. An execution of the project's own catalog is pushed where --to, or"
         " --host with --catalog, says.",
-        examples=["deriva-ml-upload", "deriva-ml-upload --list"],
+        examples=["deriva-ml-upload", "deriva-ml-upload --list", "deriva-ml-upload --commits"],
     )
     parser.add_argument(
         "rids",
@@ -48,6 +48,14 @@ def parser() -> argparse.ArgumentParser:
         help="do not push these executions, now or later; their records stay in the project",
     )
     parser.add_argument("--list", action="store_true", help="show what would be pushed, and exit")
+    parser.add_argument(
+        "--commits",
+        nargs="?",
+        const="",
+        metavar="REMOTE",
+        help="push to a git remote the commits that records name and that git keeps for them, also those that no"
+        " branch has any more, and exit (default: the remote of the current branch)",
+    )
     return parser
 
 
@@ -56,12 +64,26 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 if a server cannot be reached or refuses, 2 for a wrong request."""
     args = parser().parse_args(argv)
     project = Project.find()
+    if args.commits is not None:
+        return _push_commits(args, project)
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.execution.recovery import recover
 
     with closing(EmbeddedCatalog(project)) as catalog:
         recover(catalog, project)
         return _upload(args, catalog, project)
+
+
+def _push_commits(args: argparse.Namespace, project: Project) -> int:
+    """Push the commits that are kept; records go another way."""
+    from deriva_ml.execution.kept_commits import push_commits
+
+    if args.rids or args.to or args.host or args.catalog or args.forget or args.list:
+        raise DerivaMLRequestError(
+            "--commits pushes to a git remote, and nothing to a catalog: give it alone, or with the remote"
+        )
+    print(push_commits(project.root, args.commits))
+    return 0
 
 
 def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project) -> int:

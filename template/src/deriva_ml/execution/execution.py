@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -50,6 +51,7 @@ class Execution:
         workflow: what is executed; by default the configuration's.
         dry_run: fetch and run, and record nothing.
         run: the notebook run that this execution belongs to, if the runner started one.
+        source: the file of the code, whose repository keeps its commit; by default the project.
 
     Raises:
         DerivaMLRequestError: an input does not exist, or there is no workflow. Nothing has been recorded.
@@ -63,6 +65,7 @@ class Execution:
         workflow: Workflow | None = None,
         dry_run: bool = False,
         run: NotebookRun | None = None,
+        source: Path | None = None,
     ) -> None:
         workflow = workflow or configuration.workflow
         if workflow is None:
@@ -91,6 +94,7 @@ class Execution:
                 workflow, configuration.description, owner, run.folder if run else None
             )
             self.working_dir = ml.catalog.folder_of(self.execution_rid)
+            self._keep_commit(source)
         self.working_dir.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()
         try:
@@ -106,6 +110,16 @@ class Execution:
         if not dry_run:
             duration = format_duration(time.monotonic() - begun)
             ml.catalog.update_execution(self.execution_rid, Download_Duration=duration)
+
+    def _keep_commit(self, source: Path | None) -> None:
+        from deriva_ml.execution.kept_commits import keep_commit
+
+        run = self._run
+        file = run.notebook if run else source or self.ml.project.root / "pyproject.toml"
+        commit = run.provenance.get("commit", "") if run else self.workflow.commit
+        said = keep_commit(commit, file.resolve().parent)
+        if said and not run:  # the runner tries again at the end, and says it where it is read
+            print(f"warning: {said}", file=sys.stderr)
 
     def __repr__(self) -> str:
         return f"<Execution {self.execution_rid} {self.status}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -102,6 +103,10 @@ def resolve(configuration: ExecutionConfiguration, catalog: Catalog, project: Pr
             path = project.root / Path(item.path).expanduser()
             if not path.is_file():
                 raise DerivaMLRequestError(f"the input file {item.path} does not exist (looked for {path})")
+            if _is_lfs_pointer(path):
+                raise DerivaMLRequestError(
+                    f"the input file {item.path} is a Git LFS pointer, not the file: git lfs pull"
+                )
             files.append((item, path))
     rids = [item.rid for item in configuration.assets if isinstance(item, AssetSpec)]
     assets = catalog.lookup_assets(rids) if rids else []
@@ -116,6 +121,21 @@ def resolve(configuration: ExecutionConfiguration, catalog: Catalog, project: Pr
         assets=assets,
         files=files,
     )
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is what Git LFS leaves for a content that was not fetched.
+
+    Its form: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md, "The Pointer".
+    """
+    with path.open("rb") as file:
+        head = file.read(LFS_POINTER_BYTES)
+    if len(head) == LFS_POINTER_BYTES or not head.startswith(b"version https://git-lfs.github.com/spec/v1"):
+        return False
+    return re.search(rb"^oid sha256:[0-9a-f]{64}\r?$", head, re.MULTILINE) is not None
+
+
+LFS_POINTER_BYTES = 1024  # a pointer is shorter
 
 
 Wanted = dict[Path, Asset]

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution.closing import close_execution
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.provenance import Provenance, collect
+from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.process import stoppable, undisturbed
 from deriva_ml.project import Project
 
@@ -83,7 +83,8 @@ def run_model(
     told = circumstances.get()
     project = told.project or Project.find()
     check_settings(model_config)
-    provenance = collect(_source_of(model_config), allow_dirty=told.allow_dirty or dry_run)
+    source = _source_of(model_config)
+    provenance = collect(source, allow_dirty=told.allow_dirty or dry_run)
     shown = [redact_override(override) for override in told.overrides]
     configuration = ExecutionConfiguration(
         datasets=list(datasets or ()),
@@ -96,7 +97,7 @@ def run_model(
     with stoppable():
         ml = open_connection(deriva_ml, project, ml_class)
         located = _located(workflow, provenance)
-        execution = Execution(ml, configuration, located, dry_run)
+        execution = Execution(ml, configuration, located, dry_run, source=source)
         if told.parent and not dry_run:
             ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
         _record_circumstances(execution, provenance, told.config, project)
@@ -198,7 +199,7 @@ def _located(workflow: Any, provenance: Provenance) -> Workflow:
     """The workflow with the place where its code stands filled in."""
     if not isinstance(workflow, Workflow):
         raise DerivaMLRequestError("the configuration has no workflow: choose one, as --list-configs shows")
-    return replace(workflow, url=provenance.url, checksum=provenance.checksum, version=provenance.version)
+    return workflow_of(provenance.to_json(), workflow.name, workflow.workflow_type, workflow.description)
 
 
 def start_sweep(project: Project, description: str, workflow: Workflow, config: DerivaMLConfig) -> Execution:

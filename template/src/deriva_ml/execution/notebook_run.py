@@ -76,7 +76,7 @@ def _start(
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
-    from deriva_ml.execution.provenance import open_notebook
+    from deriva_ml.execution.provenance import open_notebook, workflow_of
 
     notebook = run.notebook if run else open_notebook()
     name = name or (notebook.stem.replace("-", "_") if notebook else None)
@@ -117,13 +117,11 @@ def _start(
             parameters=run.parameters if run else {},
             overrides=shown,
         ),
-        Workflow(
-            name=workflow_name or (workflow.name if workflow else name.replace("_", " ").title()),
-            workflow_type=workflow.workflow_type if workflow else workflow_type,
-            description=workflow.description if workflow else config.description,
-            url=provenance["url"],
-            checksum=provenance["checksum"],
-            version=provenance["version"],
+        workflow_of(
+            provenance,
+            workflow_name or (workflow.name if workflow else name.replace("_", " ").title()),
+            workflow.workflow_type if workflow else workflow_type,
+            workflow.description if workflow else config.description,
         ),
         dry_run=config.dry_run,
         run=run,

@@ -9,17 +9,21 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from deriva_ml.definitions import Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.run_folder import NotebookRun
-from deriva_ml.git import changed_files, deleted_files, git, listed, repository_root, untracked_files
+from deriva_ml.git import deleted_files, differing_files, git, listed, repository_root, untracked_files
 from deriva_ml.project import Project
 
 SHOWN_FILES = 5  # how many changed files a message names
 LARGEST_UNTRACKED = 1_000_000  # bytes; a larger untracked file is data, not code
+NAMED_UNTRACKED = 100  # how many untracked files a record names
+CODE_FOLDERS = {"src", "notebooks"}  # where a project keeps its code
+CODE_SUFFIXES = {".py", ".ipynb", ".toml"}  # code, or what decides how it runs, wherever it lies
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,17 @@ class Provenance:
 
     Attributes:
         url: the file's page on the web at `commit`, else `git:<commit>:<path>` (what `git show` takes).
-        checksum: git's blob id of the file as committed, that is, of a notebook without outputs
+        checksum: git's blob id of the file as it would be committed, that is, of a notebook without outputs
             (deriva-ml's convention for `Workflow.Checksum`: `git hash-object`).
-        version: PEP 440 version from the nearest `v*` tag: `0.1.0`, `0.1.0.post3+gabc1234`, `0.0.0+gabc1234`.
+        version: PEP 440 version from the nearest `v*` tag: `0.1.0`, `0.1.0.post3+gabc1234`, `0.0.0+gabc1234`;
+            its local part ends in `dirty` if anything differed.
         commit: full commit id.
         path: POSIX path relative to the repository's top.
-        dirty: whether anything in the working tree differed from `commit`.
+        dirty: whether code in the working tree differed from `commit`.
         diff: what differed, as a patch for `git apply`; empty when clean.
         warnings: lines for the person who runs it.
+        blob: git's blob id of the file in `commit`; empty if it is not in it.
+        untracked: files that git neither knows nor ignores, and that are no code; the last entry tells of more.
     """
 
     url: str
@@ -46,24 +53,45 @@ class Provenance:
     dirty: bool
     diff: str
     warnings: tuple[str, ...]
+    blob: str = ""
+    untracked: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON types."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        return {**asdict(self), "warnings": list(self.warnings), "untracked": list(self.untracked)}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Provenance:
         """The inverse of `to_json`."""
-        return cls(**{**record, "warnings": tuple(record["warnings"])})
+        lists = {name: tuple(record.get(name, ())) for name in ("warnings", "untracked")}
+        return cls(**{**record, **lists})
+
+
+def workflow_of(
+    provenance: Mapping[str, Any], name: str, workflow_type: str | list[str], description: str
+) -> Workflow:
+    """The workflow that a run is filed under: the commit's, whatever differed from it when it ran.
+
+    What differed is the execution's, which records it. A file that is in no commit has no other checksum than
+    that of what ran.
+    """
+    version = re.sub(r"[+.]dirty$", "", provenance["version"])
+    checksum = provenance.get("blob") or provenance["checksum"]
+    workflow = Workflow(name, workflow_type, description, provenance["url"], checksum, version)
+    workflow.commit = provenance.get("commit", "")
+    return workflow
 
 
 def collect(path: Path, *, allow_dirty: bool) -> Provenance:
     """Ask git for the provenance of the notebook or script `path` (a link stands for what it points to).
 
+    What has to be committed are tracked files, and untracked ones that may be code: see `_is_code`. Other
+    untracked files are named, and change nothing.
+
     Args:
         allow_dirty: record uncommitted changes as a diff, instead of refusing them: of tracked files, of the
-            executed one, and of untracked ones under `src/` and `notebooks/`. Other untracked files (and
-            hidden or large ones) may hold secrets or data, and are listed by name only.
+            executed one, and of untracked code. Hidden or large untracked files may hold secrets or data, and
+            are listed by name only.
 
     Raises:
         DerivaMLRequestError: there is no such file, no repository, no commit, or (without `allow_dirty`)
@@ -85,7 +113,10 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
     if not commit:
         raise DerivaMLRequestError(f"{root} has no commit yet: uv run deriva-ml-init makes the first one")
     blob = git(root, *resolve, f"HEAD:{name}", check=False)
-    changed = changed_files(root)
+    home = _home(root, name)
+    untracked = untracked_files(root)
+    others = [other for other in untracked if other != name and not _is_code(other, home)]
+    changed = [*differing_files(root), *(other for other in untracked if other not in others)]
     if not blob and name not in changed:  # an ignored file
         changed.append(name)
     if changed and not allow_dirty:
@@ -101,13 +132,13 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
             said += " (uv run deriva-ml-init installs the filter that keeps outputs out of git)"
         raise DerivaMLRequestError(said)
 
-    diff = ""
+    diff, checksum = "", blob
     if changed:
         with tempfile.TemporaryDirectory() as scratch:
             stripping = _stripping(root, Path(scratch))
-            diff = _diff(root, stripping, name)
+            diff = _diff(root, stripping, name, home, untracked)
             if name in changed:
-                blob = git(root, *stripping, "hash-object", "--", name)
+                checksum = git(root, *stripping, "hash-object", "--", name)
     # Fetch URLs by remote, with the person's `insteadOf` rewriting applied.
     remotes = dict(re.findall(r"^(\S+)\t(.*) \(fetch\)", git(root, "remote", "-v"), re.MULTILINE))
     warnings = []
@@ -124,14 +155,21 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
         )
     return Provenance(
         url=workflow_url(remotes, commit, name),
-        checksum=blob,
+        checksum=checksum,
         version=version_of(describe, commit, dirty=bool(changed)),
         commit=commit,
         path=name,
         dirty=bool(changed),
         diff=diff,
         warnings=tuple(warnings),
+        blob=blob,
+        untracked=tuple(_cut(others)),
     )
+
+
+def _cut(names: Sequence[str]) -> list[str]:
+    more = len(names) - NAMED_UNTRACKED
+    return [*names[:NAMED_UNTRACKED], *([f"... and {more} more"] if more > 0 else [])]
 
 
 def workflow_url(remotes: Mapping[str, str], commit: str, path: str) -> str:
@@ -230,32 +268,55 @@ def _stripping(root: Path, scratch: Path) -> list[str]:
     return options
 
 
-def _diff(root: Path, stripping: Sequence[str], executed: str) -> str:
+def _diff(root: Path, stripping: Sequence[str], executed: str, home: str, untracked: Sequence[str]) -> str:
     """What the working tree has beyond HEAD, as one patch; the lines before it name what it leaves out."""
     # Explicit options: a person's own diff settings (external tools, prefixes, colours) make no patch.
     command = [*stripping, "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv"]
     command += ["--src-prefix=a/", "--dst-prefix=b/"]
     patches = [git(root, *command, "--submodule=diff", "HEAD")]
-    untracked = untracked_files(root)
     if executed not in untracked and not git(root, "ls-files", "--", f"./{executed}"):  # but an ignored file
-        untracked.append(executed)
-    inside = [folder for folder in (root / executed).parents if folder.is_relative_to(root)]
-    home = next((folder for folder in inside if (folder / "pyproject.toml").is_file()), root)
+        untracked = [*untracked, executed]
     left_out = []
     for name in untracked:
-        if name == executed or _is_code(root / name, home):
+        if name == executed or (_is_code(name, home) and _is_fit(root / name, root / home)):
             patches.append(git(root, *command, "--no-index", "--", "/dev/null", name, check=False))
         else:
             left_out.append(f"# untracked, recorded by name only: {name}")
     return "".join(f"{part}\n" for part in [*left_out, *patches] if part)
 
 
-def _is_code(file: Path, home: Path) -> bool:
-    """Whether an untracked file is recorded whole: visible, small, and where a project keeps its code."""
+def _home(root: Path, executed: str) -> str:
+    """The project that an executed file belongs to: the nearest folder above it that has a `pyproject.toml`.
+
+    Relative to the repository's top, and empty for that itself: a repository may hold several projects.
+    """
+    inside = [folder for folder in (root / executed).parents if folder.is_relative_to(root)]
+    home = next((folder for folder in inside if (folder / "pyproject.toml").is_file()), root)
+    return "" if home == root else home.relative_to(root).as_posix()
+
+
+def _is_code(name: str, home: str) -> bool:
+    """Whether an untracked file may have a part in what a run does.
+
+    All that lies where the project keeps its code may, and elsewhere in the repository what Python or uv reads. A
+    name with a slash at its end is another repository's folder, into which git does not look.
+    """
+    path = PurePosixPath(name)
+    inside = path.is_relative_to(home) and path.relative_to(home).parts[0] in CODE_FOLDERS
+    return inside or name.endswith("/") or path.suffix.lower() in CODE_SUFFIXES or path.name == "uv.lock"
+
+
+def _is_fit(file: Path, home: Path) -> bool:
+    """Whether an untracked file of code is recorded whole: visible, small, and the project's own.
+
+    Settings that lie elsewhere (`.toml`) are where people keep secrets.
+    """
     if not file.is_relative_to(home) or not file.is_file() or file.stat().st_size > LARGEST_UNTRACKED:
         return False
     parts = file.relative_to(home).parts
-    return parts[0] in {"src", "notebooks"} and not any(part.startswith(".") for part in parts)
+    if any(part.startswith(".") for part in parts):
+        return False
+    return parts[0] in CODE_FOLDERS or file.suffix.lower() in CODE_SUFFIXES - {".toml"}
 
 
 def current_provenance(project: Project, path: Path | None = None) -> Provenance:

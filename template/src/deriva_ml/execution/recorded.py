@@ -21,12 +21,12 @@ from deriva_ml.definitions import (
     ExecMetadataType,
     MLAsset,
     Status,
-    Workflow,
     format_duration,
 )
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
-from deriva_ml.execution.provenance import Provenance, collect
+from deriva_ml.execution.kept_commits import keep_commit
+from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.execution.run_folder import RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
@@ -210,6 +210,8 @@ def _end(
         return Result([], status, ended.outcome, ended.reason, kept, warnings)
     if not executions:
         executions = [record_without_execution(catalog, run)]
+    if said := keep_commit(run.provenance.get("commit", ""), run.notebook.resolve().parent):
+        warnings.append(said)
     status = {
         Outcome.completed: Status.uploaded,
         Outcome.failed: Status.failed,
@@ -253,9 +255,8 @@ def _copy_for_reader(outputs: list[Output], folder: Path) -> None:
 
 def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
     """An execution for a notebook that never called ``run_notebook``, or failed before it did."""
-    found = run.provenance
     name = run.notebook.stem.replace("-", " ").replace("_", " ").title()
-    workflow = Workflow(name, "Analysis Notebook", "", found["url"], found["checksum"], found["version"])
+    workflow = workflow_of(run.provenance, name, "Analysis Notebook", "")
     return str(catalog.add_execution(workflow, f"Execution of {run.notebook.name}", run.owner, run.folder))
 
 

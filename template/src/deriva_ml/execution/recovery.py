@@ -13,6 +13,7 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
 from deriva_ml.execution.closing import close_execution, commit_readable, remove_folder, rescue
+from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.recorded import record_without_execution, run_outputs, stop_kernel_of, was_refused
 from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.notebook.kernel import clear_connection
@@ -101,6 +102,8 @@ def _record(catalog: EmbeddedCatalog, run: NotebookRun) -> None:
             return
         try:
             record_without_execution(catalog, run)
+            if said := keep_commit(run.provenance.get("commit", ""), run.notebook.resolve().parent):
+                print(f"warning: {said}", file=sys.stderr)
         except BaseException:
             taken.rmdir()
             raise

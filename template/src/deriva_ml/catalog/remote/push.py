@@ -6,7 +6,6 @@ unless they are there: whatever the network does, nothing comes to be there twic
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,9 +158,10 @@ class Push:
     # The workflow
 
     def _find_workflow(self, workflow: Workflow) -> RID | None:
-        """A workflow with the same checksum, name and place: the one at this very commit if there is one, else the first.
+        """A workflow with the same checksum, URL and name; the first, if there are several.
 
-        By the checksum alone, a notebook that many projects begin with would be taken for another project's.
+        By the checksum alone, a notebook that many projects begin with would be taken for another project's, and one
+        that did not change between two versions, while a module that it imports did, for that of the older one.
         """
         if not workflow.checksum:
             return None
@@ -169,10 +169,9 @@ class Push:
         rows = [
             row
             for row in self._server.get(path)
-            if row["Name"] == workflow.name and _place(row["URL"] or "") == _place(workflow.url)
+            if row["Name"] == workflow.name and (row["URL"] or "") == workflow.url
         ]
-        rows.sort(key=lambda row: (row["URL"] != workflow.url, row["RCT"]))
-        return rows[0]["RID"] if rows else None
+        return min(rows, key=lambda row: row["RCT"])["RID"] if rows else None
 
     def _store_workflow(self, local: RID, workflow: Workflow) -> None:
         if self._there.stored(local):
@@ -262,8 +261,3 @@ class Push:
             if self._there.stored(parent) and self._there.stored(child)
         ]
         self._there.associate("Execution_Execution", rows)
-
-
-def _place(url: str) -> str:
-    """Where a workflow's code stands, whatever the commit."""
-    return re.sub(r"[0-9a-f]{40}", "", url)
