@@ -346,18 +346,72 @@ def test_another_projects_workflow_of_the_same_content_is_not_taken_for_ones_own
     """Many projects begin with the same notebook; also where no RIDs can be leased."""
     with DerivaDouble() as double:
         number = double.create_catalog("1.17.10")
-        found = []
-        for lab in ("a", "b", "a"):
-            root = tmp_path / f"{len(found)}"
-            root.mkdir()
-            (root / "pyproject.toml").touch()
-            url = f"https://github.com/lab-{lab}/study/blob/{len(found):040x}/notebooks/my-notebook.ipynb"
-            workflow = Workflow("My Notebook", "Analysis Notebook", url=url, checksum="5" * 40)
-            config = DerivaMLConfig(double.url, number, double.credential(user))
-            with closing(connect(config, Project(root))) as catalog:
-                catalog.add_execution(workflow, "", Owner.of())
-            found.append(workflow.rid)
-        assert found[0] == found[2] != found[1], (
-            "a commit later, it is the same; in another repository, it is not"
-        )
+        found = [
+            filed(double, number, user, tmp_path / str(clone), f"https://github.com/lab-{lab}/study/{PLACE}")
+            for clone, lab in enumerate("aba")
+        ]
+        assert found[0] == found[2] != found[1], "each clone has a catalog of its own, and one commit"
         assert len(double.rows(number, "Workflow")) == 2
+
+
+@pytest.mark.parametrize("user", ["admin", "writer"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "https://github.com/lab/study/blob/{}/notebooks/my-notebook.ipynb",
+        "git:{}:notebooks/my-notebook.ipynb",
+    ],
+)
+def test_a_run_is_filed_under_its_own_commit_also_if_its_file_did_not_change(
+    tmp_path: Path, user: str, place: str
+) -> None:
+    """As when a version brings a change of a module that a notebook imports: its URL and version are the run's."""
+    with DerivaDouble() as double:
+        number = double.create_catalog("1.17.10")
+        versions = {"1.1.0": "a" * 40, "1.2.0": "b" * 40}
+        found = {
+            version: filed(double, number, user, tmp_path / version, place.format(commit), version)
+            for version, commit in versions.items()
+        }
+        again = filed(double, number, user, tmp_path / "clone", place.format("b" * 40), "1.2.0")
+        assert again == found["1.2.0"] != found["1.1.0"]
+        there = {row["RID"]: row for row in double.rows(number, "Workflow")}
+        assert len(there) == 2
+        for version, rid in found.items():
+            assert (there[rid]["Version"], there[rid]["URL"]) == (version, place.format(versions[version]))
+
+
+@pytest.mark.parametrize("user", ["admin", "writer"])
+def test_another_content_or_name_at_one_place_is_another_workflow(tmp_path: Path, user: str) -> None:
+    """A notebook that is in no commit has the URL that it would have, and the checksum of what ran."""
+    with DerivaDouble() as double:
+        number = double.create_catalog("1.17.10")
+        url = f"https://github.com/lab/study/{PLACE}"
+        told = [{}, {"checksum": "6" * 40}, {"name": "Other"}, {"version": "2.0.0"}]
+        found = [filed(double, number, user, tmp_path / str(n), url, **each) for n, each in enumerate(told)]
+        assert found[3] == found[0], "a version given to the same commit later makes no other workflow"
+        assert len(set(found)) == 3
+
+
+PLACE = f"blob/{'a' * 40}/notebooks/my-notebook.ipynb"
+
+
+def filed(
+    double: DerivaDouble,
+    number: str,
+    user: str,
+    root: Path,
+    url: str,
+    version: str = "1.0.0",
+    checksum: str = "5" * 40,
+    name: str = "My Notebook",
+) -> str:
+    """The RID there of the workflow that a new project's run is filed under."""
+    root.mkdir()
+    (root / "pyproject.toml").touch()
+    workflow = Workflow(name, "Analysis Notebook", url=url, checksum=checksum, version=version)
+    config = DerivaMLConfig(double.url, number, double.credential(user))
+    with closing(connect(config, Project(root))) as catalog:
+        catalog.add_execution(workflow, "", Owner.of())
+    assert workflow.rid
+    return workflow.rid
