@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -32,6 +33,14 @@ def executions(project: ProjectFolder) -> list[dict[str, Any]]:
     return list(json.loads(project.run("deriva-ml-catalog", "list", "--json", "-n", "0", check=True).out))
 
 
+def configuration(project: ProjectFolder) -> dict[str, Any]:
+    """What the newest execution was, as `configuration.json` among its files says."""
+    rid = executions(project)[0]["rid"]
+    shown = json.loads(project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out)
+    [file] = [row for row in shown["outputs"] if row["file"] == "configuration.json"]
+    return dict(json.loads(Path(file["content"]).read_text(encoding="utf-8")))
+
+
 def commit(project: ProjectFolder, message: str = "Change") -> None:
     project.git("add", "-A")
     project.git("commit", "-m", message)
@@ -45,9 +54,17 @@ def test_a_folder_with_spaces_braces_and_foreign_letters_works_to_a_recorded_run
     assert executions(project)[0]["status"] == "Uploaded"
 
 
-def test_it_works_from_any_folder_of_the_project(project: ProjectFolder) -> None:
-    done = project.run(RUN, "my-notebook.ipynb", cwd=project / "notebooks")
-    assert done.rc == 0, done.err
+def test_it_works_from_any_folder_of_the_project_into_a_log_that_git_does_not_know(
+    project: ProjectFolder,
+) -> None:
+    command = str(Path(project.env["UV_PROJECT_ENVIRONMENT"], "bin", RUN))
+    pipe = f"{shlex.quote(command)} my-notebook.ipynb | tee ../run.log"
+    done = project.run("sh", "-c", pipe, cwd=project / "notebooks")
+    assert (done.err, (project / "run.log").read_text()) == ("", done.out)
+    assert "Uploaded" in done.out
+    provenance = configuration(project)["provenance"]
+    assert (provenance["untracked"], provenance["dirty"]) == (["run.log"], False)
+    (project / "run.log").unlink()
     assert project.run("deriva-ml-catalog", "list", cwd=project / "src").rc == 0
 
 
@@ -127,6 +144,13 @@ def test_a_dirty_tree_is_refused_naming_the_files_or_recorded_with_the_differenc
     shown = json.loads(project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], "--json").out)
     [diff] = [row for row in shown["outputs"] if row["types"] == "Source_Diff"]
     assert "+# a change that is not committed" in Path(diff["content"]).read_text()
+    # What differed is the execution's; the workflow is the commit's, as of a clean run.
+    ran, workflow = configuration(project)["provenance"], executions(project)[0]["workflow"]
+    assert (ran["dirty"], ran["version"].endswith("dirty")) == (True, True)
+    assert shown["workflow"] == f"{workflow['name']} {ran['version']}"
+    assert "dirty" not in workflow["version"] and ran["version"].startswith(workflow["version"])
+    assert workflow["checksum"] == project.git("rev-parse", f"HEAD:{NOTEBOOK}")
+    assert workflow["url"] == f"git:{project.git('rev-parse', 'HEAD')}:{NOTEBOOK}"
     project.git("checkout", "--", "src")
 
 

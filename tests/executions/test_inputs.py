@@ -91,6 +91,45 @@ def test_wrong_inputs_are_refused_before_anything_is_recorded(
     assert ml.find_executions() == []
 
 
+ID = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{ID}\nsize 12345\n"
+POINTERS = {
+    "as git writes it": POINTER,
+    "with Windows's line ends": POINTER.replace("\n", "\r\n"),
+    "without the last line end": POINTER.removesuffix("\n"),
+    "with an extension": POINTER.replace("oid", f"ext-0-foo sha256:{ID}\noid"),
+}
+NO_POINTERS = {
+    "empty": "",
+    "a table": "length\n5.1\n",
+    "only the first line": "version https://git-lfs.github.com/spec/v1\n",
+    "a text about them": f"So looks one:\n\n{POINTER}",
+    "longer than one can be": POINTER + "x" * 1024,
+}
+
+
+@pytest.mark.parametrize("content", POINTERS.values(), ids=POINTERS)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_git_lfs_left_for_a_file_is_refused_before_anything_is_recorded(
+    ml: DerivaML, content: str, dry_run: bool
+) -> None:
+    (ml.project.root / "data").mkdir()
+    (ml.project.root / "data" / "scan.tif").write_bytes(content.encode())
+    with pytest.raises(DerivaMLRequestError) as refused:
+        start(ml, dry_run, assets=[LocalFile("data/scan.tif")])
+    assert str(refused.value) == (
+        "the input file data/scan.tif is a Git LFS pointer, not the file: git lfs pull"
+    )
+    assert ml.find_executions() == []
+
+
+@pytest.mark.parametrize("content", NO_POINTERS.values(), ids=NO_POINTERS)
+def test_a_file_that_only_resembles_such_a_pointer_is_an_input(ml: DerivaML, content: str) -> None:
+    (ml.project.root / "notes.txt").write_bytes(content.encode())
+    execution = start(ml, assets=[LocalFile("notes.txt")])
+    assert execution.asset_paths["File"][0].read_bytes() == content.encode()
+
+
 def test_a_text_is_always_an_rid_and_never_a_path(ml: DerivaML) -> None:
     """No text that comes from elsewhere makes the runner read a file."""
     with pytest.raises(DerivaMLRequestError, match="there is no asset pyproject.toml"):
