@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ProjectFolder
 from deriva_ml import DerivaML
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.execution.kept_commits import keep_commit, push_commits
 from deriva_ml.execution.provenance import collect
@@ -300,7 +300,7 @@ class TestPush:
     @pytest.mark.parametrize("remote", ["", "nowhere", "/no/such/folder", "--mirror", "7-SDDH"])
     def test_a_remote_that_is_not_there_is_one_line(self, repository: Repository, remote: str) -> None:
         keep_commit(repository.commit(), repository.path)
-        with pytest.raises(DerivaMLRequestError) as refused:
+        with pytest.raises(DerivaMLRunError if remote else DerivaMLRequestError) as refused:
             push_commits(repository.path, remote)
         assert "\n" not in str(refused.value)
         assert (remote or "no remote to push its commits to: git remote add origin URL") in str(refused.value)
@@ -309,7 +309,7 @@ class TestPush:
         repository.git("remote", "add", "origin", str(server.path))
         server.git("config", "receive.hideRefs", "refs/deriva-ml")
         keep_commit(repository.commit(), repository.path)
-        with pytest.raises(DerivaMLRequestError, match="deny updating a hidden ref") as refused:
+        with pytest.raises(DerivaMLRunError, match="deny updating a hidden ref") as refused:
             push_commits(repository.path)
         assert "\n" not in str(refused.value)
 
@@ -437,6 +437,8 @@ class TestCommands:
         assert (refused.rc, "no remote" in refused.err) == (2, True), refused.text
         mixed = project.run("deriva-ml-upload", "--list", "--commits")
         assert (mixed.rc, "give it alone" in mixed.err) == (2, True), mixed.text
+        nowhere = project.run("deriva-ml-upload", "--commits", "nowhere")
+        assert (nowhere.rc, nowhere.err.count("\n")) == (1, 1), nowhere.text
         server = Repository.create(tmp_path / "server.git", "--bare")
         done = project.run("deriva-ml-upload", "--commits", str(server.path))
         assert done.rc == 0, done.err

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         description="Push recorded executions to a Deriva catalog. What is there is not sent again, so that a push"
         " which was stopped goes on where it was. An execution of the project's own catalog is pushed where --to, or"
         " --host with --catalog, says.",
-        examples=["deriva-ml-upload", "deriva-ml-upload --list", "deriva-ml-upload --commits"],
+        examples=["deriva-ml-upload", "deriva-ml-upload --list"],
     )
     parser.add_argument(
         "rids",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import git, push_remote, repository_root
 
 REFS = "refs/deriva-ml"
@@ -70,7 +70,8 @@ def push_commits(folder: Path, remote: str = "") -> str:
         What was done, as a line for a person.
 
     Raises:
-        DerivaMLRequestError: there is no repository or no remote, or git could not push; the message is git's.
+        DerivaMLRequestError: there is no repository or no remote.
+        DerivaMLRunError: git could not push, and says why.
     """
     from deriva_ml.execution.environment import redact
 
@@ -85,7 +86,10 @@ def push_commits(folder: Path, remote: str = "") -> str:
         raise DerivaMLRequestError(
             "this repository has no remote to push its commits to: git remote add origin URL"
         )
-    git(root, "push", "--", to, f"{REFS}/*:{REFS}/*")
+    try:
+        git(root, "push", "--", to, f"{REFS}/*:{REFS}/*")
+    except DerivaMLRequestError as error:
+        raise DerivaMLRunError(f"the kept commits were not pushed: {error}") from error
     to = redact(to)
     count = "1 kept commit is" if len(kept) == 1 else f"{len(kept)} kept commits are"
     return f"{count} on {to}: git fetch {to} '{REFS}/*:{REFS}/*' brings them into a clone"
