@@ -125,6 +125,7 @@ def _start(
         ),
         dry_run=config.dry_run,
         run=run,
+        source=notebook,
     )
     execution.record_circumstances(provenance, composed.yaml)
     execution.execution_start()
