@@ -211,6 +211,16 @@ def test_what_stands_in_the_way_is_said_in_one_line(repository: Repository) -> N
     assert f"commit {commit[:7]} cannot be kept" in said and "\n" not in said
 
 
+def test_without_git_where_the_cells_run_it_is_said_in_one_line(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a kernel whose specification sets another PATH than the command has."""
+    commit = repository.commit()
+    monkeypatch.setenv("PATH", "")
+    said = keep_commit(commit, repository.path)
+    assert "git is not installed" in said and "\n" not in said
+
+
 def test_a_commit_that_the_repository_has_not_is_said_in_one_line(repository: Repository) -> None:
     said = keep_commit("0123456789" * 4, repository.path)
     assert "commit 0123456 cannot be kept" in said and "\n" not in said

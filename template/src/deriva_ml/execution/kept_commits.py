@@ -22,12 +22,11 @@ def keep_commit(commit: str, folder: Path) -> str:
     """
     if not commit or _is_kept(commit, folder):
         return ""
-    ref = f"{REFS}/{commit}"
     try:
-        git(folder, "update-ref", ref, commit)
+        git(folder, "update-ref", f"{REFS}/{commit}", commit)
     except DerivaMLRequestError as error:
-        if git(folder, "rev-parse", "--verify", "--quiet", ref, check=False) == commit:
-            return ""  # another run was faster
+        if _is_kept(commit, folder):  # another run was faster
+            return ""
         return (
             f"commit {commit[:7]} cannot be kept for this record ({error}): keep it on a branch or tag, or git"
             " deletes it some day"

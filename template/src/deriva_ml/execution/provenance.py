@@ -115,8 +115,8 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
     blob = git(root, *resolve, f"HEAD:{name}", check=False)
     home = _home(root, name)
     untracked = untracked_files(root)
-    others = [other for other in untracked if other != name and not _is_code(other, home)]
-    changed = [*differing_files(root), *(other for other in untracked if other not in others)]
+    code = [other for other in untracked if other == name or _is_code(other, home)]
+    changed = [*differing_files(root), *code]
     if not blob and name not in changed:  # an ignored file
         changed.append(name)
     if changed and not allow_dirty:
@@ -163,7 +163,7 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
         diff=diff,
         warnings=tuple(warnings),
         blob=blob,
-        untracked=tuple(_cut(others)),
+        untracked=tuple(_cut(sorted({*untracked} - {*code}))),
     )
 
 
