@@ -435,12 +435,14 @@ class TestCommands:
         self, project: ProjectFolder
     ) -> None:
         commit = self.commit(project, "locked")
-        (project / ".git" / "refs" / "deriva-ml" / f"{commit}.lock").touch()
+        lock = project / ".git" / "refs" / "deriva-ml" / f"{commit}.lock"
+        lock.parent.mkdir(exist_ok=True)
+        lock.touch()
         done = project.run("deriva-ml-run-notebook", "notebooks/locked.ipynb")
         assert done.rc == 0, done.err
         assert "Uploaded" in done.out
         assert done.err.count("cannot be kept for this record") == 1, done.err
-        (project / ".git" / "refs" / "deriva-ml" / f"{commit}.lock").unlink()
+        lock.unlink()
 
     def test_they_are_pushed_when_one_says_so(self, project: ProjectFolder, tmp_path: Path) -> None:
         refused = project.run("deriva-ml-upload", "--commits")
