@@ -150,7 +150,9 @@ def _record_circumstances(
     execution.add_metadata("environment.json", text, ExecMetadataType.runtime_env)
     lock = project.root / "uv.lock"
     if lock.is_file():
-        execution.asset_file_path("Execution_Metadata", lock, ExecMetadataType.lock_file, copy_file=True)
+        execution.asset_file_path(
+            "Execution_Metadata", lock, ExecMetadataType.execution_config, copy_file=True
+        )
 
 
 def check_settings(model: Any) -> None:

@@ -276,7 +276,7 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
         Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
-        Output(project.root / "uv.lock", metadata, ExecMetadataType.lock_file),
+        Output(project.root / "uv.lock", metadata, ExecMetadataType.execution_config),
         *([Output(log, metadata, ExecMetadataType.log_file)] if log.is_file() and log.stat().st_size else ()),
     ]
     return [output for output in listed if output.path.is_file()]
