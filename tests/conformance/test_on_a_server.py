@@ -221,7 +221,9 @@ def test_a_mark_that_may_not_be_given_to_anothers_file_is_a_warning(
         write(catalog, rid, "Execution_Asset", "out.txt", b"out")
         record(catalog, rid)
         uploaded(catalog, rid)
-    assert f"warning: {theirs} could not be marked as Input_File: " in capsys.readouterr().err
+    assert (
+        f"warning: the inputs of execution {rid} could not all be marked there: " in capsys.readouterr().err
+    )
     assert types_there(place, "File", theirs) == {"File"}
     assert [link["Asset_Role"] for link in place.rows("File_Execution", Execution=rid)] == ["Input"]
     assert place.pending() == [] and status_there(place, rid)[0] == "Uploaded"

@@ -47,13 +47,16 @@ def describe(
 def warnings_of(environment: Mapping[str, Any]) -> list[str]:
     """A line about the packages that ``describe`` found not to be locked, if there are any."""
     unlocked: dict[str, str] = environment.get("not_locked", {})
-    if not unlocked:
-        return []
     # Another version of what the project asks for says more than one of a hundred that came with some tool.
     names = sorted(unlocked, key=lambda name: " (locked " not in unlocked[name])
     named = listed([f"{name} {unlocked[name]}" for name in names], NAMED)
     mend = "run without --with" if _is_overlay() else "uv sync makes the environment the lock's"
-    return [f"not in uv.lock, and results may depend on it: {named}; {mend}, uv add NAME locks a package"]
+    warnings = []
+    if unlocked:
+        warnings.append(
+            f"not in uv.lock, and results may depend on it: {named}; {mend}, uv add NAME locks a package"
+        )
+    return warnings
 
 
 def normalized(name: str) -> str:

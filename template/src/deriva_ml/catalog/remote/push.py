@@ -250,16 +250,16 @@ class Push:
             else:
                 assets = [one.rid for one in of_table]
                 self._link_assets(rid, table, dict.fromkeys(assets, AssetRole.input))
-                self._mark_as_read(table, assets)
+                self._mark_as_read(rid, table, assets)
 
-    def _mark_as_read(self, table: str, assets: Sequence[RID]) -> None:
+    def _mark_as_read(self, execution: RID, table: str, assets: Sequence[RID]) -> None:
         """Give assets that were there before the type of what executions read."""
         association = self._model.association(table, "Asset_Type")
         if association is None:
             return
         term = AssetRole.input.asset_type.value
         rows = [{association.column: asset, association.other_column: term} for asset in assets]
-        with _as_far_as_allowed(f"{', '.join(assets[:5])} could not be marked as {term}"):
+        with _as_far_as_allowed(execution):
             self._there.associate(association.table, rows, {"Asset_Type": [term]})
 
     def _admit_unknown_source(self, execution: RID) -> None:
@@ -281,14 +281,15 @@ class Push:
         rid = self._there.rid(execution)
         path = f"/entity/{self._model.qualified(MLAsset.file)}/URL={quote(UNKNOWN_SOURCE)}"
         for row in self._server.get(path):
-            with _as_far_as_allowed(f"execution {rid} could not be linked to the file for an unknown source"):
+            with _as_far_as_allowed(rid):
                 self._link_assets(rid, MLAsset.file, {row["RID"]: AssetRole.input})
-            self._mark_as_read(MLAsset.file, [row["RID"]])
+            self._mark_as_read(rid, MLAsset.file, [row["RID"]])
         self._admitted.add(execution)
         if not any(journal.inputs(execution, other) for other in journal.destinations(execution)):
-            _warn(
-                f"execution {rid} made files and read none that the record knows of: declare what it depends on, with"
-                " datasets= or assets="
+            print(
+                f"warning: execution {rid} made files and read none that the record knows of: declare what it depends"
+                " on, with datasets= or assets=",
+                file=sys.stderr,
             )
 
     # Sweeps
@@ -317,15 +318,14 @@ def _place(url: str) -> str:
 
 
 @contextmanager
-def _as_far_as_allowed(refused: str) -> Iterator[None]:
-    """Goes on, with a warning, where the client may not do what a record can do without."""
+def _as_far_as_allowed(execution: RID) -> Iterator[None]:
+    """Goes on, with a warning, where the client may not say of an execution's inputs what its record can do without."""
     try:
         yield
     except ServerRefused as refusal:
         if refusal.status != 403:
             raise
-        _warn(f"{refused}: {refusal}")
-
-
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
+        print(
+            f"warning: the inputs of execution {execution} could not all be marked there: {refusal}",
+            file=sys.stderr,
+        )
