@@ -76,7 +76,7 @@ def test_every_combination_of_choices_is_a_sound_project(slim: Path, copie: Any)
         check_example(project, include_example)
         check_server(project, server)
         assert answers.items() <= answers_of(project).items()
-    assert len(combinations) == 48
+    assert len(combinations) == 64
 
 
 def check_license(project: Path, license: str) -> None:
