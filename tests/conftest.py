@@ -204,7 +204,7 @@ def synced(
     render: Render, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> ProjectFolder:
     """A project with its environment installed and `deriva-ml-init` run. Tests read it and leave it as it is."""
-    python = f"3.{min(sys.version_info.minor, 13)}"
+    python = f"3.{min(sys.version_info.minor, 14)}"
     path = render(tmp_path_factory.mktemp("synced") / "my-project", python_version=python)
     project = ProjectFolder(path, clean_env)
     project.run("uv", "sync", "--quiet", check=True, timeout=900)

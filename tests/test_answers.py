@@ -27,7 +27,7 @@ from conftest import ProjectFolder, Render
 from rendered_files import answers_of, files_of, names_of, parse, pyproject
 
 LICENSES = ("Apache-2.0", "MIT", "BSD-3-Clause", "none")
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SERVER = {"deriva_hostname": "www.example.org:8443", "deriva_catalog_id": "my-catalog"}
 EXAMPLE_ONLY = {"matplotlib", "numpy", "pandas", "scikit-learn"}
 
@@ -76,7 +76,7 @@ def test_every_combination_of_choices_is_a_sound_project(slim: Path, copie: Any)
         check_example(project, include_example)
         check_server(project, server)
         assert answers.items() <= answers_of(project).items()
-    assert len(combinations) == 48
+    assert len(combinations) == 64
 
 
 def check_license(project: Path, license: str) -> None:

@@ -29,7 +29,7 @@ def clone(
     """A new project's repository as GitHub checks it out: what is committed, and nothing else is set up."""
     folder = tmp_path_factory.mktemp("github")
     env = {**clean_env, "UV_PROJECT_ENVIRONMENT": str(folder / "check")}
-    python = f"3.{min(sys.version_info.minor, 13)}"
+    python = f"3.{min(sys.version_info.minor, 14)}"
     origin = ProjectFolder(render(folder / "origin", python_version=python), env)
     origin.run("uv", "run", "--quiet", "deriva-ml-init", check=True, timeout=900)
     origin.git("clone", "--quiet", str(origin.path), str(folder / "my-project"))
@@ -175,6 +175,78 @@ def test_code_that_ruff_would_change_fails(change: ProjectFolder, text: str) -> 
     """What the linter finds, and what the formatter would write otherwise."""
     (change / "src/models/own.py").write_text(f'"""Mine."""\n\n{text}')
     assert run_step(change, "check", "Lint").rc == 1
+
+
+STYLES = {
+    "imports where they are needed": "import sys, os\nfrom collections import *\nimport json\nimport json",
+    "names that are not used": "unused = 3\ndef g(a):\n    b = 1\ndef g(a): return a",
+    "lines that are long": f"print('{'x' * 300}')",
+    "values at the end and in between": "x = 1\nx\nx == 2\n[x]\nx",
+    "lambdas and short names": "f = lambda a: a + 1\nl = [1]\nO = {  'a':1 }",
+    "several statements in a line": "x=1;y =2\nif x == None: print('none')\nprint(y);",
+    "bare and mutable": "try:\n  x = 1\nexcept: pass\ndef h(a=[], *, b = print()): return a",
+    "strings": "s = 'no %s' % 1\nt = f'no hole'\nu = '{} {}'.format(1, 2, 3)\nv = '\\alpha \\d'",
+    "old ways": "from typing import List, Optional\nw: Optional[List[int]] = None\nprint('%s' % (1,), dict())",
+    "closures": "fs = []\nfor i in range(3):\n    fs.append(lambda: i)\nfor n in zip([1], [2]): pass",
+    "white space": "x = 1   \n\n\n\n\ny = 2\t\n\n\n",
+    "IPython's own": "%matplotlib inline\n!ls\nfiles = !ls\nlen?\ndisplay(files, _, __, ___, Out, In)\nawait g(1)",
+    "cells of IPython's own": "%%time\nfor i in range(3): print(i)",
+    "nothing": "",
+}
+"""Cells as people write them."""
+
+MISTAKES = {
+    "syntax": "def f(:\n    pass",
+    "a return outside of a function": "return 3",
+    "a name that is nowhere": "print(undefined_name)",
+}
+
+
+def a_notebook(*sources: str) -> str:
+    """A notebook's file, with a parameters cell before these."""
+    cells = [nbformat.v4.new_code_cell("top_k: int = 2", metadata={"tags": ["parameters"]})]
+    return str(
+        nbformat.writes(nbformat.v4.new_notebook(cells=cells + [*map(nbformat.v4.new_code_cell, sources)]))
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn(sketch: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project to lint notebooks in."""
+    return sketch(tmp_path_factory.mktemp("drawn") / "my-project")
+
+
+@pytest.mark.parametrize("name", [*STYLES, *MISTAKES])
+def test_only_mistakes_are_found_in_a_notebook(drawn: Path, name: str) -> None:
+    """Its style is up to who writes it, cell by cell."""
+    notebook = drawn / "notebooks/counts.ipynb"
+    notebook.write_text(text := a_notebook("def g(a): return a", (STYLES | MISTAKES)[name]))
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    file, folder = ["--force-exclude", str(notebook)], ["notebooks"]
+    for command in (
+        ["check", *folder],
+        ["check", "--fix", *file],
+        ["format", "--check", *folder],
+        ["format", *file],
+    ):
+        done = subprocess.run([ruff, *command], cwd=drawn, capture_output=True, text=True)
+        found = name in MISTAKES and command[0] == "check"
+        assert (done.returncode == 1) == found, done.stdout + done.stderr
+    assert notebook.read_text() == text
+
+
+def test_a_first_notebook_in_a_persons_own_style_passes(change: ProjectFolder) -> None:
+    """Every step, and the checks before a commit, which leave it as it is."""
+    notebook = change / "notebooks/a first look.ipynb"
+    notebook.write_text(text := a_notebook(*STYLES.values()))
+    commit(change)
+    for name in steps(change, "check"):
+        done = run_step(change, "check", name)
+        assert done.rc == 0, f"{name}\n{done.text}"
+    environment = {"UV_PROJECT_ENVIRONMENT": str(change.path.parent / "check")}
+    done = change.run("uv", "run", "pre-commit", "run", "--files", str(notebook), env=environment)
+    assert done.rc == 0 and "ruff check" in done.out, done.text
+    assert notebook.read_text() == text
 
 
 def test_a_stale_lock_file_fails(change: ProjectFolder) -> None:

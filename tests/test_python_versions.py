@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ProjectFolder, Render
 
-OFFERED = ("3.11", "3.12", "3.13")
+OFFERED = ("3.11", "3.12", "3.13", "3.14")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

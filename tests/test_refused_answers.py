@@ -117,7 +117,7 @@ PORT = "type a port from 1 to 65535, for example"
         ("deriva_catalog_id", "1\n", CATALOG),
         # a choice
         ("license", "GPL", "'GPL' is not in ['Apache-2.0', 'MIT', 'BSD-3-Clause', 'none']"),
-        ("python_version", "3.10", "'3.10' is not in ['3.11', '3.12', '3.13']"),
+        ("python_version", "3.10", "'3.10' is not in ['3.11', '3.12', '3.13', '3.14']"),
     ],
 )
 def test_an_answer_that_cannot_work_is_refused_with_what_to_type_instead(

@@ -103,7 +103,7 @@ def test_a_project_is_tidy(rendered: Path) -> None:
 
 @pytest.mark.parametrize(
     ("python_version", "include_example"),
-    [("3.11", True), ("3.11", False), ("3.12", True), ("3.13", True)],
+    [("3.11", True), ("3.11", False), ("3.12", True), ("3.13", True), ("3.14", True)],
 )
 def test_a_project_passes_its_own_linter(
     render: Render, plain: Path, tmp_path: Path, python_version: str, include_example: bool

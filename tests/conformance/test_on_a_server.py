@@ -6,6 +6,7 @@ import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,9 +146,166 @@ def test_the_released_deriva_ml_finds_all_as_it_writes_it_itself(
             [asset] = place.rows(table, RID=link[table])
             assert re.fullmatch(rf"/hatrac/{table}/{asset['MD5']}\.{asset['Filename']}:\w+", asset["URL"])
             assert (asset["Length"] is not None) and asset["MD5"]
-            [term] = place.rows(f"{table}_Asset_Type", **{table: asset["RID"]})
+            terms = {row["Asset_Type"] for row in place.rows(f"{table}_Asset_Type", **{table: asset["RID"]})}
+            assert f"{role}_File" in terms
             if table == "Execution_Metadata":
-                assert asset["Filename"] == f"{term['Asset_Type']}.json"
+                assert terms == {f"{role}_File", asset["Filename"].removesuffix(".json")}
+
+
+UNKNOWN_SOURCE = "tag:deriva-ml,unknown-provenance:file"
+"""As deriva-ml seeds it in current catalogs (`SENTINEL_FILE_URL`)."""
+
+
+def types_there(place: Place, table: str, rid: str) -> set[str]:
+    """The types that an asset has on the server."""
+    return {row["Asset_Type"] for row in place.rows(f"{table.replace(' ', '_')}_Asset_Type", **{table: rid})}
+
+
+def test_what_a_run_reads_and_makes_is_marked_as_such_beside_its_own_types(on_server: Place) -> None:
+    """Its own files, the project's and those that others brought there, which keep what they are."""
+    theirs = on_server.add_file("theirs.csv", on_server.tag.encode(), ["File"])
+    bystander = on_server.add_file("bystander.csv", b"b" + on_server.tag.encode(), ["File"])
+    with closing(on_server.open()) as catalog:
+        rid = begin(on_server, catalog)
+        catalog.link_asset(rid, catalog.lookup_asset(theirs), AssetRole.input)
+        source = on_server.project.root / "ours.csv"
+        source.write_text(f"ours {on_server.tag}")
+        catalog.link_asset(rid, catalog.add_file(source, "", ["Measured"]), AssetRole.input)
+        write(catalog, rid, "Execution_Asset", "weights.npz", on_server.tag.encode(), ["Model_File"])
+        write(catalog, rid, "Execution_Metadata", "env.json", on_server.tag.encode(), ["Runtime_Env"])
+        record(catalog, rid)
+        uploaded(catalog, rid)
+        found = {asset.filename: set(asset.types) for asset in catalog.assets_of(rid)}
+        [weights] = [asset for asset in catalog.assets_of(rid) if asset.filename == "weights.npz"]
+    assert found == {
+        "theirs.csv": {"File", "Input_File"},
+        "ours.csv": {"Measured", "Input_File"},
+        "weights.npz": {"Model_File", "Output_File"},
+        "env.json": {"Runtime_Env", "Output_File"},
+    }
+    assert types_there(on_server, "File", bystander) == {"File"}
+    with closing(on_server.open()) as catalog:  # what one run made, and another reads, is both
+        reader = begin(on_server, catalog, "reads")
+        catalog.link_asset(reader, catalog.lookup_asset(weights.rid), AssetRole.input)
+        uploaded(catalog, reader)
+    both = {"Model_File", "Output_File", "Input_File"}
+    assert types_there(on_server, "Execution_Asset", weights.rid) == both
+    assert on_server.pending() == []
+
+
+def test_a_file_that_one_run_reads_and_writes_has_both_marks(on_server: Place) -> None:
+    with closing(on_server.open()) as catalog:
+        rid = begin(on_server, catalog)
+        source = on_server.project.root / "state.csv"
+        source.write_text(on_server.tag)
+        catalog.link_asset(rid, catalog.add_file(source, "", ["State"]), AssetRole.input)
+        write(catalog, rid, "Execution_Asset", "state.csv", on_server.tag.encode(), ["State"])
+        record(catalog, rid)
+        uploaded(catalog, rid)
+        found = {(asset.table, *sorted(asset.types)) for asset in catalog.assets_of(rid)}
+    assert found == {("File", "Input_File", "State"), ("Execution_Asset", "Output_File", "State")}
+
+
+def test_a_mark_that_may_not_be_given_to_anothers_file_is_a_warning(
+    double: DerivaDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The link to the execution says that it was read; all else arrives."""
+    place = kinds.on_double(tmp_path / "project", double, "head", "writer")
+    theirs = place.add_file("theirs.csv", b"theirs", ["File"])
+    assert place.curator is not None
+    table = f"/ermrest/catalog/{place.curator.catalog_id}/schema/deriva-ml/table/File_Asset_Type"
+    place.curator.request("put", f"{table}/acl/insert", json=[])
+    with closing(place.open()) as catalog:
+        rid = begin(place, catalog)
+        catalog.link_asset(rid, catalog.lookup_asset(theirs), AssetRole.input)
+        write(catalog, rid, "Execution_Asset", "out.txt", b"out")
+        record(catalog, rid)
+        uploaded(catalog, rid)
+    assert (
+        f"warning: the inputs of execution {rid} could not all be marked there: " in capsys.readouterr().err
+    )
+    assert types_there(place, "File", theirs) == {"File"}
+    assert [link["Asset_Role"] for link in place.rows("File_Execution", Execution=rid)] == ["Input"]
+    assert place.pending() == [] and status_there(place, rid)[0] == "Uploaded"
+
+
+READ_NONE = "made files and read none that the record knows of"
+
+
+def unknown_sources(place: Place, rid: str) -> list[str]:
+    """The roles in which an execution is linked to the file that stands for an unknown source."""
+    seeded = [row["RID"] for row in place.rows("File", URL=UNKNOWN_SOURCE)]
+    assert len(seeded) == (place.generation == "head")
+    links = place.rows("File_Execution", Execution=rid)
+    return [link["Asset_Role"] for link in links if link["File"] in seeded]
+
+
+def test_a_run_that_made_files_and_read_none_has_an_unknown_source(
+    on_server: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Current catalogs have a file that stands for it; the person is told with both, once."""
+    with closing(on_server.open()) as catalog:
+        rid = begin(on_server, catalog)
+        write(catalog, rid, "Execution_Asset", "out.txt", on_server.tag.encode())
+        record(catalog, rid)
+        assert READ_NONE not in capsys.readouterr().err, "it may still read something"
+        uploaded(catalog, rid)
+        [line] = [line for line in capsys.readouterr().err.splitlines() if READ_NONE in line]
+        assert line.startswith(f"warning: execution {rid} ") and "datasets= or assets=" in line
+        # It is nothing that the run read: there is no content to it.
+        assert [asset.filename for asset in catalog.assets_of(rid)] == ["out.txt"]
+        catalog.send(rid)
+        assert READ_NONE not in capsys.readouterr().err
+    assert unknown_sources(on_server, rid) == (["Input"] if on_server.generation == "head" else [])
+    if on_server.generation == "head":
+        [seeded] = on_server.rows("File", URL=UNKNOWN_SOURCE)
+        assert types_there(on_server, "File", seeded["RID"]) == {"Input_File"}
+    assert on_server.pending() == []
+
+
+def reads_a_file_there(place: Place, catalog: Catalog, rid: str) -> None:
+    theirs = place.add_file("theirs.csv", place.tag.encode())
+    catalog.link_asset(rid, catalog.lookup_asset(theirs), AssetRole.input)
+
+
+def reads_a_local_file(place: Place, catalog: Catalog, rid: str) -> None:
+    file = catalog.add_file(place.project.root / "pyproject.toml")
+    catalog.link_asset(rid, file, AssetRole.input)
+
+
+def reads_a_dataset(place: Place, catalog: Catalog, rid: str) -> None:
+    catalog.link_dataset(rid, catalog.lookup_dataset(place.add_dataset("data", [])))
+
+
+def makes_nothing(place: Place, catalog: Catalog, rid: str) -> None:
+    for asset in [*catalog.staged(rid)]:
+        asset.path.unlink()
+    catalog.unstage(rid)
+
+
+def fails(place: Place, catalog: Catalog, rid: str) -> None:
+    catalog.commit(rid)
+    catalog.update_execution(rid, Status.failed, "a cell raised")
+
+
+@pytest.mark.parametrize(
+    "does", [reads_a_file_there, reads_a_local_file, reads_a_dataset, makes_nothing, fails]
+)
+def test_no_other_run_has_an_unknown_source(
+    on_server: Place, does: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that read something, made nothing beside its own record, or did not get to its end."""
+    with closing(on_server.open()) as catalog:
+        rid = begin(on_server, catalog)
+        write(catalog, rid, "Execution_Asset", "out.txt", on_server.tag.encode())
+        does(on_server, catalog, rid)
+        write(catalog, rid, "Execution_Metadata", "env.json", b"{}", ["Runtime_Env"])
+        catalog.commit(rid)
+        if catalog.lookup_execution(rid).status is not Status.failed:
+            catalog.update_execution(rid, Status.uploaded)
+        catalog.send(rid)
+    assert on_server.pending() == []
+    assert unknown_sources(on_server, rid) == [] and READ_NONE not in capsys.readouterr().err
 
 
 def test_a_catalog_can_be_made_from_nothing_and_recorded_into(double: DerivaDouble, tmp_path: Path) -> None:

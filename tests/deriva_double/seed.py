@@ -120,11 +120,11 @@ def plant(catalog: Catalog, generation: str) -> None:
         if generation == "head":
             workflow = {
                 "Name": "Unknown Provenance",
-                "URL": "urn:deriva-ml:sentinel:workflow",
+                "URL": "tag:deriva-ml,unknown-provenance:workflow",
                 "Checksum": "0" * 40,
             }
             identifier = _insert(catalog, admin, "Workflow", [workflow])
-            file = {"URL": "urn:deriva-ml:sentinel:file", "MD5": "0" * 32, "Length": 0}
+            file = {"URL": "tag:deriva-ml,unknown-provenance:file", "MD5": "0" * 32, "Length": 0}
             _insert(catalog, admin, "File", [file])
             execution = {"Workflow": identifier, "Description": "Unknown provenance", "Status": "Aborted"}
             _insert(catalog, admin, "Execution", [execution])

@@ -54,6 +54,16 @@ def test_a_notebook_is_recorded_on_the_server_with_all_that_belongs_to_it(site: 
     made = {name for name, (role, _) in files.items() if role == "Output"}
     assert {"my_analysis.ipynb", "my_analysis.md", "comparison.csv"} <= made
     assert {"configuration.json", "environment.json", "hydra-config.yaml", "uv.lock"} <= set(metadata)
+    types = {
+        name: {
+            term["Asset_Type"]
+            for term in site.rows("Execution_Metadata_Asset_Type", Execution_Metadata=row["RID"])
+        }
+        for name, (_, row) in metadata.items()
+    }
+    assert types["configuration.json"] == {"Deriva_Config", "Output_File"}
+    assert types["uv.lock"] == {"Execution_Config", "Output_File"}
+    assert types["choices-hydra.yaml"] == {"Hydra_Config", "Output_File"}
     dataset = site.one("Dataset_Execution", Execution=rid)
     assert site.one("Dataset_Version", RID=dataset["Dataset_Version"])["Version"] == "1.0.0"
 

@@ -54,6 +54,11 @@ class AssetRole(StrEnum):
     input = "Input"
     output = "Output"
 
+    @property
+    def asset_type(self) -> ExecAssetType:
+        """The type that says so of an asset on a Deriva catalog, beside its own (upstream's directional type)."""
+        return ExecAssetType.input_file if self is AssetRole.input else ExecAssetType.output_file
+
 
 class ExecAssetType(StrEnum):
     """Asset types of files that a run reads or makes."""
@@ -65,14 +70,13 @@ class ExecAssetType(StrEnum):
 
 
 class ExecMetadataType(StrEnum):
-    """Asset types of files that describe a run."""
+    """Asset types of files that describe a run; of which file which is upstream's convention."""
 
-    execution_config = "Execution_Config"
-    runtime_env = "Runtime_Env"
+    deriva_config = "Deriva_Config"  # configuration.json
+    execution_config = "Execution_Config"  # uv.lock
     hydra_config = "Hydra_Config"
-    deriva_config = "Deriva_Config"
+    runtime_env = "Runtime_Env"
     metrics_file = "Metrics_File"
-    lock_file = "Lock_File"
     log_file = "Log_File"
     source_diff = "Source_Diff"
 

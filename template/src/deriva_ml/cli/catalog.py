@@ -231,7 +231,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         if (
             asset.filename == "configuration.json"
             and asset.role == "Output"
-            and "Execution_Config" in asset.types
+            and {"Deriva_Config", "Execution_Config"}.intersection(asset.types)  # the latter of older runners
         ):
             try:
                 configuration = json.loads(Path(catalog.locate(asset)).read_text(encoding="utf-8"))

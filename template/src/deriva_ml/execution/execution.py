@@ -293,14 +293,23 @@ class Execution:
 
     def record_circumstances(self, provenance: dict[str, Any], hydra_config: str = "") -> None:
         """Record how this execution came about: its configuration, its code's provenance, the composed config."""
+        import yaml  # not at the top: Hydra has loaded it
+
         from deriva_ml.execution.environment import redact, redact_diff
 
         diff = provenance.pop("diff", "")
         record = {**self.configuration.to_json(), "workflow": asdict(self.workflow), "provenance": provenance}
         text = json.dumps(redact(record), indent=2, default=str, ensure_ascii=False)
-        self.add_metadata("configuration.json", text, ExecMetadataType.execution_config)
+        self.add_metadata("configuration.json", text, ExecMetadataType.deriva_config)
         if hydra_config:
             self.add_metadata("hydra-config.yaml", hydra_config, ExecMetadataType.hydra_config)
+            # Upstream's lookup_experiment() goes by these ends of the names, and names a run by its choices.
+            chosen = self.configuration.config_choices.items()
+            choices = {
+                group: entry if isinstance(entry, str) else list(entry) for group, entry in chosen if entry
+            }
+            text = yaml.safe_dump({"hydra": {"runtime": {"choices": choices}}}, allow_unicode=True)
+            self.add_metadata("choices-hydra.yaml", text, ExecMetadataType.hydra_config)
         if diff:
             self.add_metadata("uncommitted.diff", redact_diff(diff), ExecMetadataType.source_diff)
 

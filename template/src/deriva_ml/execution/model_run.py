@@ -142,16 +142,19 @@ def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:
 def _record_circumstances(
     execution: Execution, provenance: Provenance, config: str, project: Project
 ) -> None:
-    from deriva_ml.execution.environment import snapshot
+    from deriva_ml.execution.locked import describe, warnings_of
 
-    for line in () if execution.dry_run else provenance.warnings:
+    environment = describe(project, provenance.version)
+    for line in () if execution.dry_run else (*provenance.warnings, *warnings_of(environment)):
         print(f"warning: {line}", file=sys.stderr)
     execution.record_circumstances(provenance.to_json(), config)
-    text = json.dumps(snapshot(), indent=2, ensure_ascii=False)
+    text = json.dumps(environment, indent=2, ensure_ascii=False)
     execution.add_metadata("environment.json", text, ExecMetadataType.runtime_env)
     lock = project.root / "uv.lock"
     if lock.is_file():
-        execution.asset_file_path("Execution_Metadata", lock, ExecMetadataType.lock_file, copy_file=True)
+        execution.asset_file_path(
+            "Execution_Metadata", lock, ExecMetadataType.execution_config, copy_file=True
+        )
 
 
 def check_settings(model: Any) -> None:

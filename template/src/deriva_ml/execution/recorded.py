@@ -147,7 +147,8 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
     run.save()
     begun = time.monotonic()
     # Loaded while the kernel boots and the cells run, not after them.
-    ahead = threading.Thread(target=_prepare, args=(folder, request.kernel, kernel.environment), daemon=True)
+    told = (folder, project, provenance.version, kernel.environment, request.kernel)
+    ahead = threading.Thread(target=_prepare, args=told, daemon=True)
     ahead.start()
     try:
         ended = execute(
@@ -167,12 +168,13 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         return _finish(project, run, ended, time.monotonic() - begun)
 
 
-def _prepare(folder: Path, kernel: str | None, variables: Mapping[str, str]) -> None:
+def _prepare(
+    folder: Path, project: Project, version: str, variables: Mapping[str, str], kernel: str | None
+) -> None:
     import deriva_ml.notebook.markdown  # noqa: F401
-    from deriva_ml.execution.environment import snapshot
+    from deriva_ml.execution.locked import describe
 
-    # Another kernel's packages are its own; these are the runner's.
-    environment = snapshot(variables) | ({"kernel": kernel} if kernel else {})
+    environment = describe(project, version, variables, kernel)
     write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
 
 
@@ -191,7 +193,7 @@ def _end(
         raise DerivaMLRequestError(refused)
     failed = ended.outcome is not Outcome.completed
     dry_run = not executions and (report.get("dry_run") or run.dry_run)
-    warnings = [] if dry_run else list(run.provenance["warnings"])
+    warnings = [] if dry_run else [*run.provenance["warnings"], *_environment_warnings(run)]
     reason = ended.reason
     if refused and refused not in reason:
         from deriva_ml.execution.environment import redact
@@ -233,6 +235,15 @@ def _end(
         print(f"warning: no copy for the reader in {kept}: {error}", file=sys.stderr)
     reason = catalog.lookup_execution(executions[0]).status_detail
     return Result(executions, status, ended.outcome, reason, kept, warnings)
+
+
+def _environment_warnings(run: NotebookRun) -> list[str]:
+    from deriva_ml.execution.locked import warnings_of
+
+    try:
+        return warnings_of(json.loads((run.folder / "environment.json").read_text(encoding="utf-8")))
+    except OSError:  # it could not be written
+        return []
 
 
 def was_refused(run: NotebookRun) -> bool:
@@ -277,7 +288,7 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
         Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
-        Output(project.root / "uv.lock", metadata, ExecMetadataType.lock_file),
+        Output(project.root / "uv.lock", metadata, ExecMetadataType.execution_config),
         *([Output(log, metadata, ExecMetadataType.log_file)] if log.is_file() and log.stat().st_size else ()),
     ]
     return [output for output in listed if output.path.is_file()]

@@ -16,7 +16,7 @@ from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.catalog.remote.datasets import Recollection, datasets_of, find_assets, find_dataset, not_found
 from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
 from deriva_ml.catalog.remote.executions import read_executions, with_status
-from deriva_ml.catalog.remote.model import Model
+from deriva_ml.catalog.remote.model import UNKNOWN_SOURCE, Model
 from deriva_ml.catalog.remote.push import Push, destination_of
 from deriva_ml.catalog.remote.server import Patience, Server, quote
 from deriva_ml.catalog.remote.transfer import Download, download
@@ -347,7 +347,8 @@ class DerivaCatalog(Catalog):
             condition = f"{association.other_column}={quote(execution)}"
             links = self.server.get(f"/entity/{self.model.qualified(association.table)}/{condition}")
             roles = {link[association.column]: _role(link) for link in links}
-            found += [replace(asset, role=roles[asset.rid]) for asset in self.lookup_assets(list(roles))]
+            linked = [one for one in self.lookup_assets(list(roles)) if one.url != UNKNOWN_SOURCE]
+            found += [replace(asset, role=roles[asset.rid]) for asset in linked]
         return sorted(found, key=lambda asset: (asset.table, str(asset.role), asset.filename))
 
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:

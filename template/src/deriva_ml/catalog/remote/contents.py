@@ -21,9 +21,12 @@ def by_table(assets: Iterable[Asset]) -> dict[str, list[Asset]]:
 
 
 def send_assets(local: EmbeddedCatalog, there: Rows, assets: Iterable[Asset]) -> bool:
-    """See that assets are there, contents first, then rows, then types; True if a content had to be sent."""
-    assets = list({asset.rid: asset for asset in assets}.values())
-    new = [asset for asset in assets if not there.stored(asset.rid)]
+    """See that assets are there, contents first, then rows, then types; True if a content had to be sent.
+
+    One that an execution read or made also gets the type that says which.
+    """
+    assets = list(assets)
+    new = [asset for asset in {one.rid: one for one in assets}.values() if not there.stored(asset.rid)]
     there.lease(asset.rid for asset in new)
     sent = _send_contents(local, there, new)
     for table, members in by_table(new).items():
@@ -88,13 +91,15 @@ def _store_types(there: Rows, table: str, assets: Sequence[Asset]) -> None:
     association = there.model.association(table, "Asset_Type")
     if association is None:
         return
-    rows = [
-        {association.column: there.rid(asset.rid), association.other_column: term}
+    types = [
+        (asset, term)
         for asset in assets
-        for term in asset.types
+        for term in (*asset.types, *([asset.role.asset_type.value] if asset.role else ()))
     ]
-    terms = {"Asset_Type": [term for asset in assets for term in asset.types]}
-    there.associate(association.table, rows, terms)
+    rows = [
+        {association.column: there.rid(asset.rid), association.other_column: term} for asset, term in types
+    ]
+    there.associate(association.table, rows, {"Asset_Type": [term for _, term in types]})
 
 
 def files_of(local: EmbeddedCatalog, there: Rows, dataset: Dataset) -> list[Asset]:

@@ -17,6 +17,10 @@ ML_SCHEMA = "deriva-ml"
 SYSTEM_COLUMNS = frozenset({"RID", "RCT", "RMT", "RCB", "RMB"})
 """What every table has, and the server fills in."""
 
+UNKNOWN_SOURCE = "tag:deriva-ml,unknown-provenance:file"
+"""The URL of the row of `File` that stands for an input that nobody knows, in catalogs that are made with one (upstream's
+``SENTINEL_FILE_URL``)."""
+
 
 @dataclass(frozen=True)
 class Reference:

@@ -6,8 +6,10 @@ unless they are there: whatever the network does, nothing comes to be there twic
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,17 @@ from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.catalog.remote.contents import by_table, files_of, send_assets, send_dataset, version_of
+from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.executions import status_name
 from deriva_ml.catalog.remote.login import catalog_name, server_name
-from deriva_ml.catalog.remote.model import Model
+from deriva_ml.catalog.remote.model import UNKNOWN_SOURCE, Model
 from deriva_ml.catalog.remote.rows import Rows
 from deriva_ml.catalog.remote.server import LIVE, Patience, Server, quote
 from deriva_ml.definitions import (
     RID,
     AssetRole,
     ExecutionRecord,
+    MLAsset,
     Status,
     Workflow,
     format_duration,
@@ -65,6 +69,7 @@ class Push:
         self._server = server
         self._model = model
         self._there = Rows(local.journal, server, model, destination)
+        self._admitted: set[RID] = set()
 
     @classmethod
     def open(cls, local: EmbeddedCatalog, destination: Destination, credential: Any = None) -> Push:
@@ -125,6 +130,7 @@ class Push:
         if self.send_files(execution):
             self._local.note_upload(execution, format_duration(time.monotonic() - begun))
         self._link_sweep(execution)
+        self._admit_unknown_source(execution)
         record = self._local.lookup_execution(execution)
         columns = self._columns(record)
         if record.status is Status.pending_upload:
@@ -241,7 +247,49 @@ class Push:
             if table == "Dataset":
                 self._link_datasets(rid, {one.rid: one.version_rid for one in of_table})
             else:
-                self._link_assets(rid, table, {one.rid: AssetRole.input for one in of_table})
+                assets = [one.rid for one in of_table]
+                self._link_assets(rid, table, dict.fromkeys(assets, AssetRole.input))
+                self._mark_as_read(rid, table, assets)
+
+    def _mark_as_read(self, execution: RID, table: str, assets: Sequence[RID]) -> None:
+        """Give assets that were there before the type of what executions read."""
+        association = self._model.association(table, "Asset_Type")
+        if association is None:
+            return
+        term = AssetRole.input.asset_type.value
+        rows = [{association.column: asset, association.other_column: term} for asset in assets]
+        with _as_far_as_allowed(execution):
+            self._there.associate(association.table, rows, {"Asset_Type": [term]})
+
+    def _admit_unknown_source(self, execution: RID) -> None:
+        """Say of an execution that made files and read nothing that where they come from is unknown.
+
+        So upstream's provenance contract has it, for which current catalogs are made with a `File` to link.
+        """
+        assets, journal = self._local.assets_of(execution), self._local.journal
+        ended_well = self._local.lookup_execution(execution).status in {
+            Status.pending_upload,
+            Status.uploaded,
+        }
+        made = any(one.role is AssetRole.output and one.table != MLAsset.execution_metadata for one in assets)
+        read = any(one.role is AssetRole.input for one in assets) or self._local.datasets_of(execution)
+        if not ended_well or not made or read or journal.inputs(execution, self.destination):
+            return
+        if execution in self._admitted:
+            return
+        rid = self._there.rid(execution)
+        path = f"/entity/{self._model.qualified(MLAsset.file)}/URL={quote(UNKNOWN_SOURCE)}"
+        for row in self._server.get(path):
+            with _as_far_as_allowed(rid):
+                self._link_assets(rid, MLAsset.file, {row["RID"]: AssetRole.input})
+            self._mark_as_read(rid, MLAsset.file, [row["RID"]])
+        self._admitted.add(execution)
+        if not any(journal.inputs(execution, other) for other in journal.destinations(execution)):
+            print(
+                f"warning: execution {rid} made files and read none that the record knows of: declare what it depends"
+                " on, with datasets= or assets=",
+                file=sys.stderr,
+            )
 
     # Sweeps
 
@@ -261,3 +309,17 @@ class Push:
             if self._there.stored(parent) and self._there.stored(child)
         ]
         self._there.associate("Execution_Execution", rows)
+
+
+@contextmanager
+def _as_far_as_allowed(execution: RID) -> Iterator[None]:
+    """Goes on, with a warning, where the client may not say of an execution's inputs what its record can do without."""
+    try:
+        yield
+    except ServerRefused as refusal:
+        if refusal.status != 403:
+            raise
+        print(
+            f"warning: the inputs of execution {execution} could not all be marked there: {refusal}",
+            file=sys.stderr,
+        )
