@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.definitions import RID
+from deriva_ml.exceptions import DerivaMLException
 
 if TYPE_CHECKING:
     AssetSpecConfig: Any
@@ -73,6 +75,25 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
     def with_segments(self, *segments: Any) -> Path:
         """Paths derived from this one are plain: they name other files."""
         return Path(*segments)
+
+
+class NoFiles(DerivaMLException, KeyError):
+    """Code asks for the files of a table that there are none of."""
+
+    __str__ = Exception.__str__  # KeyError's puts the text in quotes
+
+
+class AssetPaths(dict[str, list[AssetFilePath]]):
+    """Paths of files by asset table; asked for a table that has none, it says which have some, and ``mend``."""
+
+    def __init__(self, paths: Mapping[str, list[AssetFilePath]] | None = None, mend: str = "") -> None:
+        super().__init__(paths or {})
+        self._mend = mend
+
+    def __missing__(self, table: str) -> list[AssetFilePath]:
+        raise NoFiles(
+            f"there are no files of {table} here, only of: {', '.join(sorted(self)) or 'no table'}; {self._mend}"
+        )
 
 
 def __getattr__(name: str) -> Any:

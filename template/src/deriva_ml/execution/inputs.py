@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.asset import AssetFilePath, AssetSpec, LocalFile
+from deriva_ml.asset import AssetFilePath, AssetPaths, AssetSpec, LocalFile
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.definitions import (
@@ -23,7 +23,7 @@ from deriva_ml.definitions import (
     file_of,
     plain_name,
 )
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 
 
@@ -39,7 +39,9 @@ class ExecutionConfiguration:
         description: Markdown.
         argv: the command line.
         config_choices: the entry chosen in each configuration group.
-        parameters: values that were injected or overridden.
+        parameters: their values: of a notebook's when the execution starts, of a model's settings when it is called.
+        parameters_given: values that were given, rather than left at what the code says; code may have changed them.
+        parameters_not_set: those of a notebook that have no value yet.
         overrides: Hydra's, as typed.
     """
 
@@ -51,6 +53,8 @@ class ExecutionConfiguration:
     config_choices: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
+    parameters_given: dict[str, Any] = field(default_factory=dict)
+    parameters_not_set: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if isinstance(self.datasets, Mapping):
@@ -63,7 +67,13 @@ class ExecutionConfiguration:
 
     def to_json(self) -> dict[str, Any]:
         """A plain form of it, as recorded with the execution."""
-        return asdict(self)
+        from deriva_ml.execution.values import as_json
+
+        def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: as_json(value, whole=True) for name, value in values.items()}
+
+        given = plain(self.parameters_given)
+        return asdict(replace(self, parameters=plain(self.parameters), parameters_given=given))
 
 
 def _specification(item: Any, kind: type) -> Any:
@@ -79,6 +89,23 @@ def _specification(item: Any, kind: type) -> Any:
     raise DerivaMLRequestError(
         f"{item!r} does not name an input: give an RID in quotes, {kind.__name__}Config(...) or LocalFileConfig(...)"
     )
+
+
+class DatasetBags(list[DatasetBag]):
+    """The bags of an execution's declared datasets, in the order of their declaration."""
+
+    def __getitem__(self, place: Any) -> Any:
+        try:
+            return super().__getitem__(place)
+        except IndexError:
+            raise NoDataset(
+                f"this execution has {len(self)} datasets, and none at [{place}]: choose some with datasets=ENTRY,"
+                " as --list-configs shows"
+            ) from None
+
+
+class NoDataset(DerivaMLException, IndexError):
+    """The code asks for a dataset that was not declared."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +241,7 @@ def fetch(
         for asset in assets:
             catalog.link_asset(execution, asset, AssetRole.input)
     paths = [*(_local_path(asset, place) for place, asset in places.items()), *unrecorded]
-    by_table: dict[str, list[AssetFilePath]] = {}
+    by_table = AssetPaths(mend="choose some with assets=ENTRY, as --list-configs shows, or use .get()")
     for path in paths:
         by_table.setdefault(path.asset_table, []).append(path)
-    return bags, by_table
+    return DatasetBags(bags), by_table

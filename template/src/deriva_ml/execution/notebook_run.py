@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from deriva_ml.project import Project
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
     from deriva_ml.execution.execution import Execution
+    from deriva_ml.execution.inputs import ExecutionConfiguration
 
 
 def run_notebook(
@@ -72,7 +75,9 @@ def _start(
     from deriva_ml.core import open_connection
     from deriva_ml.definitions import Workflow
     from deriva_ml.execution import hydra_config
+    from deriva_ml.execution.circumstances import described
     from deriva_ml.execution.config_modules import find_configs
+    from deriva_ml.execution.effective import parameters_now
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
@@ -101,21 +106,19 @@ def _start(
         from deriva_ml.execution.recovery import recover_project
 
         recover_project(project)
-    shown = [redact_override(override) for override in overrides]
+    known = parameters_now(run, notebook)
     description = config.description or f"Execution of {name}"
-    given = [redact_override(f"{key}={value}") for key, value in (run.parameters if run else {}).items()]
-    told = ", ".join([*given, *shown])
     workflow = config.workflow if isinstance(config.workflow, Workflow) else None
     execution = Execution(
         ml,
         ExecutionConfiguration(
             datasets=config.datasets,
             assets=config.assets,
-            description=f"{description} [{told}]" if told else description,
+            description=described(description, known.parameters_given, overrides),
             argv=run.argv if run else sys.argv,
             config_choices=composed.choices,
-            parameters=run.parameters if run else {},
-            overrides=shown,
+            overrides=[redact_override(override) for override in overrides],
+            **vars(known),
         ),
         Workflow(
             name=workflow_name or (workflow.name if workflow else name.replace("_", " ").title()),
@@ -127,10 +130,43 @@ def _start(
         ),
         dry_run=config.dry_run,
         run=run,
+        begun=lambda execution: execution.record_circumstances(provenance, composed.yaml),
     )
-    execution.record_circumstances(provenance, composed.yaml)
     execution.execution_start()
     return ml, execution, config
+
+
+def within_notebook(
+    configuration: ExecutionConfiguration, project: Project
+) -> tuple[ExecutionConfiguration, Callable[[Execution], None] | None]:
+    """What an execution that code starts by itself has to say of the notebook that it runs in.
+
+    Returns:
+        The configuration with the notebook's parameters, and what records them; outside of a notebook the
+        configuration as it is, and None.
+    """
+    from deriva_ml.execution.effective import parameters_now, this_kernel
+
+    run = NotebookRun.current()
+    if not run and this_kernel() is None:
+        return configuration, None
+    from deriva_ml.execution.environment import redact_override
+    from deriva_ml.execution.provenance import current_provenance, open_notebook
+
+    known = parameters_now(run, open_notebook())
+    told: dict[str, Any] = {
+        **vars(known),
+        "parameters": {**known.parameters, **configuration.parameters},
+    }
+    provenance: Mapping[str, Any] = {}
+    if run:
+        provenance = run.provenance
+        told["argv"] = run.argv
+        told["overrides"] = configuration.overrides or [redact_override(one) for one in run.overrides]
+    else:
+        with suppress(DerivaMLRequestError):  # whoever starts an execution by hand may do so outside of git
+            provenance = current_provenance(project).to_json()
+    return replace(configuration, **told), lambda execution: execution.record_circumstances(provenance)
 
 
 def _interactive_provenance(project: Project, notebook: Path | None, name: str) -> dict[str, Any]:
