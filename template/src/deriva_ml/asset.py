@@ -91,9 +91,8 @@ class AssetPaths(dict[str, list[AssetFilePath]]):
         self._mend = mend
 
     def __missing__(self, table: str) -> list[AssetFilePath]:
-        raise NoFiles(
-            f"there are no files of {table} here, only of: {', '.join(sorted(self)) or 'no table'}; {self._mend}"
-        )
+        others = f"only of {', '.join(sorted(self))}" if self else "nor of any other table"
+        raise NoFiles(f"there are no files of {table} here, {others}; {self._mend}")
 
 
 def __getattr__(name: str) -> Any:

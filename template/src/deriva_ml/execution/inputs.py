@@ -99,8 +99,8 @@ class DatasetBags(list[DatasetBag]):
             return super().__getitem__(place)
         except IndexError:
             raise NoDataset(
-                f"this execution has {len(self)} datasets, and none at [{place}]: choose some with datasets=ENTRY,"
-                " as --list-configs shows"
+                f"there is no dataset [{place}] here, of {len(self)}; choose some with datasets=ENTRY, as"
+                " --list-configs shows"
             ) from None
 
 
