@@ -120,10 +120,12 @@ def test_inputs_that_were_not_declared_say_what_to_choose(ml: DerivaML) -> None:
     with pytest.raises(KeyError) as lacking:
         files["Image"]
     assert str(lacking.value).startswith(
-        "there are no files of Image here, only of File; choose some with assets="
+        "there are no files of Image here, only of File: choose inputs with assets="
     )
     assert isinstance(lacking.value, DerivaMLException)
-    with pytest.raises(DerivaMLException, match="no files of File here, nor of any other table; choose some"):
+    with pytest.raises(
+        DerivaMLException, match="no files of File here, nor of any other table: choose inputs"
+    ):
         start(ml).asset_paths["File"]
 
 
@@ -137,9 +139,7 @@ def test_datasets_that_were_not_declared_say_what_to_choose(ml: DerivaML) -> Non
     Path("d.csv").write_text("1")
     dataset = ml.catalog.add_dataset("one", [ml.catalog.add_file(Path("d.csv")).rid], [], "1.0.0")  # type: ignore[attr-defined]
     bag = start(ml, datasets=[dataset]).datasets[-1]
-    with pytest.raises(
-        KeyError, match="there are no files of Image here, only of File; list_dataset_members"
-    ):
+    with pytest.raises(KeyError, match="there are no files of Image here, only of File: choose inputs"):
         bag.asset_paths["Image"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,15 +83,14 @@ class NoFiles(DerivaMLException, KeyError):
 
 
 class AssetPaths(dict[str, list[AssetFilePath]]):
-    """Paths of files by asset table; asked for a table that has none, it says which have some, and ``mend``."""
-
-    def __init__(self, paths: Mapping[str, list[AssetFilePath]] | None = None, mend: str = "") -> None:
-        super().__init__(paths or {})
-        self._mend = mend
+    """Paths of files by asset table; asked for a table that has none, it says which have some."""
 
     def __missing__(self, table: str) -> list[AssetFilePath]:
         others = f"only of {', '.join(sorted(self))}" if self else "nor of any other table"
-        raise NoFiles(f"there are no files of {table} here, {others}; {self._mend}")
+        raise NoFiles(
+            f"there are no files of {table} here, {others}: choose inputs with assets=ENTRY or datasets=ENTRY, as"
+            " --list-configs shows, or use .get()"
+        )
 
 
 def __getattr__(name: str) -> Any:

@@ -121,7 +121,7 @@ class DatasetBag:
             for table, rows in self._tables().items()
             if rows and rows[0].keys() >= FILE_COLUMNS
         }
-        return AssetPaths(found, "list_dataset_members() has all that the dataset holds")
+        return AssetPaths(found)
 
 
 def _merged(sources: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:

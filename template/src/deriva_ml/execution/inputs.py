@@ -241,7 +241,7 @@ def fetch(
         for asset in assets:
             catalog.link_asset(execution, asset, AssetRole.input)
     paths = [*(_local_path(asset, place) for place, asset in places.items()), *unrecorded]
-    by_table = AssetPaths(mend="choose some with assets=ENTRY, as --list-configs shows, or use .get()")
+    by_table = AssetPaths()
     for path in paths:
         by_table.setdefault(path.asset_table, []).append(path)
     return DatasetBags(bags), by_table
