@@ -20,7 +20,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from deriva_ml.definitions import Workflow
-from deriva_ml.execution.circumstances import circumstances_of
+from deriva_ml.execution.configuration_record import texts_of
 from deriva_ml.execution.effective import Parameters, effective, parameters_now
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.model_run import settings_of
@@ -176,7 +176,7 @@ def test_credentials_are_masked_at_any_depth_and_before_a_text_is_cut() -> None:
         {"hf_token": "abc123"},
     )
     configuration = ExecutionConfiguration(argv=[], **vars(values))
-    text, _ = circumstances_of(configuration, Workflow("w"), {})["configuration.json"]
+    text, _ = texts_of(configuration, Workflow("w"), {})["configuration.json"]
     assert json.loads(text)["parameters"]["login"] == {"api_token": "***", "url": "https://example.org/x"}
     for secret in ("abc123", "word@", "passpass"):
         assert secret not in text

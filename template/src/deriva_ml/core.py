@@ -10,7 +10,7 @@ from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRec
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.notebook_run import within_notebook
+from deriva_ml.execution.notebook_run import with_parameters
 from deriva_ml.execution.provenance import current_provenance
 from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.project import Project
@@ -84,8 +84,9 @@ class DerivaML:
         self, configuration: ExecutionConfiguration, workflow: Workflow | None = None, dry_run: bool = False
     ) -> Execution:
         """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too."""
-        configuration, begun = within_notebook(configuration, self.project)
-        return Execution(self, configuration, workflow, dry_run, NotebookRun.current(), begun)
+        run = NotebookRun.current()
+        begun = (lambda execution: execution.record_circumstances(run.provenance)) if run else None
+        return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun)
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         """One execution's row, with its workflow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,12 +42,12 @@ def parameters_now(run: NotebookRun | None, notebook: Path | None) -> Parameters
     if shell is None:
         return Parameters(run.parameters, run.parameters) if run else Parameters()
     manager = shell.history_manager
-    # As typed, the cell that is being executed last; the first entry stands for none.
-    cells = [str(cell) for cell in (manager.input_hist_raw[1:] if manager else ())]
+    # As Python, the cell that is being executed last; the first entry stands for none.
+    cells = [str(cell) for cell in (manager.input_hist_parsed[1:] if manager else ())]
     if run:
         return effective(shell.user_ns, run.declared, run.parameters, _is_past(cells[:-1], run.parameters))
     declared, source = _told_by(notebook) if notebook else ([], "")
-    if not source and not _is_by_hand():
+    if not _is_by_hand():
         found, source = _injected(cells, declared)
         declared = declared or found
     return effective(shell.user_ns, declared, _given_by(source, shell.user_ns))
@@ -87,7 +88,7 @@ def effective(
 
 def _is_past(cells: Sequence[str], given: Mapping[str, Any]) -> bool:
     """Whether the parameters cell has been executed: what is injected comes right after it."""
-    return any(given.keys() <= set(_assigned(cell)) for cell in cells)
+    return any(given.keys() <= _assigned(cell).keys() for cell in cells)
 
 
 def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str], str]:
@@ -97,8 +98,8 @@ def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str],
     """
     for cell, after in zip(cells, cells[1:], strict=False):
         if after.startswith("# Parameters\n"):
-            names, given = _assigned(cell), _assigned(after)
-            if given and set(given) <= set(declared or names):
+            names, given = list(_assigned(cell)), _assigned(after)
+            if given and given.keys() <= {*(declared or names)}:
                 return names, after
     return [], ""
 
@@ -115,24 +116,28 @@ def _told_by(notebook: Path) -> tuple[list[str], str]:
     return [], ""
 
 
-def _assigned(cell: str) -> list[str]:
-    from deriva_ml.notebook.parameters import assigned_values
-
-    with suppress(DerivaMLRequestError):
-        return list(assigned_values(cell))
-    return []
+def _assigned(cell: str) -> dict[str, ast.expr | None]:
+    """What a cell assigns to single names, the rest of it left aside; nothing where it is no Python."""
+    found: dict[str, ast.expr | None] = {}
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        for statement in ast.parse(cell).body:
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name), value=value):
+                    found[name] = value
+                case ast.Assign(targets=targets, value=value):
+                    found |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
 def _given_by(cell: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The values that an injected cell assigns, in JSON's types; those that are no literals as they are now."""
-    from deriva_ml.notebook.parameters import Unevaluated, assigned_values
-
-    with suppress(DerivaMLRequestError):
-        return {
-            name: as_json(namespace.get(name) if isinstance(value, Unevaluated) else value, whole=True)
-            for name, value in assigned_values(cell).items()
-        }
-    return {}
+    given = {}
+    for name, value in _assigned(cell).items():
+        try:
+            given[name] = ast.literal_eval(value or "")
+        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+            given[name] = namespace.get(name)
+    return {name: as_json(value, whole=True) for name, value in given.items()}
 
 
 def _is_by_hand() -> bool:

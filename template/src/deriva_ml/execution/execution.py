@@ -283,9 +283,9 @@ class Execution:
 
     def record_circumstances(self, provenance: Mapping[str, Any], hydra_config: str = "") -> None:
         """Record how this execution came about: its configuration, its code's provenance, the composed config."""
-        from deriva_ml.execution.circumstances import circumstances_of
+        from deriva_ml.execution.configuration_record import texts_of
 
-        texts = circumstances_of(self.configuration, self.workflow, provenance, hydra_config)
+        texts = texts_of(self.configuration, self.workflow, provenance, hydra_config)
         for name, (text, kind) in texts.items():
             self.add_metadata(name, text, kind)
 

@@ -84,7 +84,7 @@ def run_model(
         DerivaMLRunError: the model failed; the execution is recorded as ``Failed`` with what it had written.
     """
     from deriva_ml.core import open_connection
-    from deriva_ml.execution.circumstances import described
+    from deriva_ml.execution.configuration_record import described
     from deriva_ml.execution.environment import redact_override
 
     told = circumstances.get()

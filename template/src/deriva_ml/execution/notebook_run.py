@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,8 +74,8 @@ def _start(
     from deriva_ml.core import open_connection
     from deriva_ml.definitions import Workflow
     from deriva_ml.execution import hydra_config
-    from deriva_ml.execution.circumstances import described
     from deriva_ml.execution.config_modules import find_configs
+    from deriva_ml.execution.configuration_record import described
     from deriva_ml.execution.effective import parameters_now
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
@@ -136,37 +135,25 @@ def _start(
     return ml, execution, config
 
 
-def within_notebook(
-    configuration: ExecutionConfiguration, project: Project
-) -> tuple[ExecutionConfiguration, Callable[[Execution], None] | None]:
-    """What an execution that code starts by itself has to say of the notebook that it runs in.
+def with_parameters(configuration: ExecutionConfiguration, run: NotebookRun | None) -> ExecutionConfiguration:
+    """A configuration with the parameters of the notebook that starts an execution by itself; else as it is.
 
-    Returns:
-        The configuration with the notebook's parameters, and what records them; outside of a notebook the
-        configuration as it is, and None.
+    Args:
+        run: the runner's, if it started one.
     """
     from deriva_ml.execution.effective import parameters_now, this_kernel
 
-    run = NotebookRun.current()
     if not run and this_kernel() is None:
-        return configuration, None
+        return configuration
     from deriva_ml.execution.environment import redact_override
-    from deriva_ml.execution.provenance import current_provenance, open_notebook
+    from deriva_ml.execution.provenance import open_notebook
 
-    known = parameters_now(run, open_notebook())
-    told: dict[str, Any] = {
-        **vars(known),
-        "parameters": {**known.parameters, **configuration.parameters},
-    }
-    provenance: Mapping[str, Any] = {}
+    known = parameters_now(run, None if run else open_notebook())
+    told = {**vars(known), "parameters": {**known.parameters, **configuration.parameters}}
     if run:
-        provenance = run.provenance
-        told["argv"] = run.argv
-        told["overrides"] = configuration.overrides or [redact_override(one) for one in run.overrides]
-    else:
-        with suppress(DerivaMLRequestError):  # whoever starts an execution by hand may do so outside of git
-            provenance = current_provenance(project).to_json()
-    return replace(configuration, **told), lambda execution: execution.record_circumstances(provenance)
+        overrides = [redact_override(override) for override in run.overrides]
+        told |= {"argv": run.argv, "overrides": configuration.overrides or overrides}
+    return replace(configuration, **told)
 
 
 def _interactive_provenance(project: Project, notebook: Path | None, name: str) -> dict[str, Any]:

@@ -259,7 +259,7 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
 
     Its parameters are those that were injected: what they became, only the kernel knew.
     """
-    from deriva_ml.execution.circumstances import circumstances_of, described
+    from deriva_ml.execution.configuration_record import described, texts_of
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.inputs import ExecutionConfiguration
 
@@ -275,7 +275,7 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
     )
     rid = str(catalog.add_execution(workflow, configuration.description, run.owner, run.folder))
     folder = catalog.folder_of(rid) / "assets"
-    for file, (text, kind) in circumstances_of(configuration, workflow, found).items():
+    for file, (text, kind) in texts_of(configuration, workflow, found).items():
         staged = catalog.stage(rid, MLAsset.execution_metadata.value, file, folder, [kind.value])
         staged.path.write_text(text, encoding="utf-8")
     return rid

@@ -195,23 +195,6 @@ def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
     return list(found.values())
 
 
-def assigned_values(source: str) -> dict[str, Any]:
-    """What a cell assigns by the rules of ``parameters_of``: literals, or `Unevaluated` expressions, by name.
-
-    Raises:
-        DerivaMLRequestError: It is not valid Python.
-    """
-    statements = _parse(source, 0)[0].body
-    return {name: _literal(value) for one in statements for name, _, value in _assignments(one)}
-
-
-def _literal(value: ast.expr | None) -> Any:
-    try:
-        return ast.literal_eval(value or "")
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return Unevaluated(ast.unparse(value) if value else "")
-
-
 def _parse(source: str, number: int) -> tuple[ast.Module, str]:
     """Parse a cell; lines for IPython rather than Python become ``pass``, so that line numbers stay."""
     problem: SyntaxError | ValueError | None = None

@@ -15,20 +15,23 @@ Texts = dict[str, tuple[str, ExecMetadataType]]
 """The content and kind of metadata files, by name."""
 
 
-def circumstances_of(
+def texts_of(
     configuration: ExecutionConfiguration,
     workflow: Workflow,
     provenance: Mapping[str, Any],
     hydra_config: str = "",
+    **facts: Any,
 ) -> Texts:
     """The files that say so, without credentials.
 
     Args:
         provenance: of the code, as JSON types; its ``diff`` is a file of its own.
         hydra_config: the composed configuration as YAML, if there is one.
+        facts: what else `configuration.json` is to say.
     """
     record = {
         **configuration.to_json(),
+        **facts,
         "workflow": asdict(workflow),
         "provenance": {name: value for name, value in provenance.items() if name != "diff"},
     }
