@@ -47,12 +47,16 @@ def test_they_are_those_that_the_notebook_worked_with(project: ProjectFolder, st
 
 
 def test_a_notebook_that_starts_no_execution_has_those_that_were_given(project: ProjectFolder) -> None:
-    path = committed(project, "simple.ipynb", "print('got', msg)", parameters="msg: str = 'none'\nother = 1")
-    done = run(project, path, "-p", "msg", "hello")
+    cell = "msg: str = 'none'\nother = 1\nratio: float = 0.5"
+    path = committed(project, "simple.ipynb", "print('got', msg, ratio)", parameters=cell)
+    done = run(project, path, "-p", "msg", "hello", "-p", "ratio", "nan")
     record = latest(project)
     assert (done.rc, record["status"]) == (0, "Uploaded"), done.text
-    assert record["parameters"] == record["given"] == {"msg": "hello"}
-    assert record["description"] == "Execution of simple.ipynb [msg=hello]"
+    assert record["parameters"] == record["given"] == {"msg": "hello", "ratio": "nan"}
+    assert record["description"] == "Execution of simple.ipynb [msg=hello, ratio=nan]"
+    assert "got hello nan" in contents(record)["simple.md"].decode()
+    for name in ("configuration.json", "simple.ipynb"):  # which other programs read, too
+        json.loads(contents(record)[name], parse_constant=pytest.fail)
     configuration = json.loads(contents(record)["configuration.json"])
     assert configuration["provenance"]["commit"] == project.git("rev-parse", "HEAD")
     assert configuration["workflow"]["name"] == "Simple"

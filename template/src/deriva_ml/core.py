@@ -86,7 +86,7 @@ class DerivaML:
         """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too."""
         run = NotebookRun.current()
         begun = (lambda execution: execution.record_circumstances(run.provenance)) if run else None
-        return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun)
+        return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         """One execution's row, with its workflow."""

@@ -312,6 +312,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
     import nbformat
 
     from deriva_ml.execution.environment import redact
+    from deriva_ml.execution.values import as_json
     from deriva_ml.notebook.execute import replace_parameters
     from deriva_ml.notebook.markdown import to_markdown
 
@@ -323,6 +324,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
         node.metadata.papermill.update(input_path=run.provenance["path"], output_path=executed.name)
         if not may_stay:
             replace_parameters(node, shown)
+        node.metadata.papermill["parameters"] = as_json(shown, whole=True)  # JSON knows no NaN
         nbformat.write(node, executed)
         may_stay = True
         text = to_markdown(node)
