@@ -6,7 +6,9 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -478,6 +480,89 @@ def test_a_model_that_fails_is_recorded_with_its_traceback(project: ProjectFolde
     assert "1 of 2 jobs failed" in sweep.out
     statuses = [record["status"] for record in executions(project)[:3]]
     assert sorted(statuses) == ["Failed", "Failed", "Uploaded"]
+
+
+SLOW = """
+import enum, pathlib, time
+
+class Mode(enum.Enum):
+    FAST = 1
+
+class Optimizer:
+    def __init__(self, rate):
+        self.rate = rate
+
+def slow(sizes, net, optimizer, mode=Mode.FAST, folder=None, seconds=0, rest=0.5, ml_instance=None, execution=None):
+    pathlib.Path(folder).touch()
+    time.sleep(seconds)
+"""
+SLOW_CONFIG = """
+from hydra_zen import builds, store
+from models.slow import Optimizer, slow
+
+Slow = builds(
+    slow, sizes=[1, [2]], net={"layers": [8, None], "api_key": "hidden"}, optimizer=builds(Optimizer, rate=0.1),
+    folder="begun", seconds=0, zen_partial=True,
+)
+store(Slow, group="model_config", name="slow")
+"""
+
+
+@pytest.fixture(scope="module")
+def slow(project: ProjectFolder) -> Path:
+    """A model that takes as long as one wants, with settings of several types; the file that it makes as it begins."""
+    (project / "src" / "models" / "slow.py").write_text(SLOW)
+    (project / "src" / "configs" / "slow.py").write_text(SLOW_CONFIG)
+    commit(project)
+    return project.path.parent / "begun"
+
+
+def test_a_models_settings_are_recorded_in_their_own_types(project: ProjectFolder, slow: Path) -> None:
+    chosen = ("model_config=slow", f"model_config.folder='{slow}'", "model_config.sizes=[3,[4]]")
+    project.run("deriva-ml-run", *chosen, check=True)
+    rid = executions(project)[0]["rid"]
+    shown = project.run("deriva-ml-catalog", "show", rid, check=True).out
+    assert '\n  net = {"layers": [8, null], "api_key": "***"}\n' in shown
+    record = json.loads(project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out)
+    assert record["parameters"] == {
+        "sizes": [3, [4]],
+        "net": {"layers": [8, None], "api_key": "***"},
+        "optimizer": {"_target_": "models.slow.Optimizer", "rate": 0.1},
+        "mode": "Mode.FAST",
+        "folder": str(slow),
+        "seconds": 0,
+        "rest": 0.5,
+    }
+    assert record["given"] == {"folder": str(slow), "sizes": [3, [4]]}
+
+
+@pytest.mark.parametrize(
+    ("number", "rc", "word", "sweep"),
+    [
+        (signal.SIGINT, 130, "interrupted", False),
+        (signal.SIGTERM, 1, "terminated", False),
+        (signal.SIGINT, 130, "interrupted", True),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "Ctrl-C of a sweep"],
+)
+def test_a_model_that_is_stopped_says_what_was_recorded(
+    project: ProjectFolder, slow: Path, number: signal.Signals, rc: int, word: str, sweep: bool
+) -> None:
+    slow.unlink(missing_ok=True)
+    seconds = ["--multirun", "model_config.seconds=60,61"] if sweep else ["model_config.seconds=60"]
+    process = project.popen("deriva-ml-run", "model_config=slow", f"model_config.folder='{slow}'", *seconds)
+    deadline = time.monotonic() + 60
+    while not slow.exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err.splitlines()[-1]) == (rc, word)
+    recorded = executions(project)[: 2 if sweep else 1]
+    for record in recorded:
+        assert record["status"] == "Aborted"
+        assert f"Execution {record['rid']}: Aborted\n  record    uv run deriva-ml-catalog show " in out
+    assert out.count("Execution ") == len(recorded)
 
 
 @pytest.mark.parametrize(

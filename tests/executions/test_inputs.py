@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLRequestError
+from deriva_ml import DerivaML, DerivaMLException, DerivaMLRequestError
 from deriva_ml.asset import AssetFilePath, LocalFile
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.dataset import DatasetSpec
@@ -149,6 +149,37 @@ def test_after_a_failure_the_inputs_are_still_there_to_try_again(ml: DerivaML) -
         raise ValueError
     with execution.execute():
         assert execution.asset_paths["File"][0].read_text() == "1"
+
+
+def test_inputs_that_were_not_declared_say_what_to_choose(ml: DerivaML) -> None:
+    Path("d.csv").write_text("1")
+    execution = start(ml, assets=[LocalFile("d.csv")])
+    files = execution.asset_paths
+    assert (list(files), "Image" in files, files.get("Image"), len(files)) == (["File"], False, None, 1)
+    with pytest.raises(KeyError) as lacking:
+        files["Image"]
+    assert str(lacking.value).startswith(
+        "there are no files of Image here, only of File: choose inputs with assets="
+    )
+    assert isinstance(lacking.value, DerivaMLException)
+    with pytest.raises(
+        DerivaMLException, match="no files of File here, nor of any other table: choose inputs"
+    ):
+        start(ml).asset_paths["File"]
+
+
+def test_datasets_that_were_not_declared_say_what_to_choose(ml: DerivaML) -> None:
+    execution = start(ml)
+    assert (list(execution.datasets), execution.datasets[:1], len(execution.datasets)) == ([], [], 0)
+    with pytest.raises(
+        IndexError, match=r"^there is no dataset \[0\] here, of 0; choose some with datasets="
+    ):
+        execution.datasets[0]
+    Path("d.csv").write_text("1")
+    dataset = ml.catalog.add_dataset("one", [ml.catalog.add_file(Path("d.csv")).rid], [], "1.0.0")  # type: ignore[attr-defined]
+    bag = start(ml, datasets=[dataset]).datasets[-1]
+    with pytest.raises(KeyError, match="there are no files of Image here, only of File: choose inputs"):
+        bag.asset_paths["Image"]
 
 
 def test_an_interrupted_fetch_ends_the_execution(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> None:

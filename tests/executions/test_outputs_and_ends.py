@@ -188,6 +188,11 @@ def test_a_citation_names_the_catalog_and_the_record(ml: DerivaML) -> None:
     assert ml.cite(execution.execution_rid).startswith("file:///")
 
 
+def test_a_citation_of_a_dry_run_says_that_it_is_one(ml: DerivaML) -> None:
+    said = ml.cite(start(ml, dry_run=True).execution_rid)
+    assert said == "0000 is a dry run: nothing was recorded, and there is nothing to cite"
+
+
 def test_a_file_that_is_still_open_cannot_change_what_was_recorded(ml: DerivaML) -> None:
     execution = start(ml)
     with execution.asset_file_path("Execution_Asset", "log.txt").open("w") as log:

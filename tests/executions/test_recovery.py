@@ -98,8 +98,9 @@ def test_an_executed_notebook_that_is_damaged_is_recorded_as_it_is(ml: DerivaML,
     (folder / "report.json").write_text('{"refused": "no"}')
     (folder / "executed" / "x.ipynb").write_text(content)
     [rid] = recover(ml.catalog, ml.project)
-    [asset] = ml.catalog.assets_of(rid)
-    assert Path(ml.catalog.locate(asset)).read_text() == content
+    found = {asset.filename: Path(ml.catalog.locate(asset)) for asset in ml.catalog.assets_of(rid)}
+    assert found.keys() == {"x.ipynb", "configuration.json"}
+    assert found["x.ipynb"].read_text() == content
 
 
 def test_a_killed_run_that_cannot_be_recorded_stops_no_command_and_is_kept(
@@ -118,7 +119,8 @@ def test_a_killed_run_that_cannot_be_recorded_stops_no_command_and_is_kept(
     noted = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**noted, "provenance": TRACED}))
     [rid] = recover(ml.catalog, ml.project)
-    assert [asset.filename for asset in ml.catalog.assets_of(rid)] == ["x.ipynb"]
+    names = {asset.filename for asset in ml.catalog.assets_of(rid)}
+    assert names == {"x.ipynb", "configuration.json"}
     assert not folder.exists()
 
 

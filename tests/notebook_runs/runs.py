@@ -50,9 +50,9 @@ def run(project: ProjectFolder, *arguments: str) -> Outcome:
     return project.run("deriva-ml-run-notebook", *arguments)
 
 
-def start_and_wait(project: ProjectFolder, path: str, marker: Path) -> subprocess.Popen[str]:
+def start_and_wait(project: ProjectFolder, path: str, marker: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a run in a session of its own and wait until its last cell is being executed."""
-    process = project.popen("deriva-ml-run-notebook", path, start_new_session=True)
+    process = project.popen("deriva-ml-run-notebook", path, *arguments, start_new_session=True)
     deadline = time.monotonic() + 60
     while not marker.exists():
         assert process.poll() is None, process.communicate()

@@ -89,13 +89,15 @@ def test_a_cell_that_takes_longer_than_it_may(project: ProjectFolder) -> None:
 
 
 def test_a_notebook_that_fails_before_it_starts_an_execution(project: ProjectFolder) -> None:
-    path = committed(project, "early.ipynb", "import no_such_package_at_all", START)
-    done = run(project, path)
+    path = committed(project, "early.ipynb", "import no_such_package_at_all", START, parameters="x: int = 1")
+    done = run(project, path, "-p", "x", "7", "assets=my_assets")
     record = latest(project)
     assert done.rc == 1
     assert record["status"] == "Failed"
     assert "ModuleNotFoundError" in record["reason"]
     assert {"early.ipynb", "early.md"} <= set(contents(record))
+    assert (record["parameters"], record["given"]) == ({"x": 7}, {"x": 7})
+    assert record["overrides"] == ["assets=my_assets"]
 
 
 def test_an_asset_that_was_registered_and_never_written(project: ProjectFolder) -> None:
@@ -124,7 +126,10 @@ def test_damaged_inputs_fail_the_run_and_say_so(project: ProjectFolder) -> None:
     content = Path(shown["file"][0]["content"])
     good = content.read_bytes()
     path = committed(
-        project, "damaged.ipynb", START.replace("'my_notebook'", "'my_notebook', ['assets=my_assets']")
+        project,
+        "damaged.ipynb",
+        START.replace("'my_notebook'", "'my_notebook', ['assets=my_assets']"),
+        parameters="x: int = 1",
     )
     content.chmod(0o644)
     content.write_bytes(b"damaged")
@@ -136,6 +141,7 @@ def test_damaged_inputs_fail_the_run_and_say_so(project: ProjectFolder) -> None:
     assert done.rc == 1
     assert record["status"] == "Failed"
     assert "logistic.npz has changed since it was recorded" in record["reason"]
+    assert record["parameters"] == {"x": 1}
 
 
 def test_a_file_that_the_notebook_left_open_is_recorded_whole(project: ProjectFolder) -> None:

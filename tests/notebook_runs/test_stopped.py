@@ -125,11 +125,12 @@ def test_a_run_that_is_known_by_a_number_nobody_has_here_is_no_orphan_either(
 
 def test_killed_before_the_notebook_started_an_execution(project: ProjectFolder, tmp_path: Path) -> None:
     marker = tmp_path / "started"
-    path = committed(project, "sooner.ipynb", BEFORE, sleeping(marker), START)
-    process = start_and_wait(project, path, marker)
+    path = committed(project, "sooner.ipynb", BEFORE, sleeping(marker), START, parameters="x: int = 1")
+    process = start_and_wait(project, path, marker, "-p", "x", "7")
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
     assert "closed as Aborted" in project.run("deriva-ml-catalog", "list", check=True).err
     record = latest(project)
     assert record["status"] == "Aborted"
     assert "computed before" in contents(record)["sooner.md"].decode()
+    assert record["parameters"] == {"x": 7}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.definitions import RID
+from deriva_ml.exceptions import DerivaMLException
 
 if TYPE_CHECKING:
     AssetSpecConfig: Any
@@ -73,6 +74,23 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
     def with_segments(self, *segments: Any) -> Path:
         """Paths derived from this one are plain: they name other files."""
         return Path(*segments)
+
+
+class NoFiles(DerivaMLException, KeyError):
+    """Code asks for the files of a table that there are none of."""
+
+    __str__ = Exception.__str__  # KeyError's puts the text in quotes
+
+
+class AssetPaths(dict[str, list[AssetFilePath]]):
+    """Paths of files by asset table; asked for a table that has none, it says which have some."""
+
+    def __missing__(self, table: str) -> list[AssetFilePath]:
+        others = f"only of {', '.join(sorted(self))}" if self else "nor of any other table"
+        raise NoFiles(
+            f"there are no files of {table} here, {others}: choose inputs with assets=ENTRY or datasets=ENTRY, as"
+            " --list-configs shows, or use .get()"
+        )
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,11 @@ from typing import Any
 
 from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.dataset import DatasetSpec
-from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, Status, Workflow
+from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRecord, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.notebook_run import with_parameters
 from deriva_ml.execution.provenance import current_provenance, workflow_of
 from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.project import Project
@@ -81,8 +82,10 @@ class DerivaML:
     def create_execution(
         self, configuration: ExecutionConfiguration, workflow: Workflow | None = None, dry_run: bool = False
     ) -> Execution:
-        """Record a new execution and fetch its inputs; see ``Execution``."""
-        return Execution(self, configuration, workflow, dry_run, NotebookRun.current())
+        """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too."""
+        run = NotebookRun.current()
+        begun = (lambda execution: execution.record_circumstances(run.provenance)) if run else None
+        return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         """One execution's row, with its workflow."""
@@ -112,7 +115,9 @@ class DerivaML:
         return self.catalog.list_execution_parents(rid)
 
     def cite(self, rid: RID) -> str:
-        """An address that names a record for good."""
+        """An address that names a record for good; of a dry run, which has no record, a line that says so."""
+        if rid == DRY_RUN_RID:
+            return f"{rid} is a dry run: nothing was recorded, and there is nothing to cite"
         return self.catalog.cite(rid)
 
     def pathBuilder(self) -> Any:  # noqa: N802 - upstream's name

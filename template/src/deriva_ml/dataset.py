@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.asset import AssetFilePath
+from deriva_ml.asset import AssetFilePath, AssetPaths
 from deriva_ml.definitions import FILE_COLUMNS, RID, Dataset, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -110,9 +110,9 @@ class DatasetBag:
         return pandas.DataFrame(list(self.get_table_as_dict(table)))
 
     @property
-    def asset_paths(self) -> dict[str, list[AssetFilePath]]:
+    def asset_paths(self) -> AssetPaths:
         """The fetched files by table, nested datasets' included."""
-        return {
+        found = {
             table: [
                 AssetFilePath.make(path, table, path.name, rid=row["RID"])
                 for row in rows
@@ -121,6 +121,7 @@ class DatasetBag:
             for table, rows in self._tables().items()
             if rows and rows[0].keys() >= FILE_COLUMNS
         }
+        return AssetPaths(found)
 
 
 def _merged(sources: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:

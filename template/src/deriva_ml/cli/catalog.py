@@ -264,6 +264,8 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "code": record.workflow.url,
         "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
         "parameters": configuration.get("parameters", {}),
+        "given": configuration.get("parameters_given", {}),
+        "not set yet": configuration.get("parameters_not_set", []),
         "overrides": configuration.get("overrides", []),
         "choices": configuration.get("config_choices", {}),
         "sweep of": catalog.list_execution_children(rid),

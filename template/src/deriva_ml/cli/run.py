@@ -10,7 +10,6 @@ from typing import Any
 
 from deriva_ml.cli.common import (
     FAILED,
-    INTERRUPTED,
     CommandParser,
     add_allow_dirty,
     add_configuration_flags,
@@ -24,7 +23,7 @@ from deriva_ml.cli.common import (
     show,
 )
 from deriva_ml.definitions import Status
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 
 
@@ -125,22 +124,29 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> bool:
     """Run one job and say how it ended; False if its record has not come to where it is to go."""
     from deriva_ml.execution.model_run import circumstances, run_model
+    from deriva_ml.process import Terminated, ignore_stops
 
     composed, arguments = _compose(overrides)
+    begun: list[Any] = []
     told = replace(
         circumstances.get(),
         overrides=overrides,
         choices=composed.choices,
         config=composed.yaml,
+        settings=composed.part("model_config") or {},
         parent=parent,
+        begun=begun.append,
     )
     token = circumstances.set(told)
     project = told.project or Project.find()
     try:
         execution = run_model(**arguments)
-    except DerivaMLRunError as error:
-        if error.execution_rid:
-            say_recorded(project, str(error.local_rid))
+    except (DerivaMLException, KeyboardInterrupt, Terminated) as error:
+        if not isinstance(error, DerivaMLException):
+            ignore_stops()  # its end is recorded; there is nothing left to stop
+        for execution in begun:
+            if not execution.dry_run:
+                say_recorded(project, execution.local_rid)
         raise
     finally:
         circumstances.reset(token)
@@ -176,10 +182,12 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
             except (DerivaMLException, OSError) as error:
                 failed += 1
                 print(f"error: {error}", file=sys.stderr)
-    except (KeyboardInterrupt, Terminated) as stop:
+    except (KeyboardInterrupt, Terminated):
         if parent:
             end_sweep(parent, Status.aborted, "interrupted")
-        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else FAILED
+            print(f"Sweep {parent.execution_rid}: interrupted")
+            say_recorded(project, parent.local_rid)
+        raise
     reason = f"{failed} of {len(jobs)} jobs failed" if failed else ""
     if parent:
         end_sweep(parent, Status.failed if failed else Status.uploaded, reason)

@@ -114,7 +114,8 @@ def main(argv: Sequence[str]) -> int:
         from deriva_ml.notebook.parameters import load_parameter_file, resolve
 
         values = resolve(declared, load_parameter_file(args.file) if args.file else {}, args.parameter)
-        return _run(args, project, values, overrides, argv)
+        names = [parameter.name for parameter in declared or ()]
+        return _run(args, project, names, values, overrides, argv)
     except DerivaMLRequestError as error:
         _refuse_parameter(declared or (), overrides, error)
         raise
@@ -150,6 +151,7 @@ def _refuse_parameter(
 def _run(
     args: argparse.Namespace,
     project: Project,
+    declared: list[str],
     values: dict[str, object],
     overrides: list[str],
     argv: Sequence[str],
@@ -172,6 +174,7 @@ def _run(
             log_output=args.log_output,
             allow_dirty=args.allow_dirty,
             argv=["deriva-ml-run-notebook", *_recorded(argv)],
+            declared=declared,
         ),
         project,
     )

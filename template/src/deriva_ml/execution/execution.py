@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +50,7 @@ class Execution:
         dry_run: fetch and run, and record nothing.
         run: the notebook run that this execution belongs to, if the runner started one.
         source: the file of the code, whose repository keeps its commit; by default the project.
+        begun: called with it once it is recorded, before the inputs are fetched.
 
     Raises:
         DerivaMLRequestError: an input does not exist, or there is no workflow. Nothing has been recorded.
@@ -66,6 +65,7 @@ class Execution:
         dry_run: bool = False,
         run: NotebookRun | None = None,
         source: Path | None = None,
+        begun: Callable[[Execution], None] | None = None,
     ) -> None:
         workflow = workflow or configuration.workflow
         if workflow is None:
@@ -96,19 +96,23 @@ class Execution:
             self.working_dir = ml.catalog.folder_of(self.execution_rid)
             self._keep_commit(source)
         self.working_dir.mkdir(parents=True, exist_ok=True)
-        begun = time.monotonic()
+        start = time.monotonic()
+        what = "describing how it came about"
         try:
+            if begun:
+                begun(self)
+            what = "fetching the inputs"
             self.datasets, self.asset_paths = inputs.fetch(
                 resolved, ml.catalog, self.working_dir / "inputs", None if dry_run else self.execution_rid
             )
         except BaseException as error:
             stopped = not isinstance(error, Exception)
-            reason = f"fetching the inputs {'was interrupted' if stopped else f'failed: {error}'}"
+            reason = f"{what} {'was interrupted' if stopped else f'failed: {error}'}"
             self._close(Status.aborted if stopped else Status.failed, reason)
             self._send()
             raise
         if not dry_run:
-            duration = format_duration(time.monotonic() - begun)
+            duration = format_duration(time.monotonic() - start)
             ml.catalog.update_execution(self.execution_rid, Download_Duration=duration)
 
     def _keep_commit(self, source: Path | None) -> None:
@@ -291,27 +295,13 @@ class Execution:
         path = self.asset_file_path(MLAsset.execution_metadata, file_name, kind)
         path.write_text(content, encoding="utf-8")
 
-    def record_circumstances(self, provenance: dict[str, Any], hydra_config: str = "") -> None:
+    def record_circumstances(self, provenance: Mapping[str, Any], hydra_config: str = "") -> None:
         """Record how this execution came about: its configuration, its code's provenance, the composed config."""
-        import yaml  # not at the top: Hydra has loaded it
+        from deriva_ml.execution.configuration_record import texts_of
 
-        from deriva_ml.execution.environment import redact, redact_diff
-
-        diff = provenance.pop("diff", "")
-        record = {**self.configuration.to_json(), "workflow": asdict(self.workflow), "provenance": provenance}
-        text = json.dumps(redact(record), indent=2, default=str, ensure_ascii=False)
-        self.add_metadata("configuration.json", text, ExecMetadataType.deriva_config)
-        if hydra_config:
-            self.add_metadata("hydra-config.yaml", hydra_config, ExecMetadataType.hydra_config)
-            # Upstream's lookup_experiment() goes by these ends of the names, and names a run by its choices.
-            chosen = self.configuration.config_choices.items()
-            choices = {
-                group: entry if isinstance(entry, str) else list(entry) for group, entry in chosen if entry
-            }
-            text = yaml.safe_dump({"hydra": {"runtime": {"choices": choices}}}, allow_unicode=True)
-            self.add_metadata("choices-hydra.yaml", text, ExecMetadataType.hydra_config)
-        if diff:
-            self.add_metadata("uncommitted.diff", redact_diff(diff), ExecMetadataType.source_diff)
+        texts = texts_of(self.configuration, self.workflow, provenance, hydra_config)
+        for name, (text, kind) in texts.items():
+            self.add_metadata(name, text, kind)
 
     def _stage(
         self, table: str, name: str, types: tuple[str, ...], description: str, columns: Mapping[str, Any]

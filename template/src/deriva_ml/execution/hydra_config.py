@@ -169,6 +169,13 @@ class Composition:
 
         return OmegaConf.to_yaml(OmegaConf.create(redact(OmegaConf.to_container(self.node, resolve=True))))
 
+    def part(self, key: str) -> Any:
+        """What the configuration holds under ``key``, in plain types with every reference resolved."""
+        from omegaconf import OmegaConf
+
+        whole: Any = OmegaConf.to_container(self.node, resolve=True)
+        return whole[key]
+
     def instantiate(self) -> Any:
         """The object that the configuration describes.
 

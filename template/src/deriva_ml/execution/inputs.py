@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.asset import AssetFilePath, AssetSpec, LocalFile
+from deriva_ml.asset import AssetFilePath, AssetPaths, AssetSpec, LocalFile
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.definitions import (
@@ -24,7 +24,7 @@ from deriva_ml.definitions import (
     file_of,
     plain_name,
 )
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 
 
@@ -40,7 +40,9 @@ class ExecutionConfiguration:
         description: Markdown.
         argv: the command line.
         config_choices: the entry chosen in each configuration group.
-        parameters: values that were injected or overridden.
+        parameters: their values: of a notebook's when the execution starts, of a model's settings when it is called.
+        parameters_given: values that were given, rather than left at what the code says; code may have changed them.
+        parameters_not_set: those of a notebook that have no value yet.
         overrides: Hydra's, as typed.
     """
 
@@ -52,6 +54,8 @@ class ExecutionConfiguration:
     config_choices: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
+    parameters_given: dict[str, Any] = field(default_factory=dict)
+    parameters_not_set: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if isinstance(self.datasets, Mapping):
@@ -64,7 +68,13 @@ class ExecutionConfiguration:
 
     def to_json(self) -> dict[str, Any]:
         """A plain form of it, as recorded with the execution."""
-        return asdict(self)
+        from deriva_ml.execution.values import as_json
+
+        def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: as_json(value, whole=True) for name, value in values.items()}
+
+        given = plain(self.parameters_given)
+        return asdict(replace(self, parameters=plain(self.parameters), parameters_given=given))
 
 
 def _specification(item: Any, kind: type) -> Any:
@@ -80,6 +90,23 @@ def _specification(item: Any, kind: type) -> Any:
     raise DerivaMLRequestError(
         f"{item!r} does not name an input: give an RID in quotes, {kind.__name__}Config(...) or LocalFileConfig(...)"
     )
+
+
+class DatasetBags(list[DatasetBag]):
+    """The bags of an execution's declared datasets, in the order of their declaration."""
+
+    def __getitem__(self, place: Any) -> Any:
+        try:
+            return super().__getitem__(place)
+        except IndexError:
+            raise NoDataset(
+                f"there is no dataset [{place}] here, of {len(self)}; choose some with datasets=ENTRY, as"
+                " --list-configs shows"
+            ) from None
+
+
+class NoDataset(DerivaMLException, IndexError):
+    """The code asks for a dataset that was not declared."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +261,7 @@ def fetch(
         for asset in assets:
             catalog.link_asset(execution, asset, AssetRole.input)
     paths = [*(_local_path(asset, place) for place, asset in places.items()), *unrecorded]
-    by_table: dict[str, list[AssetFilePath]] = {}
+    by_table = AssetPaths()
     for path in paths:
         by_table.setdefault(path.asset_table, []).append(path)
-    return bags, by_table
+    return DatasetBags(bags), by_table

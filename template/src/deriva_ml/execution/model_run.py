@@ -5,9 +5,11 @@
 import functools
 import inspect
 import json
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,15 +36,19 @@ class Circumstances:
         choices: the entry chosen in each configuration group.
         config: the composed configuration as YAML.
         allow_dirty: record uncommitted changes instead of refusing them.
+        settings: the part of it that is ``model_config``, in plain types.
         parent: the sweep's execution, and this one's place in it.
+        begun: called with the execution once it is recorded.
     """
 
     project: Project | None = None
     overrides: Sequence[str] = ()
     choices: dict[str, str] = field(default_factory=dict)
     config: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
     allow_dirty: bool = False
     parent: tuple[RID, int] | None = None
+    begun: Callable[[Execution], None] = lambda execution: None
 
 
 _INJECTED = {"ml_instance", "execution"}  # what the run puts in
@@ -78,6 +84,7 @@ def run_model(
         DerivaMLRunError: the model failed; the execution is recorded as ``Failed`` with what it had written.
     """
     from deriva_ml.core import open_connection
+    from deriva_ml.execution.configuration_record import described
     from deriva_ml.execution.environment import redact_override
 
     told = circumstances.get()
@@ -85,22 +92,27 @@ def run_model(
     check_settings(model_config)
     source = _source_of(model_config)
     provenance = collect(source, allow_dirty=told.allow_dirty or dry_run)
-    shown = [redact_override(override) for override in told.overrides]
+    settings = settings_of(model_config, told.settings)
     configuration = ExecutionConfiguration(
         datasets=list(datasets or ()),
         assets=list(assets or ()),
-        description=f"{description} [{', '.join(shown)}]" if shown else description,
+        description=described(description, {}, told.overrides),
         config_choices=told.choices,
-        parameters=_parameters_of(model_config),
-        overrides=shown,
+        parameters=settings,
+        overrides=[redact_override(override) for override in told.overrides],
+        parameters_given={name: settings[name] for name in _set_by(told.overrides) if name in settings},
     )
+
+    def begun(execution: Execution) -> None:
+        told.begun(execution)
+        if told.parent and not dry_run:
+            execution.ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
+        _record_circumstances(execution, provenance, told.config, project)
+
     with stoppable():
         ml = open_connection(deriva_ml, project, ml_class)
         located = _located(workflow, provenance)
-        execution = Execution(ml, configuration, located, dry_run, source=source)
-        if told.parent and not dry_run:
-            ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
-        _record_circumstances(execution, provenance, told.config, project)
+        execution = Execution(ml, configuration, located, dry_run, source=source, begun=begun)
         with execution.execute():
             _call(model_config, execution)
         try:
@@ -169,7 +181,7 @@ def check_settings(model: Any) -> None:
         taken = inspect.signature(function, follow_wrapped=False).parameters
     except (TypeError, ValueError):  # no function, which is refused elsewhere, or one that does not tell
         return
-    unknown = [name for name in _parameters_of(model) if name not in taken]
+    unknown = [name for name in _bound_by(model) if name not in taken]
     if unknown and not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
         known = ", ".join(name for name in taken if name not in _INJECTED) or "none"
         raise DerivaMLRequestError(
@@ -194,8 +206,36 @@ def _source_of(model: Any) -> Path:
         ) from error
 
 
-def _parameters_of(model: Any) -> dict[str, Any]:
+def _bound_by(model: Any) -> dict[str, Any]:
     return {name: value for name, value in getattr(model, "keywords", {}).items() if name not in _INJECTED}
+
+
+def settings_of(model: Any, composed: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that the model function is called with, in JSON's types: those bound, and else its own defaults.
+
+    Args:
+        composed: the composed configuration's, for a setting that is an object: that says how it was made.
+    """
+    from deriva_ml.execution.values import as_json
+
+    function, bound = _function_of(model), _bound_by(model)
+    values: dict[str, Any] = {}
+    with suppress(TypeError, ValueError):  # a function that does not tell
+        places = inspect.signature(function).parameters.values()
+        values = {each.name: each.default for each in places if each.default is not each.empty}
+        values |= inspect.signature(function).bind_partial(*getattr(model, "args", ())).arguments
+    values = {name: value for name, value in (values | bound).items() if name not in _INJECTED}
+    made = {name: as_json(value, whole=True) for name, value in composed.items()}
+    return {
+        name: as_json(value, whole=name in bound, instead=made.get(name) if name in bound else None)
+        for name, value in values.items()
+    }
+
+
+def _set_by(overrides: Sequence[str]) -> list[str]:
+    """The names of the settings that overrides of ``model_config`` set."""
+    found = (re.match(r"[+~]*model_config\.(\w+)", override) for override in overrides)
+    return list(dict.fromkeys(match[1] for match in found if match))
 
 
 def _located(workflow: Any, provenance: Provenance) -> Workflow:

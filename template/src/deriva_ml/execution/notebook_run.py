@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from deriva_ml.project import Project
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
     from deriva_ml.execution.execution import Execution
+    from deriva_ml.execution.inputs import ExecutionConfiguration
 
 
 def run_notebook(
@@ -73,6 +75,8 @@ def _start(
     from deriva_ml.definitions import Workflow
     from deriva_ml.execution import hydra_config
     from deriva_ml.execution.config_modules import find_configs
+    from deriva_ml.execution.configuration_record import described
+    from deriva_ml.execution.effective import parameters_now
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
@@ -101,21 +105,19 @@ def _start(
         from deriva_ml.execution.recovery import recover_project
 
         recover_project(project)
-    shown = [redact_override(override) for override in overrides]
+    known = parameters_now(run, notebook)
     description = config.description or f"Execution of {name}"
-    given = [redact_override(f"{key}={value}") for key, value in (run.parameters if run else {}).items()]
-    told = ", ".join([*given, *shown])
     workflow = config.workflow if isinstance(config.workflow, Workflow) else None
     execution = Execution(
         ml,
         ExecutionConfiguration(
             datasets=config.datasets,
             assets=config.assets,
-            description=f"{description} [{told}]" if told else description,
+            description=described(description, known.parameters_given, overrides),
             argv=run.argv if run else sys.argv,
             config_choices=composed.choices,
-            parameters=run.parameters if run else {},
-            overrides=shown,
+            overrides=[redact_override(override) for override in overrides],
+            **vars(known),
         ),
         workflow_of(
             provenance,
@@ -126,10 +128,31 @@ def _start(
         dry_run=config.dry_run,
         run=run,
         source=notebook,
+        begun=lambda execution: execution.record_circumstances(provenance, composed.yaml),
     )
-    execution.record_circumstances(provenance, composed.yaml)
     execution.execution_start()
     return ml, execution, config
+
+
+def with_parameters(configuration: ExecutionConfiguration, run: NotebookRun | None) -> ExecutionConfiguration:
+    """A configuration with the parameters of the notebook that starts an execution by itself; else as it is.
+
+    Args:
+        run: the runner's, if it started one.
+    """
+    from deriva_ml.execution.effective import parameters_now, this_kernel
+
+    if not run and this_kernel() is None:
+        return configuration
+    from deriva_ml.execution.environment import redact_override
+    from deriva_ml.execution.provenance import open_notebook
+
+    known = parameters_now(run, None if run else open_notebook())
+    told = {**vars(known), "parameters": {**known.parameters, **configuration.parameters}}
+    if run:
+        overrides = [redact_override(override) for override in run.overrides]
+        told |= {"argv": run.argv, "overrides": configuration.overrides or overrides}
+    return replace(configuration, **told)
 
 
 def _interactive_provenance(project: Project, notebook: Path | None, name: str) -> dict[str, Any]:

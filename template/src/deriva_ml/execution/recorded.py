@@ -42,6 +42,7 @@ class Request:
     Attributes:
         notebook: absolute path.
         parameters: values to inject, of the right types.
+        declared: the names that the parameters cell assigns.
         overrides: Hydra's.
         kernel: an installed kernel's name; None for this interpreter.
         timeout: seconds that a cell may take.
@@ -55,6 +56,7 @@ class Request:
     log_output: bool = False
     allow_dirty: bool = False
     argv: list[str] = field(default_factory=list)
+    declared: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         provenance=provenance.to_json(),
         argv=request.argv,
         connection=str(kernel.connection_file.parent),
+        declared=request.declared,
     )
     run.save()
     begun = time.monotonic()
@@ -265,10 +268,29 @@ def _copy_for_reader(outputs: list[Output], folder: Path) -> None:
 
 
 def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
-    """An execution for a notebook that never called ``run_notebook``, or failed before it did."""
+    """An execution for a notebook that never called ``run_notebook``, or failed before it did.
+
+    Its parameters are those that were injected: what they became, only the kernel knew.
+    """
+    from deriva_ml.execution.configuration_record import described, texts_of
+    from deriva_ml.execution.environment import redact_override
+    from deriva_ml.execution.inputs import ExecutionConfiguration
+
     name = run.notebook.stem.replace("-", " ").replace("_", " ").title()
     workflow = workflow_of(run.provenance, name, "Analysis Notebook", "")
-    return str(catalog.add_execution(workflow, f"Execution of {run.notebook.name}", run.owner, run.folder))
+    configuration = ExecutionConfiguration(
+        description=described(f"Execution of {run.notebook.name}", run.parameters, run.overrides),
+        argv=run.argv,
+        parameters=run.parameters,
+        parameters_given=run.parameters,
+        overrides=[redact_override(one) for one in run.overrides],
+    )
+    rid = str(catalog.add_execution(workflow, configuration.description, run.owner, run.folder))
+    folder = catalog.folder_of(rid) / "assets"
+    for file, (text, kind) in texts_of(configuration, workflow, run.provenance).items():
+        staged = catalog.stage(rid, MLAsset.execution_metadata.value, file, folder, [kind.value])
+        staged.path.write_text(text, encoding="utf-8")
+    return rid
 
 
 def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
@@ -302,6 +324,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
     import nbformat
 
     from deriva_ml.execution.environment import redact
+    from deriva_ml.execution.values import as_json
     from deriva_ml.notebook.execute import replace_parameters
     from deriva_ml.notebook.markdown import to_markdown
 
@@ -313,6 +336,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
         node.metadata.papermill.update(input_path=run.provenance["path"], output_path=executed.name)
         if not may_stay:
             replace_parameters(node, shown)
+        node.metadata.papermill["parameters"] = as_json(shown, whole=True)  # JSON knows no NaN
         nbformat.write(node, executed)
         may_stay = True
         text = to_markdown(node)

@@ -27,6 +27,7 @@ class NotebookRun:
         kernel: the kernel's process.
         connection: the private folder through which the runner talks to it.
         parameters: values that were injected.
+        declared: the names that the notebook's parameters cell assigns.
         overrides: Hydra's.
         provenance: of the notebook, as JSON types.
         argv: the command line.
@@ -41,6 +42,7 @@ class NotebookRun:
     provenance: dict[str, Any] = field(default_factory=dict)
     argv: list[str] = field(default_factory=list)
     connection: str = ""
+    declared: list[str] = field(default_factory=list)
 
     def save(self) -> None:
         """Write it into the folder."""

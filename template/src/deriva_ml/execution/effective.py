@@ -1,0 +1,145 @@
+"""The values that a notebook's parameters have as its execution starts, and which of them were given."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.values import as_json
+
+NOT_SET = "not set yet"
+"""What stands in a record for the value of a parameter that had none; ``parameters_not_set`` names those."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters by name, in JSON's types.
+
+    The names are those of the fields of an ``ExecutionConfiguration``.
+    """
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters_given: dict[str, Any] = field(default_factory=dict)
+    parameters_not_set: list[str] = field(default_factory=list)
+
+
+def parameters_now(run: NotebookRun | None, notebook: Path | None) -> Parameters:
+    """The parameters of the notebook that this kernel executes; none where there is no kernel, or no telling.
+
+    Args:
+        run: the runner's, if it started one: it knows the parameters cell, and what was injected.
+        notebook: the notebook's file otherwise, if that is known.
+    """
+    shell = this_kernel()
+    if shell is None:
+        return Parameters(run.parameters, run.parameters) if run else Parameters()
+    manager = shell.history_manager
+    # As Python, the cell that is being executed last; the first entry stands for none.
+    cells = [str(cell) for cell in (manager.input_hist_parsed[1:] if manager else ())]
+    if run:
+        return effective(shell.user_ns, run.declared, run.parameters, _is_past(cells[:-1], run.parameters))
+    declared, source = _told_by(notebook) if notebook else ([], "")
+    if not _is_by_hand():
+        found, source = _injected(cells, declared)
+        declared = declared or found
+    return effective(shell.user_ns, declared, _given_by(source, shell.user_ns))
+
+
+def this_kernel() -> Any:
+    """IPython's shell, if this process executes the cells of a notebook; else None."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
+def effective(
+    namespace: Mapping[str, Any],
+    declared: Sequence[str],
+    given: Mapping[str, Any],
+    injected: bool = True,
+) -> Parameters:
+    """The values of parameters in a namespace.
+
+    Args:
+        namespace: a kernel's.
+        declared: the names that the parameters cell assigns.
+        given: what is injected, in JSON's types.
+        injected: whether that has happened; where not, as the execution starts in or before the parameters cell, it
+            is about to be, and what is given counts.
+    """
+    values, lacking = {}, []
+    for name in dict.fromkeys([*declared, *given]):
+        if name in given and not injected:
+            values[name] = given[name]
+        elif name in namespace:
+            values[name] = as_json(namespace[name], whole=name in given)
+        else:
+            values[name] = NOT_SET
+            lacking.append(name)
+    return Parameters(values, dict(given), lacking)
+
+
+def _is_past(cells: Sequence[str], given: Mapping[str, Any]) -> bool:
+    """Whether the parameters cell has been executed: what is injected comes right after it."""
+    return any(given.keys() <= _assigned(cell).keys() for cell in cells)
+
+
+def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str], str]:
+    """The names of the parameters cell, and the cell that Papermill injected after it, as far as those executed tell.
+
+    Papermill heads the cell that it injects with a comment, and does nothing in it but assign.
+    """
+    for cell, after in zip(cells, cells[1:], strict=False):
+        if after.startswith("# Parameters\n"):
+            names, given = list(_assigned(cell)), _assigned(after)
+            if given and given.keys() <= {*(declared or names)}:
+                return names, after
+    return [], ""
+
+
+def _told_by(notebook: Path) -> tuple[list[str], str]:
+    """The names of the parameters cell in a file, and a cell that was injected there; none if it cannot tell."""
+    from deriva_ml.notebook.parameters import parameters_of, read_notebook, tags_of
+
+    with suppress(DerivaMLRequestError):
+        document = read_notebook(notebook)
+        declared = [parameter.name for parameter in parameters_of(document) or ()]
+        injected = [cell for cell in document["cells"] if "injected-parameters" in tags_of(cell)]
+        return declared, "\n".join("".join(cell["source"]) for cell in injected)
+    return [], ""
+
+
+def _assigned(cell: str) -> dict[str, ast.expr | None]:
+    """What a cell assigns to single names, the rest of it left aside; nothing where it is no Python."""
+    found: dict[str, ast.expr | None] = {}
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        for statement in ast.parse(cell).body:
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name), value=value):
+                    found[name] = value
+                case ast.Assign(targets=targets, value=value):
+                    found |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def _given_by(cell: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that an injected cell assigns, in JSON's types; those that are no literals as they are now."""
+    given = {}
+    for name, value in _assigned(cell).items():
+        try:
+            given[name] = ast.literal_eval(value or "")
+        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+            given[name] = namespace.get(name)
+    return {name: as_json(value, whole=True) for name, value in given.items()}
+
+
+def _is_by_hand() -> bool:
+    """Whether a person executes the cells, in JupyterLab or VS Code, which inject nothing."""
+    return "JPY_SESSION_NAME" in os.environ or hasattr(sys.modules["__main__"], "__vsc_ipynb_file__")
