@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -279,11 +280,60 @@ def recover_orphans(project: Project) -> None:
     recover_project(project)
 
 
-def aligned(rows: Sequence[Sequence[Any]]) -> str:
-    """Aligned columns, one row a line."""
+def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Sequence[Any] = ()) -> str:
+    """Aligned columns, one row a line.
+
+    Args:
+        rows: the first has the headings.
+        width: what a line has room for, in columns of a terminal; None for as much as there is.
+        elastic: the headings of columns that are cut where a line would be longer, the widest first.
+    """
     cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+    widths = [max(map(_breadth, column)) for column in zip(*cells, strict=True)]
+    places = [place for place, heading in enumerate(rows[0]) if heading in elastic]
+    excess = sum(widths) + 2 * len(widths) - 2 - (width or sys.maxsize)
+    while excess > 0 and places:
+        widest = max(places, key=widths.__getitem__)
+        if widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    lines = []
+    for row in cells:
+        cut = [
+            _cut(cell, room) if place in places else cell
+            for place, (cell, room) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(cell + " " * (room - _breadth(cell)) for cell, room in zip(cut, widths, strict=True))
+        lines.append(_cut(line.rstrip(), width or sys.maxsize))
+    return "\n".join(lines)
+
+
+NARROWEST = 8
+"""Columns of a terminal that a cell of a table keeps, however narrow that is."""
+
+
+def _breadth(text: str) -> int:
+    """Columns that a text takes on a terminal: two for a character of East Asia, none for what combines with another
+    (https://www.unicode.org/reports/tr11/)."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        2
+        if unicodedata.east_asian_width(one) in "WF"
+        else unicodedata.category(one) not in {"Mn", "Me", "Cf"}
+        for one in text
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    """The text, or as much of it as fits with a mark of the cut."""
+    if _breadth(text) <= room:
+        return text
+    text = text[: 2 * room]
+    while _breadth(text) > room - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def say_recorded(project: Project, rid: str, took: str = "", lines: Sequence[str] = ()) -> bool:

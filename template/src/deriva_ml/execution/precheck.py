@@ -66,7 +66,7 @@ def _refusal(request: dict[str, Any]) -> str | None:
         while cause:
             if isinstance(cause, InterpolationResolutionError):  # of what cells may set
                 return None
-            cause = cause.__cause__
+            cause = cause.__cause__ or cause.__context__
     for module, names in request["imports"]:
         __import__(module, fromlist=names)  # which may store the entry that was not found
     try:
