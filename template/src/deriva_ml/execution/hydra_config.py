@@ -11,7 +11,7 @@ from typing import Any
 from hydra_zen import builds, instantiate, store
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.refusals import in_words, read, refusal, refuse_unheeded, usable
+from deriva_ml.execution.refusals import in_words, read, refuse, refuse_unheeded, usable
 
 MODEL_CONFIG = "deriva_model"
 """The configuration that ``deriva-ml-run`` composes; a project's ``configs.base`` stores it."""
@@ -241,7 +241,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
                 return True
             return False
 
-        raise DerivaMLRequestError(refusal(name, overrides, error, fails)) from error
+        refuse(name, overrides, error, fails)
     choices = {
         group: entry for group, entry in node.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }

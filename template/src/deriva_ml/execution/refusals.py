@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -37,12 +37,15 @@ def refuse_unheeded(overrides: Sequence[str]) -> None:
             )
 
 
-def refusal(name: str, overrides: Sequence[str], error: Exception, fails: Callable[[int], bool]) -> str:
-    """Why the configuration ``name`` cannot be composed with these overrides, and what to type instead.
+def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callable[[int], bool]) -> NoReturn:
+    """Tell why the configuration ``name`` cannot be composed with these overrides, and what to type instead.
 
     Args:
         error: what Hydra raised.
         fails: whether it does so for the first so many of the overrides.
+
+    Raises:
+        DerivaMLRequestError: always.
     """
     from hydra.errors import HydraException
     from hydra_zen import store
@@ -54,19 +57,23 @@ def refusal(name: str, overrides: Sequence[str], error: Exception, fails: Callab
             key, value = word.split("=", 1)
             ways = " or ".join(shlex.quote(f"{key}={way}") for way in (f"[{value}]", quoted(value, '"')))
             one = f"; as one value write {ways}" if "(" not in value else ""
-            return f"{_cut(word)} stands for several runs, which deriva-ml-run --multirun makes{one}"
+            raise DerivaMLRequestError(
+                f"{_cut(word)} stands for several runs, which deriva-ml-run --multirun makes{one}"
+            ) from error
     groups = {entry["group"] for entry in store}
     wrong = [item for item in parsed if item.key_or_group in groups and not _names_entries(item)]
     if wrong:
         named = " ".join(_cut(item.input_line) for item in wrong)
-        return f"{named}: a group takes the name of an entry, as --list-configs shows ({_own_words(error)})"
+        raise DerivaMLRequestError(
+            f"{named}: a group takes the name of an entry, as --list-configs shows ({_own_words(error)})"
+        ) from error
     text = in_words(error) if isinstance(error, HydraException) else _own_words(error)
     for word in overrides:
         text = text.replace(word, _cut(word)) if word else text
     if not isinstance(error, HydraException) and not fails(0):
         guilty = next(place for place in range(len(overrides)) if fails(place + 1))
         text = f"{_cut(overrides[guilty])}: {text}"
-    return text + _meant(name, error)
+    raise DerivaMLRequestError(text + _meant(name, error)) from error
 
 
 def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
@@ -151,7 +158,8 @@ def _no_override(overrides: Sequence[str], place: int) -> str:
     if word.strip() and text and whole.partition("=")[0] not in {entry["group"] for entry in store}:
         if _reads(whole):
             return f"{_cut(word)} is no override: write NAME=VALUE, or one text as {shlex.quote(whole)}"
-    return f"{_cut(word) if word.strip() else repr(word)} is no override: write NAME=VALUE"
+    shown = _cut(word) if word.strip() else repr(word)
+    return f"{shown} is no override: write NAME=VALUE"
 
 
 def _names_entries(item: Any) -> bool:
