@@ -120,6 +120,7 @@ REFUSED = {
     # the wrong type
     "dry_run=maybe": "Value 'maybe' is not a valid bool",
     "description=null": "field 'description' is not Optional",
+    "deriva_ml._target_=builtins.dict": ": store a DerivaMLConfig in that group",
     "ml_class=os.system": "ml_class is 'os.system', not a class derived from DerivaML",
     "model_config._target_=os.system": "Target 'os.system' is blocklisted",
     "model_config._target_=os.path": "(model_config): Expected a callable target",

@@ -182,7 +182,8 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     ]  # a job that cannot be composed stops the sweep before it starts
     first = composed[0]
     places = {
-        (one["deriva_ml"].hostname, one["deriva_ml"].catalog_id) for one in composed if one["deriva_ml"]
+        (getattr(one["deriva_ml"], "hostname", None), getattr(one["deriva_ml"], "catalog_id", None))
+        for one in composed
     }
     if len(places) > 1:
         raise DerivaMLRequestError("a sweep is recorded in one catalog: leave deriva_ml out of its values")
