@@ -16,9 +16,9 @@ from deriva_ml import DerivaML, DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.cli import catalog
-from deriva_ml.cli.common import hydra_flags
+from deriva_ml.cli.common import aligned, hydra_flags
 from deriva_ml.cli.run import parser
-from deriva_ml.definitions import Workflow
+from deriva_ml.definitions import ExecMetadataType, Workflow
 from deriva_ml.execution import BaseConfig, Execution, ExecutionConfiguration, get_notebook_configuration
 from deriva_ml.execution.hydra_config import compose, sweep_jobs
 
@@ -138,6 +138,50 @@ def test_a_listing_names_an_execution_as_it_is_named_where_it_was_pushed(
     assert links == {pushed: ["https://www.example.org/id/1/3QP"], here: []}
 
 
+LONG = "A description that goes on " + "and on " * 40 + "to its end"
+
+
+@pytest.mark.parametrize("room", [200, 100, 80, 70])
+def test_a_listing_fits_the_terminal(
+    room: int, ml: DerivaML, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each execution has its line, whose texts are cut; RID, status and time never are."""
+    for description in (LONG, "日本語の説明" * 30, "short"):
+        ml.create_execution(
+            ExecutionConfiguration(description=description),
+            Workflow("A workflow of a long name", "Training", url="u", checksum="c"),
+        )
+    monkeypatch.setenv("COLUMNS", str(room))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert catalog.main(["list"]) == 0
+    head, short, wide, long = capsys.readouterr().out.splitlines()
+    columns = [len(line) + sum(ord(one) > 0x3000 for one in line) for line in (head, short, wide, long)]
+    assert max(columns) <= room and columns[2] >= room - 1 and columns[3] == room
+    assert long.endswith("…") and wide.endswith("…") and "Created" in long and ":" in long
+    monkeypatch.undo()
+
+
+def test_a_listing_for_a_program_is_complete(ml: DerivaML, capsys: pytest.CaptureFixture[str]) -> None:
+    """To a pipe or a file nothing is cut, whatever the terminal is like."""
+    ml.create_execution(
+        ExecutionConfiguration(description=f"{LONG}\nand more"),
+        Workflow("Test", "Training", url="u", checksum="c"),
+    )
+    assert catalog.main(["list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(" " + LONG)
+
+
+def test_columns_are_aligned_whatever_the_letters() -> None:
+    """A character of East Asia takes two columns of a terminal, an accent of its own none."""
+    rows = [("name", "n"), ("日本", 1), ("cafe\u0301", 2), ("ascii", 3)]
+    assert aligned(rows).splitlines() == ["name   n", "日本   1", "cafe\u0301   2", "ascii  3"]
+    assert (
+        aligned([("a", "b"), ("x" * 30, "y" * 30)], 30, ["a", "b"]).splitlines()[1]
+        == "xxxxxxxxxxxxx…  yyyyyyyyyyyyy…"
+    )
+    assert aligned([("a", "b"), ("x" * 30, "y" * 30)], 10, ["b"]).splitlines()[1] == "xxxxxxxxx…"
+
+
 @pytest.mark.parametrize("number", ["-1", "many"])
 def test_a_limit_that_is_no_number_of_executions_is_refused(
     number: str, capsys: pytest.CaptureFixture[str]
@@ -178,3 +222,30 @@ def test_opening_an_execution_brings_every_output_even_of_one_name(
     folder = ml.project.outputs / execution.execution_rid
     assert sorted(path.read_text() for path in folder.rglob("plot.txt")) == ["first", "second"]
     assert (folder / "alone.txt").read_text() == "alone"
+
+
+@pytest.mark.parametrize(
+    ("names", "best"),
+    [
+        (["weights.npz", "table.csv", "plot.png", "report.html"], "report.html"),
+        (["weights.npz", "table.csv", "plot.png"], "plot.png"),
+        (["weights.npz", "table.csv"], "table.csv"),
+        (["weights.npz"], "weights.npz"),
+        (["NOTES.MD", "plot.svg"], "NOTES.MD"),
+        ([], "metrics.jsonl"),
+    ],
+)
+def test_opening_an_execution_prefers_what_a_person_reads(
+    names: list[str], best: str, ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not what describes the run, unless there is nothing else."""
+    execution = executed(ml)
+    execution.add_metadata("environment.json", "{}", ExecMetadataType.runtime_env)
+    execution.add_metadata("readme.md", "", ExecMetadataType.runtime_env)
+    if not names:
+        execution.metrics_file().write_text("{}")
+    for name in names:
+        execution.asset_file_path("Execution_Asset", name).write_text(name)
+    execution.commit_output_assets()
+    assert catalog.main(["open", execution.execution_rid]) == 0
+    assert Path(capsys.readouterr().out.strip()).name == best

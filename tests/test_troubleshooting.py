@@ -30,7 +30,6 @@ WITHOUT_WORDS = {
         "_run_sweep",
     ): "which job of a sweep begins; and its error, which may be the operating system's",
     ("execution/execution.py", "__exit__"): "what the model or notebook raised",
-    ("execution/hydra_config.py", "sweep_jobs"): "Hydra's words",
     ("execution/model_run.py", "_call"): "what the model raised, with its traceback",
     ("git.py", "git"): "git's words",
     ("notebook/coercion.py", "_resolve"): "caught there: an annotation that is not known counts as none",
@@ -172,6 +171,7 @@ OVERRIDES = [
     "description={",
     "description=a=b",
     "description=a,b",
+    "~nothing",
     "quick",
 ]
 

@@ -28,6 +28,10 @@ def open_connection(
         raise DerivaMLRequestError(
             "the configuration has no deriva_ml, and so no catalog: choose one, as --list-configs shows"
         )
+    if not hasattr(config, "offline"):
+        raise DerivaMLRequestError(f"deriva_ml is {config!r}: store a DerivaMLConfig in that group")
+    if ml_class is not None and not isinstance(ml_class, type):
+        raise DerivaMLRequestError(f"ml_class is {ml_class!r}, not a class derived from DerivaML")
     # Only when it is asked for: a class derived from DerivaML may know of no offline runs.
     offline = {"offline": True} if config.offline else {}
     return (ml_class or DerivaML)(

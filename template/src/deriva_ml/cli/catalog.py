@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -131,13 +132,14 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
             record.created[:19].replace("T", " "),
             record.execution_duration or "",
             record.workflow.name,
-            _short(record.status_detail or record.description),
+            " ".join((record.status_detail or record.description).strip().split("\n")[0].split()),
         )
         for record in found
     ]
     if not any(row[1] for row in rows[1:]):
         rows = [(row[0], *row[2:]) for row in rows]
-    print(aligned(rows))
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(aligned(rows, room, ("workflow", "description")))
     if more:
         print("... and more; -n 0 shows all")
 
@@ -300,8 +302,6 @@ def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
     """Put named copies of what was asked for under ``outputs/`` and open the one a person would read."""
     import webbrowser
 
-    from deriva_ml.definitions import ExecAssetType
-
     try:
         catalog.lookup_execution(rid)
         assets = [asset for asset in catalog.assets_of(rid) if asset.role == "Output"]
@@ -315,15 +315,32 @@ def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
         path = (folder if names[asset.filename] == 1 else folder / asset.rid) / asset.filename
         if not path.exists():
             catalog.fetch(asset, path)
-        paths.append((ExecAssetType.notebook_output.value in asset.types and path.suffix == ".md", path))
+        paths.append((_rank(asset), path))
     if not paths:
         raise DerivaMLRequestError(f"execution {rid} has no outputs to open")
-    best = max(paths, key=lambda pair: pair[0])[1]
+    best = min(paths, key=lambda pair: pair[0])[1]
     print(best)
     if sys.stdout.isatty():
         webbrowser.open(best.as_uri())
 
 
-def _short(text: str, width: int = 60) -> str:
-    line = text.split("\n")[0]
-    return line if len(line) <= width else line[: width - 1] + "…"
+def _rank(asset: Asset) -> int:
+    """How far an output is from what a person would read first: the notebook's Markdown, a report, a picture, a text."""
+    import mimetypes
+
+    from deriva_ml.definitions import ExecAssetType, ExecMetadataType, MLAsset
+
+    kind = mimetypes.guess_type(asset.filename)[0] or ""
+    own = ExecAssetType.notebook_output.value in asset.types
+    text = kind.startswith("text/") or kind == "application/json"
+    if asset.table == MLAsset.execution_metadata:
+        if ExecMetadataType.metrics_file.value in asset.types:
+            return 3
+        return 6 if ExecMetadataType.log_file.value in asset.types else 7
+    if own and asset.filename.endswith(".md"):
+        return 0
+    if kind in {"text/markdown", "text/html", "application/pdf"}:
+        return 1
+    if kind.startswith("image/"):
+        return 2
+    return 3 if text else 4 if own else 5

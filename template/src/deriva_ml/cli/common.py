@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-import re
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Terminated, ignore_stops
@@ -107,6 +107,19 @@ def _unbroken_output() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+CONFIGURED = {
+    "--dry-run": "dry_run=true",
+    "--config": "assets=NAME or the like",
+    "--config-name": 'run_notebook("NAME") in a notebook, +experiment=NAME for a model',
+    "-cn": 'run_notebook("NAME") in a notebook, +experiment=NAME for a model',
+    "--hostname": "--host HOST",
+    "--catalog-id": "--catalog CATALOG",
+    **{f"--{group}": f"{group}=NAME" for group in ("assets", "datasets", "workflow", "experiment")},
+    "--description": "description=TEXT",
+}
+"""Flags that people know from elsewhere, such as Hydra and upstream's commands, and what is typed here instead."""
+
+
 class CommandParser(argparse.ArgumentParser):
     """The arguments of a command, with what every command takes. ``docs/cli-reference.md`` is made from it.
 
@@ -130,11 +143,21 @@ class CommandParser(argparse.ArgumentParser):
             **others,
         )
         self.examples = tuple(examples)
+        self.elsewhere: dict[str, str] = {}  # flags that other programs have, and what is typed here instead
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line, with what is typed here for a flag that another program has."""
+        _, _, words = message.partition("unrecognized arguments: ")
+        for flag in (word.partition("=")[0] for word in words.split()):
+            if here := self.elsewhere.get(flag.lower().replace("_", "-")):
+                message += f" ({flag} is here: {here})"
+        super().error(message)
 
-def add_overrides(parser: argparse.ArgumentParser) -> None:
+
+def add_overrides(parser: CommandParser) -> None:
     """The positional that notebooks and models are configured with alike."""
+    parser.elsewhere |= CONFIGURED
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -216,20 +239,18 @@ def normalize(argv: Sequence[str]) -> list[str]:
 
 def hydra_flags(args: argparse.Namespace) -> list[str]:
     """Hydra's overrides, with those that ``--host``, ``--catalog`` and ``--offline`` stand for."""
+    from deriva_ml.execution.refusals import quoted
+
     flags = {"deriva_ml.hostname": args.host, "deriva_ml.catalog_id": args.catalog}
-    named = [f"{key}={_quoted(value)}" for key, value in flags.items() if value]
+    named = [f"{key}={quoted(value)}" for key, value in flags.items() if value]
     return [*args.overrides, *named, *(["deriva_ml.offline=true"] if args.offline else [])]
 
 
-def _quoted(text: str) -> str:
-    """The text as Hydra's grammar takes it to the letter
-    (https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values)."""
-    literal = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
-    return f"'{literal}'"
+def show(args: argparse.Namespace, chosen: Callable[[], tuple[str, Sequence[str]]]) -> None:
+    """Print what ``--list-configs``, ``--cfg`` or ``--info`` ask of a configuration; run nothing.
 
-
-def show(args: argparse.Namespace, project: Project, name: str, overrides: Sequence[str]) -> None:
-    """Print what ``--list-configs``, ``--cfg`` or ``--info`` ask of the configuration ``name``; run nothing.
+    Args:
+        chosen: tells which one, and with which overrides; the project's configurations have been loaded.
 
     Raises:
         DerivaMLRequestError: there is no such configuration, or an override does not fit it.
@@ -237,12 +258,11 @@ def show(args: argparse.Namespace, project: Project, name: str, overrides: Seque
     import hydra
 
     from deriva_ml.execution import hydra_config
-    from deriva_ml.execution.config_modules import find_configs
 
-    find_configs(project)
     if args.list_configs:
         print(hydra_config.menu())
         return
+    name, overrides = chosen()
     hydra_config.compose(name, overrides)  # refuses in one line what Hydra would refuse in many
     sys.argv = [sys.argv[0], *overrides, *(["--cfg", args.cfg] if args.cfg else ["--info", args.info])]
 
@@ -260,11 +280,60 @@ def recover_orphans(project: Project) -> None:
     recover_project(project)
 
 
-def aligned(rows: Sequence[Sequence[Any]]) -> str:
-    """Aligned columns, one row a line."""
+def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Sequence[Any] = ()) -> str:
+    """Aligned columns, one row a line.
+
+    Args:
+        rows: the first has the headings.
+        width: what a line has room for, in columns of a terminal; None for as much as there is.
+        elastic: the headings of columns that are cut where a line would be longer, the widest first.
+    """
     cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+    widths = [max(map(_breadth, column)) for column in zip(*cells, strict=True)]
+    places = [place for place, heading in enumerate(rows[0]) if heading in elastic]
+    excess = sum(widths) + 2 * len(widths) - 2 - (width or sys.maxsize)
+    while excess > 0 and places:
+        widest = max(places, key=widths.__getitem__)
+        if widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    lines = []
+    for row in cells:
+        cut = [
+            _cut(cell, room) if place in places else cell
+            for place, (cell, room) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(cell + " " * (room - _breadth(cell)) for cell, room in zip(cut, widths, strict=True))
+        lines.append(_cut(line.rstrip(), width or sys.maxsize))
+    return "\n".join(lines)
+
+
+NARROWEST = 8
+"""Columns of a terminal that a cell of a table keeps, however narrow that is."""
+
+
+def _breadth(text: str) -> int:
+    """Columns that a text takes on a terminal: two for a character of East Asia, none for what combines with another
+    (https://www.unicode.org/reports/tr11/)."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        2
+        if unicodedata.east_asian_width(one) in "WF"
+        else unicodedata.category(one) not in {"Mn", "Me", "Cf"}
+        for one in text
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    """The text, or as much of it as fits with a mark of the cut."""
+    if _breadth(text) <= room:
+        return text
+    text = text[: 2 * room]
+    while _breadth(text) > room - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def say_recorded(project: Project, rid: str, took: str = "", lines: Sequence[str] = ()) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -62,22 +63,39 @@ def main(argv: Sequence[str]) -> int:
     for word in overrides:
         if word.endswith(".ipynb") and "=" not in word:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
-    from deriva_ml.execution.hydra_config import MODEL_CONFIG
-
-    if args.list_configs or args.cfg or args.info:
-        show(args, project, MODEL_CONFIG, overrides)
-        return 0
     from deriva_ml.execution.config_modules import find_configs
-    from deriva_ml.execution.hydra_config import sweep_jobs
-    from deriva_ml.execution.model_run import Circumstances, circumstances
+    from deriva_ml.execution.hydra_config import MODEL_CONFIG, sweep_jobs
 
     find_configs(project)
+    if args.list_configs or args.cfg or args.info:
+        show(args, lambda: (MODEL_CONFIG, _one_job(overrides, args.multirun)))
+        return 0
+    from deriva_ml.execution.model_run import Circumstances, circumstances
+
     recover_orphans(project)
     circumstances.set(Circumstances(project=project, allow_dirty=args.allow_dirty))
     overrides, description = _named_sweep(overrides)
     if description is None and not args.multirun:
         return 0 if _run_job(overrides) else FAILED
     return _run_sweep(project, sweep_jobs(overrides), description or f"Sweep: {' '.join(overrides)}")
+
+
+def _one_job(overrides: list[str], swept: bool) -> list[str]:
+    """The overrides of the one run whose configuration is to be shown.
+
+    Raises:
+        DerivaMLRequestError: they are those of several.
+    """
+    from deriva_ml.execution.hydra_config import sweep_jobs
+
+    expanded, description = _named_sweep(overrides)
+    if description is None and not swept:
+        return overrides
+    jobs = sweep_jobs(expanded)
+    if len(jobs) > 1:
+        first = " ".join(shlex.quote(word) for word in jobs[0])
+        raise DerivaMLRequestError(f"this is a sweep of {len(jobs)} runs: show one of them, such as {first}")
+    return jobs[0]
 
 
 def _named_sweep(overrides: list[str]) -> tuple[list[str], str | None]:
@@ -113,10 +131,14 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 
     composed = compose(MODEL_CONFIG, overrides)
     arguments = composed.arguments()
-    if unknown := sorted(arguments.keys() - inspect.signature(run_model).parameters.keys()):
+    parameters = inspect.signature(run_model).parameters
+    if unknown := sorted(arguments.keys() - parameters.keys()):
         raise DerivaMLRequestError(
             f"a model run takes no {', '.join(unknown)}: --list-configs shows what can be chosen, --cfg job what can be set"
         )
+    needed = [name for name, one in parameters.items() if one.default is one.empty and name not in arguments]
+    if needed:
+        raise DerivaMLRequestError(f"a model run needs {', '.join(needed)}: leave ~{' ~'.join(needed)} out")
     check_settings(arguments.get("model_config"))
     return composed, arguments
 
@@ -166,7 +188,8 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     ]  # a job that cannot be composed stops the sweep before it starts
     first = composed[0]
     places = {
-        (one["deriva_ml"].hostname, one["deriva_ml"].catalog_id) for one in composed if one["deriva_ml"]
+        (getattr(one["deriva_ml"], "hostname", None), getattr(one["deriva_ml"], "catalog_id", None))
+        for one in composed
     }
     if len(places) > 1:
         raise DerivaMLRequestError("a sweep is recorded in one catalog: leave deriva_ml out of its values")

@@ -29,8 +29,17 @@ from deriva_ml.cli.common import (
     whole_number,
 )
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.notebook.calls import Call, call_of
 from deriva_ml.notebook.parameters import Parameter, describe, parameters_of, read_notebook
 from deriva_ml.project import Project
+
+PAPERMILL = {
+    **dict.fromkeys(("--parameters", "--parameters-raw", "-r"), "-p NAME VALUE"),
+    **dict.fromkeys(("--parameters-file", "--parameters-yaml", "-y"), "--file FILE"),
+    "--help-notebook": "--inspect",
+    "--execution-timeout": "--timeout SECONDS",
+}
+"""Flags of Papermill's, and what is typed here instead."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
             "deriva-ml-run-notebook notebooks/my-notebook.ipynb assets=my_assets dry_run=true",
         ],
     )
+    parser.elsewhere |= PAPERMILL
     parser.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook's file")
     add_overrides(parser)
     values = parser.add_argument_group("parameters")
@@ -97,7 +107,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_intermixed_args(normalize(argv))
     # The notebook and the overrides come in any order; only one of them is a notebook.
     words = [str(args.notebook), *args.overrides]
-    place = next((i for i, word in enumerate(words) if word.endswith(".ipynb") and "=" not in word), 0)
+    files = [place for place, word in enumerate(words) if word.endswith(".ipynb")]
+    place = next((one for one in files if "=" not in words[one] or Path(words[one]).is_file()), 0)
     args.notebook = Path(words.pop(place))
     args.overrides = words
     notebook = read_notebook(args.notebook)
@@ -109,16 +120,28 @@ def main(argv: Sequence[str]) -> int:
     overrides = hydra_flags(args)
     try:
         if args.list_configs or args.cfg or args.info:
-            show(args, project, args.notebook.stem.replace("-", "_"), overrides)
+            _show(args, project, call_of(notebook) or Call(), overrides)
             return 0
         from deriva_ml.notebook.parameters import load_parameter_file, resolve
 
         values = resolve(declared, load_parameter_file(args.file) if args.file else {}, args.parameter)
+        plain = all(re.fullmatch("dry_run=(true|false)", word) for word in args.overrides)
+        call = None if plain or args.kernel else call_of(notebook)
         names = [parameter.name for parameter in declared or ()]
-        return _run(args, project, names, values, overrides, argv)
+        return _run(args, project, names, values, overrides, argv, call)
     except DerivaMLRequestError as error:
         _refuse_parameter(declared or (), overrides, error)
         raise
+
+
+def _show(args: argparse.Namespace, project: Project, call: Call, overrides: list[str]) -> None:
+    from deriva_ml.execution.config_modules import configuration_of, find_configs
+
+    def chosen() -> tuple[str, list[str]]:
+        return configuration_of(call.name, args.notebook, call.package), [*overrides, *call.overrides]
+
+    find_configs(project, call.package)
+    show(args, chosen)
 
 
 def _check_parameters(argv: Sequence[str]) -> None:
@@ -155,7 +178,12 @@ def _run(
     values: dict[str, object],
     overrides: list[str],
     argv: Sequence[str],
+    call: Call | None,
 ) -> int:
+    """Run the notebook; a ``call`` of ``run_notebook`` is looked at before, for the overrides that it is given."""
+    from deriva_ml.execution import precheck
+
+    checking = precheck.start(call, overrides, args.notebook.absolute()) if call and call.sure else None
     from deriva_ml.definitions import Status
     from deriva_ml.execution.recorded import Request, record_notebook
     from deriva_ml.notebook.execute import Outcome
@@ -163,6 +191,8 @@ def _run(
 
     atexit.register(gc.freeze)  # the process is over: collecting what it loaded would only delay its end
     recover_orphans(project)
+    if checking:
+        precheck.finish(checking)
     begun = time.monotonic()
     result = record_notebook(
         Request(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import json
 import pkgutil
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
@@ -34,11 +38,41 @@ def load_configs(package_name: str = "configs") -> list[str]:
 
 
 def _modules_of(package: Any) -> Iterator[str]:
-    """The names of a package's modules, also of its sub-packages, which are imported for that."""
+    """The names of a package's modules, also of its sub-packages, which are imported for that.
+
+    A file whose own name has a dot is no module for Python, and gets a name in which it is one.
+    """
     for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         yield info.name
         if info.ispkg:
             yield from _modules_of(_import(info.name))
+    for file in sorted(file for folder in package.__path__ for file in Path(folder).glob("[!.]*.*.py")):
+        name = file.stem.replace(".", "_")
+        while (
+            file.with_name(f"{name}.py").exists() or _dotted.get(f"{package.__name__}.{name}", file) != file
+        ):
+            name += "_"
+        _dotted[f"{package.__name__}.{name}"] = file
+        yield f"{package.__name__}.{name}"
+
+
+_dotted: dict[str, Path] = {}
+"""The files whose own names have a dot, by the names of the modules that they become."""
+
+
+def _load(name: str) -> Any:
+    """Import a module by its name, or from the file that has no name as one."""
+    if name not in _dotted or name in sys.modules:
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(name, _dotted[name])
+    assert spec and spec.loader  # it is a file of Python
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 _Key = tuple[str | None, str]  # an entry's group and name, as hydra-zen tells them apart
@@ -50,12 +84,13 @@ _stored_by: dict[_Key, str] = {}
 def _import(name: str) -> Any:
     before = _entries()
     try:
-        module = importlib.import_module(name)
+        module = _load(name)
     except Exception as error:  # a person's module can raise anything
         _refuse_stored_twice(name, error)
         at = _last_line_of(name, error)
+        shown = f"{name.rpartition('.')[0]}/{_dotted[name].name}" if name in _dotted else name
         raise DerivaMLRequestError(
-            f"the configuration module {name} fails to import{at}: {type(error).__name__}: {error}"
+            f"the configuration module {shown} fails to import{at}: {type(error).__name__}: {error}"
         ) from error
     for key in _entries() - before - _stored_by.keys():
         _stored_by[key] = _shown(vars(module))
@@ -93,8 +128,43 @@ def _refuse_stored_twice(name: str, error: Exception) -> None:
 
 def _shown(module: dict[str, Any]) -> str:
     """The file of the module with these contents, as the project's pages name it."""
-    path = module["__name__"].replace(".", "/")
+    name = module["__name__"]
+    path = name.replace(".", "/")
+    if name in _dotted:
+        return f"src/{path.rpartition('/')[0]}/{_dotted[name].name}"
     return f"src/{path}/__init__.py" if "__path__" in module else f"src/{path}.py"
+
+
+def configuration_of(name: str | None, notebook: Path | None, package_name: str = "configs") -> str:
+    """The name of the configuration that a notebook asks for.
+
+    Args:
+        name: given to ``run_notebook``; None for the one that has the name of the notebook's file.
+        notebook: its file, as far as it is known.
+        package_name: the package whose modules have been imported.
+
+    Raises:
+        DerivaMLRequestError: the notebook's file is not known, or no such configuration is registered.
+    """
+    from deriva_ml.execution.hydra_config import notebook_configs
+
+    if not name and not notebook:
+        raise DerivaMLRequestError(
+            "this notebook's file is not known here: name its configuration, run_notebook(NAME)"
+        )
+    # File systems differ in how they spell an accented letter.
+    known = {unicodedata.normalize("NFC", registered): registered for registered in notebook_configs}
+    stem = unicodedata.normalize("NFC", name or (notebook.stem if notebook else ""))
+    asked = [stem] if name else [stem.replace("-", "_"), stem, re.sub(r"\W", "_", stem)]
+    found = next((known[one] for one in asked if one in known), None)
+    if found is None:
+        file = re.sub(r"\W", "_", stem)
+        raise DerivaMLRequestError(
+            f"no notebook configuration is named {asked[0]}: register it with"
+            f" notebook_config({json.dumps(asked[0], ensure_ascii=False)}) in src/{package_name}/{file}.py;"
+            f" registered are {', '.join(sorted(notebook_configs))}"
+        )
+    return found
 
 
 def _last_line_of(name: str, error: Exception) -> str:

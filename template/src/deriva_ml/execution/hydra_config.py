@@ -4,7 +4,6 @@
 # the text "Any" may mean nothing, and would then take every field for untyped.
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from hydra_zen import builds, instantiate, store
 
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.refusals import in_words, read, refuse, refuse_unheeded, usable
 
 MODEL_CONFIG = "deriva_model"
 """The configuration that ``deriva-ml-run`` composes; a project's ``configs.base`` stores it."""
@@ -167,7 +167,9 @@ class Composition:
 
         from deriva_ml.execution.environment import redact
 
-        return OmegaConf.to_yaml(OmegaConf.create(redact(OmegaConf.to_container(self.node, resolve=True))))
+        with usable():
+            resolved = OmegaConf.to_container(self.node, resolve=True)
+        return OmegaConf.to_yaml(OmegaConf.create(_literal(redact(resolved))))
 
     def part(self, key: str) -> Any:
         """What the configuration holds under ``key``, in plain types with every reference resolved."""
@@ -182,29 +184,35 @@ class Composition:
         Raises:
             DerivaMLRequestError: it, or a part of it, cannot be made.
         """
-        return _instantiate(self.node)
+        with usable():
+            return instantiate(self.node)
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the call that the configuration describes, without calling it; raises likewise."""
-        return {str(key): _instantiate(self.node, key) for key in self.node if not str(key).startswith("_")}
+        return {str(key): self._argument(str(key)) for key in self.node if not str(key).startswith("_")}
+
+    def _argument(self, key: str) -> Any:
+        from omegaconf import OmegaConf
+
+        if OmegaConf.is_missing(self.node, key):
+            how = "choose one, as --list-configs shows" if key in _groups() else f"give one, {key}=VALUE"
+            raise DerivaMLRequestError(f"the configuration has no {key}: {how}")
+        with usable(key):
+            part = self.node[key]
+            return instantiate(part) if OmegaConf.is_config(part) else part
 
 
-def _instantiate(node: Any, key: Any = None) -> Any:
-    from omegaconf import OmegaConf
+def _literal(value: Any) -> Any:
+    """The value with its texts as OmegaConf has to be given them, to be read as they are."""
+    if isinstance(value, dict):
+        return {key: _literal(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_literal(one) for one in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
 
-    if key is not None and OmegaConf.is_missing(node, key):
-        raise DerivaMLRequestError(f"the configuration has no {key}: choose one, as --list-configs shows")
-    part = node if key is None else node[key]
-    if not OmegaConf.is_config(part):
-        return part
-    try:
-        return instantiate(part)
-    except DerivaMLRequestError:
-        raise
-    except Exception as error:
-        cause = error.__cause__ or error
-        where = f" ({key})" if key else ""
-        raise DerivaMLRequestError(f"the configuration cannot be used{where}: {_one_line(cause)}") from error
+
+def _groups() -> set[str]:
+    return {entry["group"] for entry in store if entry["group"]}
 
 
 def _offer() -> None:
@@ -216,7 +224,7 @@ def _offer() -> None:
     try:
         store.add_to_hydra_store(overwrite_ok=True)
     except Exception as error:
-        raise DerivaMLRequestError(f"an entry in src/configs cannot be made: {_one_line(error)}") from error
+        raise DerivaMLRequestError(f"an entry in src/configs cannot be made: {in_words(error)}") from error
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
@@ -225,30 +233,22 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
     Raises:
         DerivaMLRequestError: Hydra refuses the name, an override, or a group's entry; in its own words.
     """
-    import hydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
     from omegaconf import open_dict
-    from omegaconf.errors import OmegaConfBaseException
 
+    refuse_unheeded(overrides)
     _offer()
     try:
-        with hydra.initialize(version_base="1.3", config_path=None):
-            node = hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise DerivaMLRequestError(in_words(error) + _meant(name, error)) from error
-    except ValueError as error:  # what Hydra raises for `group=null` and `group=3`
-        groups = {entry["group"] for entry in store}
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        wrong = [
-            item
-            for item in parsed
-            if item.key_or_group in groups and not isinstance(item.value(), str | list)
-        ]
-        named = " ".join(str(item.input_line) for item in wrong)
-        raise DerivaMLRequestError(
-            f"{named}: a group takes the name of an entry, as --list-configs shows ({_one_line(error)})"
-        ) from error
+        node = _composed(name, overrides)
+    except Exception as error:  # beside its own errors, Hydra lets some of Python's through
+
+        def fails(first: int) -> bool:
+            try:
+                _composed(name, overrides[:first])
+            except Exception:
+                return True
+            return False
+
+        refuse(name, overrides, error, fails)
     choices = {
         group: entry for group, entry in node.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
@@ -257,57 +257,60 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
     return Composition(node, choices, tuple(overrides))
 
 
+def _composed(name: str, overrides: Sequence[str]) -> Any:
+    import warnings
+
+    import hydra
+
+    with warnings.catch_warnings(), hydra.initialize(version_base="1.3", config_path=None):
+        warnings.filterwarnings("error", "provider=hydra.searchpath .* is not available", UserWarning)
+        return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+
+
 def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
     """Every combination of the values in ``a=1,2 b=3,4``, as lists of overrides; in Hydra's own syntax and order.
 
+    Of several overrides of one name the last holds, as in Hydra's own sweeps. (Its ``BasicSweeper.split_arguments``
+    would spell numbers anew, and take ``~name`` for ``~name=null``.)
+
     Raises:
-        DerivaMLRequestError: an override cannot be parsed.
+        DerivaMLRequestError: an override cannot be parsed, or has no single values.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.types import OverrideType
 
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        choices = [
-            [f"{item.get_key_element()}={value}" for value in item.sweep_string_iterator()]
-            if item.is_sweep_override()
-            else [str(item.input_line)]
-            for item in parsed
-        ]
-    except HydraException as error:
-        raise DerivaMLRequestError(in_words(error)) from error
-    return [list(job) for job in itertools.product(*choices)]
-
-
-def in_words(error: Exception) -> str:
-    """Hydra's complaint without its search path, its web pages and its advice to add a field that nothing reads, with
-    the override or the cause it left out."""
-    text = _one_line(error).partition(" Config search path:")[0].partition(" See https://")[0]
-    text = text.partition(" To append to your config use ")[0]
-    override = getattr(error, "override", None)
-    if override and str(override) not in text:
-        text = f"{override}: {text}"
-    if error.__cause__:
-        text = f"{text.removesuffix('.')}: {_one_line(error.__cause__).partition(' full_key: ')[0]}"
-    return text
+    refuse_unheeded(overrides)
+    _offer()
+    choices: dict[str, list[str]] = {}
+    with hydra.initialize(version_base="1.3", config_path=None):
+        for item in read(overrides, GlobalHydra.instance().config_loader()):  # which knows a group's entries
+            key, line = item.get_key_element(), str(item.input_line)
+            if item.is_delete():
+                choices[key] = [line]
+                continue
+            bare = key.lstrip("+")
+            if item.type is OverrideType.CHANGE and f"+{bare}" in choices:
+                key = f"+{bare}"  # what was added before has another value now
+            elif item.type is OverrideType.FORCE_ADD:
+                key = next((known for known in (bare, f"+{bare}") if known in choices), key)
+            values = _values(item) if item.is_sweep_override() else [line.partition("=")[2]]
+            choices[key] = [f"{key}={value}" for value in values]
+    return [list(job) for job in itertools.product(*choices.values())]
 
 
-def _meant(name: str, error: Exception) -> str:
-    """The group, or the field of the configuration ``name``, that an unknown one looks like, for a message."""
-    import difflib
-
-    unknown = re.match(r"Could not override '(\w+)'", str(error))
-    if not unknown or (None, name) not in store:
-        return ""
-    groups = {entry["group"] for entry in store if entry["group"] and not entry["group"].startswith("hydra")}
-    fields = getattr(store[None, name], "__dataclass_fields__", {})
-    known = groups | {field for field in fields if not field.startswith("_")}
-    close = difflib.get_close_matches(unknown[1], sorted(known - {unknown[1]}), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _values(item: Any) -> list[str]:
+    """The values that a sweep's override stands for."""
+    word = item.input_line
+    if not item.is_discrete_sweep():
+        raise DerivaMLRequestError(f"{word} has no single values to run with: list them, or use range()")
+    with usable(word):
+        values = list(item.sweep_string_iterator())
+    if not values:
+        known = sorted(entry["name"] for entry in store if entry["group"] == item.key_or_group)
+        there = f"; {item.key_or_group} has {', '.join(known)}" if known else ""
+        raise DerivaMLRequestError(f"{word} stands for no value{there}")
+    return values
 
 
 def menu() -> str:

@@ -187,6 +187,13 @@ def check_settings(model: Any) -> None:
         raise DerivaMLRequestError(
             f"model_config: {function.__name__}() takes no {', '.join(unknown)}; it has {known}"
         )
+    keywords = {**getattr(model, "keywords", {}), "ml_instance": None, "execution": None}
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(*getattr(model, "args", ()), **keywords)
+    except TypeError as error:
+        raise DerivaMLRequestError(
+            f"model_config: {function.__name__}() cannot be called with these settings: {error}"
+        ) from error
 
 
 def _function_of(model: Any) -> Any:

@@ -74,7 +74,7 @@ def _start(
     from deriva_ml.core import open_connection
     from deriva_ml.definitions import Workflow
     from deriva_ml.execution import hydra_config
-    from deriva_ml.execution.config_modules import find_configs
+    from deriva_ml.execution.config_modules import configuration_of, find_configs
     from deriva_ml.execution.configuration_record import described
     from deriva_ml.execution.effective import parameters_now
     from deriva_ml.execution.environment import redact_override
@@ -83,22 +83,14 @@ def _start(
     from deriva_ml.execution.provenance import open_notebook, workflow_of
 
     notebook = run.notebook if run else open_notebook()
-    name = name or (notebook.stem.replace("-", "_") if notebook else None)
-    if not name:
-        raise DerivaMLRequestError(
-            "this notebook's file is not known here: name its configuration, run_notebook(NAME)"
-        )
     project = Project.find(notebook.parent if notebook else None)
     find_configs(project, config_package)
-    if name not in hydra_config.notebook_configs:
-        raise DerivaMLRequestError(
-            f'no notebook configuration is named {name}: register it with notebook_config("{name}") in'
-            f" src/{config_package}/{name}.py; registered are {', '.join(sorted(hydra_config.notebook_configs))}"
-        )
+    name = configuration_of(name, notebook, config_package)
     overrides = [*(run.overrides if run else ()), *overrides]
     composed = hydra_config.compose(name, overrides)
     config = composed.instantiate()
     config.config_choices = composed.choices
+    shown_config = composed.yaml
     provenance = run.provenance if run else _interactive_provenance(project, notebook, name)
     ml = open_connection(config.deriva_ml, project, ml_class)
     if not run:  # the runner has done it for its own
@@ -128,7 +120,7 @@ def _start(
         dry_run=config.dry_run,
         run=run,
         source=notebook,
-        begun=lambda execution: execution.record_circumstances(provenance, composed.yaml),
+        begun=lambda execution: execution.record_circumstances(provenance, shown_config),
     )
     execution.execution_start()
     return ml, execution, config

@@ -1,0 +1,81 @@
+"""Composes a notebook's configuration in a process of its own: a wrong override is refused before a kernel starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.notebook.calls import Call
+
+
+def start(call: Call, overrides: Sequence[str], notebook: Path) -> subprocess.Popen[str] | None:
+    """Begin to compose, as the kernel will: in the notebook's folder, with the same Python; None if that fails."""
+    request = {**asdict(call), "overrides": [*overrides, *call.overrides], "notebook": str(notebook)}
+    command = [sys.executable, "-m", __name__, json.dumps(request)]
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=notebook.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+    except OSError:
+        return None
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    """Wait for the answer. Where there is none, the kernel will give it.
+
+    Raises:
+        DerivaMLRequestError: the configuration cannot be composed; in the same words as in the kernel.
+    """
+    answer = process.communicate()[0].rpartition("\n")[2]  # modules of configurations may print
+    try:
+        refused = json.loads(answer)["refused"]
+    except (ValueError, TypeError, LookupError):
+        return
+    if refused:
+        raise DerivaMLRequestError(refused)
+
+
+def _refusal(request: dict[str, Any]) -> str | None:
+    """Why the kernel will refuse; None if it may not."""
+    from omegaconf.errors import InterpolationResolutionError
+
+    from deriva_ml.execution.config_modules import configuration_of, find_configs
+    from deriva_ml.execution.hydra_config import compose
+    from deriva_ml.project import Project
+
+    notebook = Path(request["notebook"])
+    find_configs(Project.find(notebook.parent), request["package"])
+    name = configuration_of(request["name"], notebook, request["package"])
+    try:
+        compose(name, request["overrides"])
+        return None
+    except DerivaMLRequestError as error:
+        cause: BaseException | None = error
+        while cause:
+            if isinstance(cause, InterpolationResolutionError):  # of what cells may set
+                return None
+            cause = cause.__cause__ or cause.__context__
+    for module, names in request["imports"]:
+        __import__(module, fromlist=names)  # which may store the entry that was not found
+    try:
+        compose(name, request["overrides"])
+        return None
+    except DerivaMLRequestError as error:
+        return str(error)
+
+
+if __name__ == "__main__":
+    answer = _refusal(json.loads(sys.argv[1]))  # raises, and so does not answer, where the kernel is to tell
+    print(f"\n{json.dumps({'refused': answer})}", end="", flush=True)

@@ -1,0 +1,237 @@
+"""What Hydra and OmegaConf refuse, told in one line that says how to mend it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from deriva_ml.exceptions import DerivaMLRequestError
+
+LONGEST_SHOWN = 120
+"""Characters of an override that a message repeats."""
+
+
+def quoted(text: str, mark: str = "'") -> str:
+    """The text as Hydra's grammar takes it to the letter
+    (https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values)."""
+    literal = re.sub(
+        rf"(\\*)({mark}|\Z)", lambda found: found[1] * 2 + (f"\\{mark}" if found[2] else ""), text
+    )
+    return f"{mark}{literal}{mark}"
+
+
+def refuse_unheeded(overrides: Sequence[str]) -> None:
+    """See that no override sets what runs do not go by, but for the path that Hydra finds configurations on.
+
+    Raises:
+        DerivaMLRequestError: one is of Hydra's own part of the configuration.
+    """
+    for word in overrides:
+        if re.match(r"[~+]*hydra(?!\.searchpath=)([./@=]|$)", word):
+            raise DerivaMLRequestError(
+                f"{_cut(word)}: runs do not go by Hydra's own settings, and those of a sweep follow one another:"
+                " leave it out"
+            )
+
+
+def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callable[[int], bool]) -> NoReturn:
+    """Tell why the configuration ``name`` cannot be composed with these overrides, and what to type instead.
+
+    Args:
+        error: what Hydra raised.
+        fails: whether it does so for the first so many of the overrides.
+
+    Raises:
+        DerivaMLRequestError: always.
+    """
+    from hydra.errors import HydraException
+    from hydra_zen import store
+
+    parsed = read(overrides)
+    for item in parsed:
+        word = str(item.input_line)
+        if item.is_sweep_override():
+            key, value = word.split("=", 1)
+            ways = " or ".join(shlex.quote(f"{key}={way}") for way in (f"[{value}]", quoted(value, '"')))
+            one = f"; as one value write {ways}" if "(" not in value else ""
+            raise DerivaMLRequestError(
+                f"{_cut(word)} stands for several runs, which deriva-ml-run --multirun makes{one}"
+            ) from error
+    groups = {entry["group"] for entry in store}
+    wrong = [item for item in parsed if item.key_or_group in groups and not _names_entries(item)]
+    if wrong:
+        named = " ".join(_cut(item.input_line) for item in wrong)
+        raise DerivaMLRequestError(
+            f"{named}: a group takes the name of an entry, as --list-configs shows ({_own_words(error)})"
+        ) from error
+    text = in_words(error) if isinstance(error, HydraException) else _own_words(error)
+    for word in overrides:
+        text = text.replace(word, _cut(word)) if word else text
+    if not isinstance(error, HydraException) and not fails(0):
+        guilty = next(place for place in range(len(overrides)) if fails(place + 1))
+        text = f"{_cut(overrides[guilty])}: {text}"
+    raise DerivaMLRequestError(text + _meant(name, error)) from error
+
+
+def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
+    """The overrides as Hydra parses them.
+
+    Raises:
+        DerivaMLRequestError: one cannot be read; the message has what to type instead.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create(config_loader)
+    parsed = []
+    for place, word in enumerate(overrides):
+        try:
+            [item] = parser.parse_overrides([word])
+        except HydraException as error:
+            raise DerivaMLRequestError(_unreadable(overrides, place, error)) from error
+        if not item.key_or_group:
+            raise DerivaMLRequestError(_no_override(overrides, place))
+        parsed.append(item)
+    return parsed
+
+
+def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
+    """What is wrong with an override that Hydra's grammar does not take."""
+    word = overrides[place]
+    if "=" not in word and not word.startswith("~"):
+        return _no_override(overrides, place)
+    why = in_words(error).removeprefix(f"Error parsing override '{word}' ").removeprefix(f"{word}: ")
+    if at := re.search(r"^LexerNoViableAltException: .*\n( *)\^\n", str(error), re.DOTALL):
+        why = f"at {word[len(at[1]) - len('LexerNoViableAltException: ') :][:1]!r}"
+    # An argument that a function of Hydra's does not take is wrong as a text, too.
+    misused = " while evaluating " in why and "Unknown function" not in why
+    mend = None if misused else next(filter(_reads, _mends(overrides, place)), None)
+    if mend is None:
+        return f"{_cut(word)} cannot be read as NAME=VALUE ({why})"
+    return f"{_cut(word)} cannot be read: write {shlex.quote(mend)} ({why})"
+
+
+def _mends(overrides: Sequence[str], place: int) -> Iterator[str]:
+    """What may have been meant: words that the shell has parted, a bracket that is not closed, a text in quotes."""
+    found = re.fullmatch(r"\s*([~+]*[^\s=:]*)\s*:?\s*=(.*)", overrides[place], re.DOTALL)
+    if not found:
+        return
+    key, value = found.groups()
+    if value[:1] in {"[", "{"}:
+        for end in range(place + 2, len(overrides) + 1):
+            yield " ".join(overrides[place:end])
+        yield f"{key}={value.rstrip(', ')}{']' if value[0] == '[' else '}'}"
+    yield f"{key}={value}"
+    after = (then for then in range(place + 1, len(overrides)) if "=" in overrides[then])
+    value = " ".join([value, *overrides[place + 1 : next(after, len(overrides))]])
+    yield f"{key}={quoted(value, chr(34))}"
+
+
+def _reads(text: str) -> bool:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return bool(OverridesParser.create().parse_overrides([text])[0].key_or_group)
+    except HydraException:
+        return False
+
+
+def _no_override(overrides: Sequence[str], place: int) -> str:
+    """What is wrong with a word that has no name or no value."""
+    from hydra_zen import store
+
+    word = overrides[place]
+    groups = sorted(entry["group"] for entry in store if entry["group"] and entry["name"] == word)
+    if groups:
+        return f"{word} is no override: did you mean {' or '.join(f'{group}={word}' for group in groups)}?"
+    begin = next((back for back in range(place, -1, -1) if "=" in overrides[back]), place)
+    end = next((then for then in range(place, len(overrides)) if "=" in overrides[then]), len(overrides))
+    whole = " ".join(overrides[begin:end])
+    # A text that the shell has parted, perhaps: it follows one that is no name of an entry, number or truth value.
+    text = re.match(r"([\w.]+)=[^\W\d]", whole) and not re.match(
+        r"[\w.]+=(true|false|null) ", whole, re.IGNORECASE
+    )
+    if word.strip() and text and whole.partition("=")[0] not in {entry["group"] for entry in store}:
+        if _reads(whole):
+            return f"{_cut(word)} is no override: write NAME=VALUE, or one text as {shlex.quote(whole)}"
+    shown = _cut(word) if word.strip() else repr(word)
+    return f"{shown} is no override: write NAME=VALUE"
+
+
+def _names_entries(item: Any) -> bool:
+    """Whether an override of a group gives names, as it has to, unless it takes the group away."""
+    value = item.value()
+    return (
+        item.is_delete()
+        or isinstance(value, str)
+        or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+    )
+
+
+def in_words(error: BaseException) -> str:
+    """Hydra's complaint without its search path, its web pages and its advice to add a field that nothing reads, with
+    the override or the cause it left out."""
+    text = _one_line(error).partition(" Config search path:")[0].partition(" See https://")[0]
+    text = text.partition(" To append to your config use ")[0].partition(" full_key: ")[0]
+    override = getattr(error, "override", None)
+    if override and str(override) not in text:
+        text = f"{override}: {text}"
+    cause = _one_line(error.__cause__).partition(" full_key: ")[0] if error.__cause__ else ""
+    return text if cause in text else f"{text.removesuffix('.')}: {cause}"
+
+
+def _meant(name: str, error: Exception) -> str:
+    """The group, or the field of the configuration ``name``, that an unknown one looks like, for a message."""
+    import difflib
+
+    from hydra_zen import store
+
+    unknown = re.match(r"Could not override '(\w+)'", str(error))
+    if not unknown or (None, name) not in store:
+        return ""
+    groups = {entry["group"] for entry in store if entry["group"] and not entry["group"].startswith("hydra")}
+    fields = getattr(store[None, name], "__dataclass_fields__", {})
+    known = groups | {field for field in fields if not field.startswith("_")}
+    known = (known | {"+multirun"}) - {unknown[1]}
+    close = difflib.get_close_matches(unknown[1], sorted(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+@contextmanager
+def usable(part: str = "") -> Iterator[None]:
+    """Tell in one line what goes wrong where a composed configuration, or that part of it, is made use of.
+
+    Raises:
+        DerivaMLRequestError: anything went wrong.
+    """
+    from omegaconf.errors import InterpolationKeyError
+
+    try:
+        yield
+    except DerivaMLRequestError:
+        raise
+    except Exception as error:  # what an entry names can raise anything
+        cause = error.__cause__ or error
+        where = part or getattr(error, "full_key", None) or ""
+        hint = r" (a text has \${ for ${)" if isinstance(cause, InterpolationKeyError) else ""
+        raise DerivaMLRequestError(
+            f"the configuration cannot be used{f' ({where})' if where else ''}: {_own_words(cause)}{hint}"
+        ) from error
+
+
+def _own_words(error: BaseException) -> str:
+    """What an error says, without the place in the configuration; with the name of one that says too little."""
+    text = _one_line(error).partition(" full_key: ")[0]
+    return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) else text
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= LONGEST_SHOWN else f"{word[:LONGEST_SHOWN]}..."
