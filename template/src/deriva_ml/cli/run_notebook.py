@@ -29,6 +29,7 @@ from deriva_ml.cli.common import (
     whole_number,
 )
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.notebook.language import check_language
 from deriva_ml.notebook.parameters import Parameter, describe, parameters_of, read_notebook
 from deriva_ml.project import Project
 
@@ -101,6 +102,7 @@ def main(argv: Sequence[str]) -> int:
     args.notebook = Path(words.pop(place))
     args.overrides = words
     notebook = read_notebook(args.notebook)
+    check_language(notebook, args.notebook)
     declared = parameters_of(notebook)
     if args.inspect:
         print(describe(declared))

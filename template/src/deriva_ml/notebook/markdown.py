@@ -17,7 +17,7 @@ from nbformat import NotebookNode, from_dict, v4
 
 from deriva_ml.notebook import widgets
 from deriva_ml.notebook.from_html import figure, from_html, in_words, is_better
-from deriva_ml.notebook.parameters import tags_of
+from deriva_ml.notebook.parameters import SKIPPED, tags_of
 
 ERROR_MARKER = "papermill-error-cell-tag"  # on the two cells of raw HTML that Papermill adds when one fails
 _SHOWN = ["text/markdown", "text/latex", "text/plain"]
@@ -45,7 +45,6 @@ _OTHERS = {
     "audio/": "an audio clip",
     "video/": "a video",
 }
-SKIPPED = "skip-execution"  # nbclient's tag for a cell that is not to run
 _LEFT_OUT = re.compile(r"remove[-_](cell|input|output)s?")  # Jupyter Book's tags, and nbconvert's
 _BAR_BELOW = re.compile(
     r"\n{1,9}\r[^\n]*?(?:\x1b\[A)+"
