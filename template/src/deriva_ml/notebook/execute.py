@@ -124,14 +124,15 @@ def _execute(
         return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
     except DeadKernelError:
         return Ended(Outcome.failed, f"the kernel died{_where(output)}: {kernel.how_it_died()}")
-    except OSError as error:  # a disk that is full, where the notebook is saved
-        return Ended(Outcome.failed, f"the run could not go on{_where(output)}: {error}")
-    except RuntimeError as error:  # what jupyter_client raises for a kernel that never answered
-        where = _where(output)
+    except Exception as error:
+        # A disk that is full, where the notebook is saved; output that is none by the notebook's format; a kernel
+        # that never answered. What had been computed is recorded all the same.
+        alive, where = kernel.process.poll() is None, _where(output)
         failed = f"the run could not go on{where}" if where else "the kernel did not start"
-        return Ended(
-            Outcome.failed, f"{failed}: {error if kernel.process.poll() is None else kernel.how_it_died()}"
+        said = (
+            str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
         )
+        return Ended(Outcome.failed, f"{failed}: {one_line(said) if alive else kernel.how_it_died()}")
     return _judge(executed.cells)
 
 
@@ -145,7 +146,7 @@ def _judge(cells: list[Any]) -> Ended:
         errors = [out for out in cell.get("outputs", ()) if out.output_type == "error"]
         if EXPECTS_ERROR in tags_of(cell) or not (errors or _stopped_the_run(cell)):
             continue
-        name, text = (str(errors[-1].ename), str(errors[-1].evalue)) if errors else ("an error", "")
+        name, text = (str(errors[-1].ename), str(errors[-1].evalue)) if errors else (_group_of(cell), "")
         what = f"{name}: {one_line(text)}" if text.strip() else name
         where = f"cell [{cell.execution_count}]"
         if not _stopped_the_run(cell):
@@ -155,13 +156,20 @@ def _judge(cells: list[Any]) -> Ended:
             unrun = ": the cells after it did not run" if rest else ""
             return Ended(Outcome.failed, f"{where} called sys.exit({one_line(text)}){unrun}")
         if parameter := _parameter_of(cell, errors):
-            where = f"the value of parameter {parameter} ({where})"
+            return Ended(Outcome.failed, f"the value of parameter {parameter} ({where}) raised {what}")
         return Ended(Outcome.failed, f"{where} raised {what}")
     return Ended(Outcome.completed)
 
 
 def _stopped_the_run(cell: Any) -> bool:
     return cell.metadata.get("papermill", {}).get("exception") is True
+
+
+def _group_of(cell: Any) -> str:
+    """What a cell without an error among its outputs raised: IPython only prints the traceback of a group."""
+    printed = "".join(out.text for out in cell.get("outputs", ()) if out.get("name") == "stderr")
+    names = re.findall(r"(?m)^ +\| ([A-Za-z_][\w.]*(?:: .*)?)$", printed)
+    return "; ".join(names) or "an error"
 
 
 def _parameter_of(cell: Any, errors: list[Any]) -> str:
