@@ -100,3 +100,23 @@ def test_a_kernel_of_another_language_is_not_started(
         kernels.start("other", tmp_path, tmp_path / "kernel.log", {})
     assert str(refused.value) == f"the kernel other runs {named}: only Python notebooks are run"
     assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("described", ["{", "[]", "{}", '{"argv": []}', '{"argv": 3}'])
+def test_a_kernel_whose_description_is_damaged_is_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, described: str
+) -> None:
+    folder = tmp_path / "kernels" / "odd"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(described)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    with pytest.raises(DerivaMLRequestError) as refused:
+        kernels.start("odd", tmp_path, tmp_path / "kernel.log", {})
+    assert str(refused.value).startswith(f"the kernel odd in {folder} cannot be used: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["no-such-kernel", "not a name", "../odd"])
+def test_a_kernel_that_is_not_there_is_said_to_be_missing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DerivaMLRequestError, match=f"^no kernel is named {name}; installed: "):
+        kernels.start(name, tmp_path, tmp_path / "kernel.log", {})
