@@ -16,12 +16,9 @@ IDENTITY_HELP = (
 )
 
 
-_NO_REASON = (
-    "error: failed to push some refs",
-    "fatal: Could not read from remote repository",
-    "To ",
-    "Please make sure you have the correct access rights",
-    "and the repository exists.",
+_NO_REASON = re.compile(
+    r"(error|fatal): (failed to push some refs|Could not read from remote repository)|To "
+    r"|Please make sure you have the correct access rights|and the repository exists\."
 )
 """Lines of git that tell nothing but that it failed, beside the one that tells why."""
 
@@ -61,7 +58,7 @@ def _reason(stderr: str, args: tuple[str, ...]) -> str:
     What a remote or a hook says of it is the reason more than what git makes of that.
     """
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
-    told = [" ".join(line.split()) for line in lines if not line.startswith(_NO_REASON)]
+    told = [" ".join(line.split()) for line in lines if not _NO_REASON.match(line)]
     # In a push of all or nothing, the refs that only went down with another one say "atomic".
     refused = [line for line in told if line.startswith("! [") and "atomic push" not in line]
     complaints = [line for line in told if line.startswith(("fatal:", "error:", "ssh:"))]

@@ -265,4 +265,4 @@ def _complaint(text: str) -> str:
     begun = next(
         (n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)), len(lines) - 1
     )
-    return " ".join(" ".join(lines[begun:]).split())
+    return " ".join(" ".join(lines[begun:]).split()).removeprefix("× ")
