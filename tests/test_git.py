@@ -135,6 +135,50 @@ def test_a_guess_from_the_machines_name_is_no_identity(
     assert not has_identity(repository.path)
 
 
+def hook(repository: Path, name: str, *lines: str) -> None:
+    """A hook that says these lines and refuses."""
+    path = repository / "hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\n" + "".join(f"echo '{line}' >&2\n" for line in lines) + "exit 1\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the hooks are shell scripts")
+@pytest.mark.parametrize("atomic", [[], ["--atomic"]])
+def test_a_refused_push_is_told_in_the_words_of_who_refused(
+    repository: Repository, tmp_path: Path, atomic: list[str]
+) -> None:
+    """Git itself says no more than that a hook declined, or that some refs were not pushed."""
+    there, push = (
+        tmp_path / "there.git",
+        ["push", *atomic, str(tmp_path / "there.git"), "HEAD:refs/heads/main"],
+    )
+    git(tmp_path, "init", "--quiet", "--bare", str(there))
+    hook(there, "pre-receive", "===", "main is protected: ask for a review")
+    with pytest.raises(DerivaMLRequestError) as refused:
+        git(repository.path, *push)
+    assert "hook declined" in str(refused.value)
+    assert str(refused.value).endswith("; remote: main is protected: ask for a review")
+    hook(repository.path / ".git", "pre-push", "checking", "notebooks have outputs")
+    with pytest.raises(DerivaMLRequestError) as refused:
+        git(repository.path, *push)
+    assert str(refused.value) == "notebooks have outputs"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for ssh is a shell script")
+@pytest.mark.parametrize("said", ["git@host: Permission denied (publickey).", "ERROR: Repository not found."])
+def test_a_remote_that_cannot_be_read_is_told_in_its_own_words(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"echo '{said}' >&2; false")
+    with pytest.raises(DerivaMLRequestError) as refused:
+        git(repository.path, "ls-remote", "git@host:me/study.git")
+    assert str(refused.value) == said
+    monkeypatch.setenv("GIT_SSH_COMMAND", "false")
+    with pytest.raises(DerivaMLRequestError, match="Could not read from remote repository"):
+        git(repository.path, "ls-remote", "git@host:me/study.git")
+
+
 def test_the_module_needs_nothing_slow() -> None:
     """Every command imports it, so its cost is part of every --help."""
     heavy = "pandas, hydra, papermill, nbformat, jupyter_client, bumpversion".split(", ")

@@ -378,14 +378,34 @@ def test_a_lock_file_that_is_there_is_kept(
     assert project.git("show", "HEAD:uv.lock") == "mine"
 
 
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ("error: no network", "error: no network"),
+        (
+            "Using CPython 3.11\\nerror: No solution\\n  cause: numpy is too old",
+            "error: No solution cause: numpy is too old",
+        ),
+        (
+            "  × No solution:\\n  ╰─▶ Because x was not found,\\n      we give up.",
+            "No solution: Because x was not found, we give up.",
+        ),
+        ("Traceback (most recent call last):\\n  File x\\nOSError: no space", "OSError: no space"),
+    ],
+)
 def test_a_lock_that_fails_is_said_and_the_rest_goes_on(
-    project: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Repository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    printed: str,
+    reason: str,
 ) -> None:
-    """Without a network a person can still work; the lock comes with the next `uv run`."""
-    monkeypatch.setenv("UV", str(fake_uv(tmp_path / "tools", "echo error: no network >&2; exit 2")))
+    """In uv's words. Without a network a person can still work; the lock comes with the next `uv run`."""
+    monkeypatch.setenv("UV", str(fake_uv(tmp_path / "tools", f"printf '{printed}\\n' >&2; exit 2")))
     assert main([]) == 0
     said = outcomes(capsys)
-    assert said["lock file"] == "skipped because uv failed: error: no network"
+    assert said["lock file"] == f"skipped because uv failed: {reason}"
     assert said["first commit"] == "done (v0.1.0)"
 
 

@@ -25,6 +25,7 @@ RUNNER = SOURCE / "deriva_ml"
 
 WITHOUT_WORDS = {
     ("cli/common.py", "status"): "the operating system's or SQLite's words",
+    ("cli/common.py", "tell"): "a library's words",
     (
         "cli/run.py",
         "_run_sweep",

@@ -39,6 +39,22 @@ def test_a_cell_that_raises(project: ProjectFolder) -> None:
     )
 
 
+def test_a_cell_that_is_meant_to_raise_fails_nothing(project: ProjectFolder) -> None:
+    """Tagged as nbclient knows it; the ids that the cells lack are nobody's concern either."""
+    path = committed(project, "expected.ipynb", START, BEFORE, STAGED, "int('seven')", "print('after it')")
+    notebook = json.loads((project / path).read_text())
+    notebook["cells"][3]["metadata"]["tags"] = ["raises-exception"]
+    for cell in notebook["cells"]:
+        del cell["id"]
+    (project / path).write_text(json.dumps(notebook))
+    project.git("commit", "-am", "Expect the error")
+    done = run(project, path)
+    record = latest(project)
+    assert (done.rc, done.err, record["status"]) == (0, "", "Uploaded")
+    assert_kept(record, "expected", "ValueError: invalid literal", "after it")
+    assert b"failed" not in contents(record)["expected.md"]
+
+
 @pytest.mark.parametrize("code", ["", "0", "3"])
 def test_sys_exit_in_a_cell(project: ProjectFolder, code: str) -> None:
     path = committed(

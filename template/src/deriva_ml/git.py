@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,13 @@ IDENTITY_HELP = (
     "git does not know who you are: run"
     """ git config --global user.name "Your Name" and git config --global user.email you@example.com"""
 )
+
+
+_NO_REASON = re.compile(
+    r"(error|fatal): (failed to push some refs|Could not read from remote repository)|To "
+    r"|Please make sure you have the correct access rights|and the repository exists\."
+)
+"""Lines of git that tell nothing but that it failed, beside the one that tells why."""
 
 
 def git(cwd: Path, *args: str, check: bool = True) -> str:
@@ -45,12 +53,20 @@ def has_identity(cwd: Path) -> bool:
 
 
 def _reason(stderr: str, args: tuple[str, ...]) -> str:
-    """Where git says why it failed: a refused ref, else its first complaint, else its last line."""
+    """Where git says why it failed: a refused ref, else its first complaint, else its last line.
+
+    What a remote or a hook says of it is the reason more than what git makes of that.
+    """
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
+    told = [" ".join(line.split()) for line in lines if not _NO_REASON.match(line)]
     # In a push of all or nothing, the refs that only went down with another one say "atomic".
-    refused = [line for line in lines if line.startswith("! [") and "atomic push" not in line]
-    complaints = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:"))]
-    return next(iter([*refused, *complaints, *lines[-1:]]), f"git {args[0]} failed")
+    refused = [line for line in told if line.startswith("! [") and "atomic push" not in line]
+    complaints = [line for line in told if line.startswith(("fatal:", "error:", "ssh:"))]
+    remote = [line for line in told if line.startswith("remote:") and re.search(r":.*\w", line)]
+    if refused or complaints:
+        return "; ".join([*(refused or complaints)[:1], *remote])
+    failed = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    return next(iter([*told[-1:], *failed, *lines[-1:]]), f"git {args[0]} failed")
 
 
 def repository_root(cwd: Path) -> Path | None:

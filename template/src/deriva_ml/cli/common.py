@@ -8,6 +8,7 @@ import os
 import sys
 import textwrap
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def command(main: Main) -> Callable[..., int]:
 
     @functools.wraps(main)
     def entry(argv: Sequence[str] | None = None) -> int:
-        with _unbroken_output():
+        with _unbroken_output(), _warnings_as_lines():
             return status(list(sys.argv[1:] if argv is None else argv))
 
     def status(arguments: list[str]) -> int:
@@ -61,6 +62,31 @@ def command(main: Main) -> Callable[..., int]:
             return INTERRUPTED
 
     return entry
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print what a library warns of as one line, and once; what a person's own code meets, as Python does."""
+    as_python_does, told = warnings.showwarning, set[str]()
+    # Libraries, Python's own and others; the runner; what has no file.
+    ours = (sys.prefix, os.path.dirname(os.__file__), str(Path(__file__).parents[1]), "<", "sys")
+
+    def tell(message: Any, category: Any, filename: str, *others: Any, **named: Any) -> None:
+        files, frame = [filename], sys._getframe(1)
+        while frame:
+            files.append(frame.f_code.co_filename)
+            frame = cast(Any, frame.f_back)
+        if not all(file.startswith(ours) for file in files):
+            as_python_does(message, category, filename, *others, **named)
+        elif (text := " ".join(str(message).split())) not in told:
+            told.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
+    warnings.showwarning = tell
+    try:
+        yield
+    finally:
+        warnings.showwarning = as_python_does
 
 
 class _Unbroken:

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -251,8 +252,17 @@ def first_commit(project: Project) -> str:
 
 
 def _run(cwd: Path, *args: str) -> None:
-    """Run a program; raises DerivaMLRunError with the last line it wrote when it fails."""
+    """Run a program; raises DerivaMLRunError with what it said of its failure."""
     done = subprocess.run(args, cwd=cwd, check=False, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
-        said = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise DerivaMLRunError(f"{Path(args[0]).name} failed: {said[-1] if said else done.returncode}")
+        said = _complaint(done.stderr) or _complaint(done.stdout) or done.returncode
+        raise DerivaMLRunError(f"{Path(args[0]).name} failed: {said}")
+
+
+def _complaint(text: str) -> str:
+    """From where a program (uv) begins to tell of an error, which it may wrap; else its last line, as of a traceback."""
+    lines = [line for raw in text.splitlines() if (line := raw.strip(" \t│├╰─▶"))]
+    begun = next(
+        (n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)), len(lines) - 1
+    )
+    return " ".join(" ".join(lines[begun:]).split()).removeprefix("× ")

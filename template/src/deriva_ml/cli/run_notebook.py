@@ -30,6 +30,7 @@ from deriva_ml.cli.common import (
 )
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.calls import Call, call_of
+from deriva_ml.notebook.language import check_language
 from deriva_ml.notebook.parameters import Parameter, describe, parameters_of, read_notebook
 from deriva_ml.project import Project
 
@@ -112,6 +113,7 @@ def main(argv: Sequence[str]) -> int:
     args.notebook = Path(words.pop(place))
     args.overrides = words
     notebook = read_notebook(args.notebook)
+    check_language(notebook, args.notebook)
     declared = parameters_of(notebook)
     if args.inspect:
         print(describe(declared))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import re
 import sys
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.notebook.kernel import Kernel
+from deriva_ml.notebook.parameters import EXPECTS_ERROR, SKIPPED, tags_of
 from deriva_ml.process import Terminated
 
 KERNEL, LANGUAGE = "python3", "python"
@@ -19,6 +23,10 @@ KERNEL, LANGUAGE = "python3", "python"
 
 NO_NOTEBOOK = (OSError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a saved notebook may raise if it is not there, or was damaged."""
+
+
+PATIENCE = 60
+"""Seconds that what a cell printed may take to arrive after its end; nbclient's own 4 are little for a lot of output."""
 
 
 class Outcome(Enum):
@@ -77,7 +85,7 @@ def _execute(
     import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
-    from papermill.execute import execute_notebook
+    from papermill.execute import execute_notebook, remove_error_markers
 
     gc.freeze()
     gc.enable()
@@ -85,7 +93,9 @@ def _execute(
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     else:
         logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    node = nbformat.read(notebook, as_version=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ids of cells that are missing or used twice: reading mends them
+        node = nbformat.read(notebook, as_version=4)
     try:
         executed = execute_notebook(
             node,
@@ -97,35 +107,83 @@ def _execute(
             progress_bar=sys.stderr.isatty(),
             log_output=log_output,
             execution_timeout=timeout,
+            iopub_timeout=PATIENCE,
             km=kernel.manager(),
         )
-    except PapermillExecutionError as error:
-        reason = f"{error.ename}: {error.evalue}" if error.evalue else str(error.ename)
-        return Ended(Outcome.failed, f"cell [{error.exec_count}] raised {reason}")
-    except CellTimeoutError:
+    except PapermillExecutionError:
+        executed = nbformat.read(output, as_version=4)
+        if not any(map(_stopped_the_run, executed.cells)):
+            # Papermill takes every error that it finds for the end, expected ones too; it marked one.
+            executed = remove_error_markers(executed)
+            nbformat.write(executed, output)
+    except CellTimeoutError as error:
+        if "IOPub" in str(error):
+            return Ended(
+                Outcome.failed, f"the output{_where(output)} did not arrive within {PATIENCE} seconds"
+            )
         return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
     except DeadKernelError:
         return Ended(Outcome.failed, f"the kernel died{_where(output)}: {kernel.how_it_died()}")
-    except OSError as error:  # a disk that is full, where the notebook is saved
-        return Ended(Outcome.failed, f"the run could not go on{_where(output)}: {error}")
-    except RuntimeError as error:  # what jupyter_client raises for a kernel that never answered
-        if kernel.process.poll() is None:
-            return Ended(Outcome.failed, f"the kernel did not start: {error}")
-        return Ended(Outcome.failed, f"the kernel did not start: {kernel.how_it_died()}")
-    return _after_exit(executed) or Ended(Outcome.completed)
+    except Exception as error:
+        # A disk that is full, where the notebook is saved; output that is none by the notebook's format; a kernel
+        # that never answered. What had been computed is recorded all the same.
+        alive, where = kernel.process.poll() is None, _where(output)
+        failed = f"the run could not go on{where}" if where else "the kernel did not start"
+        said = (
+            str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
+        )
+        return Ended(Outcome.failed, f"{failed}: {one_line(said) if alive else kernel.how_it_died()}")
+    return _judge(executed.cells)
 
 
-def _after_exit(executed: Any) -> Ended | None:
-    """Papermill takes ``sys.exit(0)`` for success, though the cells behind it never ran."""
-    for cell in executed.cells:
-        for out in cell.get("outputs", ()):
-            if out.output_type == "error" and out.ename == "SystemExit":
-                code = f"sys.exit({out.evalue})"
-                return Ended(
-                    Outcome.failed,
-                    f"cell [{cell.execution_count}] called {code}: the cells after it did not run",
-                )
-    return None
+def _judge(cells: list[Any]) -> Ended:
+    """How a notebook ended whose kernel lives: an error fails it, unless its cell is tagged as meant to raise.
+
+    Papermill's own judgement knows no such tag, and takes ``sys.exit(0)`` for success, though the cells behind it
+    never ran.
+    """
+    for number, cell in enumerate(cells):
+        errors = [out for out in cell.get("outputs", ()) if out.output_type == "error"]
+        if EXPECTS_ERROR in tags_of(cell) or not (errors or _stopped_the_run(cell)):
+            continue
+        name, text = (str(errors[-1].ename), str(errors[-1].evalue)) if errors else (_group_of(cell), "")
+        what = f"{name}: {one_line(text)}" if text.strip() else name
+        where = f"cell [{cell.execution_count}]"
+        if not _stopped_the_run(cell):
+            return Ended(Outcome.failed, f"{where} showed {what}, and the cells after it ran")
+        if name == "SystemExit":
+            rest = any(map(_is_executed, cells[number + 1 :]))
+            unrun = ": the cells after it did not run" if rest else ""
+            return Ended(Outcome.failed, f"{where} called sys.exit({one_line(text)}){unrun}")
+        if parameter := _parameter_of(cell, errors):
+            return Ended(Outcome.failed, f"the value of parameter {parameter} ({where}) raised {what}")
+        return Ended(Outcome.failed, f"{where} raised {what}")
+    return Ended(Outcome.completed)
+
+
+def _stopped_the_run(cell: Any) -> bool:
+    return cell.metadata.get("papermill", {}).get("exception") is True
+
+
+def _group_of(cell: Any) -> str:
+    """What a cell without an error among its outputs raised: IPython only prints the traceback of a group."""
+    printed = "".join(out.text for out in cell.get("outputs", ()) if out.get("name") == "stderr")
+    names = re.findall(r"(?m)^ +\| ([A-Za-z_][\w.]*(?:: .*)?)$", printed)
+    return "; ".join(names) or "an error"
+
+
+def _parameter_of(cell: Any, errors: list[Any]) -> str:
+    """The parameter whose assignment failed, if the cell is Papermill's, which nobody has written."""
+    if "injected-parameters" in tags_of(cell) and errors:
+        trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(errors[-1].traceback))
+        if found := re.search(r"(?m)^-+> *\d+ (\w+) *=", trace):
+            return found[1]
+    return ""
+
+
+def one_line(text: str) -> str:
+    """What a cell raised, without the terminal's colours and line ends."""
+    return " ".join(re.sub(r"\x1b\[[\d;]*m", "", text).split())
 
 
 def replace_parameters(notebook: Any, parameters: dict[str, Any]) -> None:
@@ -147,16 +205,23 @@ def errors_of_last_cell(output: Path) -> list[str]:
 
 
 def _where(output: Path) -> str:
-    """The last cell that was begun; code cells count from 1, as Jupyter shows."""
-    begun = len(_begun(output))
-    return f" in cell [{begun}]" if begun else ""
+    """The last cell that was begun, by the number that Jupyter shows."""
+    begun = _begun(output)
+    return f" in cell [{begun[-1].get('execution_count') or len(begun)}]" if begun else ""
 
 
 def _begun(output: Path) -> list[dict[str, Any]]:
     """The code cells that were begun, as the saved notebook tells."""
     try:
         cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
-        code = [cell for cell in cells if cell["cell_type"] == "code"]
-        return [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]
+        begun = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
+        return list(filter(_is_executed, begun))
     except NO_NOTEBOOK:
         return []
+
+
+def _is_executed(cell: Mapping[str, Any]) -> bool:
+    """Whether a kernel is asked to run a cell: only then does Jupyter count it."""
+    return (
+        cell["cell_type"] == "code" and "".join(cell["source"]).strip() != "" and SKIPPED not in tags_of(cell)
+    )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.notebook.language import named
 
 IPC = os.name == "posix"
 """Unix sockets lie in a private folder, where a TCP port is open to everybody on the machine."""
@@ -114,7 +115,7 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
         environment: variables to set beside this process's, and over those that an installed kernel has of its own.
 
     Raises:
-        DerivaMLRequestError: no kernel of that name is installed.
+        DerivaMLRequestError: no kernel of that name is installed, or it is one of another language.
         DerivaMLRunError: the process cannot be started.
     """
     private = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -177,15 +178,24 @@ def _installed(name: str, connection_file: Path) -> tuple[list[str], dict[str, s
     (https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs)."""
     from string import Template
 
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import KernelManager
+    from traitlets import TraitError
 
     try:
         manager = KernelManager(kernel_name=name, connection_file=str(connection_file))
         command = list(manager.format_kernel_cmd())
-    except (NoSuchKernel, ValueError) as error:
-        known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
-        raise DerivaMLRequestError(f"no kernel is named {name}; installed: {known}") from error
+        if not command:
+            raise ValueError("its kernel.json has no argv")
+    except (LookupError, ValueError, TypeError, OSError, TraitError) as error:
+        known = KernelSpecManager().find_kernel_specs()
+        if folder := known.get(name.lower()):
+            raise DerivaMLRequestError(f"the kernel {name} in {folder} cannot be used: {error}") from error
+        raise DerivaMLRequestError(
+            f"no kernel is named {name}; installed: {', '.join(sorted(known)) or 'none'}"
+        ) from error
+    if manager.kernel_spec and (language := named(str(manager.kernel_spec.language))):
+        raise DerivaMLRequestError(f"the kernel {name} runs {language}: only Python notebooks are run")
     own = manager.kernel_spec.env if manager.kernel_spec else {}
     return command, {key: Template(str(value)).safe_substitute(os.environ) for key, value in own.items()}
 

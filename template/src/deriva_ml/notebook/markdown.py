@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from collections.abc import Iterable, Mapping
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from bs4 import BeautifulSoup
-from bs4.exceptions import ParserRejectedMarkup
-from markdownify import MarkdownConverter
 from nbconvert import MarkdownExporter
 from nbconvert.filters import strip_ansi
 from nbconvert.preprocessors import HighlightMagicsPreprocessor, Preprocessor
 from nbformat import NotebookNode, from_dict, v4
 
-from deriva_ml.notebook.parameters import tags_of
+from deriva_ml.notebook import widgets
+from deriva_ml.notebook.from_html import figure, from_html, in_words, is_better
+from deriva_ml.notebook.parameters import SKIPPED, tags_of
 
 ERROR_MARKER = "papermill-error-cell-tag"  # on the two cells of raw HTML that Papermill adds when one fails
 _SHOWN = ["text/markdown", "text/latex", "text/plain"]
-_DATA_FRAME = re.compile(r"<table[^>]*(?:class=\"[^\"]*\bdataframe\b|id=\"T_)")  # pandas, polars...; a Styler
-_TOO_LONG = 1_000_000  # characters of HTML that would take seconds to convert
-_SAYS_NOTHING = re.compile(r"(\s*<[^<>]* (?:object|at 0x\w+)>)?\s*")
+# A bare repr; Altair's and Bokeh's; that of a renderer which is not there.
+_SAYS_NOTHING = re.compile(
+    r"(\s*(<[^<>]* (?:object|at 0x\w+)>|[\w.]+\((\.\.\.|id='[\w-]+', \.\.\.)\)|<Vega(Lite)? \d.*))?\s*",
+    re.DOTALL,
+)
+_LONG_DATA = 10_000  # characters of JSON, more than which nobody reads
+_MATHEMATICS = re.compile(r"\s*(\$|\\\(|\\\[|\\begin\{(?!Verbatim|tabular|table|longtable))")
+_DRAWN = {
+    "application/vnd.plotly": "a Plotly figure",
+    "application/vnd.vegalite": "a Vega-Lite chart",
+    "application/vnd.vega": "a Vega chart",
+    "application/vnd.bokehjs_exec": "",  # the HTML before it is the figure's place, and names it
+    "application/vnd.bokehjs_load": "",
+    "application/vnd.holoviews_load": "",
+    "application/vnd.holoviews_exec": "a HoloViews figure",
+    widgets.VIEW: "a widget",
+}
+"""Figures as data, by how the MIME type begins; empty for one without anything to see."""
+_OTHERS = {
+    "application/javascript": "JavaScript",
+    "application/pdf": "a PDF",
+    "audio/": "an audio clip",
+    "video/": "a video",
+}
+_LEFT_OUT = re.compile(r"remove[-_](cell|input|output)s?")  # Jupyter Book's tags, and nbconvert's
 _BAR_BELOW = re.compile(
     r"\n{1,9}\r[^\n]*?(?:\x1b\[A)+"
 )  # an inner progress bar, which the outer one outlives
@@ -43,7 +63,8 @@ def to_markdown(notebook: Mapping[str, Any], title: str | None = None) -> str:
     """Return the notebook (nbformat 4, executed or not) as Markdown, with `title` as its first heading.
 
     Images are data URIs, data frames tables; streams read as a terminal would show them in the end. Rich
-    output that Markdown cannot hold is represented by its text. A failed run is told before anything else.
+    output that Markdown cannot hold is represented by its text, or by a line that says what the notebook shows. A
+    failed run is told before anything else.
     """
     node = from_dict({"metadata": {}, "cells": [], **notebook, "nbformat": 4, "nbformat_minor": 4})
     text, _ = _EXPORTER.from_notebook_node(node)
@@ -55,20 +76,41 @@ class _Readable(Preprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         cells = [v4.new_markdown_cell(line) for line in _failure(nb.cells)]
+        states = widgets.states_of(nb)
         for cell in nb.cells:
-            source = _text(cell.get("source"))
-            match cell.get("cell_type"):
-                case "markdown" if ERROR_MARKER not in tags_of(cell):
-                    cells.append(v4.new_markdown_cell(_embed(source, cell.get("attachments", {}))))
-                case "raw":
-                    cells.append(v4.new_raw_cell(source, metadata=cell.get("metadata", {})))
-                case "code":
-                    outputs = _outputs(cell.get("outputs", []))
-                    cells.append(
-                        v4.new_code_cell(source.strip("\n") if source.strip() else "", outputs=outputs)
-                    )
+            cells += _cell(cell, states)
         language = nb.metadata.get("language_info") or {"name": "python"}
         return v4.new_notebook(cells=cells, metadata={"language_info": language}), resources
+
+
+def _cell(cell: NotebookNode, states: widgets.States) -> Iterable[NotebookNode]:
+    """A cell as a reader is to see it; what its tags keep from them is told of."""
+    source, tags = _text(cell.get("source")), tags_of(cell)
+    left_out = {found[1]: tag for tag in tags if (found := _LEFT_OUT.fullmatch(str(tag)))}
+    if "cell" in left_out:
+        yield v4.new_markdown_cell(in_words(f"a cell that is tagged {left_out['cell']}"))
+        return
+    match cell.get("cell_type"):
+        case "markdown" if ERROR_MARKER not in tags:
+            yield v4.new_markdown_cell(_embed(source, cell.get("attachments", {})))
+        case "raw":
+            yield v4.new_raw_cell(source, metadata=cell.get("metadata", {}))
+        case "code":
+            source = source.strip("\n") if source.strip() else ""
+            outputs = _outputs(cell.get("outputs", []), states)
+            if SKIPPED in tags:
+                outputs = [_said(f"(this cell did not run: it is tagged {SKIPPED})")]
+            if "output" in left_out and outputs:
+                outputs = [_said(in_words(f"output that is tagged {left_out['output']}"))]
+            if "input" in left_out and source:
+                yield v4.new_markdown_cell(in_words(f"code that is tagged {left_out['input']}"))
+                source = ""
+            yield v4.new_code_cell(source, outputs=outputs)
+
+
+def _said(line: str) -> NotebookNode:
+    output: NotebookNode = v4.new_output("display_data", {"text/markdown": line})
+    return output
 
 
 def _failure(cells: list[NotebookNode]) -> Iterable[str]:
@@ -89,7 +131,7 @@ def _headline(error: Mapping[str, Any]) -> str:
     return f"{_text(error.get('ename'))}: {message}".removesuffix(": ")
 
 
-def _outputs(outputs: Iterable[Mapping[str, Any]]) -> list[NotebookNode]:
+def _outputs(outputs: Iterable[Mapping[str, Any]], states: widgets.States) -> list[NotebookNode]:
     # nbconvert's CoalesceStreamsPreprocessor would repeat a progress bar after each print, and its search for
     # carriage returns takes time quadratic in the length of a line.
     kept: list[NotebookNode] = []
@@ -111,8 +153,12 @@ def _outputs(outputs: Iterable[Mapping[str, Any]]) -> list[NotebookNode]:
                 trace = _on_screen("\n".join(map(_text, lines)) if isinstance(lines, list) else _text(lines))
                 told = dict.fromkeys([_headline(output), trace.strip("\n")])
                 kept.append(v4.new_output("error", ename="", evalue="", traceback=list(filter(None, told))))
-            case "display_data" | "execute_result" if data := _display(output.get("data", {})):
-                kept.append(v4.new_output("display_data", data))
+            case "display_data" | "execute_result":
+                data = output.get("data") or {}
+                if shown := widgets.displayed(data, states):
+                    kept += _outputs(shown, states)
+                elif data := _display(data):
+                    kept.append(v4.new_output("display_data", data))
     for output in kept:
         if output.output_type == "stream":
             output.text = _on_screen(output.text).strip("\n")
@@ -120,21 +166,49 @@ def _outputs(outputs: Iterable[Mapping[str, Any]]) -> list[NotebookNode]:
 
 
 def _display(data: Mapping[str, Any]) -> dict[str, str]:
-    """A bundle of MIME types as text, of which the exporter takes the best."""
+    """A bundle of MIME types as text, of which the exporter takes the best; empty if there is nothing to see."""
     texts = {mime: text for mime, value in data.items() if (text := _text(value)).strip()}
     texts["text/plain"] = plain = _on_screen(texts.get("text/plain", ""))
-    rich, nothing = texts.get("text/html", ""), _SAYS_NOTHING.fullmatch(plain)
+    rich, nothing = texts.get("text/html", ""), bool(_SAYS_NOTHING.fullmatch(plain))
     images = sorted((mime for mime in texts if mime.startswith("image/")), key=lambda mime: "svg" not in mime)
+    drawn = next((name for kind, name in _DRAWN.items() for mime in data if mime.startswith(kind)), None)
+    if not _MATHEMATICS.match(texts.get("text/latex", "")) and not nothing:
+        texts.pop("text/latex", None)
     if "text/markdown" in texts:
         pass
-    elif (nothing or _DATA_FRAME.search(rich)) and (converted := _from_html(rich)):
+    elif drawn is not None and not images and (nothing or widgets.VIEW not in data):
+        return {"text/markdown": in_words(drawn)} if drawn else {}
+    elif is_better(rich, nothing) and not (drawn and images) and (converted := from_html(rich)):
         texts["text/markdown"] = converted
     elif images and "text/latex" not in texts:
         alt = "image" if nothing else re.sub(r"[\[\]<>\\`\s]+", " ", plain).strip()[:80]
         texts["text/markdown"] = f"![{alt}]({_data_uri(images[0], texts[images[0]])})"
-    elif nothing:
-        texts["text/plain"] = texts.get("application/json", plain)
+    elif nothing and "text/latex" not in texts:
+        return _last_resort(texts, rich)
     return {mime: texts[mime] for mime in _SHOWN if texts.get(mime, "").strip()}
+
+
+def _last_resort(texts: Mapping[str, str], rich: str) -> dict[str, str]:
+    """What is there to say of a bundle that has neither a text that says something, nor an image."""
+    for mime, text in texts.items():
+        if mime in {"application/json", "application/geo+json"} and len(text) <= _LONG_DATA:
+            return {"text/plain": text}
+        if mime.startswith("text/") and mime not in {"text/plain", "text/html"}:
+            return {"text/plain": text}
+    if rich:
+        return {
+            "text/markdown": in_words(figure(rich) or ("HTML with a script" if "<script" in rich else "HTML"))
+        }
+    for mime, text in texts.items():
+        if mime != "text/plain":
+            known = next((name for kind, name in _OTHERS.items() if mime.startswith(kind)), f"`{mime}`")
+            long = f", {len(text):,} characters" if "json" in mime else ""
+            return {"text/markdown": in_words(known + long)}
+    return (
+        {"text/plain": texts["text/plain"]}
+        if texts["text/plain"].strip()
+        else {"text/markdown": "(an empty text)"}
+    )
 
 
 def _data_uri(mime: str, content: str) -> str:
@@ -168,48 +242,6 @@ def _on_screen(text: str) -> str:
             line = line[: max(0, place - 1)] + line[place + 1 :]
         lines[number] = line
     return "\n".join(lines)
-
-
-def _from_html(text: str) -> str:
-    """HTML as Markdown, without scripts and styles; empty if nothing is left, or it cannot be understood."""
-    try:
-        soup = BeautifulSoup(text if len(text) < _TOO_LONG else "", "html.parser")
-        for tag in soup(["script", "style"]):
-            tag.decompose()
-        for table in soup("table"):
-            for caption in table("caption"):
-                table.insert_before(caption)
-            table.replace_with(BeautifulSoup(_squared(table), "html.parser"))
-        markdown = MarkdownConverter(heading_style="ATX", escape_misc=True).convert_soup(soup)
-        return markdown.strip().replace("$", r"\$")  # which would be mathematics to many readers
-    except (ParserRejectedMarkup, RecursionError):
-        return ""
-
-
-def _squared(table: Any) -> str:
-    """A table as Markdown's are: one header row, as many cells in each row, no cell in two of them."""
-    rows = [row for row in table("tr") if row.find_parent("table") is table]
-    cells = [row(["td", "th"], recursive=False) for row in rows]
-    widest = max(map(len, cells), default=0)
-    grid: dict[tuple[int, int], str] = {}
-    for y, row in enumerate(cells):
-        for cell in row:
-            x = next(x for x in count() if (y, x) not in grid)
-            down, right = _span(cell, "rowspan", len(rows) - y), _span(cell, "colspan", widest)
-            words = html.escape(cell.get_text(" ", strip=True))
-            grid |= {(y + i, x + j): words for i in range(down) for j in range(right)}
-    columns = range(1 + max((x for _, x in grid), default=-1))
-    heads = [y for y, row in enumerate(rows) if row.parent.name == "thead"]
-    # Levels of columns, and the row with the names of the index.
-    lines = [[" / ".join(dict.fromkeys(filter(None, (grid.get((y, x)) for y in heads)))) for x in columns]]
-    lines += [[grid.get((y, x), "") for x in columns] for y in range(len(rows)) if y not in heads]
-    first, *others = ("<tr><td>" + "</td><td>".join(line) + "</td></tr>" for line in lines)
-    return f"<table><thead>{first}</thead><tbody>{''.join(others)}</tbody></table>" if columns else ""
-
-
-def _span(cell: Any, attribute: str, limit: int) -> int:
-    value = str(cell.get(attribute, ""))
-    return max(1, min(int(value), limit)) if value.isdecimal() else 1
 
 
 # Made here because it takes as long as the import, which a runner does while the kernel is at work.

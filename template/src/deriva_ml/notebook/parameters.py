@@ -16,6 +16,8 @@ from typing import Any
 from deriva_ml.exceptions import DerivaMLRequestError
 
 TAG = "parameters"  # Papermill's convention: its injected cell follows the first cell with this tag
+# nbclient's, for a cell that is meant to raise, and for one that is not to run.
+EXPECTS_ERROR, SKIPPED = "raises-exception", "skip-execution"
 HOW_TO_TAG = (
     f"put the variables in one code cell near the top and tag it '{TAG}' "
     "(JupyterLab: Property Inspector > Cell Tags; VS Code: '...' on the cell > Add Cell Tag)"
