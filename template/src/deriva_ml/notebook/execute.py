@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.notebook.kernel import Kernel
+from deriva_ml.notebook.parameters import INJECTED, TAG, Value, injected_earlier, tags_of
+from deriva_ml.notebook.python_source import write
 from deriva_ml.process import Terminated
 
 KERNEL, LANGUAGE = "python3", "python"
@@ -42,14 +46,14 @@ def execute(
     notebook: Path,
     output: Path,
     kernel: Kernel,
-    parameters: dict[str, Any],
+    parameters: Mapping[str, Value],
     timeout: int | None = None,
     log_output: bool = False,
 ) -> Ended:
     """Execute every cell of ``notebook`` in order, saving to ``output`` after each.
 
     Args:
-        parameters: values to inject after the cell tagged ``parameters``.
+        parameters: values to inject after the cell tagged ``parameters``; what earlier runs injected goes.
         timeout: seconds that a cell may take; None for no limit.
         log_output: show what the cells print, on stderr.
 
@@ -69,7 +73,7 @@ def _execute(
     notebook: Path,
     output: Path,
     kernel: Kernel,
-    parameters: dict[str, Any],
+    parameters: Mapping[str, Value],
     timeout: int | None,
     log_output: bool,
 ) -> Ended:
@@ -85,13 +89,12 @@ def _execute(
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     else:
         logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    node = nbformat.read(notebook, as_version=4)
+    node = _prepared(nbformat.read(notebook, as_version=4), parameters)
     try:
         executed = execute_notebook(
             node,
             # Papermill formats the path with the parameters; one that holds braces has to come through unharmed.
             str(output).replace("{", "{{").replace("}", "}}"),
-            parameters=parameters,
             kernel_name=KERNEL,
             language=LANGUAGE,
             progress_bar=sys.stderr.isatty(),
@@ -100,8 +103,12 @@ def _execute(
             km=kernel.manager(),
         )
     except PapermillExecutionError as error:
-        reason = f"{error.ename}: {error.evalue}" if error.evalue else str(error.ename)
-        return Ended(Outcome.failed, f"cell [{error.exec_count}] raised {reason}")
+        raised = f"{error.ename}: {error.evalue}" if error.evalue else str(error.ename)
+        if error.source == source_of(parameters):
+            return Ended(
+                Outcome.failed, f"{_which(error.traceback, parameters)} cannot be what was given: {raised}"
+            )
+        return Ended(Outcome.failed, f"cell [{error.exec_count}] raised {raised}")
     except CellTimeoutError:
         return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
     except DeadKernelError:
@@ -128,14 +135,52 @@ def _after_exit(executed: Any) -> Ended | None:
     return None
 
 
-def replace_parameters(notebook: Any, parameters: dict[str, Any]) -> None:
-    """Let an executed notebook say that it was given other values, such as masked ones."""
-    from papermill.translators import translate_parameters
+def source_of(parameters: Mapping[str, Value]) -> str:
+    """The injected cell, an assignment a line, as Papermill would write it if it knew these types."""
+    return "".join(["# Parameters\n", *(f"{name} = {value.source}\n" for name, value in parameters.items())])
 
-    for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", ()):
-            cell.source = translate_parameters(KERNEL, LANGUAGE, parameters)
-    notebook.metadata.papermill["parameters"] = parameters
+
+def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
+    """The notebook as it is to be executed: without what an earlier run left in it, and with the parameters."""
+    import papermill
+    from nbformat import v4
+
+    for old in injected_earlier(notebook):
+        notebook.cells.remove(old)
+    notebook.metadata["papermill"] = {
+        "default_parameters": {},
+        "parameters": {name: value.plain for name, value in parameters.items()},
+        "environment_variables": {},
+        "version": papermill.__version__,
+    }
+    if parameters:
+        notebook = v4.upgrade(notebook)  # which gives cells an id
+        cell = v4.new_code_cell(source_of(parameters), metadata={"tags": [INJECTED]})
+        at = next(n for n, other in enumerate(notebook.cells, 1) if TAG in tags_of(other))
+        notebook.cells.insert(at, cell)
+    return notebook
+
+
+def _which(traceback: list[str], parameters: Mapping[str, Value]) -> str:
+    """The parameter whose line of the injected cell raised; all of them where the traceback does not say."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
+    line = re.search(r"^-+> \d+ (\w+) = ", text, re.MULTILINE)
+    names = [line[1]] if line else list(parameters)
+    return f"parameter {', '.join(map(repr, names))}"
+
+
+def replace_parameters(notebook: Any, given: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+    """Let an executed notebook say that it was given other values, such as masked ones."""
+    changed = {
+        name: f"{name} = {write(value, {}).source}" for name, value in shown.items() if value != given[name]
+    }
+    for cell in (one for one in notebook.cells if INJECTED in tags_of(one)):
+        lines = cell.source.split("\n")
+        cell.source = "\n".join(changed.get(line.partition(" = ")[0], line) for line in lines)
+        for output in cell.outputs:
+            if "traceback" in output:  # it quotes the lines
+                output["traceback"] = [f"{output.ename}: {output.evalue}"]
+    notebook.metadata.papermill["parameters"] = dict(shown)
 
 
 def errors_of_last_cell(output: Path) -> list[str]:
