@@ -11,11 +11,13 @@ START = "from deriva_ml.execution import run_notebook\nml, execution, config = r
 COMMIT = "execution.commit_output_assets()"
 
 
-def write_notebook(path: Path, cells: Sequence[str], parameters: str | None = None) -> Path:
-    """A notebook with these code cells; the parameters cell, if there is one, comes first."""
+def write_notebook(path: Path, cells: Sequence[str], parameters: str | None = None, before: str = "") -> Path:
+    """A notebook with these code cells; the parameters cell, if there is one, comes first, or after `before`."""
     node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     if parameters is not None:
         node.cells.insert(0, nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    if before:
+        node.cells.insert(0, nbformat.v4.new_code_cell(before))
     for number, cell in enumerate(node.cells):
         cell["id"] = f"cell-{number}"
     node.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +13,19 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from declaring import arrived, declared, flag, in_file, notebook
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.parameters import (
     Parameter,
     Unevaluated,
+    computed_from,
     describe,
-    load_parameter_file,
     parameters_of,
     read_notebook,
     resolve,
 )
 
 SOURCE = Path(__file__).resolve().parent.parent / "template" / "src"
-
-
-def notebook(
-    source: str | list[str], cell_type: str = "code", tags: tuple[str, ...] = ("parameters",)
-) -> dict:
-    """A notebook whose second cell is tagged."""
-    cells = [
-        {"cell_type": "code", "metadata": {}, "source": "import os", "outputs": []},
-        {"cell_type": cell_type, "metadata": {"tags": list(tags)}, "source": source, "outputs": []},
-    ]
-    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
-
-
-def declared(source: str) -> list[Parameter]:
-    """The parameters of a notebook whose tagged cell holds `source`."""
-    parameters = parameters_of(notebook(source))
-    assert parameters is not None
-    return parameters
-
-
-def flag(source: str, text: str) -> Any:
-    """The value that ``-p x TEXT`` gives to the parameter x that `source` declares."""
-    return resolve(declared(source), {}, [("x", text)])["x"]
-
-
-def in_file(source: str, value: Any) -> Any:
-    """The value that a parameter file with ``x: VALUE`` gives to the parameter x that `source` declares."""
-    return resolve(declared(source), {"x": value}, [])["x"]
 
 
 class TestTheParametersCell:
@@ -85,6 +59,57 @@ class TestTheParametersCell:
             "%matplotlib inline\n!pip list\nfiles = !ls\nif True:\n    %time sum([1])\nx = 5 \\\n  % 3\ny = 2"
         )
         assert [p.name for p in declared(source)] == ["x", "y"]
+
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [
+            ('%matplotlib inline\nx = """\n%d of %d\n!no\n"""  # of a line', {"x": "\n%d of %d\n!no\n"}),
+            ("!ls\nx = (10\n % 3)\ny = 1", {"x": 1, "y": 1}),
+            ("?x\nx = [\n'%a',\n'!b',\n]\nx?\nx??", {"x": ["%a", "!b"]}),
+            ("a, b = !ls\nc = %time 1\nfiles = !ls -l \\\n  *.py\ny = 2  # two", {"y": 2}),
+            ("%%time\nx = 1", {"x": 1}),
+            ("\n\n%%capture out\n%%time\n%load_ext autoreload\nx = 1", {"x": 1}),
+            ("  x = 1\n  y = 2", {"x": 1, "y": 2}),
+            (">>> x = 1\n>>> y = 2", {"x": 1, "y": 2}),
+            ("for i in range(2):\n    %time i\nx = 5", {"x": 5}),
+            ("/print x\n,print a b\nx = 'a;b!c?'", {"x": "a;b!c?"}),
+            ("x = 3 # % of them\n%time", {"x": 3}),
+            ("%time x = 1\nx: int = 2", {"x": 2}),
+            ('x = f"""\n%s {1}\n"""\n!ls', {"x": "\n%s 1\n"}),
+        ],
+    )
+    def test_only_what_ipython_takes_for_its_own_is_left_out(
+        self, source: str, expected: dict[str, Any]
+    ) -> None:
+        assert {one.name: eval(one.default_source) for one in declared(source)} == expected
+
+    @pytest.mark.parametrize("magic", ["bash", "writefile x.py", "sql", "javascript"])
+    def test_a_cell_that_is_handed_to_something_else_is_refused(self, magic: str) -> None:
+        name = magic.split()[0]
+        with pytest.raises(DerivaMLRequestError, match=f"begins with %%{name}, and so is no Python"):
+            declared(f"%%{magic}\nx=1")
+
+    def test_lines_keep_their_numbers_behind_what_is_ipythons(self) -> None:
+        with pytest.raises(DerivaMLRequestError, match=r"cell 2, line 5\): y = = 2"):
+            declared("\n\n%%time\n%time\ny = = 2")
+        (x,) = declared("\n\n%%time\n# how many\nx = 1")
+        assert x.comment == "how many"
+
+    @pytest.mark.parametrize("source", ["x = *a, *b", "x = (yield)", "x = y = (z := 3)", "x = lambda: 1"])
+    def test_any_expression_may_be_a_default(self, source: str) -> None:
+        assert declared(source)[0].type_name == "Any"
+        assert flag(source, "3") == 3
+
+    def test_names_are_those_that_python_makes_of_them(self) -> None:
+        [size] = declared("gro\u0308ße = 1")
+        assert size.name == "größe"
+        assert arrived(resolve([size], {}, [("gro\u0308ße", "2")])) == {"größe": 2}
+        assert arrived(resolve(declared("ﬁle = 1"), {"ﬁle": 2}, [])) == {"file": 2}
+
+    @pytest.mark.parametrize("name", ["class", "not-an-identifier", "", "a b", "a\nb", "x.y", "1", "'"])
+    def test_what_can_be_no_name_is_unknown(self, name: str) -> None:
+        with pytest.raises(DerivaMLRequestError, match="^unknown parameter .*the notebook has: x$"):
+            resolve(declared("x = 1"), {}, [(name, "1")])
 
     def test_source_may_be_a_list_of_lines_as_on_disk(self) -> None:
         parameters = parameters_of(notebook(["x = 1\n", "y = 2"]))
@@ -142,23 +167,23 @@ class TestWhatMayBeGiven:
             ("x: int = None", "null", None),
             ("x: 'list[int]' = []", "[1, 2]", [1, 2]),
             ("x: typing.List[float] = []", "(1, 2)", [1.0, 2.0]),
-            ("x: tuple[int, str] = (1, 'a')", '[2, "b"]', [2, "b"]),
-            ("x = (1, 2)", "3, 4, 5", [3, 4, 5]),
+            ("x: tuple[int, str] = (1, 'a')", '[2, "b"]', (2, "b")),
+            ("x = (1, 2)", "3, 4, 5", (3, 4, 5)),
             ("x: dict[str, float] = {}", '{"a": 1}', {"a": 1.0}),
-            ("x = [(0, 1)]", "[(0, 2)]", [[0, 2]]),
-            ("x: set[str] = set()", '["b", "a"]', ["b", "a"]),
+            ("x = [(0, 1)]", "[(0, 2)]", [(0, 2)]),
+            ("x: set[str] = set()", '["b", "a"]', {"b", "a"}),
             ("x: Union[int, str] = 1", "7", 7),
             ("x: Union[int, str] = 1", "seven", "seven"),
             ("x: Literal['fast', 'slow'] = 'fast'", "slow", "slow"),
             ("x: Annotated[int, 'how many'] = 1", "2", 2),
             ("x: Any = 1", '{"a": [true]}', {"a": [True]}),
-            ("x: pathlib.Path = Path('.')", "./data/", "./data/"),
-            ("x: Path = Path('.')", "2024", "2024"),
-            ("x: date = '2024-01-01'", "2024-02-29", "2024-02-29"),
-            ("x: datetime.datetime = None", "2024-02-29 10:00", "2024-02-29T10:00:00"),
+            ("x: pathlib.Path = Path('.')", "./data/", Path("data")),
+            ("x: Path = Path('.')", "2024", Path("2024")),
+            ("x: date = '2024-01-01'", "2024-02-29", date(2024, 2, 29)),
+            ("x: datetime.datetime = None", "2024-02-29 10:00", datetime(2024, 2, 29, 10)),
             ("x: np.ndarray = [1.0]", "[1, 2]", [1, 2]),
-            ("x: Model = None", "large", "large"),
-            ("x: list[Model] = None", '["large"]', ["large"]),
+            ("x: Model = 'small'", "large", "large"),
+            ("x: list[Model] = []", '["large"]', ["large"]),
             ("x = None", "12", 12),
             ("x = None", "a, b", "a, b"),
             ("x = os.environ['HOME']", "/data", "/data"),
@@ -180,7 +205,8 @@ class TestWhatMayBeGiven:
             ("x: float = 1.0", "1e-3", 0.001),
             ("x = True", "no", False),
             ("x: str | None = 'a'", None, None),
-            ("x: date = None", "2024-01-31", "2024-01-31"),
+            ("x: date = None", "2024-01-31", date(2024, 1, 31)),
+            ("x: dict[int, str] = {}", {1: "a"}, {1: "a"}),
             ("x: list[int] | int = 1", [1], [1]),
         ],
     )
@@ -192,7 +218,7 @@ class TestWhatMayBeGiven:
 
     def test_flags_win_over_the_file_and_the_last_flag_over_the_others(self) -> None:
         values = resolve(declared("x = 1\ny = 1\nz = 1"), {"x": 2, "y": 2}, [("y", "3"), ("y", "4")])
-        assert values == {"x": 2, "y": 4}
+        assert arrived(values) == {"x": 2, "y": 4}
 
     def test_only_what_is_given_is_injected(self) -> None:
         assert resolve(declared("x = 1"), {}, []) == {}
@@ -255,8 +281,8 @@ class TestWhatIsRefused:
             ("x: list[str] = []", "a"),
             ("x: list[str] = []", ["a", 1]),
             ("x: datetime = None", 2024),
-            ("x: dict[int, str] = {}", {1: "a"}),
             ("x = None", {1: "a"}),
+            ("x: dict = {}", {1: "a"}),
         ],
     )
     def test_a_value_from_a_file_that_does_not_fit(self, source: str, value: Any) -> None:
@@ -289,6 +315,50 @@ class TestWhatIsRefused:
         touched = tmp_path / "touched"
         assert flag(f"x: __import__('pathlib').Path({str(touched)!r}).touch() = 1", "2") == 2
         assert not touched.exists()
+
+
+class TestComputedDefaults:
+    """A default that is computed from what is given is named: it has been computed before that arrives."""
+
+    @pytest.mark.parametrize(
+        ("source", "given", "derived", "sources"),
+        [
+            ("width = 8\narea = width * width\nlabel = f'w{width}'", ["width"], ["area", "label"], ["width"]),
+            ("width = 8\narea = width * width\nlabel = f'{area}'", ["width"], ["area", "label"], ["width"]),
+            (
+                "width = 8\narea = width * width\nlabel = f'{area}'",
+                ["width", "area"],
+                ["label"],
+                ["width", "area"],
+            ),
+            ("width = 8\narea = width * width", ["width", "area"], [], []),
+            ("width = 8\narea = width * width", ["area"], [], []),
+            ("width = 8\narea = 64", ["width"], [], []),
+            ("a = 1\nb = max(a, 2)", ["a"], ["b"], ["a"]),
+            ("a = []\nb = a.copy()", ["a"], ["b"], ["a"]),
+            ("a = {}\nb = a['k']", ["a"], ["b"], ["a"]),
+            ("a = 3\nb = [i * a for i in range(2)]", ["a"], ["b"], ["a"]),
+            ("a = 3\nb = [a for a in range(2)]", ["a"], [], []),
+            ("a = 3\nb = [a for a in range(a)]", ["a"], ["b"], ["a"]),
+            ("a = 3\nb = {k: v for k, v in zip(c, c) for c in [a]}", ["a"], ["b"], ["a"]),
+            ("a = 3\nb = list(map(lambda a: a + 1, [1]))", ["a"], [], []),
+            ("a = 3\nb = list(map(lambda c, d=a: c + d, [1]))", ["a"], ["b"], ["a"]),
+            ("a = 3\nb = c = a", ["a"], ["b", "c"], ["a"]),
+            ("a = 3\nb: int = a if a else 2", ["a"], ["b"], ["a"]),
+            ("a = 3\nb = 1\nb += a", ["a"], ["b"], ["a"]),
+            ("a = 3\nb: int\nif a > 2:\n    b = 1\nelse:\n    b = 2", ["a"], ["b"], ["a"]),
+            ("a = 3\n_, half = divmod(a, 2)\nb = half", ["a"], ["b"], ["a"]),
+            ("a = 3\ndef f():\n    return a\nb = f()", ["a"], ["b"], ["a"]),
+            ("a = 3\ndef f(a):\n    return a\nb = f(1)", ["a"], [], []),
+            ("a = 3\nb = a\nb = 1", ["a"], [], []),
+            ("a = 3\nb: a = 1", ["a"], [], []),
+            ("a = 3\nb = (c := a)", ["a"], ["b"], ["a"]),
+        ],
+    )
+    def test_those_are_named(
+        self, source: str, given: list[str], derived: list[str], sources: list[str]
+    ) -> None:
+        assert computed_from(declared(source), given) == (derived, sources)
 
 
 PROPERTY = settings(deadline=None, max_examples=50)  # a slow machine is no failure
@@ -349,12 +419,9 @@ class TestRoundTrips:
 
     @PROPERTY
     @given(value=JSON_VALUES)
-    def test_papermill_injects_the_value_that_was_resolved(self, value: Any) -> None:
-        from papermill.translators import PythonTranslator
-
-        injected: dict[str, Any] = {}
-        exec(PythonTranslator.codify(resolve(declared("x = None"), {"x": value}, [])), injected)
-        assert repr(injected["x"]) == repr(value)
+    def test_the_injected_cell_makes_the_value_that_was_resolved(self, value: Any) -> None:
+        resolved = resolve(declared("x = None"), {"x": value}, [])
+        assert repr(arrived(resolved)["x"]) == repr(resolved["x"].plain) == repr(value)
 
     @PROPERTY
     @given(
@@ -366,56 +433,6 @@ class TestRoundTrips:
             flag(source, text)
         except DerivaMLRequestError as refusal:
             assert "\n" not in str(refusal)
-
-
-class TestParameterFiles:
-    """``--file`` takes a mapping of names to values, in JSON or YAML."""
-
-    @pytest.mark.parametrize("suffix", [".json", ".yaml", ".yml"])
-    def test_json_and_yaml_with_either_suffix(self, tmp_path: Path, suffix: str) -> None:
-        file = tmp_path / f"values{suffix}"
-        file.write_text('{"name": "Zoë", "rate": 0.5, "layers": [1, 2], "none": null}', encoding="utf-8")
-        assert load_parameter_file(file) == {"name": "Zoë", "rate": 0.5, "layers": [1, 2], "none": None}
-
-    def test_a_date_in_yaml_stays_the_text_that_was_written(self, tmp_path: Path) -> None:
-        file = tmp_path / "values.yaml"
-        file.write_text("day: 2024-01-31\nlabel: 2024-01-31 10:00\n")
-        values = load_parameter_file(file)
-        assert values == {"day": "2024-01-31", "label": "2024-01-31 10:00"}
-        assert resolve(declared("day: date = None\nlabel: str = ''"), values, []) == values
-
-    @pytest.mark.parametrize(
-        ("name", "content", "complaint"),
-        [
-            ("v.txt", "x: 1", "must end in .json, .yaml or .yml"),
-            ("v.yaml", "", "is empty"),
-            ("v.json", " \n", "is empty"),
-            ("v.yaml", "# nothing yet\n", "is empty"),
-            ("v.json", '{"x": 1,\n "y" 2}', "is not valid JSON: .*line 2"),
-            ("v.yaml", "x: 1\ny: [1\nz: 2\n", "is not valid YAML: .*line 3"),
-            ("v.yaml", "x: \x00", "is not valid YAML"),
-            ("v.yaml", "x: !!python/object/apply:os.getcwd []", "is not valid YAML"),
-            ("v.yml", "- x\n- y\n", "holds a list, not a mapping"),
-            ("v.json", '"x"', "holds a str, not a mapping"),
-            ("v.yaml", "on: 1", "name True is not text"),
-            ("v.json", "[" * 100_000, "not valid JSON|recursion"),
-        ],
-    )
-    def test_a_file_that_cannot_be_used(
-        self, tmp_path: Path, name: str, content: str, complaint: str
-    ) -> None:
-        file = tmp_path / name
-        file.write_text(content)
-        with pytest.raises(DerivaMLRequestError, match=complaint) as refusal:
-            load_parameter_file(file)
-        assert name in str(refusal.value)
-
-    def test_a_missing_file_and_one_that_is_not_text(self, tmp_path: Path) -> None:
-        with pytest.raises(DerivaMLRequestError, match="there is no parameter file"):
-            load_parameter_file(tmp_path / "none.yaml")
-        (tmp_path / "latin.yaml").write_bytes("name: Zoë".encode("latin-1"))
-        with pytest.raises(DerivaMLRequestError, match="not UTF-8"):
-            load_parameter_file(tmp_path / "latin.yaml")
 
 
 class TestReadingANotebook:
@@ -507,7 +524,7 @@ class TestInspection:
             "import sys; from pathlib import Path; from deriva_ml.notebook.parameters import *\n"
             f"found = parameters_of(read_notebook(Path({str(path)!r}))); describe(found)\n"
             "resolve(found, {}, [])\n"
-            "print({'pydantic', 'nbformat', 'papermill', 'yaml', 'hydra', 'pandas'} & set(sys.modules))"
+            "print({'pydantic', 'nbformat', 'papermill', 'yaml', 'hydra', 'pandas', 'IPython'} & set(sys.modules))"
         )
         done = subprocess.run(
             [sys.executable, "-c", script], cwd=SOURCE, capture_output=True, text=True, check=True

@@ -34,7 +34,11 @@ WITHOUT_WORDS = {
     ("execution/model_run.py", "_call"): "what the model raised, with its traceback",
     ("git.py", "git"): "git's words",
     ("notebook/coercion.py", "_resolve"): "caught there: an annotation that is not known counts as none",
-    ("notebook/parameters.py", "_from_yaml"): "PyYAML's words, after `parameter file PATH is not valid YAML`",
+    ("notebook/coercion.py", "_named"): "caught there, too",
+    (
+        "notebook/parameter_file.py",
+        "_from_yaml",
+    ): "PyYAML's words, after `parameter file PATH is not valid YAML`",
 }
 """Functions whose message has no word of its own, so that it cannot be found on the page; and whose words they are."""
 
@@ -124,6 +128,8 @@ NOTEBOOK = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, **PARAMETERS}
         ("run_notebook", "small.ipynb -p topk 3"),
         ("run_notebook", "small.ipynb -p top_k many"),
         ("run_notebook", "small.ipynb -p top_k=3"),
+        ("run_notebook", "small.ipynb -p top_k"),
+        ("run_notebook", "small.ipynb --file misread.yaml"),
         ("run", "small.ipynb"),
         ("run_notebook", "small.ipynb --file values.txt"),
         ("run_notebook", "small.ipynb --file values.json"),
@@ -150,6 +156,7 @@ def test_what_a_command_says_is_on_the_page(
     (tmp_path / "small.ipynb").write_text(json.dumps(NOTEBOOK))
     (tmp_path / "damaged.ipynb").write_text('{"nbformat": 4, "metadata": {}, "cells": [{}]}')
     (tmp_path / "values.json").write_text("[3]")
+    (tmp_path / "misread.yaml").write_text("top_k: 010")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     main = importlib.import_module(f"deriva_ml.cli.{command}").main

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import re
 import sys
 import textwrap
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
@@ -38,10 +40,11 @@ def command(main: Main) -> Callable[..., int]:
             return status(list(sys.argv[1:] if argv is None else argv))
 
     def status(arguments: list[str]) -> int:
+        debugging = "--debug" in take_parameters(arguments)[1]
         try:
             return main(arguments)
         except DerivaMLException as error:
-            if "--debug" in arguments:
+            if debugging:
                 raise
             print(f"error: {error}", file=sys.stderr)
             return WRONG_REQUEST if isinstance(error, DerivaMLRequestError) else FAILED
@@ -52,7 +55,7 @@ def command(main: Main) -> Callable[..., int]:
         except Exception as error:
             # A disk that is full or read-only, or a damaged catalog; sqlite3 is not loaded for its errors' names.
             known = isinstance(error, OSError) or type(error).__module__ == "sqlite3"
-            if "--debug" in arguments or not known:
+            if debugging or not known:
                 raise
             print(f"error: {error}", file=sys.stderr)
             return FAILED
@@ -87,6 +90,26 @@ def _warnings_as_lines() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = as_python_does
+
+
+def take_parameters(argv: Sequence[str]) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Each ``-p`` with the two words after it, whatever they begin with; and the other words.
+
+    Argparse would take a value that begins with ``-`` for a flag. Fewer words are given where the line ends before,
+    or the name is not a word of its own.
+    """
+    taken: list[tuple[str, ...]] = []
+    others: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word in {"-p", "--parameter"}:
+            taken.append(tuple(islice(words, 2)))
+        elif attached := re.match(r"(?:-p|--parameter=)(.+)", word, re.DOTALL):
+            taken.append((attached[1],))
+        else:
+            others.append(word)
+            others.extend(words if word == "--" else ())
+    return taken, others
 
 
 class _Unbroken:

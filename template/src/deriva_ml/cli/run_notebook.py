@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deriva_ml.cli.common import (
     FAILED,
@@ -26,12 +27,23 @@ from deriva_ml.cli.common import (
     relative,
     say_recorded,
     show,
+    take_parameters,
     whole_number,
 )
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.calls import Call, call_of
+from deriva_ml.notebook.cells import source_of
 from deriva_ml.notebook.language import check_language
-from deriva_ml.notebook.parameters import Parameter, describe, parameters_of, read_notebook
+from deriva_ml.notebook.parameters import (
+    Parameter,
+    Value,
+    computed_from,
+    describe,
+    injected_earlier,
+    parameters_of,
+    read_notebook,
+    resolve,
+)
 from deriva_ml.project import Project
 
 PAPERMILL = {
@@ -104,8 +116,10 @@ def parser() -> argparse.ArgumentParser:
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
-    _check_parameters(argv)
-    args = parser().parse_intermixed_args(normalize(argv))
+    taken, others = take_parameters(argv)
+    pairs = _pairs(taken)
+    args = parser().parse_intermixed_args(normalize(others))
+    args.parameter = pairs
     # The notebook and the overrides come in any order; only one of them is a notebook.
     words = [str(args.notebook), *args.overrides]
     files = [place for place, word in enumerate(words) if word.endswith(".ipynb")]
@@ -115,6 +129,7 @@ def main(argv: Sequence[str]) -> int:
     notebook = read_notebook(args.notebook)
     check_language(notebook, args.notebook)
     declared = parameters_of(notebook)
+    _say_left_out(args.notebook, notebook)
     if args.inspect:
         print(describe(declared))
         return 0
@@ -124,9 +139,13 @@ def main(argv: Sequence[str]) -> int:
         if args.list_configs or args.cfg or args.info:
             _show(args, project, call_of(notebook) or Call(), overrides)
             return 0
-        from deriva_ml.notebook.parameters import load_parameter_file, resolve
+        from_file: dict[str, object] = {}
+        if args.file:
+            from deriva_ml.notebook.parameter_file import load_parameter_file
 
-        values = resolve(declared, load_parameter_file(args.file) if args.file else {}, args.parameter)
+            from_file = load_parameter_file(args.file)
+        values = resolve(declared, from_file, args.parameter)
+        _say_computed(declared or (), values)
         plain = all(re.fullmatch("dry_run=(true|false)", word) for word in args.overrides)
         call = None if plain or args.kernel else call_of(notebook)
         names = [parameter.name for parameter in declared or ()]
@@ -146,16 +165,44 @@ def _show(args: argparse.Namespace, project: Project, call: Call, overrides: lis
     show(args, chosen)
 
 
-def _check_parameters(argv: Sequence[str]) -> None:
-    """See that no ``-p`` is followed by ``NAME=VALUE``, which argparse would take for the name alone.
+def _pairs(taken: Sequence[tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Name and value of each ``-p``.
 
     Raises:
-        DerivaMLRequestError: one is.
+        DerivaMLRequestError: one lacks its value, or has it behind ``=``.
     """
-    for flag, word in zip(argv, argv[1:], strict=False):
-        if flag in {"-p", "--parameter"} and (pair := re.match(r"(\w+)=(.*)", word, re.DOTALL)):
-            name, value = pair[1], shlex.quote(pair[2])
-            raise DerivaMLRequestError(f"-p takes a name and a value: -p {name} {value}")
+    pairs = []
+    for words in taken:
+        name, equals, value = (words or ("",))[0].partition("=")
+        if equals:
+            raise DerivaMLRequestError(f"-p takes a name and a value: -p {name} {shlex.quote(value)}")
+        if len(words) < 2:
+            raise DerivaMLRequestError(f"-p takes a name and a value: -p {name or 'NAME'} VALUE")
+        pairs.append((name, words[1]))
+    return pairs
+
+
+def _say_left_out(path: Path, notebook: dict[str, Any]) -> None:
+    """Say what does not count any more, if the notebook is an executed one."""
+    lines = [line.strip() for cell in injected_earlier(notebook) for line in source_of(cell).splitlines()]
+    values = "; ".join(line for line in lines if line and not line.startswith("#"))
+    values = values if len(values) <= 80 else f"{values[:77]}..."
+    if lines:
+        print(
+            f"warning: {path} was executed before: the cell that set parameters then is left out ({values})",
+            file=sys.stderr,
+        )
+
+
+def _say_computed(declared: Sequence[Parameter], values: dict[str, Value]) -> None:
+    """Name the parameters that the kernel will have computed before the values that are given get there."""
+    derived, given = computed_from(declared, values)
+    if derived:
+        print(
+            f"warning: {', '.join(derived)}: computed in the parameters cell from the default of {', '.join(given)},"
+            " before the value that is given gets there: give that, too, or compute it in a cell below",
+            file=sys.stderr,
+        )
 
 
 def _refuse_parameter(
@@ -177,7 +224,7 @@ def _run(
     args: argparse.Namespace,
     project: Project,
     declared: list[str],
-    values: dict[str, object],
+    values: dict[str, Value],
     overrides: list[str],
     argv: Sequence[str],
     call: Call | None,

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
@@ -31,6 +30,7 @@ from deriva_ml.execution.run_folder import RUN_VARIABLE, NotebookRun, asks_for_d
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
+from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, write_atomically
 
@@ -41,7 +41,7 @@ class Request:
 
     Attributes:
         notebook: absolute path.
-        parameters: values to inject, of the right types.
+        parameters: values to inject.
         declared: the names that the parameters cell assigns.
         overrides: Hydra's.
         kernel: an installed kernel's name; None for this interpreter.
@@ -49,7 +49,7 @@ class Request:
     """
 
     notebook: Path
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Value] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
     kernel: str | None = None
     timeout: int | None = None
@@ -140,7 +140,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         notebook=request.notebook,
         owner=Owner.here(project.state),
         kernel=Owner.of(kernel.process.pid),
-        parameters=request.parameters,
+        parameters={name: value.plain for name, value in request.parameters.items()},
         overrides=request.overrides,
         provenance=provenance.to_json(),
         argv=request.argv,
@@ -335,7 +335,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
         # Papermill notes absolute paths of this machine, which say nothing to a reader elsewhere.
         node.metadata.papermill.update(input_path=run.provenance["path"], output_path=executed.name)
         if not may_stay:
-            replace_parameters(node, shown)
+            replace_parameters(node, run.parameters, shown)
         node.metadata.papermill["parameters"] = as_json(shown, whole=True)  # JSON knows no NaN
         nbformat.write(node, executed)
         may_stay = True

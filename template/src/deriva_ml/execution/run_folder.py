@@ -26,7 +26,7 @@ class NotebookRun:
         owner: the runner's process.
         kernel: the kernel's process.
         connection: the private folder through which the runner talks to it.
-        parameters: values that were injected.
+        parameters: values that were given, as JSON types.
         declared: the names that the notebook's parameters cell assigns.
         overrides: Hydra's.
         provenance: of the notebook, as JSON types.

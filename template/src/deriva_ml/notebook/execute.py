@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.notebook.kernel import Kernel
-from deriva_ml.notebook.parameters import EXPECTS_ERROR, SKIPPED, tags_of
+from deriva_ml.notebook.parameters import (
+    EXPECTS_ERROR,
+    INJECTED,
+    SKIPPED,
+    TAG,
+    Value,
+    injected_earlier,
+    tags_of,
+)
+from deriva_ml.notebook.python_source import write
 from deriva_ml.process import Terminated
 
 KERNEL, LANGUAGE = "python3", "python"
@@ -50,14 +59,14 @@ def execute(
     notebook: Path,
     output: Path,
     kernel: Kernel,
-    parameters: dict[str, Any],
+    parameters: Mapping[str, Value],
     timeout: int | None = None,
     log_output: bool = False,
 ) -> Ended:
     """Execute every cell of ``notebook`` in order, saving to ``output`` after each.
 
     Args:
-        parameters: values to inject after the cell tagged ``parameters``.
+        parameters: values to inject after the cell tagged ``parameters``; what earlier runs injected goes.
         timeout: seconds that a cell may take; None for no limit.
         log_output: show what the cells print, on stderr.
 
@@ -77,7 +86,7 @@ def _execute(
     notebook: Path,
     output: Path,
     kernel: Kernel,
-    parameters: dict[str, Any],
+    parameters: Mapping[str, Value],
     timeout: int | None,
     log_output: bool,
 ) -> Ended:
@@ -95,13 +104,12 @@ def _execute(
         logging.getLogger("papermill").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ids of cells that are missing or used twice: reading mends them
-        node = nbformat.read(notebook, as_version=4)
+        node = _prepared(nbformat.read(notebook, as_version=4), parameters)
     try:
         executed = execute_notebook(
             node,
             # Papermill formats the path with the parameters; one that holds braces has to come through unharmed.
             str(output).replace("{", "{{").replace("}", "}}"),
-            parameters=parameters,
             kernel_name=KERNEL,
             language=LANGUAGE,
             progress_bar=sys.stderr.isatty(),
@@ -156,7 +164,7 @@ def _judge(cells: list[Any]) -> Ended:
             unrun = ": the cells after it did not run" if rest else ""
             return Ended(Outcome.failed, f"{where} called sys.exit({one_line(text)}){unrun}")
         if parameter := _parameter_of(cell, errors):
-            return Ended(Outcome.failed, f"the value of parameter {parameter} ({where}) raised {what}")
+            return Ended(Outcome.failed, f"parameter {parameter!r} cannot be what was given: {what}")
         return Ended(Outcome.failed, f"{where} raised {what}")
     return Ended(Outcome.completed)
 
@@ -173,8 +181,8 @@ def _group_of(cell: Any) -> str:
 
 
 def _parameter_of(cell: Any, errors: list[Any]) -> str:
-    """The parameter whose assignment failed, if the cell is Papermill's, which nobody has written."""
-    if "injected-parameters" in tags_of(cell) and errors:
+    """The parameter whose assignment failed, if the cell is the injected one, which nobody has written."""
+    if INJECTED in tags_of(cell) and errors:
         trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(errors[-1].traceback))
         if found := re.search(r"(?m)^-+> *\d+ (\w+) *=", trace):
             return found[1]
@@ -186,14 +194,44 @@ def one_line(text: str) -> str:
     return " ".join(re.sub(r"\x1b\[[\d;]*m", "", text).split())
 
 
-def replace_parameters(notebook: Any, parameters: dict[str, Any]) -> None:
-    """Let an executed notebook say that it was given other values, such as masked ones."""
-    from papermill.translators import translate_parameters
+def source_of(parameters: Mapping[str, Value]) -> str:
+    """The injected cell, an assignment a line, as Papermill would write it if it knew these types."""
+    return "".join(["# Parameters\n", *(f"{name} = {value.source}\n" for name, value in parameters.items())])
 
-    for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", ()):
-            cell.source = translate_parameters(KERNEL, LANGUAGE, parameters)
-    notebook.metadata.papermill["parameters"] = parameters
+
+def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
+    """The notebook as it is to be executed: without what an earlier run left in it, and with the parameters."""
+    import papermill
+    from nbformat import v4
+
+    for old in injected_earlier(notebook):
+        notebook.cells.remove(old)
+    notebook.metadata["papermill"] = {
+        "default_parameters": {},
+        "parameters": {name: value.plain for name, value in parameters.items()},
+        "environment_variables": {},
+        "version": papermill.__version__,
+    }
+    if parameters:
+        notebook = v4.upgrade(notebook)  # which gives cells an id
+        cell = v4.new_code_cell(source_of(parameters), metadata={"tags": [INJECTED]})
+        at = next(n for n, other in enumerate(notebook.cells, 1) if TAG in tags_of(other))
+        notebook.cells.insert(at, cell)
+    return notebook
+
+
+def replace_parameters(notebook: Any, given: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+    """Let an executed notebook say that it was given other values, such as masked ones."""
+    changed = {
+        name: f"{name} = {write(value, {}).source}" for name, value in shown.items() if value != given[name]
+    }
+    for cell in (one for one in notebook.cells if INJECTED in tags_of(one)):
+        lines = cell.source.split("\n")
+        cell.source = "\n".join(changed.get(line.partition(" = ")[0], line) for line in lines)
+        for output in cell.outputs:
+            if "traceback" in output:  # it quotes the lines
+                output["traceback"] = [f"{output.ename}: {output.evalue}"]
+    notebook.metadata.papermill["parameters"] = dict(shown)
 
 
 def errors_of_last_cell(output: Path) -> list[str]:

@@ -6,23 +6,26 @@ import ast
 import json
 import re
 import tokenize
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.notebook.cells import Names, assignments, dependencies, is_ipythons, parse, source_of
 
 TAG = "parameters"  # Papermill's convention: its injected cell follows the first cell with this tag
 # nbclient's, for a cell that is meant to raise, and for one that is not to run.
 EXPECTS_ERROR, SKIPPED = "raises-exception", "skip-execution"
+INJECTED = "injected-parameters"  # and that of the cell itself
 HOW_TO_TAG = (
     f"put the variables in one code cell near the top and tag it '{TAG}' "
     "(JupyterLab: Property Inspector > Cell Tags; VS Code: '...' on the cell > Add Cell Tag)"
 )
-_IPYTHON_LINES = re.compile(r"(?m)(?<!\\\n)^(\s*)(?:\w+\s*=\s*)?[%!].*")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Parameter:
         default: The literal it is assigned, or an `Unevaluated` expression.
         default_source: The right-hand side as written.
         comment: The trailing comment, else the comment lines right above, without ``#``.
+        uses: The names that its default is computed from, also by way of others.
+        names: What names in its annotation and default stand for.
     """
 
     name: str
@@ -49,6 +54,8 @@ class Parameter:
     default: Any
     default_source: str
     comment: str
+    uses: frozenset[str] = frozenset()
+    names: Names = field(default_factory=Names, compare=False, repr=False)
 
     @property
     def required(self) -> bool:
@@ -60,8 +67,27 @@ class Parameter:
         """The annotation, else the type of the default, else ``Any``."""
         if self.annotation is not None:
             return self.annotation
-        untold = self.default is None or isinstance(self.default, Unevaluated)
-        return "Any" if untold else type(self.default).__name__
+        if isinstance(self.default, Unevaluated):
+            return self.names.type_made(self.expression) or "Any"
+        return "Any" if self.default is None else type(self.default).__name__
+
+    @property
+    def expression(self) -> ast.expr:
+        """The default's syntax tree."""
+        return ast.parse(f"({self.default_source or '...'}\n)", mode="eval").body
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a run is given for a parameter.
+
+    Attributes:
+        source: The Python that makes it, in one line, as the injected cell has it.
+        plain: The same as JSON types, for records.
+    """
+
+    source: str
+    plain: Any
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -78,7 +104,7 @@ def read_notebook(path: Path) -> dict[str, Any]:
         )
     if path.suffix != ".ipynb":
         raise DerivaMLRequestError(f"{path} is not a notebook: its name does not end in .ipynb")
-    text = _read_text(path)
+    text = read_text(path)
     try:
         notebook = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -128,7 +154,12 @@ def _is_text(source: object) -> bool:
     return all(isinstance(line, str) for line in (source if isinstance(source, list) else [source]))
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """What a file holds.
+
+    Raises:
+        DerivaMLRequestError: It cannot be read, or is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -173,14 +204,24 @@ def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
         raise DerivaMLRequestError(
             f"cell {number} is tagged '{TAG}' but is a {kind} cell: move the tag to the code cell"
         )
-    tree, source = _parse("".join(cell.get("source") or ""), number)
+    try:
+        tree, source = parse(source_of(cell), f"cell {number}")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "text", None) or ""
+        raise DerivaMLRequestError(
+            f"the parameters cell is not valid Python: {error}: {line.strip()}"
+        ) from None
     comments = _comments(source)
     stored = [
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and type(node.ctx) is ast.Store
     ]
+    code = (source_of(one) for one in notebook["cells"][:number] if one.get("cell_type") == "code")
+    names, uses = Names([*code], {*stored}), dependencies(tree)
     found: dict[str, Parameter] = {}
     for statement in tree.body:
-        for name, annotation, value in _assignments(statement):
+        for name, annotation, value in assignments(statement):
+            if value and is_ipythons(value):
+                continue
             if value:
                 text = ast.get_source_segment(source, value) or ""
                 text = ast.unparse(value) if "\n" in text else text
@@ -193,28 +234,9 @@ def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
             comment = _comment_of(statement, comments)
             if before := found.get(name):
                 annotation, comment = annotation or before.annotation, comment or before.comment
-            found[name] = Parameter(name, annotation, default, text, comment)
+            used = uses.get(name, frozenset())
+            found[name] = Parameter(name, annotation, default, text, comment, used, names)
     return list(found.values())
-
-
-def _parse(source: str, number: int) -> tuple[ast.Module, str]:
-    """Parse a cell; lines for IPython rather than Python become ``pass``, so that line numbers stay."""
-    problem: SyntaxError | ValueError | None = None
-    for text in (source, _IPYTHON_LINES.sub(r"\1pass", source)):
-        try:
-            return ast.parse(text, f"cell {number}"), text
-        except (SyntaxError, ValueError) as error:
-            problem = error
-    line = getattr(problem, "text", None) or ""
-    raise DerivaMLRequestError(f"the parameters cell is not valid Python: {problem}: {line.strip()}")
-
-
-def _assignments(statement: ast.stmt) -> Iterator[tuple[str, str | None, ast.expr | None]]:
-    match statement:
-        case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-            yield name, ast.unparse(annotation).strip("'\""), value  # some people quote it
-        case ast.Assign(targets=targets, value=value):
-            yield from ((target.id, None, value) for target in targets if isinstance(target, ast.Name))
 
 
 def _comments(source: str) -> dict[int, tuple[str, bool]]:
@@ -241,20 +263,21 @@ def resolve(
     declared: Sequence[Parameter] | None,
     from_file: Mapping[str, Any],
     from_flags: Sequence[tuple[str, str]],
-) -> dict[str, Any]:
+) -> dict[str, Value]:
     """Return the values to inject: those given, coerced to the types declared, the last flag over the file.
 
-    A flag's text is taken as it is for text and dates, else as JSON, a Python literal or text: the first that
-    fits. A value from a file is converted only where nothing is lost: "3" does for ``int``, 3 not for ``str``
-    (YAML reads ``0012`` as 10). Without an annotation the default's type counts; a default None admits None.
-    The result holds what Papermill writes as Python source: dates are text (ISO 8601), tuples and sets lists.
+    A flag's text is taken as it is for text, paths and dates, else as JSON, a Python literal or text: the first
+    that fits. A value from a file is converted only where nothing is lost: "3" does for ``int``, 3 not for ``str``.
+    Without an annotation the default's type counts; a default None admits None. Names are compared as Python
+    compares them (NFKC).
 
     Raises:
         DerivaMLRequestError: Values are given to a notebook that declares no parameters, a name is unknown, a
             value does not fit, or a parameter without a default is not given.
     """
-    given: dict[str, tuple[Any, bool]] = {name: (value, False) for name, value in from_file.items()}
-    given |= {name: (text, True) for name, text in from_flags}
+    normal = partial(unicodedata.normalize, "NFKC")
+    given: dict[str, tuple[Any, bool]] = {normal(name): (value, False) for name, value in from_file.items()}
+    given |= {normal(name): (text, True) for name, text in from_flags}
     if declared is None and given:
         names = ", ".join(given)
         raise DerivaMLRequestError(f"cannot set {names}: the notebook has no parameters cell; {HOW_TO_TAG}")
@@ -262,7 +285,7 @@ def resolve(
     for name in given.keys() - known.keys():
         hint = _nearest(name, {other: f"'{other}'" for other in known})
         raise DerivaMLRequestError(
-            f"unknown parameter '{name}'{hint}; the notebook has: {', '.join(known) or 'none'}"
+            f"unknown parameter {name!r}{hint}; the notebook has: {', '.join(known) or 'none'}"
         )
     for parameter in known.values():
         if parameter.required and parameter.name not in given:
@@ -277,48 +300,20 @@ def resolve(
     return {name: coerce(known[name], value, is_text=is_text) for name, (value, is_text) in given.items()}
 
 
-def load_parameter_file(path: Path) -> dict[str, Any]:
-    """Return the values in a ``.json``, ``.yaml`` or ``.yml`` file, by parameter name.
+def computed_from(declared: Sequence[Parameter], given: Collection[str]) -> tuple[list[str], list[str]]:
+    """Names of parameters that are not given and whose defaults are computed from given ones; and those.
 
-    Dates in YAML stay text, as in JSON: the notebook's annotation says whether they are dates.
-
-    Raises:
-        DerivaMLRequestError: The file is missing, has another suffix, is not valid, or maps no names.
+    The kernel computes them in the parameters cell, before the values that are given get there.
     """
-    if path.suffix not in (".json", ".yaml", ".yml"):
-        raise DerivaMLRequestError(f"parameter file {path}: its name must end in .json, .yaml or .yml")
-    if not path.is_file():
-        raise DerivaMLRequestError(f"there is no parameter file {path}")
-    text = _read_text(path)
-    try:
-        values = json.loads(text if text.strip() else "null") if path.suffix == ".json" else _from_yaml(text)
-    except (ValueError, RecursionError) as error:
-        kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise DerivaMLRequestError(f"parameter file {path} is not valid {kind}: {error}") from None
-    if values is None:
-        raise DerivaMLRequestError(f"parameter file {path} is empty: write a 'name: value' in it")
-    if not isinstance(values, dict):
-        kind = type(values).__name__
-        raise DerivaMLRequestError(f"parameter file {path} holds a {kind}, not a mapping of names to values")
-    for name in values:
-        if not isinstance(name, str):
-            raise DerivaMLRequestError(f"parameter file {path}: name {name!r} is not text: put it in quotes")
-    return values
+    derived = [one for one in declared if one.name not in given and one.uses.intersection(given)]
+    return [one.name for one in derived], [
+        one.name for one in declared if one.name in given and any(one.name in other.uses for other in derived)
+    ]
 
 
-def _from_yaml(text: str) -> Any:
-    """What a YAML text holds; ValueError with the line if it is not valid."""
-    import yaml
-
-    try:
-        loader = yaml.SafeLoader(StringIO(text))
-        loader.yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-            for first, resolvers in loader.yaml_implicit_resolvers.items()
-        }
-        return loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+def injected_earlier(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The cells that earlier runs injected into a notebook: it is an executed one."""
+    return [cell for cell in notebook["cells"] if INJECTED in tags_of(cell) and TAG not in tags_of(cell)]
 
 
 def describe(parameters: Sequence[Parameter] | None) -> str:
