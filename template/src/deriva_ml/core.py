@@ -83,7 +83,16 @@ class DerivaML:
         self, configuration: ExecutionConfiguration, workflow: Workflow | None = None, dry_run: bool = False
     ) -> Execution:
         """Record a new execution and fetch its inputs; see ``Execution``."""
-        return Execution(self, configuration, workflow, dry_run, NotebookRun.current())
+        run = NotebookRun.current()
+        execution = Execution(self, configuration, workflow, dry_run, run)
+        if run is None:
+            from deriva_ml.execution.started import SCRIPT, shell
+
+            if shell() or execution.started_by == SCRIPT:
+                from deriva_ml.execution.circumstances import record_own_start
+
+                record_own_start(execution)
+        return execution
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         """One execution's row, with its workflow."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -30,11 +31,12 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution import inputs
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.provenance import UNCOMMITTED
+from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.process import Owner, Terminated, undisturbed
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
-    from deriva_ml.execution.run_folder import NotebookRun
 
 
 class Execution:
@@ -50,6 +52,7 @@ class Execution:
         workflow: what is executed; by default the configuration's.
         dry_run: fetch and run, and record nothing.
         run: the notebook run that this execution belongs to, if the runner started one.
+        started_by: the command that runs this; by default what can be found out.
 
     Raises:
         DerivaMLRequestError: an input does not exist, or there is no workflow. Nothing has been recorded.
@@ -63,6 +66,7 @@ class Execution:
         workflow: Workflow | None = None,
         dry_run: bool = False,
         run: NotebookRun | None = None,
+        started_by: str = "",
     ) -> None:
         workflow = workflow or configuration.workflow
         if workflow is None:
@@ -71,12 +75,14 @@ class Execution:
         self.configuration = configuration
         self.workflow = workflow
         self.dry_run = dry_run
+        self.started_by = started_by or _started_by(run)
         self._run = run
         self._started: float | None = None
         self._numbers = itertools.count(1)
         self._dry_staged: list[StagedAsset] = []
         self._metrics: dict[str, AssetFilePath] = {}
         self._dry_status = Status.created
+        self._circumstances: dict[str, Any] = {}
         if run and dry_run:
             run.report(dry_run=True, refused=None)
         resolved = inputs.resolve(configuration, ml.catalog, ml.project)
@@ -88,7 +94,11 @@ class Execution:
         else:
             owner = run.owner if run else Owner.here(ml.project.state)
             self.execution_rid = ml.catalog.add_execution(
-                workflow, configuration.description, owner, run.folder if run else None
+                workflow,
+                configuration.description,
+                owner,
+                run.folder if run else None,
+                started_by=self.started_by,
             )
             self.working_dir = ml.catalog.folder_of(self.execution_rid)
         self.working_dir.mkdir(parents=True, exist_ok=True)
@@ -277,18 +287,32 @@ class Execution:
         path = self.asset_file_path(MLAsset.execution_metadata, file_name, kind)
         path.write_text(content, encoding="utf-8")
 
-    def record_circumstances(self, provenance: dict[str, Any], hydra_config: str = "") -> None:
-        """Record how this execution came about: its configuration, its code's provenance, the composed config."""
+    def record_circumstances(self, provenance: dict[str, Any], hydra_config: str = "") -> dict[str, Any]:
+        """Record how this execution came about: its configuration, its code's provenance, the composed config.
+
+        Returns:
+            What `configuration.json` holds.
+        """
         from deriva_ml.execution.environment import redact, redact_diff
 
         diff = provenance.pop("diff", "")
-        record = {**self.configuration.to_json(), "workflow": asdict(self.workflow), "provenance": provenance}
+        for name in {"path", "checksum"} & provenance.keys():
+            provenance[name] = provenance[name] or "not known"
+        provenance.setdefault("differences", [UNCOMMITTED] if provenance.get("dirty") else [])
+        record = {
+            **self.configuration.to_json(),
+            "started_by": self.started_by,
+            "workflow": asdict(self.workflow),
+            "provenance": provenance,
+        }
         text = json.dumps(redact(record), indent=2, default=str, ensure_ascii=False)
         self.add_metadata("configuration.json", text, ExecMetadataType.execution_config)
         if hydra_config:
             self.add_metadata("hydra-config.yaml", hydra_config, ExecMetadataType.hydra_config)
         if diff:
             self.add_metadata("uncommitted.diff", redact_diff(diff), ExecMetadataType.source_diff)
+        self._circumstances = json.loads(text)
+        return self._circumstances
 
     def _stage(
         self, table: str, name: str, types: tuple[str, ...], description: str, columns: Mapping[str, Any]
@@ -330,6 +354,11 @@ class Execution:
             ]
         else:
             with undisturbed():
+                # A runner has the executed notebook; here, what ran is to be told from it.
+                if self._circumstances and not self._run and "IPython" in sys.modules:
+                    from deriva_ml.execution.executed_sources import conclude
+
+                    self._circumstances = conclude(self, self._circumstances)
                 recorded, missing = self._record(keep=not clean_folder)
             recorded = self.ml.catalog.send(self.execution_rid, recorded)
             paths = [
@@ -392,3 +421,11 @@ class Execution:
         if update_catalog and not self.dry_run:
             self.ml.catalog.link_asset(self.execution_rid, asset, AssetRole.input)
         return path
+
+
+def _started_by(run: NotebookRun | None) -> str:
+    if run:
+        return NOTEBOOK_COMMAND
+    from deriva_ml.execution.started import how_started
+
+    return how_started().by

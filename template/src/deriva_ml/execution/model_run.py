@@ -4,7 +4,6 @@
 
 import functools
 import inspect
-import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.execution.circumstances import record_environment
 from deriva_ml.execution.closing import close_execution
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
@@ -45,6 +45,7 @@ class Circumstances:
     parent: tuple[RID, int] | None = None
 
 
+MODEL_COMMAND = "deriva-ml-run"
 _INJECTED = {"ml_instance", "execution"}  # what the run puts in
 _UNKNOWN = Circumstances()
 circumstances: ContextVar[Circumstances] = ContextVar("circumstances", default=_UNKNOWN)
@@ -96,10 +97,11 @@ def run_model(
     with stoppable():
         ml = open_connection(deriva_ml, project, ml_class)
         located = _located(workflow, provenance)
-        execution = Execution(ml, configuration, located, dry_run)
+        started_by = MODEL_COMMAND if told.project else ""
+        execution = Execution(ml, configuration, located, dry_run, started_by=started_by)
         if told.parent and not dry_run:
             ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
-        _record_circumstances(execution, provenance, told.config, project)
+        _record_circumstances(execution, provenance, told.config)
         with execution.execute():
             _call(model_config, execution)
         try:
@@ -138,19 +140,11 @@ def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:
     return (None, None) if execution.dry_run else (execution.execution_rid, execution.local_rid)
 
 
-def _record_circumstances(
-    execution: Execution, provenance: Provenance, config: str, project: Project
-) -> None:
-    from deriva_ml.execution.environment import snapshot
-
+def _record_circumstances(execution: Execution, provenance: Provenance, config: str) -> None:
     for line in () if execution.dry_run else provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)
     execution.record_circumstances(provenance.to_json(), config)
-    text = json.dumps(snapshot(), indent=2, ensure_ascii=False)
-    execution.add_metadata("environment.json", text, ExecMetadataType.runtime_env)
-    lock = project.root / "uv.lock"
-    if lock.is_file():
-        execution.asset_file_path("Execution_Metadata", lock, ExecMetadataType.lock_file, copy_file=True)
+    record_environment(execution)
 
 
 def check_settings(model: Any) -> None:
@@ -209,7 +203,8 @@ def start_sweep(project: Project, description: str, workflow: Workflow, config: 
     ml = open_connection(config, project)
     located = _located(workflow, provenance)
     located.name = f"{located.name} sweep"
-    execution = Execution(ml, ExecutionConfiguration(description=description), located)
+    configuration = ExecutionConfiguration(description=description)
+    execution = Execution(ml, configuration, located, started_by=MODEL_COMMAND)
     execution.record_circumstances(provenance.to_json())
     execution.execution_start()
     return execution

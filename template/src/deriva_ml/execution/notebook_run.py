@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -76,7 +75,8 @@ def _start(
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
-    from deriva_ml.execution.provenance import open_notebook
+    from deriva_ml.execution.provenance import current_provenance
+    from deriva_ml.execution.started import open_notebook
 
     notebook = run.notebook if run else open_notebook()
     name = name or (notebook.stem.replace("-", "_") if notebook else None)
@@ -95,7 +95,7 @@ def _start(
     composed = hydra_config.compose(name, overrides)
     config = composed.instantiate()
     config.config_choices = composed.choices
-    provenance = run.provenance if run else _interactive_provenance(project, notebook, name)
+    provenance = run.provenance if run else current_provenance(project).to_json()
     ml = open_connection(config.deriva_ml, project, ml_class)
     if not run:  # the runner has done it for its own
         from deriva_ml.execution.recovery import recover_project
@@ -128,18 +128,11 @@ def _start(
         dry_run=config.dry_run,
         run=run,
     )
-    execution.record_circumstances(provenance, composed.yaml)
+    if run:
+        execution.record_circumstances(provenance, composed.yaml)
+    else:
+        from deriva_ml.execution.circumstances import record_own_start
+
+        record_own_start(execution, provenance, composed.yaml)
     execution.execution_start()
     return ml, execution, config
-
-
-def _interactive_provenance(project: Project, notebook: Path | None, name: str) -> dict[str, Any]:
-    """The notebook's provenance; while one works on it, changes are recorded rather than refused."""
-    from deriva_ml.execution.provenance import current_provenance
-
-    usual = [project.root / "notebooks" / f"{stem}.ipynb" for stem in (name, name.replace("_", "-"))]
-    found = next((path for path in (notebook, *usual) if path and path.is_file()), None)
-    provenance = current_provenance(project, found)
-    for line in provenance.warnings:
-        print(f"warning: {line}", file=sys.stderr)
-    return provenance.to_json()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -19,6 +18,7 @@ from deriva_ml.git import changed_files, deleted_files, git, listed, repository_
 from deriva_ml.project import Project
 
 SHOWN_FILES = 5  # how many changed files a message names
+UNCOMMITTED = "uncommitted changes, which uncommitted.diff has"
 LARGEST_UNTRACKED = 1_000_000  # bytes; a larger untracked file is data, not code
 
 
@@ -57,13 +57,14 @@ class Provenance:
         return cls(**{**record, "warnings": tuple(record["warnings"])})
 
 
-def collect(path: Path, *, allow_dirty: bool) -> Provenance:
+def collect(path: Path, *, allow_dirty: bool, apart_from: Path | None = None) -> Provenance:
     """Ask git for the provenance of the notebook or script `path` (a link stands for what it points to).
 
     Args:
         allow_dirty: record uncommitted changes as a diff, instead of refusing them: of tracked files, of the
             executed one, and of untracked ones under `src/` and `notebooks/`. Other untracked files (and
             hidden or large ones) may hold secrets or data, and are listed by name only.
+        apart_from: a file that the run itself is writing, which no change is: Papermill's output.
 
     Raises:
         DerivaMLRequestError: there is no such file, no repository, no commit, or (without `allow_dirty`)
@@ -85,7 +86,8 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
     if not commit:
         raise DerivaMLRequestError(f"{root} has no commit yet: uv run deriva-ml-init makes the first one")
     blob = git(root, *resolve, f"HEAD:{name}", check=False)
-    changed = changed_files(root)
+    written = _written(root, apart_from)
+    changed = [other for other in changed_files(root) if other not in written]
     if not blob and name not in changed:  # an ignored file
         changed.append(name)
     if changed and not allow_dirty:
@@ -105,7 +107,7 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
     if changed:
         with tempfile.TemporaryDirectory() as scratch:
             stripping = _stripping(root, Path(scratch))
-            diff = _diff(root, stripping, name)
+            diff = _diff(root, stripping, name, written)
             if name in changed:
                 blob = git(root, *stripping, "hash-object", "--", name)
     # Fetch URLs by remote, with the person's `insteadOf` rewriting applied.
@@ -230,13 +232,20 @@ def _stripping(root: Path, scratch: Path) -> list[str]:
     return options
 
 
-def _diff(root: Path, stripping: Sequence[str], executed: str) -> str:
+def _written(root: Path, file: Path | None) -> set[str]:
+    """The name of a file that does not count as changed, unless git knows it."""
+    if file is None or not file.resolve().is_relative_to(root):
+        return set()
+    return {file.resolve().relative_to(root).as_posix()} & set(untracked_files(root))
+
+
+def _diff(root: Path, stripping: Sequence[str], executed: str, written: Collection[str] = ()) -> str:
     """What the working tree has beyond HEAD, as one patch; the lines before it name what it leaves out."""
     # Explicit options: a person's own diff settings (external tools, prefixes, colours) make no patch.
     command = [*stripping, "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv"]
     command += ["--src-prefix=a/", "--dst-prefix=b/"]
     patches = [git(root, *command, "--submodule=diff", "HEAD")]
-    untracked = untracked_files(root)
+    untracked = [name for name in untracked_files(root) if name not in written]
     if executed not in untracked and not git(root, "ls-files", "--", f"./{executed}"):  # but an ignored file
         untracked.append(executed)
     inside = [folder for folder in (root / executed).parents if folder.is_relative_to(root)]
@@ -258,22 +267,21 @@ def _is_code(file: Path, home: Path) -> bool:
     return parts[0] in {"src", "notebooks"} and not any(part.startswith(".") for part in parts)
 
 
-def current_provenance(project: Project, path: Path | None = None) -> Provenance:
-    """Where the code comes from that is running now: the runner's notebook, ``path``, or the main script."""
+def current_provenance(project: Project) -> Provenance:
+    """Where the code comes from that is running now: the runner's notebook, the open one, or the main script.
+
+    Where that is not known, it is of the project's commit, and ``path`` and ``checksum`` are empty.
+    """
     run = NotebookRun.current()
     if run:
         return Provenance.from_json(run.provenance)
-    main = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
-    found = path or open_notebook() or main.absolute()
-    own = found.is_file() and found.is_relative_to(project.root) and "site-packages" not in found.parts
-    # A console script or a REPL is nobody's code: the project's commit says it all.
-    return collect(
-        found if own and ".venv" not in found.parts else project.root / "pyproject.toml", allow_dirty=True
-    )
+    from deriva_ml.execution.started import how_started
 
-
-def open_notebook() -> Path | None:
-    """The file of the notebook whose kernel this is, as JupyterLab and VS Code let on."""
-    # Jupyter Server 2 puts the notebook's path into its kernels' environment; VS Code puts it into the namespace.
-    named = os.environ.get("JPY_SESSION_NAME") or getattr(sys.modules["__main__"], "__vsc_ipynb_file__", None)
-    return Path(named).absolute() if named and str(named).endswith(".ipynb") else None
+    start = how_started()
+    found = start.file
+    if found and found.is_file() and found.is_relative_to(project.root) and ".venv" not in found.parts:
+        return collect(found, allow_dirty=True, apart_from=start.written)
+    commit = collect(project.root / "pyproject.toml", allow_dirty=True, apart_from=start.written)
+    page, _, _ = commit.url.rpartition(commit.commit)
+    page = page[: -len("blob/")] + "tree/" if page.endswith("/blob/") else page
+    return replace(commit, url=page + commit.commit, path="", checksum="")

@@ -27,7 +27,7 @@ from deriva_ml.definitions import (
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.provenance import Provenance, collect
-from deriva_ml.execution.run_folder import RUN_VARIABLE, NotebookRun, asks_for_dry_run
+from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
@@ -256,7 +256,8 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
     found = run.provenance
     name = run.notebook.stem.replace("-", " ").replace("_", " ").title()
     workflow = Workflow(name, "Analysis Notebook", "", found["url"], found["checksum"], found["version"])
-    return str(catalog.add_execution(workflow, f"Execution of {run.notebook.name}", run.owner, run.folder))
+    description = f"Execution of {run.notebook.name}"
+    return catalog.add_execution(workflow, description, run.owner, run.folder, started_by=NOTEBOOK_COMMAND)
 
 
 def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
