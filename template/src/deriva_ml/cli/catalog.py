@@ -130,7 +130,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
             record.status.value,
             record.created[:19].replace("T", " "),
             record.execution_duration or "",
-            record.started_by,
+            "command" if record.started_by.startswith("deriva-ml-") else record.started_by,
             record.workflow.name,
             _short(record.status_detail or record.description),
         )

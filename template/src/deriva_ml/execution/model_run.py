@@ -15,7 +15,6 @@ from typing import Any
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
-from deriva_ml.execution.circumstances import record_environment
 from deriva_ml.execution.closing import close_execution
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
@@ -141,6 +140,8 @@ def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:
 
 
 def _record_circumstances(execution: Execution, provenance: Provenance, config: str) -> None:
+    from deriva_ml.execution.circumstances import record_environment
+
     for line in () if execution.dry_run else provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)
     execution.record_circumstances(provenance.to_json(), config)

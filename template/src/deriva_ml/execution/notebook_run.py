@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -76,9 +77,8 @@ def _start(
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
     from deriva_ml.execution.provenance import current_provenance
-    from deriva_ml.execution.started import open_notebook
 
-    notebook = run.notebook if run else open_notebook()
+    notebook = run.notebook if run else _open_notebook()
     name = name or (notebook.stem.replace("-", "_") if notebook else None)
     if not name:
         raise DerivaMLRequestError(
@@ -136,3 +136,9 @@ def _start(
         record_own_start(execution, provenance, composed.yaml)
     execution.execution_start()
     return ml, execution, config
+
+
+def _open_notebook() -> Path | None:
+    from deriva_ml.execution.started import open_notebook  # of no use in a run by the command
+
+    return open_notebook()
