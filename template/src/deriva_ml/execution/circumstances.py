@@ -27,32 +27,28 @@ def record_environment(execution: Execution) -> None:
 
 
 def record_own_start(
-    execution: Execution, provenance: dict[str, Any] | None = None, hydra_config: str = ""
+    execution: Execution, known: dict[str, Any] | None = None, hydra_config: str = ""
 ) -> None:
     """Record provenance, configuration and environment, and from now on what the kernel executes, if cells run here.
 
     Args:
-        provenance: of what runs, as JSON types; by default it is asked for, and may be unknown.
+        known: the provenance of what runs, as JSON types; by default it is asked for, and may be unknown.
         hydra_config: the composed configuration as YAML.
     """
     from deriva_ml.execution.executed_sources import begin
+    from deriva_ml.execution.provenance import Provenance, current_provenance
 
-    provenance = provenance or _provenance(execution)
-    for line in provenance["warnings"]:
+    reasons = {}
+    try:
+        provenance = Provenance.from_json(known) if known else current_provenance(execution.ml.project)
+    except (
+        DerivaMLRequestError
+    ) as error:  # no repository: the workflow that the execution was given says what it is
+        provenance = Provenance("", "", "", "", "", dirty=True, diff="", warnings=())
+        reasons = {"differences": [str(error)]}
+    for line in provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)
-    record = execution.record_circumstances(provenance, hydra_config)
+    record = execution.record_circumstances({**provenance.to_json(), **reasons}, hydra_config)
     record_environment(execution)
     if not execution.dry_run:
         begin(execution.working_dir, execution.ml.project, record)
-
-
-def _provenance(execution: Execution) -> dict[str, Any]:
-    from deriva_ml.execution.provenance import Provenance, current_provenance
-
-    try:
-        return current_provenance(execution.ml.project).to_json()
-    except (
-        DerivaMLRequestError
-    ) as error:  # there is no repository: the execution's workflow is not asked for by it
-        unknown = Provenance("", "", "", "", "", dirty=True, diff="", warnings=())
-        return {**unknown.to_json(), "differences": [str(error)]}
