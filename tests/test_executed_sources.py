@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from deriva_double import DerivaDouble
 from deriva_ml import DerivaML
 from deriva_ml.definitions import Status
 from deriva_ml.execution import started
@@ -324,3 +325,22 @@ def test_the_paths_of_a_commit_are_shown_by_their_names(
     assert repr(path) == f"<AssetFilePath Execution_Asset x.txt {path.asset_rid}>"
     assert path.read_text() == "1" and path.asset_rid
     assert path.name not in repr(path) and "other" in repr(path.with_name("other"))
+
+
+@pytest.mark.parametrize("generation", ["head", "1.17.10"])
+def test_the_sources_go_to_a_deriva_catalog_like_other_files(
+    shell: InteractiveShell, repository: Repository, generation: str
+) -> None:
+    with DerivaDouble() as double:
+        number = double.create_catalog(generation)
+        shell.push({"there": (double.url, number, double.credential())})
+        run(shell, "x = 2", NOTEBOOK[1], START.replace("DerivaML()", "DerivaML(*there)"), *NOTEBOOK[3:])
+        assert shell.user_ns["execution"].status is Status.uploaded
+        rows = {row["Filename"]: row["RID"] for row in double.rows(number, "Execution_Metadata")}
+        assert {NAME, "configuration.json", "environment.json"} <= rows.keys()
+        kinds = double.rows(number, "Execution_Metadata_Asset_Type")
+        assert [row["Asset_Type"] for row in kinds if row["Execution_Metadata"] == rows[NAME]] == [
+            "Executed_Sources"
+        ]
+        [workflow] = [row for row in double.rows(number, "Workflow") if row["Name"] == "Study"]
+        assert workflow["Checksum"] == repository.git("rev-parse", "HEAD:notebooks/a.ipynb")
