@@ -71,6 +71,11 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
         )
         return made
 
+    def __repr__(self) -> str:
+        if not self.file_name:  # a path derived from one, before Python 3.12
+            return str(super().__repr__())
+        return f"<{' '.join(filter(None, [type(self).__name__, self.asset_table, self.file_name, self.asset_rid]))}>"
+
     def with_segments(self, *segments: Any) -> Path:
         """Paths derived from this one are plain: they name other files."""
         return Path(*segments)

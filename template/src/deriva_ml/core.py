@@ -88,7 +88,18 @@ class DerivaML:
     ) -> Execution:
         """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too."""
         run = NotebookRun.current()
-        begun = (lambda execution: execution.record_circumstances(run.provenance)) if run else None
+
+        def begun(execution: Execution) -> None:
+            if run:
+                execution.record_circumstances(run.provenance)
+                return
+            from deriva_ml.execution.started import SCRIPT, shell
+
+            if shell() or execution.started_by == SCRIPT:
+                from deriva_ml.execution.circumstances import record_own_start
+
+                record_own_start(execution)
+
         return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:

@@ -79,6 +79,7 @@ class ExecMetadataType(StrEnum):
     metrics_file = "Metrics_File"
     log_file = "Log_File"
     source_diff = "Source_Diff"
+    executed_sources = "Executed_Sources"
 
 
 @dataclass
@@ -194,7 +195,11 @@ class Dataset:
 
 @dataclass(frozen=True)
 class ExecutionRecord:
-    """An execution's row. Times are ISO 8601 in UTC; durations are text as the schema has them."""
+    """An execution's row. Times are ISO 8601 in UTC; durations are text as the schema has them.
+
+    Attributes:
+        started_by: the command or program that started it; empty where this project does not know.
+    """
 
     rid: RID
     status: Status
@@ -206,6 +211,7 @@ class ExecutionRecord:
     execution_duration: str | None = None
     download_duration: str | None = None
     upload_duration: str | None = None
+    started_by: str = ""
 
 
 def format_duration(seconds: float) -> str:

@@ -72,6 +72,8 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         owner: Owner,
         folder: Path | None = None,
         rid: RID | None = None,
+        *,
+        started_by: str = "",
     ) -> RID:
         with self._db.transaction():
             workflow.rid = self._workflow(workflow)
@@ -83,9 +85,9 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             }
             [rid] = self._db.insert("Execution", with_reserved(rid, row))
             self._db.query(
-                'INSERT INTO "local_run" ("execution", "folder", "host", "pid", "started", "lock")'
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                *(rid, self._stored(folder) if folder else None, *astuple(owner)),
+                'INSERT INTO "local_run" ("execution", "folder", "host", "pid", "started", "lock", "started_by")'
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                *(rid, self._stored(folder) if folder else None, *astuple(owner), started_by),
             )
         return rid
 
@@ -147,8 +149,9 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         rows = self._db.query(
             'SELECT e.*, w."Name" AS w_name, w."Description" AS w_description, w."URL" AS w_url,'
             ' w."Checksum" AS w_checksum, w."Version" AS w_version, (SELECT json_group_array("Workflow_Type")'
-            ' FROM "Workflow_Workflow_Type" WHERE "Workflow" = w."RID") AS w_types'
-            f' FROM "Execution" e JOIN "Workflow" w ON w."RID" = e."Workflow" {condition}',
+            ' FROM "Workflow_Workflow_Type" WHERE "Workflow" = w."RID") AS w_types, r."started_by"'
+            f' FROM "Execution" e JOIN "Workflow" w ON w."RID" = e."Workflow"'
+            f' LEFT JOIN "local_run" r ON r."execution" = e."RID" {condition}',
             *values,
         )
         return [
@@ -171,6 +174,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
                 execution_duration=row["Execution_Duration"],
                 download_duration=row["Download_Duration"],
                 upload_duration=row["Upload_Duration"],
+                started_by=row["started_by"] or "",
             )
             for row in rows
         ]

@@ -35,9 +35,15 @@ class Catalog(Protocol):
         """The catalog's identifier on its host."""
 
     def add_execution(
-        self, workflow: Workflow, description: str, owner: Owner, folder: Path | None = None
+        self,
+        workflow: Workflow,
+        description: str,
+        owner: Owner,
+        folder: Path | None = None,
+        *,
+        started_by: str = "",
     ) -> RID:
-        """Record a new execution as ``Created``, answered for by ``owner``, run in ``folder``.
+        """Record a new execution as ``Created``, answered for by ``owner``, run in ``folder``, started by a program.
 
         The workflow is found by its checksum, or recorded; its ``rid`` is set.
         """

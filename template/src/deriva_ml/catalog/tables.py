@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deriva_ml.definitions import AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
 
-VERSION = 3
+VERSION = 4
 """Of these tables, kept in SQLite's ``user_version``."""
 
 VOCABULARIES = ("Asset_Type", "Asset_Role", "Dataset_Type", "Execution_Status", "Workflow_Type")
@@ -125,7 +125,7 @@ def statements() -> list[str]:
         # The runner's own: no part of a record, so no part of the deriva-ml schema.
         'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
         'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
-        ' "host" TEXT NOT NULL, "pid" INTEGER NOT NULL, "started" REAL NOT NULL, "lock" TEXT)',
+        ' "host" TEXT NOT NULL, "pid" INTEGER NOT NULL, "started" REAL NOT NULL, "lock" TEXT, "started_by" TEXT)',
         'CREATE TABLE "local_staged" ("number" INTEGER PRIMARY KEY AUTOINCREMENT, "execution" TEXT NOT NULL'
         ' REFERENCES "Execution" ("RID"), "table" TEXT NOT NULL, "filename" TEXT NOT NULL, "path" TEXT NOT NULL,'
         ' "types" TEXT NOT NULL, "description" TEXT NOT NULL)',
@@ -138,5 +138,6 @@ def statements() -> list[str]:
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: _DESTINATIONS,
     2: ('ALTER TABLE "local_run" ADD COLUMN "lock" TEXT',),
+    3: ('ALTER TABLE "local_run" ADD COLUMN "started_by" TEXT',),
 }
 """The statements that bring a file of each older version to the next one."""

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         help="list executions",
         usage="[options]",
         description="List executions, the newest first: RID here and where it was pushed to, status, time, duration,"
-        " workflow, and the description or the reason of a failure.",
+        " what started it, workflow, and the description or the reason of a failure.",
     )
     listing.add_argument(
         "-n",
@@ -122,7 +122,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
         print("nothing has been recorded yet; uv run deriva-ml-run-notebook NOTEBOOK records a run")
         return
     rows: list[tuple[str, ...]] = [
-        ("RID", "there", "status", "when (UTC)", "duration", "workflow", "description")
+        ("RID", "there", "status", "when (UTC)", "duration", "started by", "workflow", "description")
     ]
     rows += [
         (
@@ -131,6 +131,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
             record.status.value,
             record.created[:19].replace("T", " "),
             record.execution_duration or "",
+            "command" if record.started_by.startswith("deriva-ml-") else record.started_by,
             record.workflow.name,
             " ".join((record.status_detail or record.description).strip().split("\n")[0].split()),
         )
@@ -161,7 +162,8 @@ def _show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
                 )
             )
         elif value:
-            print(f"{name + ':':13}{', '.join(value) if isinstance(value, list) else value}")
+            said = ("; " if name == "differs" else ", ").join(value) if isinstance(value, list) else value
+            print(f"{name + ':':13}{'yes' if said is True else said}")
 
 
 def _here(catalog: EmbeddedCatalog, rid: str) -> str:
@@ -229,7 +231,8 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     record = catalog.lookup_execution(rid)
     assets = catalog.assets_of(rid)
     configuration: dict[str, Any] = {}
-    for asset in assets:
+    # Of several, which a notebook with several commits may have, the last one says how it ended.
+    for asset in sorted(assets, key=lambda one: (len(one.rid), one.rid)):
         if (
             asset.filename == "configuration.json"
             and asset.role == "Output"
@@ -239,6 +242,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
                 configuration = json.loads(Path(catalog.locate(asset)).read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:  # lost or damaged; the rest can be shown all the same
                 print(f"warning: the configuration of {rid} cannot be shown: {error}", file=sys.stderr)
+    provenance = configuration.get("provenance", {})
     datasets = [
         {
             "RID": item.rid,
@@ -262,8 +266,11 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "created": record.created,
         "by": record.created_by,
         "duration": record.execution_duration or "",
+        "started by": record.started_by,
         "workflow": f"{record.workflow.name} {version}".strip(),
         "code": record.workflow.url,
+        "dirty": bool(provenance.get("dirty")),
+        "differs": provenance.get("differences", []),
         "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
         "parameters": configuration.get("parameters", {}),
         "given": configuration.get("parameters_given", {}),

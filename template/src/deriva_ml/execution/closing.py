@@ -50,6 +50,10 @@ def close_execution(
         The status that it ended with; ``Pending_Upload`` where that is to become ``Uploaded``.
     """
     folder = catalog.folder_of(rid)
+    if (folder / "executed.jsonl").is_file():  # no runner saw the cells: the kernel noted them
+        from deriva_ml.execution.executed_sources import finish
+
+        finish(catalog, project, rid)
     for output in outputs:
         if output.path.is_file():
             staged = catalog.stage(

@@ -10,6 +10,9 @@ from typing import Any
 from deriva_ml.definitions import ExecMetadataType, Workflow
 from deriva_ml.execution.environment import redact, redact_diff, redact_override
 from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.provenance import UNCOMMITTED
+
+CONFIGURATION = "configuration.json"
 
 Texts = dict[str, tuple[str, ExecMetadataType]]
 """The content and kind of metadata files, by name."""
@@ -19,24 +22,27 @@ def texts_of(
     configuration: ExecutionConfiguration,
     workflow: Workflow,
     provenance: Mapping[str, Any],
+    started_by: str,
     hydra_config: str = "",
-    **facts: Any,
 ) -> Texts:
     """The files that say so, without credentials.
 
     Args:
         provenance: of the code, as JSON types; its ``diff`` is a file of its own.
+        started_by: the command or program that started it.
         hydra_config: the composed configuration as YAML, if there is one.
-        facts: what else `configuration.json` is to say.
     """
+    code = {"differences": [UNCOMMITTED] if provenance.get("dirty") else [], **provenance}
+    diff = code.pop("diff", "")
+    code |= {name: "not known" for name in ("path", "checksum") if code.get(name) == ""}
     record = {
         **configuration.to_json(),
-        **facts,
+        "started_by": started_by,
         "workflow": asdict(workflow),
-        "provenance": {name: value for name, value in provenance.items() if name != "diff"},
+        "provenance": code,
     }
     text = json.dumps(redact(record), indent=2, default=str, ensure_ascii=False)
-    texts: Texts = {"configuration.json": (text, ExecMetadataType.deriva_config)}
+    texts: Texts = {CONFIGURATION: (text, ExecMetadataType.deriva_config)}
     if hydra_config:
         import yaml  # not at the top: Hydra has loaded it
 
@@ -48,7 +54,7 @@ def texts_of(
         }
         text = yaml.safe_dump({"hydra": {"runtime": {"choices": choices}}}, allow_unicode=True)
         texts["choices-hydra.yaml"] = (text, ExecMetadataType.hydra_config)
-    if diff := provenance.get("diff"):
+    if diff:
         texts["uncommitted.diff"] = (redact_diff(diff), ExecMetadataType.source_diff)
     return texts
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -142,4 +141,6 @@ def _given_by(cell: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_by_hand() -> bool:
     """Whether a person executes the cells, in JupyterLab or VS Code, which inject nothing."""
-    return "JPY_SESSION_NAME" in os.environ or hasattr(sys.modules["__main__"], "__vsc_ipynb_file__")
+    from deriva_ml.execution.started import JUPYTERLAB, VS_CODE, how_started
+
+    return how_started().by in {JUPYTERLAB, VS_CODE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import sys
 import time
@@ -29,11 +30,11 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution import inputs
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.process import Owner, Terminated, undisturbed
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
-    from deriva_ml.execution.run_folder import NotebookRun
 
 
 class Execution:
@@ -51,6 +52,7 @@ class Execution:
         run: the notebook run that this execution belongs to, if the runner started one.
         source: the file of the code, whose repository keeps its commit; by default the project.
         begun: called with it once it is recorded, before the inputs are fetched.
+        started_by: the command that runs this; by default what can be found out.
 
     Raises:
         DerivaMLRequestError: an input does not exist, or there is no workflow. Nothing has been recorded.
@@ -66,6 +68,7 @@ class Execution:
         run: NotebookRun | None = None,
         source: Path | None = None,
         begun: Callable[[Execution], None] | None = None,
+        started_by: str = "",
     ) -> None:
         workflow = workflow or configuration.workflow
         if workflow is None:
@@ -74,12 +77,14 @@ class Execution:
         self.configuration = configuration
         self.workflow = workflow
         self.dry_run = dry_run
+        self.started_by = started_by or _started_by(run)
         self._run = run
         self._started: float | None = None
         self._numbers = itertools.count(1)
         self._dry_staged: list[StagedAsset] = []
         self._metrics: dict[str, AssetFilePath] = {}
         self._dry_status = Status.created
+        self._circumstances: dict[str, Any] = {}
         if run and dry_run:
             run.report(dry_run=True, refused=None)
         resolved = inputs.resolve(configuration, ml.catalog, ml.project)
@@ -91,7 +96,11 @@ class Execution:
         else:
             owner = run.owner if run else Owner.here(ml.project.state)
             self.execution_rid = ml.catalog.add_execution(
-                workflow, configuration.description, owner, run.folder if run else None
+                workflow,
+                configuration.description,
+                owner,
+                run.folder if run else None,
+                started_by=self.started_by,
             )
             self.working_dir = ml.catalog.folder_of(self.execution_rid)
             self._keep_commit(source)
@@ -295,13 +304,19 @@ class Execution:
         path = self.asset_file_path(MLAsset.execution_metadata, file_name, kind)
         path.write_text(content, encoding="utf-8")
 
-    def record_circumstances(self, provenance: Mapping[str, Any], hydra_config: str = "") -> None:
-        """Record how this execution came about: its configuration, its code's provenance, the composed config."""
-        from deriva_ml.execution.configuration_record import texts_of
+    def record_circumstances(self, provenance: Mapping[str, Any], hydra_config: str = "") -> dict[str, Any]:
+        """Record how this execution came about: its configuration, its code's provenance, the composed config.
 
-        texts = texts_of(self.configuration, self.workflow, provenance, hydra_config)
+        Returns:
+            What `configuration.json` holds.
+        """
+        from deriva_ml.execution.configuration_record import CONFIGURATION, texts_of
+
+        texts = texts_of(self.configuration, self.workflow, provenance, self.started_by, hydra_config)
         for name, (text, kind) in texts.items():
             self.add_metadata(name, text, kind)
+        self._circumstances = json.loads(texts[CONFIGURATION][0])
+        return self._circumstances
 
     def _stage(
         self, table: str, name: str, types: tuple[str, ...], description: str, columns: Mapping[str, Any]
@@ -343,6 +358,11 @@ class Execution:
             ]
         else:
             with undisturbed():
+                # A runner has the executed notebook; here, what ran is to be told from it.
+                if self._circumstances and not self._run and "IPython" in sys.modules:
+                    from deriva_ml.execution.executed_sources import conclude
+
+                    self._circumstances = conclude(self, self._circumstances)
                 recorded, missing = self._record(keep=not clean_folder)
             recorded = self.ml.catalog.send(self.execution_rid, recorded)
             paths = [
@@ -405,3 +425,11 @@ class Execution:
         if update_catalog and not self.dry_run:
             self.ml.catalog.link_asset(self.execution_rid, asset, AssetRole.input)
         return path
+
+
+def _started_by(run: NotebookRun | None) -> str:
+    if run:
+        return NOTEBOOK_COMMAND
+    from deriva_ml.execution.started import how_started
+
+    return how_started().by

@@ -4,7 +4,6 @@
 
 import functools
 import inspect
-import json
 import re
 import sys
 import traceback
@@ -51,6 +50,7 @@ class Circumstances:
     begun: Callable[[Execution], None] = lambda execution: None
 
 
+MODEL_COMMAND = "deriva-ml-run"
 _INJECTED = {"ml_instance", "execution"}  # what the run puts in
 _UNKNOWN = Circumstances()
 circumstances: ContextVar[Circumstances] = ContextVar("circumstances", default=_UNKNOWN)
@@ -107,12 +107,15 @@ def run_model(
         told.begun(execution)
         if told.parent and not dry_run:
             execution.ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
-        _record_circumstances(execution, provenance, told.config, project)
+        _record_circumstances(execution, provenance, told.config)
 
     with stoppable():
         ml = open_connection(deriva_ml, project, ml_class)
         located = _located(workflow, provenance)
-        execution = Execution(ml, configuration, located, dry_run, source=source, begun=begun)
+        started_by = MODEL_COMMAND if told.project else ""
+        execution = Execution(
+            ml, configuration, located, dry_run, source=source, begun=begun, started_by=started_by
+        )
         with execution.execute():
             _call(model_config, execution)
         try:
@@ -151,22 +154,13 @@ def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:
     return (None, None) if execution.dry_run else (execution.execution_rid, execution.local_rid)
 
 
-def _record_circumstances(
-    execution: Execution, provenance: Provenance, config: str, project: Project
-) -> None:
-    from deriva_ml.execution.locked import describe, warnings_of
+def _record_circumstances(execution: Execution, provenance: Provenance, config: str) -> None:
+    from deriva_ml.execution.circumstances import record_environment
 
-    environment = describe(project, provenance.version)
-    for line in () if execution.dry_run else (*provenance.warnings, *warnings_of(environment)):
+    for line in () if execution.dry_run else provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)
     execution.record_circumstances(provenance.to_json(), config)
-    text = json.dumps(environment, indent=2, ensure_ascii=False)
-    execution.add_metadata("environment.json", text, ExecMetadataType.runtime_env)
-    lock = project.root / "uv.lock"
-    if lock.is_file():
-        execution.asset_file_path(
-            "Execution_Metadata", lock, ExecMetadataType.execution_config, copy_file=True
-        )
+    record_environment(execution, provenance.version)
 
 
 def check_settings(model: Any) -> None:
@@ -260,7 +254,8 @@ def start_sweep(project: Project, description: str, workflow: Workflow, config: 
     ml = open_connection(config, project)
     located = _located(workflow, provenance)
     located.name = f"{located.name} sweep"
-    execution = Execution(ml, ExecutionConfiguration(description=description), located)
+    configuration = ExecutionConfiguration(description=description)
+    execution = Execution(ml, configuration, located, started_by=MODEL_COMMAND)
     execution.record_circumstances(provenance.to_json())
     execution.execution_start()
     return execution

@@ -80,9 +80,9 @@ def _start(
     from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
-    from deriva_ml.execution.provenance import open_notebook, workflow_of
+    from deriva_ml.execution.provenance import current_provenance, workflow_of
 
-    notebook = run.notebook if run else open_notebook()
+    notebook = run.notebook if run else _open_notebook()
     project = Project.find(notebook.parent if notebook else None)
     find_configs(project, config_package)
     name = configuration_of(name, notebook, config_package)
@@ -91,13 +91,22 @@ def _start(
     config = composed.instantiate()
     config.config_choices = composed.choices
     shown_config = composed.yaml
-    provenance = run.provenance if run else _interactive_provenance(project, notebook, name)
+    provenance = run.provenance if run else current_provenance(project).to_json()
     ml = open_connection(config.deriva_ml, project, ml_class)
     if not run:  # the runner has done it for its own
         from deriva_ml.execution.recovery import recover_project
 
         recover_project(project)
     known = parameters_now(run, notebook)
+
+    def begun(execution: Execution) -> None:
+        if run:
+            execution.record_circumstances(provenance, shown_config)
+        else:
+            from deriva_ml.execution.circumstances import record_own_start
+
+            record_own_start(execution, provenance, shown_config)
+
     description = config.description or f"Execution of {name}"
     workflow = config.workflow if isinstance(config.workflow, Workflow) else None
     execution = Execution(
@@ -120,7 +129,7 @@ def _start(
         dry_run=config.dry_run,
         run=run,
         source=notebook,
-        begun=lambda execution: execution.record_circumstances(provenance, shown_config),
+        begun=begun,
     )
     execution.execution_start()
     return ml, execution, config
@@ -137,9 +146,8 @@ def with_parameters(configuration: ExecutionConfiguration, run: NotebookRun | No
     if not run and this_kernel() is None:
         return configuration
     from deriva_ml.execution.environment import redact_override
-    from deriva_ml.execution.provenance import open_notebook
 
-    known = parameters_now(run, None if run else open_notebook())
+    known = parameters_now(run, None if run else _open_notebook())
     told = {**vars(known), "parameters": {**known.parameters, **configuration.parameters}}
     if run:
         overrides = [redact_override(override) for override in run.overrides]
@@ -147,13 +155,7 @@ def with_parameters(configuration: ExecutionConfiguration, run: NotebookRun | No
     return replace(configuration, **told)
 
 
-def _interactive_provenance(project: Project, notebook: Path | None, name: str) -> dict[str, Any]:
-    """The notebook's provenance; while one works on it, changes are recorded rather than refused."""
-    from deriva_ml.execution.provenance import current_provenance
+def _open_notebook() -> Path | None:
+    from deriva_ml.execution.started import open_notebook  # of no use in a run by the command
 
-    usual = [project.root / "notebooks" / f"{stem}.ipynb" for stem in (name, name.replace("_", "-"))]
-    found = next((path for path in (notebook, *usual) if path and path.is_file()), None)
-    provenance = current_provenance(project, found)
-    for line in provenance.warnings:
-        print(f"warning: {line}", file=sys.stderr)
-    return provenance.to_json()
+    return open_notebook()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -20,6 +19,7 @@ from deriva_ml.git import deleted_files, differing_files, git, listed, repositor
 from deriva_ml.project import Project
 
 SHOWN_FILES = 5  # how many changed files a message names
+UNCOMMITTED = "uncommitted changes, which uncommitted.diff has"
 LARGEST_UNTRACKED = 1_000_000  # bytes; a larger untracked file is data, not code
 NAMED_UNTRACKED = 100  # how many untracked files a record names
 CODE_FOLDERS = {"src", "notebooks"}  # where a project keeps its code
@@ -82,7 +82,7 @@ def workflow_of(
     return workflow
 
 
-def collect(path: Path, *, allow_dirty: bool) -> Provenance:
+def collect(path: Path, *, allow_dirty: bool, apart_from: Path | None = None) -> Provenance:
     """Ask git for the provenance of the notebook or script `path` (a link stands for what it points to).
 
     What has to be committed are tracked files, and untracked ones that may be code: see `_is_code`. Other
@@ -92,6 +92,7 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
         allow_dirty: record uncommitted changes as a diff, instead of refusing them: of tracked files, of the
             executed one, and of untracked code. Hidden or large untracked files may hold secrets or data, and
             are listed by name only.
+        apart_from: an untracked file that the run itself is writing, which is no change: Papermill's output.
 
     Raises:
         DerivaMLRequestError: there is no such file, no repository, no commit, or (without `allow_dirty`)
@@ -114,7 +115,8 @@ def collect(path: Path, *, allow_dirty: bool) -> Provenance:
         raise DerivaMLRequestError(f"{root} has no commit yet: uv run deriva-ml-init makes the first one")
     blob = git(root, *resolve, f"HEAD:{name}", check=False)
     home = _home(root, name)
-    untracked = untracked_files(root)
+    written = apart_from.resolve() if apart_from else None
+    untracked = [other for other in untracked_files(root) if root / other != written]
     code = [other for other in untracked if other == name or _is_code(other, home)]
     changed = [*differing_files(root), *code]
     if not blob and name not in changed:  # an ignored file
@@ -319,22 +321,21 @@ def _is_fit(file: Path, home: Path) -> bool:
     return parts[0] in CODE_FOLDERS or file.suffix.lower() in CODE_SUFFIXES - {".toml"}
 
 
-def current_provenance(project: Project, path: Path | None = None) -> Provenance:
-    """Where the code comes from that is running now: the runner's notebook, ``path``, or the main script."""
+def current_provenance(project: Project) -> Provenance:
+    """Where the code comes from that is running now: the runner's notebook, the open one, or the main script.
+
+    Where that is not known, it is of the project's commit, and ``path`` and ``checksum`` are empty.
+    """
     run = NotebookRun.current()
     if run:
         return Provenance.from_json(run.provenance)
-    main = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
-    found = path or open_notebook() or main.absolute()
-    own = found.is_file() and found.is_relative_to(project.root) and "site-packages" not in found.parts
-    # A console script or a REPL is nobody's code: the project's commit says it all.
-    return collect(
-        found if own and ".venv" not in found.parts else project.root / "pyproject.toml", allow_dirty=True
-    )
+    from deriva_ml.execution.started import how_started
 
-
-def open_notebook() -> Path | None:
-    """The file of the notebook whose kernel this is, as JupyterLab and VS Code let on."""
-    # Jupyter Server 2 puts the notebook's path into its kernels' environment; VS Code puts it into the namespace.
-    named = os.environ.get("JPY_SESSION_NAME") or getattr(sys.modules["__main__"], "__vsc_ipynb_file__", None)
-    return Path(named).absolute() if named and str(named).endswith(".ipynb") else None
+    start = how_started()
+    found = start.file
+    if found and found.is_file() and found.is_relative_to(project.root) and ".venv" not in found.parts:
+        return collect(found, allow_dirty=True, apart_from=start.written)
+    commit = collect(project.root / "pyproject.toml", allow_dirty=True, apart_from=start.written)
+    page, _, _ = commit.url.rpartition(commit.commit)
+    page = page[: -len("blob/")] + "tree/" if page.endswith("/blob/") else page
+    return replace(commit, url=page + commit.commit, path="", checksum="", blob="")

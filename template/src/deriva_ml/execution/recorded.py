@@ -26,7 +26,7 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
-from deriva_ml.execution.run_folder import RUN_VARIABLE, NotebookRun, asks_for_dry_run
+from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
@@ -285,9 +285,11 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
         parameters_given=run.parameters,
         overrides=[redact_override(one) for one in run.overrides],
     )
-    rid = str(catalog.add_execution(workflow, configuration.description, run.owner, run.folder))
+    rid = catalog.add_execution(
+        workflow, configuration.description, run.owner, run.folder, started_by=NOTEBOOK_COMMAND
+    )
     folder = catalog.folder_of(rid) / "assets"
-    for file, (text, kind) in texts_of(configuration, workflow, run.provenance).items():
+    for file, (text, kind) in texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND).items():
         staged = catalog.stage(rid, MLAsset.execution_metadata.value, file, folder, [kind.value])
         staged.path.write_text(text, encoding="utf-8")
     return rid

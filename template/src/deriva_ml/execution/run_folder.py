@@ -12,6 +12,9 @@ from typing import Any
 from deriva_ml.process import Owner
 from deriva_ml.project import write_atomically
 
+NOTEBOOK_COMMAND = "deriva-ml-run-notebook"
+"""The command that executes notebooks, as records name it."""
+
 RUN_VARIABLE = "DERIVA_ML_RUN"
 """The environment variable by which the runner tells its kernel the run's folder."""
 

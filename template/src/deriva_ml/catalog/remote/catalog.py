@@ -128,10 +128,16 @@ class DerivaCatalog(Catalog):
     # Executions, which this project records
 
     def add_execution(
-        self, workflow: Workflow, description: str, owner: Owner, folder: Path | None = None
+        self,
+        workflow: Workflow,
+        description: str,
+        owner: Owner,
+        folder: Path | None = None,
+        *,
+        started_by: str = "",
     ) -> RID:
         with self.local.transaction():
-            local = self.local.add_execution(workflow, description, owner, folder)
+            local = self.local.add_execution(workflow, description, owner, folder, started_by=started_by)
             self.local.journal.send_to(local, self.destination, self._credential, held=self.offline)
         shown = local
         if not self.offline:

@@ -1,0 +1,61 @@
+"""Records how an execution came about that no command started, and the environment of any that its own process records."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.definitions import ExecMetadataType, MLAsset
+from deriva_ml.exceptions import DerivaMLRequestError
+
+if TYPE_CHECKING:
+    from deriva_ml.execution.execution import Execution
+
+
+def record_environment(execution: Execution, version: str) -> None:
+    """Record the machine and the software of this process, and the project's lock file; warn of what that lacks.
+
+    Args:
+        version: the project's own, as the record has it.
+    """
+    from deriva_ml.execution.locked import describe, warnings_of
+
+    environment = describe(execution.ml.project, version)
+    for line in () if execution.dry_run else warnings_of(environment):
+        print(f"warning: {line}", file=sys.stderr)
+    text = json.dumps(environment, indent=2, ensure_ascii=False)
+    execution.add_metadata("environment.json", text, ExecMetadataType.runtime_env)
+    lock = execution.ml.project.root / "uv.lock"
+    if lock.is_file():
+        execution.asset_file_path(
+            MLAsset.execution_metadata, lock, ExecMetadataType.execution_config, copy_file=True
+        )
+
+
+def record_own_start(
+    execution: Execution, known: dict[str, Any] | None = None, hydra_config: str = ""
+) -> None:
+    """Record provenance, configuration and environment, and from now on what the kernel executes, if cells run here.
+
+    Args:
+        known: the provenance of what runs, as JSON types; by default it is asked for, and may be unknown.
+        hydra_config: the composed configuration as YAML.
+    """
+    from deriva_ml.execution.executed_sources import begin
+    from deriva_ml.execution.provenance import Provenance, current_provenance
+
+    reasons = {}
+    try:
+        provenance = Provenance.from_json(known) if known else current_provenance(execution.ml.project)
+    except (
+        DerivaMLRequestError
+    ) as error:  # no repository: the workflow that the execution was given says what it is
+        provenance = Provenance("", "", "", "", "", dirty=True, diff="", warnings=())
+        reasons = {"differences": [str(error)]}
+    for line in provenance.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    record = execution.record_circumstances({**provenance.to_json(), **reasons}, hydra_config)
+    record_environment(execution, provenance.version)
+    if not execution.dry_run:
+        begin(execution.working_dir, execution.ml.project, record)
