@@ -145,7 +145,7 @@ LONG = "A description that goes on " + "and on " * 40 + "to its end"
 def test_a_listing_fits_the_terminal(
     room: int, ml: DerivaML, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each execution has its line, whose texts are cut; RID, status and time never are."""
+    """Each execution has its line, of whose texts something is left; RID, status and time are never cut."""
     for description in (LONG, "日本語の説明" * 30, "short"):
         ml.create_execution(
             ExecutionConfiguration(description=description),
@@ -158,6 +158,7 @@ def test_a_listing_fits_the_terminal(
     columns = [len(line) + sum(ord(one) > 0x3000 for one in line) for line in (head, short, wide, long)]
     assert max(columns) <= room and columns[2] >= room - 1 and columns[3] == room
     assert long.endswith("…") and wide.endswith("…") and "Created" in long and ":" in long
+    assert "  another" in long and "  A workf" in long and "  A descr" in long
     monkeypatch.undo()
 
 

@@ -15,6 +15,7 @@ from deriva_double import DerivaDouble
 from deriva_ml import DerivaML
 from deriva_ml.definitions import Status
 from deriva_ml.execution import started
+from deriva_ml.execution.circumstances import UNKNOWN_CODE
 from deriva_ml.execution.closing import close_execution
 from deriva_ml.execution.executed_sources import LOG, NAME
 from deriva_ml.execution.started import JUPYTERLAB, Start
@@ -304,6 +305,23 @@ def test_where_the_notebook_is_not_known_the_record_says_so(
     assert execution.workflow.url == f"git:{repository.git('rev-parse', 'HEAD')}"
 
 
+@pytest.mark.parametrize("script", [None, "../outside.py", "inside.py"])
+def test_a_script_that_is_none_of_the_projects_makes_the_record_dirty(
+    script: str | None, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one from standard input: the record's commit does not have it."""
+    repository.commit("inside.py", "")
+    file = repository.path / script if script else None
+    if file:
+        file.resolve().touch()
+    monkeypatch.setattr(started, "how_started", lambda: Start(started.SCRIPT, file and file.resolve()))
+    found: dict[str, Any] = {}
+    exec("\n".join(["x = 1", START, WRITE, COMMIT]), found)
+    said = provenance(outputs(found["execution"].execution_rid))
+    assert said["dirty"] is (script != "inside.py")
+    assert said["differences"] == ([UNKNOWN_CODE] if said["dirty"] else [])
+
+
 def test_without_a_history_the_record_claims_nothing(shell: InteractiveShell, repository: Repository) -> None:
     run(shell, *NOTEBOOK[:2])
     shell.history_manager.input_hist_raw[:] = [""]  # as `%reset in` does
@@ -339,8 +357,7 @@ def test_the_sources_go_to_a_deriva_catalog_like_other_files(
         rows = {row["Filename"]: row["RID"] for row in double.rows(number, "Execution_Metadata")}
         assert {NAME, "configuration.json", "environment.json"} <= rows.keys()
         kinds = double.rows(number, "Execution_Metadata_Asset_Type")
-        assert [row["Asset_Type"] for row in kinds if row["Execution_Metadata"] == rows[NAME]] == [
-            "Executed_Sources"
-        ]
+        found = {row["Asset_Type"] for row in kinds if row["Execution_Metadata"] == rows[NAME]}
+        assert found == {"Executed_Sources", "Output_File"}
         [workflow] = [row for row in double.rows(number, "Workflow") if row["Name"] == "Study"]
         assert workflow["Checksum"] == repository.git("rev-parse", "HEAD:notebooks/a.ipynb")

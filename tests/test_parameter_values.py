@@ -16,15 +16,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbformat
 import pytest
 from omegaconf import OmegaConf
 
 from deriva_ml.definitions import Workflow
+from deriva_ml.execution import started
 from deriva_ml.execution.configuration_record import texts_of
 from deriva_ml.execution.effective import Parameters, effective, parameters_now
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.model_run import settings_of
 from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.started import Start
 from deriva_ml.execution.values import LARGEST, SHOWN, as_json
 from deriva_ml.process import Owner
 from notebooks import write_notebook
@@ -176,7 +179,7 @@ def test_credentials_are_masked_at_any_depth_and_before_a_text_is_cut() -> None:
         {"hf_token": "abc123"},
     )
     configuration = ExecutionConfiguration(argv=[], **vars(values))
-    text, _ = texts_of(configuration, Workflow("w"), {})["configuration.json"]
+    text, _ = texts_of(configuration, Workflow("w"), {}, "script")["configuration.json"]
     assert json.loads(text)["parameters"]["login"] == {"api_token": "***", "url": "https://example.org/x"}
     for secret in ("abc123", "word@", "passpass"):
         assert secret not in text
@@ -264,7 +267,7 @@ def test_by_hand_the_names_are_those_of_the_file(
     kernel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_notebook(tmp_path / "a.ipynb", ["x = 1"], parameters=CELL)
-    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "a.ipynb"))
+    monkeypatch.setattr(started, "how_started", lambda: Start(started.JUPYTERLAB))
     found = kernel(CELL, "# Parameters\nwidth = 3", "area = 9", "ask()", file=tmp_path / "a.ipynb")
     assert found == Parameters({"width": 3, "name": "a", "area": 9})
 
@@ -272,6 +275,38 @@ def test_by_hand_the_names_are_those_of_the_file(
 def test_papermill_by_itself_tells_by_the_cell_that_it_injects(kernel: Any) -> None:
     found = kernel("x = 1", CELL, "# Parameters\nwidth = 16\n", "area = 0", "ask()")
     assert found == Parameters({"width": 16, "name": "a", "area": 0}, {"width": 16})
+
+
+def test_papermill_by_itself_with_a_name_of_its_own(kernel: Any, tmp_path: Path) -> None:
+    """Papermill injects what the parameters cell does not have, too."""
+    write_notebook(tmp_path / "a.ipynb", ["x = 1"], parameters=CELL)
+    for file in (None, tmp_path / "a.ipynb"):
+        found = kernel(CELL, "# Parameters\nwidth = 16\nother = 5\n", "ask()", file=file)
+        assert found.parameters_given == {"width": 16, "other": 5}
+
+
+@pytest.mark.parametrize(
+    ("cells", "given"),
+    [
+        ([CELL, "# Parameters\nwidth = 3", "ask()"], {"width": 3}),
+        ([CELL, "# Parameters\nwidth = 3", CELL, "# Parameters\nwidth = 4", "ask()"], {"width": 4}),
+        ([CELL, "ask()"], {}),
+    ],
+    ids=["changed and not saved", "run again", "left out"],
+)
+def test_by_hand_the_injected_cell_of_an_executed_notebook_counts_as_it_ran(
+    kernel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: list[str], given: dict[str, Any]
+) -> None:
+    injected = nbformat.v4.new_code_cell(
+        "# Parameters\nwidth = 2", metadata={"tags": ["injected-parameters"]}
+    )
+    write_notebook(tmp_path / "a.ipynb", ["x = 1"], parameters=CELL)
+    notebook = nbformat.read(tmp_path / "a.ipynb", 4)
+    notebook.cells.insert(1, injected)
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    monkeypatch.setattr(started, "how_started", lambda: Start(started.JUPYTERLAB))
+    found = kernel(*cells, file=tmp_path / "a.ipynb")
+    assert (found.parameters["width"], found.parameters_given) == (given.get("width", 2), given)
 
 
 def test_without_a_file_and_an_injected_cell_nothing_is_guessed(kernel: Any, tmp_path: Path) -> None:

@@ -131,6 +131,16 @@ def test_vs_code_is_known_by_the_namespace_whatever_server_it_uses(
     assert start(monkeypatch, folder, [PYTHON, "/venv/bin/jupyter-lab"]) == Start("VS Code", folder / A)
 
 
+@pytest.mark.parametrize("command", [[PYTHON, "-c", "import study"], [PYTHON]])
+def test_code_without_a_file_is_not_of_the_shell_that_started_it(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, command: list[str]
+) -> None:
+    monkeypatch.setattr(started, "shell", lambda: None)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    monkeypatch.setattr(psutil, "Process", lambda: Launcher(command, folder, {}))
+    assert start(monkeypatch, folder, ["bash"]).by.startswith("another program (python")
+
+
 def test_a_launcher_that_is_gone_is_another_program(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     def gone() -> Any:
         raise psutil.NoSuchProcess(1)

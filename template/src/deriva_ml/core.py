@@ -13,6 +13,7 @@ from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.notebook_run import with_parameters
 from deriva_ml.execution.provenance import current_provenance, workflow_of
 from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.process import shell
 from deriva_ml.project import Project
 
 
@@ -93,7 +94,7 @@ class DerivaML:
             if run:
                 execution.record_circumstances(run.provenance)
                 return
-            from deriva_ml.execution.started import SCRIPT, shell
+            from deriva_ml.execution.started import SCRIPT
 
             if shell() or execution.started_by == SCRIPT:
                 from deriva_ml.execution.circumstances import record_own_start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,12 @@ from types import FrameType
 from typing import Any
 
 from deriva_ml import alive
+
+
+def shell() -> Any:
+    """IPython's shell, if code runs here in cells; it is not loaded for the question."""
+    module = sys.modules.get("IPython")
+    return module.get_ipython() if module else None
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,10 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+NARROW = 100
+"""Columns of a terminal below which a list has no room for durations and seconds, which ``show`` has."""
+
+
 def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     from deriva_ml.definitions import Status
 
@@ -121,6 +125,8 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     if not found:
         print("nothing has been recorded yet; uv run deriva-ml-run-notebook NOTEBOOK records a run")
         return
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    narrow = room is not None and room < NARROW
     rows: list[tuple[str, ...]] = [
         ("RID", "there", "status", "when (UTC)", "duration", "started by", "workflow", "description")
     ]
@@ -129,7 +135,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
             record.rid,
             _rids_there(catalog, record.rid),
             record.status.value,
-            record.created[:19].replace("T", " "),
+            record.created[: 16 if narrow else 19].replace("T", " "),
             record.execution_duration or "",
             "command" if record.started_by.startswith("deriva-ml-") else record.started_by,
             record.workflow.name,
@@ -137,10 +143,9 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
         )
         for record in found
     ]
-    if not any(row[1] for row in rows[1:]):
-        rows = [(row[0], *row[2:]) for row in rows]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(aligned(rows, room, ("workflow", "description")))
+    left_out = {*([] if any(row[1] for row in rows[1:]) else [1]), *([4] if narrow else [])}
+    rows = [tuple(cell for place, cell in enumerate(row) if place not in left_out) for row in rows]
+    print(aligned(rows, room, ("started by", "workflow", "description")))
     if more:
         print("... and more; -n 0 shows all")
 

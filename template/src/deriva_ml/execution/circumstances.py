@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.definitions import ExecMetadataType, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.process import shell
 
 if TYPE_CHECKING:
     from deriva_ml.execution.execution import Execution
+
+UNKNOWN_CODE = "the code that ran is in no file of this project, as far as is known"
 
 
 def record_environment(execution: Execution, version: str) -> None:
@@ -43,9 +46,9 @@ def record_own_start(
         hydra_config: the composed configuration as YAML.
     """
     from deriva_ml.execution.executed_sources import begin
-    from deriva_ml.execution.provenance import Provenance, current_provenance
+    from deriva_ml.execution.provenance import UNCOMMITTED, Provenance, current_provenance
 
-    reasons = {}
+    reasons: dict[str, Any] = {}
     try:
         provenance = Provenance.from_json(known) if known else current_provenance(execution.ml.project)
     except (
@@ -53,6 +56,9 @@ def record_own_start(
     ) as error:  # no repository: the workflow that the execution was given says what it is
         provenance = Provenance("", "", "", "", "", dirty=True, diff="", warnings=())
         reasons = {"differences": [str(error)]}
+    if not (reasons or provenance.path or shell()):  # cells are compared at the end
+        lines = [UNCOMMITTED, UNKNOWN_CODE] if provenance.dirty else [UNKNOWN_CODE]
+        reasons = {"dirty": True, "differences": lines}
     for line in provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)
     record = execution.record_circumstances({**provenance.to_json(), **reasons}, hydra_config)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.execution.values import as_json
+from deriva_ml.process import shell
 
 NOT_SET = "not set yet"
 """What stands in a record for the value of a parameter that had none; ``parameters_not_set`` names those."""
@@ -37,25 +37,20 @@ def parameters_now(run: NotebookRun | None, notebook: Path | None) -> Parameters
         run: the runner's, if it started one: it knows the parameters cell, and what was injected.
         notebook: the notebook's file otherwise, if that is known.
     """
-    shell = this_kernel()
-    if shell is None:
+    kernel = shell()
+    if kernel is None:
         return Parameters(run.parameters, run.parameters) if run else Parameters()
-    manager = shell.history_manager
+    manager = kernel.history_manager
     # As Python, the cell that is being executed last; the first entry stands for none.
     cells = [str(cell) for cell in (manager.input_hist_parsed[1:] if manager else ())]
     if run:
-        return effective(shell.user_ns, run.declared, run.parameters, _is_past(cells[:-1], run.parameters))
-    declared, source = _told_by(notebook) if notebook else ([], "")
-    if not _is_by_hand():
+        return effective(kernel.user_ns, run.declared, run.parameters, _is_past(cells[:-1], run.parameters))
+    declared, injected = _told_by(notebook) if notebook else ([], False)
+    source = ""
+    if injected or not _is_by_hand():
         found, source = _injected(cells, declared)
         declared = declared or found
-    return effective(shell.user_ns, declared, _given_by(source, shell.user_ns))
-
-
-def this_kernel() -> Any:
-    """IPython's shell, if this process executes the cells of a notebook; else None."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython else None
+    return effective(kernel.user_ns, declared, _given_by(source, kernel.user_ns))
 
 
 def effective(
@@ -91,28 +86,28 @@ def _is_past(cells: Sequence[str], given: Mapping[str, Any]) -> bool:
 
 
 def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str], str]:
-    """The names of the parameters cell, and the cell that Papermill injected after it, as far as those executed tell.
+    """The names of the parameters cell, and the cell that was injected after it, as far as those executed tell.
 
-    Papermill heads the cell that it injects with a comment, and does nothing in it but assign.
+    Papermill heads the cell that it injects with a comment. Of several that ran, the last counts.
     """
+    found: tuple[list[str], str] = [], ""
     for cell, after in zip(cells, cells[1:], strict=False):
         if after.startswith("# Parameters\n"):
-            names, given = list(_assigned(cell)), _assigned(after)
-            if given and given.keys() <= {*(declared or names)}:
-                return names, after
-    return [], ""
+            names = list(_assigned(cell))
+            if _assigned(after).keys() & {*(declared or names)}:
+                found = names, after
+    return found
 
 
-def _told_by(notebook: Path) -> tuple[list[str], str]:
-    """The names of the parameters cell in a file, and a cell that was injected there; none if it cannot tell."""
-    from deriva_ml.notebook.parameters import parameters_of, read_notebook, tags_of
+def _told_by(notebook: Path) -> tuple[list[str], bool]:
+    """The names of the parameters cell in a file, and whether one was injected there; none if it cannot tell."""
+    from deriva_ml.notebook.parameters import injected_earlier, parameters_of, read_notebook
 
     with suppress(DerivaMLRequestError):
         document = read_notebook(notebook)
         declared = [parameter.name for parameter in parameters_of(document) or ()]
-        injected = [cell for cell in document["cells"] if "injected-parameters" in tags_of(cell)]
-        return declared, "\n".join("".join(cell["source"]) for cell in injected)
-    return [], ""
+        return declared, bool(injected_earlier(document))
+    return [], False
 
 
 def _assigned(cell: str) -> dict[str, ast.expr | None]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.definitions import RID, ExecMetadataType, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.configuration_record import CONFIGURATION
-from deriva_ml.execution.started import shell
 from deriva_ml.git import git, repository_root
+from deriva_ml.process import shell
 from deriva_ml.project import Project, write_atomically
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.process import shell
 from deriva_ml.project import Project
 
 if TYPE_CHECKING:
@@ -141,9 +142,9 @@ def with_parameters(configuration: ExecutionConfiguration, run: NotebookRun | No
     Args:
         run: the runner's, if it started one.
     """
-    from deriva_ml.execution.effective import parameters_now, this_kernel
+    from deriva_ml.execution.effective import parameters_now
 
-    if not run and this_kernel() is None:
+    if not run and shell() is None:
         return configuration
     from deriva_ml.execution.environment import redact_override
 

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deriva_ml.process import shell
 
 if TYPE_CHECKING:
     import psutil
@@ -36,12 +38,6 @@ class Start:
     written: Path | None = None
 
 
-def shell() -> Any:
-    """IPython's shell, if code runs here in cells; it is not loaded for the question."""
-    module = sys.modules.get("IPython")
-    return module.get_ipython() if module else None
-
-
 def how_started() -> Start:
     """How what runs in this process was started, unless it was by the project's own commands.
 
@@ -58,7 +54,7 @@ def how_started() -> Start:
     arguments: list[str] = []
     folder: Path | None = None
     try:
-        process = psutil.Process() if cells is not None and not hasattr(cells, "kernel") else _launcher()
+        process = _launcher() if hasattr(cells, "kernel") else psutil.Process()
         program, arguments = _program(process.cmdline())
         folder = Path(process.cwd())
         inherited = process.environ().get("JPY_SESSION_NAME", "")

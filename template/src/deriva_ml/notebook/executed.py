@@ -9,14 +9,10 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.notebook.parameters import TAG, parameters_of, tags_of
+from deriva_ml.notebook.parameters import INJECTED, SKIPPED, TAG, parameters_of, tags_of
 
-INJECTED_TAG = "injected-parameters"
 INJECTED_HEAD = "# Parameters"
-"""The first line of the cell that Papermill injects, and its tag in the file that it writes."""
-
-SKIPPED_TAG = "skip-execution"
-"""nbclient, and with it Papermill and nbconvert, leaves cells with this tag out."""
+"""The first line of the cell that Papermill injects."""
 
 MOST_LINES = 20
 """How many differences are told one by one."""
@@ -58,7 +54,7 @@ def compare(executed: Sequence[str], committed: Sequence[CodeCell]) -> list[str]
     Returns:
         A line each, which says a cell by its place among the executed ones; none if nothing differs.
     """
-    wanted = [cell for cell in committed if INJECTED_TAG not in cell.tags]
+    wanted = [cell for cell in committed if INJECTED not in cell.tags]
     kept, exact = _matched(list(_own(executed, committed)), wanted)
     if exact:
         return []
@@ -71,7 +67,7 @@ def _own(executed: Sequence[str], committed: Sequence[CodeCell]) -> Iterator[tup
     """The executed cells that say something of their own, with their places from 1."""
     names = _parameters(committed)
     declared = {cell.source for cell in committed if TAG in cell.tags}
-    injected = {cell.source for cell in committed if INJECTED_TAG in cell.tags}
+    injected = {cell.source for cell in committed if INJECTED in cell.tags}
     before = ""
     for place, text in enumerate(map(plain, executed), start=1):
         if not text.strip():
@@ -145,7 +141,7 @@ def _matched(
 
 
 def _may_be_skipped(cell: CodeCell, text: str) -> bool:
-    return SKIPPED_TAG in cell.tags and cell.source != text
+    return SKIPPED in cell.tags and cell.source != text
 
 
 def _differences(committed: Sequence[CodeCell], executed: Sequence[tuple[int, str]]) -> Iterator[str]:
@@ -153,7 +149,7 @@ def _differences(committed: Sequence[CodeCell], executed: Sequence[tuple[int, st
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
             continue
-        gone = [cell for cell in committed[a:b] if cell.source not in new and SKIPPED_TAG not in cell.tags]
+        gone = [cell for cell in committed[a:b] if cell.source not in new and SKIPPED not in cell.tags]
         for place, text in executed[c:d]:
             if text in old:
                 yield f"cell {place} ran out of order: {_first_line(text)}"
