@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deriva_ml import alive, disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import (
@@ -101,6 +102,10 @@ def record_notebook(request: Request, project: Project) -> Result:
         except DerivaMLRequestError:
             shutil.rmtree(folder)
             raise
+        except Exception as error:
+            if why := disk.refused(error, project.state):
+                alive.note(project.state, "", why)
+            raise
         # Only now: after any other error the folder is what the next command recovers the run from.
         shutil.rmtree(folder)
     return _send(result, project)
@@ -157,9 +162,11 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         ended = execute(
             request.notebook, run.executed, kernel, request.parameters, request.timeout, request.log_output
         )
-    except BaseException:
+    except BaseException as error:
         kernel.end()
-        raise
+        if not (why := disk.refused(error, project.state)):
+            raise
+        ended = Ended(Outcome.failed, why)
     with undisturbed():
         if ended.outcome in {Outcome.completed, Outcome.failed}:
             kernel.ask_to_end()
@@ -178,7 +185,8 @@ def _prepare(
     from deriva_ml.execution.locked import describe
 
     environment = describe(project, version, variables, kernel)
-    write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
+    with disk.unless_refused(project.state):  # the run itself says so
+        write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
 
 
 def _finish(project: Project, run: NotebookRun, ended: Ended, seconds: float) -> Result:
