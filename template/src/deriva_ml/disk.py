@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_FULL, _OVER = "the disk is full", "the disk quota is used up"
 _REFUSED = {
-    errno.ENOSPC: "the disk is full",
-    getattr(errno, "EDQUOT", -1): "the disk quota is used up",  # Windows has no such number
+    errno.ENOSPC: _FULL,
+    getattr(errno, "EDQUOT", -1): _OVER,  # Windows has no such number
     errno.EROFS: "it is read-only",
     errno.EIO: "the disk fails",
 }
@@ -82,7 +83,11 @@ def private_folder(folder: Path) -> None:
 
 def copy_file(source: Path, destination: Path) -> None:
     """Copy a file for those who can read it, and nobody else; its owner may write the copy."""
-    shutil.copyfile(source, destination)
+    try:
+        shutil.copyfile(source, destination)
+    except OSError:
+        destination.unlink(missing_ok=True)  # half of it is worse than none
+        raise
     admit(source.stat(), destination, 0o600)
 
 
@@ -106,7 +111,7 @@ def refused(error: BaseException, folder: Path) -> str:
         return _REFUSED.get(error.errno or 0, "")
     named = getattr(error, "sqlite_errorname", "")  # without loading sqlite3 for the names of its errors
     if named == "SQLITE_FULL":
-        return _REFUSED[errno.ENOSPC]
+        return _FULL
     if named.startswith(
         _OF_SQLITE
     ):  # it does not say more: a quota, say, is an error of input and output to it
@@ -116,8 +121,8 @@ def refused(error: BaseException, folder: Path) -> str:
 
 def refusal(place: object, why: str) -> str:
     """A line for a person about a place that the disk took nothing for."""
-    mended = "; make room and repeat the command" if why.startswith("the disk") else ""
-    return f"nothing can be written to {place}: {why}{mended}"
+    line = f"nothing can be written to {place}: {why}"
+    return f"{line}; make room and repeat the command" if why in (_FULL, _OVER) else line
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def _said(error: Exception) -> str:
         state = Project.find().state
     except DerivaMLException:
         state = Path.cwd()
-    place = getattr(error, "filename", None) or state
+    place = getattr(error, "filename2", None) or getattr(error, "filename", None) or state
     why = disk.refused(error, state)
     return disk.refusal(place, why) if why else str(error)
 

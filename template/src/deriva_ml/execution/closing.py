@@ -89,7 +89,8 @@ def _close(
     except Exception as error:
         if not (why := disk.refused(error, project.state)):
             raise
-        said, whole = f"what it wrote waits to be recorded, because {why}", False
+        detail = detail if why in detail else "; ".join(filter(None, [detail, why]))
+        said, whole = "its files could not be recorded at its end", False
     if said:
         detail = "; ".join(filter(None, [detail, said]))
         status = Status.failed if status is Status.uploaded else status

@@ -152,7 +152,11 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         connection=str(kernel.connection_file.parent),
         declared=request.declared,
     )
-    run.save()
+    try:
+        run.save()
+    except BaseException:
+        kernel.end()
+        raise
     begun = time.monotonic()
     # Loaded while the kernel boots and the cells run, not after them.
     told = (folder, project, provenance.version, kernel.environment, request.kernel)
@@ -313,6 +317,9 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     markdown = executed.with_suffix(".md")
     if executed.is_file():
         _complete(run, executed, markdown, reason)
+        for path in (executed, markdown):
+            if path.is_file():  # for those who can read the notebook, and whom its run's folder keeps out yet
+                disk.admit(run.notebook.stat(), path, 0o600)
     project = Project.find(run.notebook.parent)
     metadata = MLAsset.execution_metadata
     log = run.folder / "kernel.log"
