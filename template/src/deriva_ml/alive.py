@@ -1,7 +1,11 @@
-"""Shows others that this process lives: a lock on a file, of which the kernel lets go however the process ends."""
+"""Shows others that this process lives: a lock on a file, of which the kernel lets go however the process ends.
+
+The file has room for what it may have to tell them when the disk is full.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Container
@@ -22,6 +26,12 @@ _shown: dict[Path, str] = {}
 """The file that this process has locked, by folder."""
 _descriptors: list[int] = []
 """Which hold the locks, open as long as this process lives."""
+
+ROOM = 4096
+"""Bytes of a file, written when it is made: in their place others can be written though the disk is full."""
+
+_notes: dict[str, str] = {}
+"""What this process has to tell, by what it is about."""
 
 
 def show(state: Path) -> str:
@@ -46,6 +56,8 @@ def _take(folder: Path) -> str:
             return ""
         locked = _lock(descriptor, alone=True)
         if locked and (folder / name).exists():
+            with suppress(OSError):  # no room, either
+                os.write(descriptor, b" " * ROOM)
             _descriptors.append(descriptor)
             _shown[folder] = name
             return name
@@ -67,6 +79,24 @@ def is_held(state: Path, name: str) -> bool | None:
     finally:
         os.close(descriptor)
     return None if free is None else not free
+
+
+def note(state: Path, about: str, text: str) -> None:
+    """Tell whoever finds this process gone something that cannot be recorded now; does nothing without a lock."""
+    _notes[about] = text[: ROOM // 8]
+    name, told = _shown.get(state / FOLDER), json.dumps(_notes).encode()
+    if name and len(told) <= ROOM:
+        with suppress(OSError), (state / FOLDER / name).open("r+b") as stream:
+            stream.write(told.ljust(ROOM))
+
+
+def noted(state: Path, name: str, about: str) -> str:
+    """What the process that held a lock had to tell; empty if that is nothing."""
+    try:
+        told = json.loads((state / FOLDER / name).read_bytes()[:ROOM])
+    except (OSError, ValueError):
+        return ""
+    return str(told.get(about, "")) if isinstance(told, dict) else ""
 
 
 def is_of_this_kernel(name: str) -> bool:

@@ -218,7 +218,7 @@ def add_demo(catalog: EmbeddedCatalog) -> bool:
         workflow = Workflow("Demo content", "Training", url="src/deriva_ml/demo.py", rid=WORKFLOW)
         description = "Makes the demo's dataset and trains its models"
         catalog.add_execution(workflow, description, Owner.here(catalog.project.state), rid=EXECUTION)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, catalog.transaction():
         for file in files:
             path = Path(folder, file.file_name)
             path.write_bytes(file.content)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deriva_ml import disk
 from deriva_ml.exceptions import DerivaMLRequestError
 
 
@@ -132,8 +133,18 @@ def project_settings(start: str | Path | None = None) -> ProjectSettings:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` in one step, so that a reader sees the old or the new content and never a part."""
+    """Replace ``path`` in one step, so that a reader sees the old or the new content and never a part.
+
+    Nor does one after a power cut. A disk that is full leaves the old content.
+    """
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            disk.flush_open(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

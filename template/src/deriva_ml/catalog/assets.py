@@ -173,7 +173,7 @@ class Assets(Records):
         written = [item for item in staged if item.path.is_file()]
         contents = [self.objects.add(item.path) for item in written]
         recorded = []
-        with self._db.transaction():
+        with self._db.transaction(durable=True):  # only then may what was staged go
             for item, content in zip(written, contents, strict=True):
                 asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
                 self._link(execution, asset, AssetRole.output)

@@ -9,12 +9,13 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from deriva_ml import disk
 from deriva_ml.catalog.tables import MIGRATIONS, TERMS, VERSION, asset_table, statements
 from deriva_ml.definitions import RID, RID_DIGITS, MLAsset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -57,37 +58,66 @@ def _user() -> str:
 class Database:
     """A catalog's file; opening it makes it when it is not there.
 
+    Args:
+        flush: called before a transaction is committed, to have on the disk what its rows name.
+        read_only: for a disk that takes nothing.
+
     Raises:
-        DerivaMLException: the file was written by a newer runner, or is no catalog.
+        DerivaMLException: the file was written by a newer runner, is no catalog, or the disk takes nothing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, flush: Callable[[], None] = lambda: None, read_only: bool = False) -> None:
         self.path = path
+        self._flush = flush
+        self.read_only = read_only
         # A model may register files from threads of its own; a transaction is one thread's until it ends.
         self._lock = threading.RLock()
         try:
-            path.parent.mkdir(exist_ok=True)
+            if not read_only:
+                disk.private_folder(path.parent)
+                if not path.exists():
+                    path.touch(
+                        mode=0o660
+                    )  # SQLite would let everybody read it; its other files are as this one
+            place = self._as_it_is() if read_only else str(path)
             self._connection = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                place, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=read_only
             )
             self._connection.row_factory = sqlite3.Row
             self._prepare()
         except (sqlite3.DatabaseError, OSError) as error:
+            if why := disk.refused(error, path.parent):
+                raise DerivaMLException(disk.refusal(path.parent, why)) from error
             raise DerivaMLException(f"{path} cannot be used as a catalog: {error}") from error
+
+    def _as_it_is(self) -> str:
+        """The URI by which SQLite reads the file and writes none, not even of its own.
+
+        What was committed and stands in a log yet is only seen without ``immutable``, and a file without a log only
+        read with it (https://www.sqlite.org/wal.html#readonly).
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        logged = log.exists() and log.stat().st_size
+        return f"{self.path.absolute().as_uri()}?{'mode=ro' if logged else 'immutable=1'}"
 
     def _prepare(self) -> None:
         self.query("PRAGMA foreign_keys = ON")
-        self.query("PRAGMA synchronous = NORMAL")
+        self.query("PRAGMA fullfsync = ON")  # where fsync leaves things in the drive's memory
         version = self._version()
+        if self.read_only and version < VERSION:
+            raise DerivaMLException(
+                f"{self.path} was written by an older runner, and cannot be brought up to date: it is read-only here"
+            )
         if version == 0:
             self._switch_to_wal()
         if version < VERSION:
-            with self.transaction():
+            with self.transaction(durable=True):
                 version = self._version()  # another run may have been faster
                 if version == 0:
                     self._create()
                 elif version < VERSION:
                     self._migrate(version)
+            disk.flush([self.path])
         elif version > VERSION:
             raise DerivaMLException(
                 f"{self.path} was written by a newer runner (schema {version}, this one knows"
@@ -109,8 +139,10 @@ class Database:
     def _migrate(self, version: int) -> None:
         """Bring the tables up to date, inside a transaction, after a copy of the file as it was."""
         copy = self.path.with_name(f"{self.path.name}.v{version}")
+        copy.touch(mode=self.path.stat().st_mode & 0o660)
         with closing(sqlite3.connect(self.path)) as before, closing(sqlite3.connect(copy)) as after:
             before.backup(after)
+        disk.flush([copy])
         for older in range(version, VERSION):
             for statement in MIGRATIONS[older]:
                 self.query(statement)
@@ -155,15 +187,21 @@ class Database:
         self._connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that is written inside, or nothing; other runs' writes wait. One inside another is part of it."""
+    def transaction(self, durable: bool = False) -> Iterator[None]:
+        """All that is written inside, or nothing; other runs' writes wait. One inside another is part of it.
+
+        With ``durable`` it is on the disk at the end, and so is all that was committed before; otherwise a power cut
+        may take the last transactions back, whole ones.
+        """
         with self._lock:
             if self._connection.in_transaction:
                 yield
                 return
+            self.query(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self.query("BEGIN IMMEDIATE")
             try:
                 yield
+                self._flush()
                 self.query("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:

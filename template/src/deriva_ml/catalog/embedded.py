@@ -112,7 +112,8 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             changes["Status"] = status.value
         if detail is not None:
             changes["Status_Detail"] = detail
-        with self._db.transaction():
+        # What somebody is told has ended is on the disk, and all that was recorded before.
+        with self._db.transaction(durable=status is not None and status not in OPEN_STATUSES):
             self.journal.changed(rid)
             if status is Status.uploaded and self.journal.pending(rid):
                 changes["Status"] = Status.pending_upload.value

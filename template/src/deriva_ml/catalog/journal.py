@@ -199,7 +199,7 @@ class Journal:
         self._keep("REPLACE", remotes, destination)
 
     def _keep(self, otherwise: str, remotes: Mapping[RID, Remote], destination: Destination) -> None:
-        with self._db.transaction():
+        with self._db.transaction(durable=otherwise == "IGNORE"):  # rows are sent under these from now on
             for local, remote in remotes.items():
                 self._db.query(
                     f'INSERT OR {otherwise} INTO "local_remote" VALUES (?, ?, ?, ?, ?, ?)',

@@ -6,9 +6,11 @@ import hashlib
 import os
 import secrets
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from deriva_ml import disk
 from deriva_ml.exceptions import DerivaMLException
 
 CHUNK = 1 << 20
@@ -20,6 +22,8 @@ class ObjectStore:
     """The folder that holds the contents; MD5, because that is what the schema's asset rows carry."""
 
     folder: Path
+    fresh: list[Path] = field(default_factory=list, compare=False, repr=False)
+    """Contents that may not be on the disk yet."""
 
     def path(self, md5: str) -> Path:
         """Where the content with this digest is, or would be."""
@@ -37,18 +41,35 @@ class ObjectStore:
             digest = copy_hashing(source, held)
             length = held.stat().st_size
             target = self.path(digest)
-            target.parent.mkdir(exist_ok=True)
-            held.chmod(0o444)
-            os.replace(held, target)
+            if _is_whole(target, digest, length):  # a record may name it: what is on the disk stays
+                with suppress(PermissionError):  # another user's
+                    disk.admit(source.stat(), target, target.stat().st_mode & 0o444)
+                held.unlink()
+            else:
+                target.parent.mkdir(exist_ok=True)
+                os.replace(held, target)
         except BaseException:
             held.unlink(missing_ok=True)
             raise
+        self.fresh.append(target)
         return digest, length
+
+    def flush(self) -> None:
+        """Wait until the contents that were taken in are on the disk."""
+        there = len(self.fresh)
+        disk.flush(self.fresh[:there])
+        del self.fresh[:there]
 
     def holds(self, path: Path) -> bool:
         """True if the content of a file has been taken in."""
         with path.open("rb") as stream:
-            return self.path(hashlib.file_digest(stream, "md5").hexdigest()).is_file()
+            digest = hashlib.file_digest(stream, "md5").hexdigest()
+        return self.has(digest, path.stat().st_size)
+
+    def has(self, md5: str, length: int) -> bool:
+        """True if a content of this length is there; a power cut may have left its name with less of it."""
+        path = self.path(md5)
+        return path.is_file() and path.stat().st_size == length
 
     def clear(self) -> None:
         """Remove what a process that was killed left half-copied more than a day ago."""
@@ -70,21 +91,37 @@ class ObjectStore:
             )
         destination.parent.mkdir(parents=True, exist_ok=True)
         temporary = destination.with_name(f".{secrets.token_hex(4)}")
-        if copy_hashing(source, temporary) != md5:
-            temporary.unlink()
-            raise DerivaMLException(
-                f"the content of {destination.name} has changed since it was recorded:"
-                f" bring {source} back from a backup"
-            )
-        temporary.chmod(0o444)
-        os.replace(temporary, destination)
+        try:
+            if copy_hashing(source, temporary) != md5:
+                raise DerivaMLException(
+                    f"the content of {destination.name} has changed since it was recorded:"
+                    f" bring {source} back from a backup"
+                )
+            os.replace(temporary, destination)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _is_whole(path: Path, md5: str, length: int) -> bool:
+    try:
+        with path.open("rb") as stream:
+            same = os.fstat(stream.fileno()).st_size == length
+            return same and hashlib.file_digest(stream, "md5").hexdigest() == md5
+    except OSError:
+        return False
 
 
 def copy_hashing(source: Path, destination: Path) -> str:
-    """Copy a file and return the MD5 of what was copied."""
+    """Copy a file, read-only and for those who can read it, and return the MD5 of what was copied."""
     digest = hashlib.md5(usedforsecurity=False)
-    with source.open("rb") as reader, destination.open("wb") as writer:
+    with source.open("rb") as reader, open(destination, "wb", opener=_private) as writer:
         while chunk := reader.read(CHUNK):
             digest.update(chunk)
             writer.write(chunk)
+        disk.admit(os.fstat(reader.fileno()), destination, 0o400)
     return digest.hexdigest()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

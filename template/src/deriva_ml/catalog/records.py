@@ -17,14 +17,17 @@ from deriva_ml.project import Project
 class Records:
     """A project's own records, opened; the base of the catalog's parts.
 
+    Args:
+        read_only: for a disk that takes nothing.
+
     Raises:
         DerivaMLException: the file was written by a newer runner, or is no catalog.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, read_only: bool = False) -> None:
         self.project = project
         self.objects = ObjectStore(project.objects)
-        self._db = Database(project.database)
+        self._db = Database(project.database, self.objects.flush, read_only)
         self.journal = Journal(self._db)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 
 if TYPE_CHECKING:
@@ -85,12 +85,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, or 2 for a wrong request."""
     args = parser().parse_args(argv)
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
-    from deriva_ml.execution.recovery import recover
-
     project = Project.find()
-    with closing(EmbeddedCatalog(project)) as catalog:
-        recover(catalog, project)
+    with closing(_opened(project)) as catalog:
         if args.what == "list":
             _list(catalog, args)
             return 0
@@ -100,6 +96,23 @@ def main(argv: Sequence[str]) -> int:
         else:
             _open(catalog, project, args.rid)
     return 0
+
+
+def _opened(project: Project) -> EmbeddedCatalog:
+    """The project's catalog, with what was left open closed; as it is where the disk takes nothing."""
+    from deriva_ml import disk
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.execution.recovery import recover
+
+    try:
+        catalog = EmbeddedCatalog(project)
+    except DerivaMLException as error:
+        if not disk.refused(error, project.state) or not project.database.exists():
+            raise
+        print(f"warning: {error}", file=sys.stderr)
+        return EmbeddedCatalog(project, read_only=True)
+    recover(catalog, project)
+    return catalog
 
 
 NARROW = 100

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
+from deriva_ml import disk
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Terminated, ignore_stops
 from deriva_ml.project import Project
@@ -57,7 +58,7 @@ def command(main: Main) -> Callable[..., int]:
             known = isinstance(error, OSError) or type(error).__module__ == "sqlite3"
             if debugging or not known:
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_said(error)}", file=sys.stderr)
             return FAILED
         except KeyboardInterrupt:
             ignore_stops()  # another Ctrl-C, while Python shuts down, would change the exit status
@@ -65,6 +66,17 @@ def command(main: Main) -> Callable[..., int]:
             return INTERRUPTED
 
     return entry
+
+
+def _said(error: Exception) -> str:
+    """What a person is told of an error of the disk or the catalog."""
+    try:
+        state = Project.find().state
+    except DerivaMLException:
+        state = Path.cwd()
+    place = getattr(error, "filename2", None) or getattr(error, "filename", None) or state
+    why = disk.refused(error, state)
+    return disk.refusal(place, why) if why else str(error)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from deriva_ml import alive, disk
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, StagedAsset, Status
@@ -46,9 +47,32 @@ def close_execution(
     in its working folder that it did not register are moved to ``outputs``, and the reason says so. ``clear``
     removes the folder.
 
+    On a disk that takes nothing more it ends as ``Failed``, and what it staged waits for a recovery. If not even that
+    can be recorded, the reason is noted for the recovery that will.
+
     Returns:
         The status that it ended with; ``Pending_Upload`` where that is to become ``Uploaded``.
     """
+    try:
+        return _close(catalog, project, rid, status, detail, outputs, clear)
+    except Exception as error:
+        why = disk.refused(error, project.state)
+        if why and status is not Status.aborted:
+            alive.note(
+                project.state, rid, detail if why in detail else "; ".join(filter(None, [detail, why]))
+            )
+        raise
+
+
+def _close(
+    catalog: Catalog,
+    project: Project,
+    rid: RID,
+    status: Status,
+    detail: str,
+    outputs: Sequence[Output],
+    clear: bool,
+) -> Status:
     folder = catalog.folder_of(rid)
     if (folder / "executed.jsonl").is_file():  # no runner saw the cells: the kernel noted them
         from deriva_ml.execution.executed_sources import finish
@@ -59,17 +83,24 @@ def close_execution(
             staged = catalog.stage(
                 rid, output.table.value, output.path.name, folder / "assets", [output.kind.value]
             )
-            shutil.copyfile(output.path, staged.path)
-    said = commit_readable(catalog, rid)
+            disk.copy_file(output.path, staged.path)
+    try:
+        said, whole = commit_readable(catalog, rid), True
+    except Exception as error:
+        if not (why := disk.refused(error, project.state)):
+            raise
+        detail = detail if why in detail else "; ".join(filter(None, [detail, why]))
+        said, whole = "its files could not be recorded at its end", False
     if said:
         detail = "; ".join(filter(None, [detail, said]))
         status = Status.failed if status is Status.uploaded else status
-    if clear:
+    if clear and whole:
         left = rescue(folder / "assets", project.outputs / rid / "not-recorded", ObjectStore(project.objects))
         detail = "; ".join(filter(None, [detail, left]))
-    catalog.unstage(rid)
+    if whole:
+        catalog.unstage(rid)
     catalog.update_execution(rid, status, detail[:DETAIL_LIMIT])
-    if clear:
+    if clear and whole:
         remove_folder(folder)
     return catalog.lookup_execution(rid).status
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml import disk
 from deriva_ml.asset import AssetFilePath
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.definitions import (
@@ -186,12 +186,13 @@ class Execution:
         self._show()
 
     def _stop(self) -> None:
-        if self._started is not None and not self.dry_run:
-            duration = format_duration(time.monotonic() - self._started)
-            self.ml.catalog.update_execution(self.execution_rid, Execution_Duration=duration)
+        with disk.unless_refused(self.ml.project.state):  # what comes next says so, and why
+            if self._started is not None and not self.dry_run:
+                duration = format_duration(time.monotonic() - self._started)
+                self.ml.catalog.update_execution(self.execution_rid, Execution_Duration=duration)
+            if self.status in OPEN_STATUSES:
+                self._set_status(Status.stopped)
         self._started = None
-        if self.status in OPEN_STATUSES:
-            self._set_status(Status.stopped)
 
     def end(self, status: Status, reason: str = "") -> None:
         """Stop the clock and record the end: what is registered, ``status`` and why; the working folder goes."""
@@ -283,7 +284,7 @@ class Execution:
         types = (asset_types,) if isinstance(asset_types, str) else tuple(asset_types or (table,))
         staged = self._stage(table, name, tuple(str(term) for term in types), description or "", values)
         if existing and copy_file:
-            shutil.copyfile(source, staged.path)
+            disk.copy_file(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())
         return AssetFilePath.make(staged.path, table, name, staged.types)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deriva_ml import disk
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
@@ -120,12 +121,15 @@ def run_model(
             _call(model_config, execution)
         try:
             execution.commit_output_assets()
-        except DerivaMLRunError as error:
+        except Exception as error:
+            why = disk.refused(error, project.state)
+            if not why and not isinstance(error, DerivaMLRunError):
+                raise
             if not dry_run:
                 with undisturbed():
-                    close_execution(ml.catalog, project, execution.execution_rid, Status.failed)
+                    close_execution(ml.catalog, project, execution.execution_rid, Status.failed, why)
                 ml.catalog.send(execution.execution_rid)
-            raise DerivaMLRunError(str(error), *_names(execution)) from error
+            raise DerivaMLRunError(why or str(error), *_names(execution)) from error
     return execution
 
 
@@ -145,7 +149,8 @@ def _call(model: Any, execution: Execution) -> None:
             )
         )
         print(shown, end="", file=sys.stderr)
-        execution.add_metadata("traceback.txt", shown, ExecMetadataType.log_file)
+        with disk.unless_refused(execution.ml.project.state):
+            execution.add_metadata("traceback.txt", shown, ExecMetadataType.log_file)
         raise DerivaMLRunError(f"{type(error).__name__}: {error}", *_names(execution)) from error
 
 

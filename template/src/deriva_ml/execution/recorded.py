@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deriva_ml import alive, disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import (
@@ -101,6 +102,10 @@ def record_notebook(request: Request, project: Project) -> Result:
         except DerivaMLRequestError:
             shutil.rmtree(folder)
             raise
+        except Exception as error:
+            if why := disk.refused(error, project.state):
+                alive.note(project.state, "", why)
+            raise
         # Only now: after any other error the folder is what the next command recovers the run from.
         shutil.rmtree(folder)
     return _send(result, project)
@@ -147,7 +152,11 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         connection=str(kernel.connection_file.parent),
         declared=request.declared,
     )
-    run.save()
+    try:
+        run.save()
+    except BaseException:
+        kernel.end()
+        raise
     begun = time.monotonic()
     # Loaded while the kernel boots and the cells run, not after them.
     told = (folder, project, provenance.version, kernel.environment, request.kernel)
@@ -157,9 +166,11 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         ended = execute(
             request.notebook, run.executed, kernel, request.parameters, request.timeout, request.log_output
         )
-    except BaseException:
+    except BaseException as error:
         kernel.end()
-        raise
+        if not (why := disk.refused(error, project.state)):
+            raise
+        ended = Ended(Outcome.failed, why)
     with undisturbed():
         if ended.outcome in {Outcome.completed, Outcome.failed}:
             kernel.ask_to_end()
@@ -178,7 +189,8 @@ def _prepare(
     from deriva_ml.execution.locked import describe
 
     environment = describe(project, version, variables, kernel)
-    write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
+    with disk.unless_refused(project.state):  # the run itself says so
+        write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
 
 
 def _finish(project: Project, run: NotebookRun, ended: Ended, seconds: float) -> Result:
@@ -305,6 +317,9 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     markdown = executed.with_suffix(".md")
     if executed.is_file():
         _complete(run, executed, markdown, reason)
+        for path in (executed, markdown):
+            if path.is_file():  # for those who can read the notebook, and whom its run's folder keeps out yet
+                disk.admit(run.notebook.stat(), path, 0o600)
     project = Project.find(run.notebook.parent)
     metadata = MLAsset.execution_metadata
     log = run.folder / "kernel.log"

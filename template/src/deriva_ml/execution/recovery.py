@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from deriva_ml import alive
+from deriva_ml import alive, disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
@@ -24,24 +24,43 @@ REASON = "the process that ran it ended without recording its end"
 
 
 def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
-    """Close every orphan as ``Aborted``, say so on stderr, and clear away folders that nobody needs.
+    """Close every orphan, say so on stderr, and clear away folders that nobody needs; nothing on a disk that takes nothing.
+
+    An orphan is ``Aborted``, unless its process noted that the disk did not let it record how it failed.
 
     Returns:
         The RIDs of the executions that were closed.
     """
+    closed: list[RID] = []
+    try:
+        _recover(catalog, project, closed)
+    except Exception as error:
+        if not (why := disk.refused(error, project.state)):
+            raise
+        print(f"warning: what was left open cannot be closed yet: {why}", file=sys.stderr)
+    return closed
+
+
+def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> None:
     waiting = _record_unstarted(catalog, project)
-    closed = []
     for rid, owner, folder in catalog.open_executions():
+        if not owner.is_gone(project.state):
+            continue
+        here = Owner.here(project.state)
+        failure = alive.noted(project.state, owner.lock, rid) or alive.noted(project.state, owner.lock, "")
+        if failure:
+            alive.note(project.state, rid, failure)
         # Another command may be at it too: only the one that takes the execution over closes it.
-        if owner.is_gone(project.state) and catalog.claim(rid, owner, Owner.here(project.state)):
+        if catalog.claim(rid, owner, here):
             try:
-                _close_orphan(catalog, project, rid, folder)
+                _close_orphan(catalog, project, rid, folder, failure)
             except Exception as error:  # whatever it is, it must not keep every later command from its work
+                if disk.refused(error, project.state):
+                    raise
                 print(f"warning: execution {rid} cannot be closed yet: {error}", file=sys.stderr)
                 continue
             closed.append(rid)
     _clear(catalog, project, waiting)
-    return closed
 
 
 def recover_project(project: Project) -> None:
@@ -50,7 +69,9 @@ def recover_project(project: Project) -> None:
         recover(catalog, project)
 
 
-def _close_orphan(catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None) -> None:
+def _close_orphan(
+    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str
+) -> None:
     record = catalog.lookup_execution(rid)
     if record.status not in OPEN_STATUSES:  # it had ended; only files that came later were left
         said = commit_readable(catalog, rid)
@@ -63,9 +84,10 @@ def _close_orphan(catalog: EmbeddedCatalog, project: Project, rid: RID, folder: 
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
         stop_kernel_of(run)
-        outputs = run_outputs(run, REASON)
-    close_execution(catalog, project, rid, Status.aborted, REASON, outputs)
-    print(f"recovered execution {rid}: {REASON}; closed as Aborted{_hint(catalog, rid)}", file=sys.stderr)
+        outputs = run_outputs(run, failure or REASON)
+    status, reason = (Status.failed, failure) if failure else (Status.aborted, REASON)
+    close_execution(catalog, project, rid, status, reason, outputs)
+    print(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}", file=sys.stderr)
 
 
 def _hint(catalog: EmbeddedCatalog, rid: RID) -> str:
@@ -85,7 +107,9 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> set[Path]:
             continue
         try:
             _record(catalog, run)
-        except Exception as error:  # as in ``recover``
+        except Exception as error:  # as above
+            if disk.refused(error, project.state):
+                raise
             print(f"warning: the run in {folder} cannot be recorded yet: {error}", file=sys.stderr)
             waiting.add(folder)
     return waiting

@@ -380,7 +380,7 @@ class DerivaCatalog(Catalog):
         self.fetch_all([(asset, destination)])
 
     def fetch_all(self, pairs: Sequence[tuple[Asset, Path]]) -> None:
-        missing = [asset for asset, _ in pairs if not self.local.objects.path(asset.md5).is_file()]
+        missing = [asset for asset, _ in pairs if not self.local.objects.has(asset.md5, asset.length)]
         if missing and self.offline:
             raise self._needs_server(f"the content of {missing[0].filename} ({missing[0].rid})")
         if missing:

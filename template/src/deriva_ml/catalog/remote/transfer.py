@@ -81,7 +81,7 @@ def download(server: Server, items: Sequence[Download], objects: ObjectStore, wo
     Raises:
         DerivaMLException: a content is not what its record says, or could not be got. Those under way are finished.
     """
-    missing = {item.md5: item for item in items if not objects.path(_digest(item)).is_file()}
+    missing = {item.md5: item for item in items if not objects.has(_digest(item), item.length)}
     if missing:
         objects.folder.mkdir(parents=True, exist_ok=True)
         _take_over(objects, missing)
@@ -105,8 +105,9 @@ def _get(server: Server, item: Download, objects: ObjectStore, report: Report) -
             if _receive(server, item, part, report):
                 target = objects.path(item.md5)
                 target.parent.mkdir(exist_ok=True)
-                part.chmod(0o444)
+                part.chmod(part.stat().st_mode & 0o444)  # by the umask
                 os.replace(part, target)
+                objects.fresh.append(target)
                 return
             part.unlink()
     except ServerRefused as refused:

@@ -1,0 +1,150 @@
+"""What the runner asks of the disk: to hold what was written, to let in whom it may, and to say why it takes nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_FULL, _OVER = "the disk is full", "the disk quota is used up"
+_REFUSED = {
+    errno.ENOSPC: _FULL,
+    getattr(errno, "EDQUOT", -1): _OVER,  # Windows has no such number
+    errno.EROFS: "it is read-only",
+    errno.EIO: "the disk fails",
+}
+_OF_SQLITE = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
+
+
+def flush(paths: Sequence[Path]) -> None:
+    """Wait until files that were written, and the folders that name them, are on the disk.
+
+    Linux is asked once for the whole file system, which for several files takes a fraction of the time that asking for
+    each of them takes (https://man7.org/linux/man-pages/man2/syncfs.2.html).
+
+    Raises:
+        OSError: the disk did not take them.
+    """
+    if not paths or _flush_file_system(paths[0].parent):
+        return
+    folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
+    for path in [*paths, *folders]:
+        with suppress(PermissionError):  # Windows opens no folder, and nothing read-only, for this
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                flush_open(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _flush_file_system(folder: Path) -> bool:
+    """Flush the file system that a folder is on; False where no call does that."""
+    if sys.platform != "linux":
+        return False
+    import ctypes  # used at the end of a run only
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if call is None or call(descriptor) == 0:
+            return call is not None
+    finally:
+        os.close(descriptor)
+    number = ctypes.get_errno()
+    if number == errno.ENOSYS:
+        return False
+    raise OSError(number, os.strerror(number), str(folder))
+
+
+def flush_open(descriptor: int) -> None:
+    """Wait until what was written into an open file is on the disk."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with suppress(OSError):  # not on every file system
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync leaves it in the drive's memory
+            return
+    os.fsync(descriptor)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that is its owner's and, where the umask says so, the group's; close one that is open to others."""
+    folder.mkdir(mode=0o770, exist_ok=True)
+    mode = folder.stat().st_mode
+    if mode & stat.S_IRWXO and os.name == "posix":
+        with suppress(OSError):  # another user's, or read-only
+            folder.chmod(stat.S_IMODE(mode) & ~stat.S_IRWXO)
+
+
+def copy_file(source: Path, destination: Path) -> None:
+    """Copy a file for those who can read it, and nobody else; its owner may write the copy."""
+    try:
+        shutil.copyfile(source, destination)
+    except OSError:
+        destination.unlink(missing_ok=True)  # half of it is worse than none
+        raise
+    admit(source.stat(), destination, 0o600)
+
+
+def admit(source: os.stat_result, path: Path, also: int) -> None:
+    """Let those read a file of this user's who can read ``source``, and whom the mode ``also`` lets in."""
+    here = path.stat()
+    if here.st_gid != source.st_gid and not also & 0o077 and hasattr(os, "chown"):
+        with suppress(OSError):  # a group that this user is not in
+            os.chown(path, -1, source.st_gid)
+            here = path.stat()
+    mode = source.st_mode & 0o444
+    if here.st_gid != source.st_gid and not mode & stat.S_IROTH:
+        mode &= ~stat.S_IRGRP  # whom that lets in there are others than here
+    if stat.S_IMODE(here.st_mode) != mode | also:
+        path.chmod(mode | also)
+
+
+def refused(error: BaseException, folder: Path) -> str:
+    """Why the disk did not take what was to be written into ``folder``, in a few words; empty for any other error."""
+    if isinstance(error, OSError):
+        return _REFUSED.get(error.errno or 0, "")
+    named = getattr(error, "sqlite_errorname", "")  # without loading sqlite3 for the names of its errors
+    if named == "SQLITE_FULL":
+        return _FULL
+    if named.startswith(
+        _OF_SQLITE
+    ):  # it does not say more: a quota, say, is an error of input and output to it
+        return _tried(folder) or (_REFUSED[errno.EROFS] if "READONLY" in named else "")
+    return refused(error.__cause__, folder) if error.__cause__ else ""
+
+
+def refusal(place: object, why: str) -> str:
+    """A line for a person about a place that the disk took nothing for."""
+    line = f"nothing can be written to {place}: {why}"
+    return f"{line}; make room and repeat the command" if why in (_FULL, _OVER) else line
+
+
+@contextmanager
+def unless_refused(folder: Path) -> Iterator[None]:
+    """Leave what is inside as far as it came when the disk does not take it."""
+    try:
+        yield
+    except Exception as error:
+        if not refused(error, folder):
+            raise
+
+
+def _tried(folder: Path) -> str:
+    """What keeps a file from being written into a folder."""
+    path = folder / f".{os.urandom(8).hex()}"
+    try:
+        path.write_bytes(bytes(1 << 16))
+    except PermissionError:
+        return "this user may not write there"
+    except OSError as error:
+        return _REFUSED.get(error.errno or 0, "")
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    return ""
