@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.state_folder import OUTPUTS, STATE, checked, home_of, make
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class Project:
     @cached_property
     def home(self) -> Path:
         """The root of the project that keeps the records: in a linked working tree, that in the main one."""
+        from deriva_ml.state_folder import home_of  # not at the top: `--help` and `--inspect` do without
+
         return home_of(self.root)
 
     @cached_property
@@ -49,6 +49,8 @@ class Project:
         Raises:
             DerivaMLRequestError: it may not be used, or the records are in another place.
         """
+        from deriva_ml.state_folder import STATE, checked
+
         found, default = checked(STATE, _state_place, self.home), self.home / STATE
         if found != default and (default / "catalog.db").exists() and not (found / "catalog.db").exists():
             raise DerivaMLRequestError(
@@ -58,6 +60,8 @@ class Project:
 
     def make_state(self) -> None:
         """Make the folder for the records, before anything is written there; see that there can be outputs, too."""
+        from deriva_ml.state_folder import STATE, make
+
         _ = self.outputs
         make(STATE, self.state, self.home)
 
@@ -88,10 +92,14 @@ class Project:
         Raises:
             DerivaMLRequestError: it is a link, and may not lead where it does.
         """
+        from deriva_ml.state_folder import OUTPUTS, checked
+
         return checked(OUTPUTS, lambda root: root / OUTPUTS, self.root.resolve())
 
     def make_outputs(self) -> Path:
         """Make the folder for outputs."""
+        from deriva_ml.state_folder import OUTPUTS, make
+
         make(OUTPUTS, self.outputs, self.root.resolve())
         return self.outputs
 
@@ -173,14 +181,16 @@ def _text(value: Any, name: str, project: Project) -> str:
     return str(value)
 
 
-_STATE_IS_SET = re.compile(r"""^[^#\n]*\bstate["']?\s*=""", re.MULTILINE)
-"""As TOML may spell it: every command asks, and reading TOML takes 20 times as long as all else here."""
-
-
 def _state_place(root: Path) -> Path:
     """Where a project's records are to be, by its settings."""
+    import re
+
+    from deriva_ml.state_folder import STATE
+
     path = root / "pyproject.toml"
-    if not path.is_file() or not _STATE_IS_SET.search(path.read_text(encoding="utf-8", errors="replace")):
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    # Every command asks, and reading TOML takes longer than all else here.
+    if not re.search(r"""\bstate["']?\s*=""", text):
         return root / STATE
     project = Project(root)
     place = _text(_settings(project).get("state", STATE), "state", project)
