@@ -264,20 +264,34 @@ def test_it_works_from_a_subfolder(project: Repository, monkeypatch: pytest.Monk
     assert project.tags() == ["v0.1.0"]
 
 
-def test_inside_another_repository_it_stops_before_anything(
+def test_in_a_folder_of_another_repository_it_commits_that_folder_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Otherwise the first commit would sweep a project into a repository that is not its own."""
+    """Also as that repository's first commit, and with its notebooks filtered."""
     outer = Repository.create(tmp_path / "outer")
+    outer.write("README.md", "The rest\n")
     inner = render(outer.path / "inner")
-    before = sorted(inner.path.rglob("*"))
+    inner.write("notebooks/nb.ipynb", notebook("a result\n"))
     monkeypatch.chdir(inner.path)
-    assert main([]) == 2
-    assert "move the project out of it" in capsys.readouterr().err
-    assert sorted(inner.path.rglob("*")) == before
+    assert main([]) == 0
+    said = outcomes(capsys)
+    assert said["git repository"] == f"already there ({outer.path}, of which this project is a folder)"
+    assert said["notebook filter"] == "done"
+    assert not (inner.path / ".git").exists()
+    files = outer.git("ls-files").split("\n")
+    assert "inner/notebooks/nb.ipynb" in files and "README.md" not in files
+    assert "a result" not in outer.git("show", "HEAD:inner/notebooks/nb.ipynb")
+    assert outer.tags() == []
 
+
+def test_a_folder_that_another_repository_ignores_is_free_to_be_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer = Repository.create(tmp_path / "outer")
     outer.write(".gitignore", "/inner/\n")
-    assert main([]) == 0, "a folder that the outer repository ignores is free to be its own"
+    inner = render(outer.path / "inner")
+    monkeypatch.chdir(inner.path)
+    assert main([]) == 0
     assert inner.git("rev-parse", "--show-prefix") == ""
     assert inner.tags() == ["v0.1.0"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.cli.common import CommandParser, command
+from deriva_ml.cli.common import CommandParser, command, relative
 from deriva_ml.definitions import RID, AssetRole, ExecAssetType, MLAsset, Status, Workflow, format_duration
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
@@ -192,7 +192,7 @@ def main(argv: Sequence[str]) -> int:
     project = Project.find()
     with closing(EmbeddedCatalog(project)) as catalog:
         verb = "made the demo content" if add_demo(catalog) else "the demo content is already there,"
-        print(f"{verb} in {project.database.relative_to(project.root)}:\n{summary(catalog)}")
+        print(f"{verb} in {relative(project.database)}:\n{summary(catalog)}")
     return 0
 
 

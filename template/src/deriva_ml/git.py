@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.state_folder import OUTPUTS, STATE
+from deriva_ml.working_tree import WorkingTree
 
 IDENTITY_HELP = (
     "git does not know who you are: run"
@@ -31,6 +33,10 @@ def git(cwd: Path, *args: str, check: bool = True) -> str:
             (the message is git's own line, a note holds all that it said).
     """
     environment = {**os.environ, "LANGUAGE": "en"}  # its words become part of our English messages
+    if "GIT_DIR" in environment and "GIT_WORK_TREE" not in environment and WorkingTree.around(cwd):
+        # A hook's, that git then takes for the repository of whichever folder it is started in.
+        for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"):
+            environment.pop(name, None)
     try:
         done = subprocess.run(
             ["git", *args], cwd=cwd, env=environment, capture_output=True, stdin=subprocess.DEVNULL
@@ -106,8 +112,18 @@ def deleted_files(root: Path) -> list[str]:
 
 
 def untracked_files(root: Path) -> list[str]:
-    """Paths, relative to the repository's top, that git neither knows nor ignores."""
-    return list(filter(None, git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")))
+    """Paths, relative to the repository's top, that git neither knows nor ignores, and the runner has not made."""
+    untracked = git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
+    return [name for name in untracked if name and not _is_made_by_runner(root, name)]
+
+
+def _is_made_by_runner(root: Path, name: str) -> bool:
+    """Whether a path is a project's state or outputs: of older runners, or a link, which git ignores as a file only."""
+    for own in (STATE, OUTPUTS):
+        before, found, after = f"/{name}".partition(f"/{own}")
+        if found and after[:1] in {"", "/"} and (root / before[1:] / "pyproject.toml").is_file():
+            return True
+    return False
 
 
 def push_remote(root: Path, branch: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,37 @@ class Project:
             f"{folder} is not inside a project (no pyproject.toml above it): cd into one"
         )
 
-    @property
+    @cached_property
+    def home(self) -> Path:
+        """The root of the project that keeps the records: in a linked working tree, that in the main one."""
+        from deriva_ml.state_folder import home_of  # not at the top: `--help` and `--inspect` do without
+
+        return home_of(self.root)
+
+    @cached_property
     def state(self) -> Path:
-        """The folder with the embedded catalog and everything still in progress; never committed."""
-        return self.root / ".deriva-ml"
+        """The folder with the embedded catalog and everything still in progress; never committed.
+
+        It is where ``state`` of ``[tool.deriva-ml]`` says; links are resolved.
+
+        Raises:
+            DerivaMLRequestError: it may not be used, or the records are in another place.
+        """
+        from deriva_ml.state_folder import STATE, checked
+
+        found, default = checked(STATE, _state_place, self.home), self.home / STATE
+        if found != default and (default / "catalog.db").exists() and not (found / "catalog.db").exists():
+            raise DerivaMLRequestError(
+                f"the records are in {default}, and state of [tool.deriva-ml] says {found}: move that folder there"
+            )
+        return found
+
+    def make_state(self) -> None:
+        """Make the folder for the records, before anything is written there; see that there can be outputs, too."""
+        from deriva_ml.state_folder import STATE, make
+
+        _ = self.outputs
+        make(STATE, self.state, self.home)
 
     @property
     def database(self) -> Path:
@@ -60,8 +88,21 @@ class Project:
 
     @property
     def outputs(self) -> Path:
-        """Copies of executed notebooks for the reader; never committed."""
-        return self.root / "outputs"
+        """Copies of executed notebooks for the reader; never committed. Each working tree has its own.
+
+        Raises:
+            DerivaMLRequestError: it is a link, and may not lead where it does.
+        """
+        from deriva_ml.state_folder import OUTPUTS, checked
+
+        return checked(OUTPUTS, lambda root: root / OUTPUTS, self.root.resolve())
+
+    def make_outputs(self) -> Path:
+        """Make the folder for outputs."""
+        from deriva_ml.state_folder import OUTPUTS, make
+
+        make(OUTPUTS, self.outputs, self.root.resolve())
+        return self.outputs
 
     @property
     def source(self) -> Path:
@@ -118,6 +159,12 @@ def project_settings(start: str | Path | None = None) -> ProjectSettings:
         DerivaMLRequestError: ``start`` is in no project, or its `pyproject.toml` is not as it has to be.
     """
     project = Project.find(Path(start) if start else None)
+    table = _settings(project)
+    given = {name: _text(table[name], name, project) for name in ("hostname", "catalog_id") if name in table}
+    return ProjectSettings(**given)
+
+
+def _settings(project: Project) -> dict[str, Any]:
     path, table = project.root / "pyproject.toml", project.pyproject()
     for name in ("tool", "deriva-ml"):
         table = table.get(name, {})
@@ -125,11 +172,30 @@ def project_settings(start: str | Path | None = None) -> ProjectSettings:
             raise DerivaMLRequestError(
                 f"{name} in {path} is no table: its settings stand under [tool.deriva-ml]"
             )
-    given = {name: table[name] for name in ("hostname", "catalog_id") if name in table}
-    for name, value in given.items():
-        if not isinstance(value, str | int) or isinstance(value, bool):
-            raise DerivaMLRequestError(f"{name} of [tool.deriva-ml] in {path} is not a text in quotes")
-    return ProjectSettings(**{name: str(value) for name, value in given.items()})
+    return table
+
+
+def _text(value: Any, name: str, project: Project) -> str:
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        path = project.root / "pyproject.toml"
+        raise DerivaMLRequestError(f"{name} of [tool.deriva-ml] in {path} is not a text in quotes")
+    return str(value)
+
+
+def _state_place(root: Path) -> Path:
+    """Where a project's records are to be, by its settings."""
+    import re
+
+    from deriva_ml.state_folder import STATE
+
+    path = root / "pyproject.toml"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    # Every command asks, and reading TOML takes longer than all else here.
+    if not re.search(r"""\bstate["']?\s*=""", text):
+        return root / STATE
+    project = Project(root)
+    place = _text(_settings(project).get("state", STATE), "state", project)
+    return root / os.path.expanduser(place)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

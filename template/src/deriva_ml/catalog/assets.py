@@ -161,7 +161,7 @@ class Assets(Records):
                 execution=execution,
                 table=row["table"],
                 filename=row["filename"],
-                path=self.project.root / row["path"],
+                path=self._located(row["path"]),
                 types=tuple(json.loads(row["types"])),
                 description=row["description"],
             )

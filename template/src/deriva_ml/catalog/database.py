@@ -6,6 +6,7 @@ import getpass
 import os
 import secrets
 import sqlite3
+import sys
 import threading
 import time
 import uuid
@@ -118,6 +119,13 @@ class Database:
                 elif version < VERSION:
                     self._migrate(version)
             disk.flush([self.path])
+            if 0 < version < VERSION:
+                print(
+                    f"note: {self.path} was brought up to date (schema {version} to {VERSION}), and as it was it is"
+                    f" kept as {self.path.name}.v{version}; older runners, such as those of other working trees, are"
+                    " refused from now on",
+                    file=sys.stderr,
+                )
         elif version > VERSION:
             raise DerivaMLException(
                 f"{self.path} was written by a newer runner (schema {version}, this one knows"

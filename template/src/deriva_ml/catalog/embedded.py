@@ -15,7 +15,7 @@ from deriva_ml.catalog.assets import Assets
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.records import with_reserved
+from deriva_ml.catalog.records import BEFORE, with_reserved
 from deriva_ml.definitions import (
     OPEN_STATUSES,
     RID,
@@ -195,8 +195,11 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
 
     def executions_of_run(self, folder: Path) -> list[RID]:
         """The executions that were created by the notebook run in ``folder``, oldest first."""
+        stored = self._stored(folder)
         return self._db.column(
-            'SELECT "execution" FROM "local_run" WHERE "folder" = ? ORDER BY rowid', self._stored(folder)
+            'SELECT "execution" FROM "local_run" WHERE "folder" IN (?, ?) ORDER BY rowid',
+            stored,
+            BEFORE + stored,
         )
 
     def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
@@ -208,8 +211,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             *(status.value for status in OPEN_STATUSES),
         )
         return [
-            (row["execution"], _owner(row), row["folder"] and self.project.root / row["folder"])
-            for row in rows
+            (row["execution"], _owner(row), row["folder"] and self._located(row["folder"])) for row in rows
         ]
 
     def owner_of(self, rid: RID) -> Owner | None:

@@ -13,6 +13,9 @@ from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
+BEFORE = ".deriva-ml/"
+"""What a stored path began with before version 5 of the tables."""
+
 
 class Records:
     """A project's own records, opened; the base of the catalog's parts.
@@ -26,6 +29,7 @@ class Records:
 
     def __init__(self, project: Project, read_only: bool = False) -> None:
         self.project = project
+        project.make_state()
         self.objects = ObjectStore(project.objects)
         self._db = Database(project.database, self.objects.flush, read_only)
         self.journal = Journal(self._db)
@@ -40,8 +44,12 @@ class Records:
             yield
 
     def _stored(self, path: Path) -> str:
-        """A path as rows hold it: relative to the project, which may be moved between a run and its recovery."""
-        return str(path.relative_to(self.project.root) if path.is_relative_to(self.project.root) else path)
+        """A path as rows hold it: relative to the state folder, which may be moved between a run and its recovery."""
+        return str(path.relative_to(self.project.state) if path.is_relative_to(self.project.state) else path)
+
+    def _located(self, stored: str) -> Path:
+        """The path that a row holds; before version 5 of the tables it was relative to the project."""
+        return self.project.state / stored.removeprefix(BEFORE)
 
     def _not_found(self, rid: RID, wanted: str) -> DerivaMLRequestError:
         """The error for an RID that is not what was asked for, saying what it is instead."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deriva_ml.definitions import AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
 
-VERSION = 4
+VERSION = 5
 """Of these tables, kept in SQLite's ``user_version``."""
 
 VOCABULARIES = ("Asset_Type", "Asset_Role", "Dataset_Type", "Execution_Status", "Workflow_Type")
@@ -139,5 +139,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: _DESTINATIONS,
     2: ('ALTER TABLE "local_run" ADD COLUMN "lock" TEXT',),
     3: ('ALTER TABLE "local_run" ADD COLUMN "started_by" TEXT',),
+    4: (),  # paths are relative to the state folder: a runner that takes them for relative to the project is refused
 }
 """The statements that bring a file of each older version to the next one."""

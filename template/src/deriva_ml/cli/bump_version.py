@@ -28,7 +28,6 @@ from deriva_ml.git import (
 
 FIRST_VERSION = "v0.1.0"
 PARTS = ("major", "minor", "patch")
-LOCK_FILE = "uv.lock"
 SHOWN_FILES = 10  # how many changed files a message names
 # https://semver.org, item 2: three numbers without leading zeros. Pre-releases are not ours to bump.
 _VERSION_TAG = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
@@ -59,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
     """Tag HEAD with the next version and push it, or say which part of that was not done."""
     options = parser().parse_args(argv)
     root = _committed_root(Path.cwd())
-    lock_first = _check_clean(root)
+    home = _home(root)
+    lock_file = (home / "uv.lock").relative_to(root).as_posix()
+    lock_first = _check_clean(root, lock_file)
     branch = git(root, "branch", "--show-current")
     remote = push_remote(root, branch)
     here = version_tags(git(root, "tag", "--list", "--merged", "HEAD"))
@@ -73,16 +74,16 @@ def main(argv: Sequence[str]) -> int:
     was = f" (was {here[-1]})" if here else " (the first version: a repository without one starts here)"
     if options.dry_run:
         if lock_first:
-            print(f"would commit {LOCK_FILE}")
+            print(f"would commit {lock_file}")
         print(f"would tag {_commit(root)} as {tag}{was}")
         print(f"would push {', '.join(refs)} to {remote}" if remote else "would not push: there is no remote")
         return 0
 
     if lock_first:
-        git(root, "add", LOCK_FILE)
-        git(root, "commit", "--quiet", "--message", f"Update {LOCK_FILE}", "--", LOCK_FILE)
-        print(f"committed {LOCK_FILE}")
-    _make_tag(root, options.part, here, tag)
+        git(root, "add", lock_file)
+        git(root, "commit", "--quiet", "--message", f"Update {lock_file}", "--", lock_file)
+        print(f"committed {lock_file}")
+    _make_tag(home, options.part, here, tag)
     print(f"{tag}{was} is {_commit(root)}")
     if remote is None:
         print("not pushed: this repository has no remote (later: git remote add origin URL, then")
@@ -115,14 +116,21 @@ def _committed_root(cwd: Path) -> Path:
     return root
 
 
-def _check_clean(root: Path) -> bool:
+def _home(root: Path) -> Path:
+    """The project here: a repository may hold several, each in a folder, with a lock file and settings of its own."""
+    here = Path.cwd()
+    inside = [folder for folder in (here, *here.parents) if folder.is_relative_to(root)]
+    return next((folder for folder in inside if (folder / "pyproject.toml").is_file()), root)
+
+
+def _check_clean(root: Path, lock_file: str) -> bool:
     """True when the lock file alone has changed (it follows the environment, so it is committed first).
 
     Raises:
         DerivaMLRequestError: other files differ from the last commit; they are named.
     """
     changed = changed_files(root)
-    if changed and changed != [LOCK_FILE]:
+    if changed and changed != [lock_file]:
         names = listed(changed, SHOWN_FILES)
         raise DerivaMLRequestError(
             f"not committed yet: {names}; commit or stash first, a version names a commit"
@@ -166,14 +174,14 @@ def _check_free(tag: str, root: Path, here: list[str], there: list[str]) -> None
         )
 
 
-def _make_tag(root: Path, part: str, here: list[str], tag: str) -> None:
+def _make_tag(home: Path, part: str, here: list[str], tag: str) -> None:
     """Make the tag with bump-my-version (the first one with git: there is nothing to step from).
 
     Raises:
         DerivaMLRunError: bump-my-version failed, or made another version; the message is its own.
     """
     if not here:
-        git(root, "tag", "--annotate", tag, "--message", f"Version {tag[1:]}")
+        git(home, "tag", "--annotate", tag, "--message", f"Version {tag[1:]}")
         return
     # -P: a file of the project's must not stand in for a module that bump-my-version imports.
     bump = [sys.executable, "-P", "-m", "bumpversion", "bump", part, "--current-version", here[-1][1:]]
@@ -182,12 +190,12 @@ def _make_tag(root: Path, part: str, here: list[str], tag: str) -> None:
     # It frames and wraps its messages to the terminal's width; one long line is easier to quote.
     environment = {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
-        bump, cwd=root, env=environment, capture_output=True, encoding="utf-8", errors="replace"
+        bump, cwd=home, env=environment, capture_output=True, encoding="utf-8", errors="replace"
     )
     if done.returncode:
         said = [line for line in (raw.strip(" │╭╮╰╯─") for raw in done.stderr.splitlines()) if line]
         raise DerivaMLRunError(f"bump-my-version: {said[-1] if said else 'failed'}")
-    if not git(root, "tag", "--list", tag):
+    if not git(home, "tag", "--list", tag):
         raise DerivaMLRunError(f"bump-my-version made no tag {tag}: see [tool.bumpversion] in pyproject.toml")
 
 

@@ -332,7 +332,7 @@ def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
         assets = [asset for asset in catalog.assets_of(rid) if asset.role == "Output"]
     except DerivaMLRequestError:
         assets = [catalog.lookup_asset(rid)]
-    folder = project.outputs / rid
+    folder = project.make_outputs() / rid
     names = Counter(asset.filename for asset in assets)
     paths = []
     for asset in assets:

@@ -23,6 +23,8 @@ from deriva_ml.cli.install_kernel import install_kernel, kernel_name, project_na
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import IDENTITY_HELP, git, has_identity, listed, repository_root
 from deriva_ml.project import Project
+from deriva_ml.state_folder import OUTPUTS, STATE
+from deriva_ml.working_tree import WorkingTree
 
 DONE = "done"
 PRESENT = "already there"
@@ -124,19 +126,12 @@ def _rendering(project: Project) -> str:
 
 
 def git_repository(project: Project) -> str:
-    """Make the project a repository of its own, on the branch `main`.
-
-    Raises:
-        DerivaMLRequestError: the project lies in the tree of another repository, which does not ignore it.
-    """
+    """Make the project a repository of its own, on the branch `main`, unless it is a folder of one."""
     outer = repository_root(project.root)
     if outer is not None and outer.samefile(project.root):
         return PRESENT
     if outer is not None and not git(project.root, "check-ignore", str(project.root), check=False):
-        raise DerivaMLRequestError(
-            f"{project.root} lies inside the repository {outer}: move the project out of it,"
-            " or run git init here yourself if a repository within a repository is what you want"
-        )
+        return f"{PRESENT} ({outer}, of which this project is a folder)"
     git(project.root, "init", "--quiet")
     git(project.root, "symbolic-ref", "HEAD", "refs/heads/main")  # `init --initial-branch` needs git 2.28
     return DONE
@@ -207,9 +202,16 @@ def embedded_catalog(project: Project) -> str:
 
     there, kept = project.database.exists(), set(project.state.glob("catalog.db.v*"))
     EmbeddedCatalog(project).close()
-    for copy in set(project.state.glob("catalog.db.v*")) - kept:
-        return f"{DONE} (brought up to date; as it was, it is kept as {copy.name})"
-    return PRESENT if there else DONE
+    new = set(project.state.glob("catalog.db.v*")) - kept
+    notes = [f"brought up to date; as it was, it is kept as {copy.name}" for copy in new]
+    tree = WorkingTree.around(project.root)
+    if project.home != project.root.resolve():
+        notes.append(f"that of the main working tree, in {project.state}")
+    elif tree and tree.is_linked:
+        notes.append("of this working tree alone, since no main one is known: git worktree remove deletes it")
+    elif project.state != project.home / STATE:
+        notes.append(f"in {project.state}")
+    return (PRESENT if there and not new else DONE) + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def demo_content(project: Project) -> str:
@@ -230,12 +232,17 @@ def demo_content(project: Project) -> str:
 def first_commit(project: Project) -> str:
     """Commit everything and tag it as the first version, in a repository that has no commit yet.
 
+    Of a larger repository it is the project's folder that is committed, if nothing in it is yet; versions are that
+    repository's affair.
+
     Raises:
         DerivaMLRequestError: neither git nor `pyproject.toml` says who commits.
     """
     root = project.root
+    is_folder = bool(git(root, "rev-parse", "--show-prefix"))
     if git(root, "rev-parse", "--verify", "--quiet", "HEAD", check=False):
-        return PRESENT
+        if not is_folder or git(root, "ls-tree", "--name-only", "HEAD", "."):
+            return PRESENT
     who: list[str] = []
     if not has_identity(root):
         match pyproject(project).get("authors"):
@@ -245,8 +252,11 @@ def first_commit(project: Project) -> str:
                 raise DerivaMLRequestError(
                     f"nothing is committed yet: {IDENTITY_HELP}; then run deriva-ml-init again"
                 )
-    git(root, "add", "--all")
-    git(root, *who, "commit", "--quiet", "--message", f"Start {project_name(project)}")
+    own = [".", *(f":(exclude){name}" for name in (STATE, OUTPUTS))]  # a link does not ignore itself
+    git(root, "add", "--all", "--", *own)
+    git(root, *who, "commit", "--quiet", "--message", f"Start {project_name(project)}", "--", *own)
+    if is_folder:
+        return f"{DONE} (this folder only, and no version)"
     git(root, *who, "tag", "--annotate", FIRST_VERSION, "--message", f"Version {FIRST_VERSION[1:]}")
     return f"{DONE} ({FIRST_VERSION})"
 

@@ -95,7 +95,7 @@ def _close(
         detail = "; ".join(filter(None, [detail, said]))
         status = Status.failed if status is Status.uploaded else status
     if clear and whole:
-        left = rescue(folder / "assets", project.outputs / rid / "not-recorded", ObjectStore(project.objects))
+        left = rescue(folder / "assets", project, rid)
         detail = "; ".join(filter(None, [detail, left]))
     if whole:
         catalog.unstage(rid)
@@ -142,10 +142,12 @@ def _is_readable(path: Path) -> bool:
     return True
 
 
-def rescue(folder: Path, to: Path, objects: ObjectStore) -> str:
+def rescue(folder: Path, project: Project, rid: RID) -> str:
     """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any."""
+    objects = ObjectStore(project.objects)
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     left = [path for path in files if not _is_held(path, objects)]
+    to = (project.make_outputs() if left else project.outputs) / rid / "not-recorded"
     for path in left:
         target = to / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,9 @@ class Execution:
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID
             self.working_dir = (
-                run.new_dry_run_folder() if run else ml.project.new_folder(ml.project.outputs, "dry-run")
+                run.new_dry_run_folder()
+                if run
+                else ml.project.new_folder(ml.project.make_outputs(), "dry-run")
             )
         else:
             owner = run.owner if run else Owner.here(ml.project.state)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import git, push_remote, repository_root
+from deriva_ml.working_tree import WorkingTree
 
 REFS = "refs/deriva-ml"
 """Where the refs are, one a commit, named by it: beside branches and tags, so that neither lists them."""
@@ -37,26 +38,14 @@ def keep_commit(commit: str, folder: Path) -> str:
 def _is_kept(commit: str, folder: Path) -> bool:
     """Whether the ref is there, as far as its file tells: looking takes no process, as git does (3 ms)."""
     try:
-        shared = _shared_folder(folder.resolve())
-        if shared is None:
+        tree = WorkingTree.around(folder)
+        if tree is None:
             return False
-        if (shared / REFS / commit).is_file():
+        if (tree.common / REFS / commit).is_file():
             return True
-        return f" {REFS}/{commit}\n".encode() in (shared / "packed-refs").read_bytes()
-    except (OSError, ValueError):
+        return f" {REFS}/{commit}\n".encode() in (tree.common / "packed-refs").read_bytes()
+    except (OSError, ValueError, DerivaMLRequestError):
         return False
-
-
-def _shared_folder(folder: Path) -> Path | None:
-    """The repository's own folder, which its working trees share (gitrepository-layout(5), "commondir")."""
-    for parent in (folder, *folder.parents):
-        place = parent / ".git"
-        if place.is_file():  # a submodule, or a linked working tree
-            place = parent / place.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
-        if place.is_dir():
-            common = place / "commondir"
-            return place / common.read_text(encoding="utf-8").strip() if common.is_file() else place
-    return None
 
 
 def push_commits(folder: Path, remote: str = "") -> str:

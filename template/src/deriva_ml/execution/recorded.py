@@ -217,7 +217,7 @@ def _end(
         reason = "; ".join(filter(None, [reason, warnings[-1]]))
     outputs = run_outputs(run, ended.reason)
     if dry_run:
-        kept = project.new_folder(project.outputs, "dry-run")
+        kept = project.new_folder(project.make_outputs(), "dry-run")
         _copy_for_reader(outputs, kept)
         for number, made in enumerate(run.dry_run_folders(), 1):
             if (made / "assets").is_dir():
@@ -243,7 +243,7 @@ def _end(
         last, detail = (record.status, record.status_detail) if own else (status, reason)
         ends.append(close_execution(catalog, project, rid, last, detail, outputs))
     status = next((end for end in ends if end is not Status.uploaded), status)
-    kept = project.outputs / _shown(catalog, executions[0])
+    kept = project.make_outputs() / _shown(catalog, executions[0])
     try:
         _copy_for_reader(outputs, kept)
     except OSError as error:  # the record is safe; these are for the reader's comfort
@@ -317,17 +317,21 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     markdown = executed.with_suffix(".md")
     if executed.is_file():
         _complete(run, executed, markdown, reason)
+        source = run.notebook.stat() if run.notebook.is_file() else None  # gone with its working tree
         for path in (executed, markdown):
-            if path.is_file():  # for those who can read the notebook, and whom its run's folder keeps out yet
-                disk.admit(run.notebook.stat(), path, 0o600)
-    project = Project.find(run.notebook.parent)
+            if (
+                source and path.is_file()
+            ):  # for those who can read the notebook, and whom its run's folder keeps out yet
+                disk.admit(source, path, 0o600)
     metadata = MLAsset.execution_metadata
+    there = run.notebook.parent.is_dir()  # unless its working tree has been removed since
+    lock = [Project.find(run.notebook.parent).root / "uv.lock"] if there else []
     log = run.folder / "kernel.log"
     listed = [
         Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
-        Output(project.root / "uv.lock", metadata, ExecMetadataType.execution_config),
+        *(Output(path, metadata, ExecMetadataType.execution_config) for path in lock),
         *([Output(log, metadata, ExecMetadataType.log_file)] if log.is_file() and log.stat().st_size else ()),
     ]
     return [output for output in listed if output.path.is_file()]

@@ -19,6 +19,7 @@ from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.notebook.kernel import clear_connection
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from deriva_ml.state_folder import STATE
 
 REASON = "the process that ran it ended without recording its end"
 
@@ -42,6 +43,13 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
 
 
 def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> None:
+    own = project.root / STATE
+    if (own / "catalog.db").exists() and not own.samefile(project.state):
+        print(
+            f"warning: {own} has records that are not seen here, for the catalog is {project.database}: keep that"
+            " folder, also when the working tree is removed",
+            file=sys.stderr,
+        )
     waiting = _record_unstarted(catalog, project)
     for rid, owner, folder in catalog.open_executions():
         if not owner.is_gone(project.state):
@@ -126,7 +134,9 @@ def _record(catalog: EmbeddedCatalog, run: NotebookRun) -> None:
             return
         try:
             record_without_execution(catalog, run)
-            if said := keep_commit(run.provenance.get("commit", ""), run.notebook.resolve().parent):
+            place = run.notebook.resolve().parent  # its working tree may have been removed
+            place = place if place.is_dir() else catalog.project.root
+            if said := keep_commit(run.provenance.get("commit", ""), place):
                 print(f"warning: {said}", file=sys.stderr)
         except BaseException:
             taken.rmdir()
@@ -135,14 +145,13 @@ def _record(catalog: EmbeddedCatalog, run: NotebookRun) -> None:
 
 def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> None:
     """Remove working folders of executions that are over and of runs whose runner is gone, but those that wait."""
-    objects = ObjectStore(project.objects)
     open_rids = {rid for rid, _, _ in catalog.open_executions()}
     for folder in _folders(project.executions):
         owner = catalog.owner_of(folder.name)
         if folder.name not in open_rids and (owner is None or owner.is_gone(project.state)):
-            rescue(folder / "assets", project.outputs / folder.name / "not-recorded", objects)
+            rescue(folder / "assets", project, folder.name)
             remove_folder(folder)
-    objects.clear()
+    ObjectStore(project.objects).clear()
     still_open = catalog.open_executions()
     needed = waiting | {folder for _, _, folder in still_open if folder}
     locks = {owner.lock for _, owner, _ in still_open}
