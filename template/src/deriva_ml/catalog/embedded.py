@@ -27,6 +27,7 @@ from deriva_ml.definitions import (
 )
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
+from deriva_ml.redaction import redact
 
 
 class EmbeddedCatalog(Assets, Datasets, Catalog):
@@ -79,7 +80,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             workflow.rid = self._workflow(workflow)
             row = {
                 "Workflow": workflow.rid,
-                "Description": description,
+                "Description": redact(description),
                 "Status": Status.created.value,
                 "Status_Detail": "",
             }
@@ -111,7 +112,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         if status is not None:
             changes["Status"] = status.value
         if detail is not None:
-            changes["Status_Detail"] = detail
+            changes["Status_Detail"] = redact(detail)
         with self._db.transaction():
             self.journal.changed(rid)
             if status is Status.uploaded and self.journal.pending(rid):

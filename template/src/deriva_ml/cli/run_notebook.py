@@ -284,7 +284,7 @@ def _run(
 
 def _recorded(argv: Sequence[str]) -> list[str]:
     """The command line as it may be recorded: without the value of a credential."""
-    from deriva_ml.execution.environment import is_credential, redact_override
+    from deriva_ml.redaction import is_credential, redact_override
 
     shown = [redact_override(word) for word in argv]
     for place, word in enumerate(argv[:-2]):

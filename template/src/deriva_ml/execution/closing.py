@@ -12,6 +12,7 @@ from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, StagedAsset, Status
 from deriva_ml.project import Project
+from deriva_ml.redaction import redact
 
 DETAIL_LIMIT = 2000
 """Characters of a reason that are kept: an exception's text can be a whole array."""
@@ -68,7 +69,7 @@ def close_execution(
         left = rescue(folder / "assets", project.outputs / rid / "not-recorded", ObjectStore(project.objects))
         detail = "; ".join(filter(None, [detail, left]))
     catalog.unstage(rid)
-    catalog.update_execution(rid, status, detail[:DETAIL_LIMIT])
+    catalog.update_execution(rid, status, redact(detail)[:DETAIL_LIMIT])  # not cut before it is masked
     if clear:
         remove_folder(folder)
     return catalog.lookup_execution(rid).status

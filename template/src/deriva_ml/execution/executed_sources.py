@@ -153,8 +153,8 @@ def _read(log: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _compared(head: Mapping[str, Any], executed: list[str]) -> list[str]:
-    from deriva_ml.execution.environment import redact
     from deriva_ml.notebook.executed import code_cells, compare
+    from deriva_ml.redaction import redact
 
     provenance = head["record"]["provenance"]
     committed = code_cells(head["committed"])
@@ -200,8 +200,8 @@ def _write_record(
 
 def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str, list[str]]:
     """What is not committed now, as a patch, and lines about what changed since the execution began."""
-    from deriva_ml.execution.environment import redact_diff
     from deriva_ml.execution.provenance import UNCOMMITTED, current_provenance
+    from deriva_ml.redaction import redact_diff
 
     try:
         now = current_provenance(project)
@@ -214,8 +214,8 @@ def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str
 
 
 def _write_notebook(catalog: Catalog, rid: RID, executed: list[str], differences: list[str]) -> None:
-    from deriva_ml.execution.environment import redact
     from deriva_ml.notebook.executed import as_notebook
+    from deriva_ml.redaction import redact
 
     lines = ["# Executed sources", "", "What the kernel executed, from its start on."]
     if differences:

@@ -72,7 +72,7 @@ def push_commits(folder: Path, remote: str = "") -> str:
         DerivaMLRequestError: there is no repository or no remote.
         DerivaMLRunError: git could not push, and says why.
     """
-    from deriva_ml.execution.environment import redact
+    from deriva_ml.redaction import redact
 
     root = repository_root(folder)
     if root is None:

@@ -23,6 +23,7 @@ from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.process import stoppable, undisturbed
 from deriva_ml.project import Project
+from deriva_ml.redaction import redact, redact_override
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,6 @@ def run_model(
     """
     from deriva_ml.core import open_connection
     from deriva_ml.execution.configuration_record import described
-    from deriva_ml.execution.environment import redact_override
 
     told = circumstances.get()
     project = told.project or Project.find()
@@ -145,7 +145,7 @@ def _call(model: Any, execution: Execution) -> None:
             )
         )
         print(shown, end="", file=sys.stderr)
-        execution.add_metadata("traceback.txt", shown, ExecMetadataType.log_file)
+        execution.add_metadata("traceback.txt", redact(shown), ExecMetadataType.log_file)
         raise DerivaMLRunError(f"{type(error).__name__}: {error}", *_names(execution)) from error
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, exec
 from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, write_atomically
+from deriva_ml.redaction import redact, redact_override
 
 
 @dataclass(frozen=True)
@@ -197,10 +198,9 @@ def _end(
     failed = ended.outcome is not Outcome.completed
     dry_run = not executions and (report.get("dry_run") or run.dry_run)
     warnings = [] if dry_run else [*run.provenance["warnings"], *_environment_warnings(run)]
+    ended = replace(ended, reason=redact(ended.reason))
     reason = ended.reason
     if refused and refused not in reason:
-        from deriva_ml.execution.environment import redact
-
         warnings.append(f"run_notebook() was refused, and the notebook went on: {redact(refused)}")
         reason = "; ".join(filter(None, [reason, warnings[-1]]))
     outputs = run_outputs(run, ended.reason)
@@ -273,7 +273,6 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
     Its parameters are those that were injected: what they became, only the kernel knew.
     """
     from deriva_ml.execution.configuration_record import described, texts_of
-    from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.inputs import ExecutionConfiguration
 
     name = run.notebook.stem.replace("-", " ").replace("_", " ").title()
@@ -301,18 +300,22 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     Args:
         reason: why the run did not complete; the Markdown says it first.
     """
+    from deriva_ml.execution.locked import shown_lock
+
     executed = run.executed
     markdown = executed.with_suffix(".md")
     if executed.is_file():
         _complete(run, executed, markdown, reason)
     project = Project.find(run.notebook.parent)
     metadata = MLAsset.execution_metadata
-    log = run.folder / "kernel.log"
+    log, lock = run.folder / "kernel.log", run.folder / "uv.lock"
+    with suppress(OSError):  # there is none
+        write_atomically(lock, shown_lock(project))
     listed = [
         Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
-        Output(project.root / "uv.lock", metadata, ExecMetadataType.execution_config),
+        Output(lock, metadata, ExecMetadataType.execution_config),
         *([Output(log, metadata, ExecMetadataType.log_file)] if log.is_file() and log.stat().st_size else ()),
     ]
     return [output for output in listed if output.path.is_file()]
@@ -325,7 +328,6 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
     """
     import nbformat
 
-    from deriva_ml.execution.environment import redact
     from deriva_ml.execution.values import as_json
     from deriva_ml.notebook.execute import replace_parameters
     from deriva_ml.notebook.markdown import to_markdown
