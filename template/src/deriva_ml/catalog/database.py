@@ -78,6 +78,9 @@ class Database:
     def _prepare(self) -> None:
         self.query("PRAGMA foreign_keys = ON")
         self.query("PRAGMA synchronous = NORMAL")
+        self.query(
+            "PRAGMA trusted_schema = OFF"
+        )  # https://sqlite.org/security.html: who wrote the file is not known
         version = self._version()
         if version == 0:
             self._switch_to_wal()

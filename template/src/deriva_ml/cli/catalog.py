@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.untrusted import check_inside, read_json
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -239,8 +240,12 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             and {"Deriva_Config", "Execution_Config"}.intersection(asset.types)  # the latter of older runners
         ):
             try:
-                configuration = json.loads(Path(catalog.locate(asset)).read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:  # lost or damaged; the rest can be shown all the same
+                configuration = _configuration(Path(catalog.locate(asset)))
+            except (
+                OSError,
+                ValueError,
+                DerivaMLException,
+            ) as error:  # lost or damaged; the rest can be shown
                 print(f"warning: the configuration of {rid} cannot be shown: {error}", file=sys.stderr)
     provenance = configuration.get("provenance", {})
     datasets = [
@@ -290,6 +295,20 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     }
 
 
+def _configuration(path: Path) -> dict[str, Any]:
+    """What a configuration file says, each part of the type that it has to have; others are left out."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError("it is no mapping")
+    for name in ("provenance", "parameters", "parameters_given", "config_choices"):
+        if not isinstance(found.get(name), dict):
+            found.pop(name, None)
+    told = found.get("provenance", {})
+    for part, name in ((told, "differences"), (found, "parameters_not_set"), (found, "overrides")):
+        part[name] = [str(one) for one in part[name]] if isinstance(part.get(name), list) else []
+    return found
+
+
 def _asset_row(catalog: EmbeddedCatalog, asset: Asset, place: Destination | None = None) -> dict[str, Any]:
     """An asset's columns; with its RID at the place that its execution was, or is to be, pushed to."""
     there = catalog.journal.remote(asset.rid, place) if place else None
@@ -309,17 +328,20 @@ def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
     """Put named copies of what was asked for under ``outputs/`` and open the one a person would read."""
     import webbrowser
 
+    from deriva_ml.definitions import plain_name
+
     try:
         catalog.lookup_execution(rid)
         assets = [asset for asset in catalog.assets_of(rid) if asset.role == "Output"]
     except DerivaMLRequestError:
         assets = [catalog.lookup_asset(rid)]
-    folder = project.outputs / rid
+    folder = project.outputs / plain_name(rid)
     names = Counter(asset.filename for asset in assets)
     paths = []
     for asset in assets:
         # Of several with one name, each has a folder of its own.
-        path = (folder if names[asset.filename] == 1 else folder / asset.rid) / asset.filename
+        own = folder if names[asset.filename] == 1 else folder / plain_name(asset.rid)
+        path = check_inside(own / plain_name(asset.filename), project.outputs)
         if not path.exists():
             catalog.fetch(asset, path)
         paths.append((_rank(asset), path))

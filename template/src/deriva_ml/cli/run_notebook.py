@@ -288,6 +288,6 @@ def _recorded(argv: Sequence[str]) -> list[str]:
 
     shown = [redact_override(word) for word in argv]
     for place, word in enumerate(argv[:-2]):
-        if word in {"-p", "--parameter"} and is_credential(argv[place + 1]):
+        if word in {"-p", "--parameter"} and is_credential(argv[place + 1], argv[place + 2]):
             shown[place + 2] = "***"
     return shown

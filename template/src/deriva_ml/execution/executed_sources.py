@@ -18,6 +18,7 @@ from deriva_ml.execution.configuration_record import CONFIGURATION
 from deriva_ml.execution.started import shell
 from deriva_ml.git import git, repository_root
 from deriva_ml.project import Project, write_atomically
+from deriva_ml.untrusted import is_inside
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Catalog
@@ -176,7 +177,7 @@ def _write_record(
     look_again: bool,
 ) -> dict[str, Any]:
     """Let `configuration.json` say what differs; where it is recorded already, it is once more if there is news."""
-    staged = {item.filename: item.path for item in catalog.staged(rid) if item.path.is_file()}
+    staged = {item.filename: item.path for item in catalog.staged(rid) if _is_own(catalog, rid, item.path)}
     if waiting := staged.get(CONFIGURATION):
         record = json.loads(waiting.read_text(encoding="utf-8"))
     provenance = record["provenance"]
@@ -196,6 +197,10 @@ def _write_record(
         else:
             _stage(catalog, rid, CONFIGURATION, ExecMetadataType.deriva_config, text)
     return record
+
+
+def _is_own(catalog: Catalog, rid: RID, path: Path) -> bool:
+    return is_inside(path, catalog.folder_of(rid)) and path.is_file()
 
 
 def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -21,8 +21,9 @@ from deriva_ml.definitions import (
     MLAsset,
     Status,
     format_duration,
+    plain_name,
 )
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
@@ -34,6 +35,7 @@ from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.redaction import redact, redact_override
+from deriva_ml.untrusted import check_inside
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,10 @@ def _prepare(
     folder: Path, project: Project, version: str, variables: Mapping[str, str], kernel: str | None
 ) -> None:
     import deriva_ml.notebook.markdown  # noqa: F401
-    from deriva_ml.execution.locked import describe
+    from deriva_ml.execution.locked import describe, shown_lock
 
+    with suppress(OSError):  # there is none
+        write_atomically(folder / "uv.lock", shown_lock(project))
     environment = describe(project, version, variables, kernel)
     write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
 
@@ -231,10 +235,12 @@ def _end(
         last, detail = (record.status, record.status_detail) if own else (status, reason)
         ends.append(close_execution(catalog, project, rid, last, detail, outputs))
     status = next((end for end in ends if end is not Status.uploaded), status)
-    kept = project.outputs / _shown(catalog, executions[0])
+    kept = project.outputs / plain_name(_shown(catalog, executions[0]))
     try:
+        for output in outputs:
+            check_inside(kept / output.path.name, project.outputs)
         _copy_for_reader(outputs, kept)
-    except OSError as error:  # the record is safe; these are for the reader's comfort
+    except (OSError, DerivaMLException) as error:  # the record is safe; these are for the reader's comfort
         print(f"warning: no copy for the reader in {kept}: {error}", file=sys.stderr)
     reason = catalog.lookup_execution(executions[0]).status_detail
     return Result(executions, status, ended.outcome, reason, kept, warnings)
@@ -251,7 +257,7 @@ def _environment_warnings(run: NotebookRun) -> list[str]:
 
 def was_refused(run: NotebookRun) -> bool:
     """Whether the notebook failed as ``run_notebook`` refused to start; it may also have caught that and gone on."""
-    return run.reported().get("refused") in errors_of_last_cell(run.executed)
+    return run.holds(run.executed) and run.reported().get("refused") in errors_of_last_cell(run.executed)
 
 
 def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
@@ -300,25 +306,26 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     Args:
         reason: why the run did not complete; the Markdown says it first.
     """
-    from deriva_ml.execution.locked import shown_lock
-
     executed = run.executed
     markdown = executed.with_suffix(".md")
-    if executed.is_file():
+    if run.holds(executed):
+        if markdown.is_symlink():  # which would be followed
+            markdown.unlink()
         _complete(run, executed, markdown, reason)
-    project = Project.find(run.notebook.parent)
     metadata = MLAsset.execution_metadata
     log, lock = run.folder / "kernel.log", run.folder / "uv.lock"
-    with suppress(OSError):  # there is none
-        write_atomically(lock, shown_lock(project))
     listed = [
         Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
         Output(lock, metadata, ExecMetadataType.execution_config),
-        *([Output(log, metadata, ExecMetadataType.log_file)] if log.is_file() and log.stat().st_size else ()),
+        *(
+            [Output(log, metadata, ExecMetadataType.log_file)]
+            if run.holds(log) and log.stat().st_size
+            else ()
+        ),
     ]
-    return [output for output in listed if output.path.is_file()]
+    return [output for output in listed if run.holds(output.path)]
 
 
 def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> None:
@@ -356,5 +363,6 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
 
 def stop_kernel_of(run: NotebookRun) -> None:
     """End the kernel of a runner that was killed, should it be alive here; elsewhere its number is another's."""
-    if run.kernel.is_here():
+    # A number in a file proves nothing: the process has to be one that was started for this folder.
+    if run.kernel.is_here() and run.kernel.variable(RUN_VARIABLE) == str(run.folder):
         kernels.kill_group(run.kernel.pid)
