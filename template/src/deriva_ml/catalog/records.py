@@ -14,6 +14,7 @@ from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.terminal import print
 from deriva_ml.untrusted import DAMAGED, well_formed
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.terminal import print, print_lines
 from deriva_ml.untrusted import check_inside, read_json
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     found = found[: args.limit or None]
     if args.json:
         listed = [asdict(record) | {"pushed_to": _elsewhere(catalog, record.rid)} for record in found]
-        print(json.dumps(listed, indent=2))
+        print_lines(json.dumps(listed, indent=2))
         return
     if not found and args.status:
         print(f"no execution is {args.status}")
@@ -141,7 +142,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     if not any(row[1] for row in rows[1:]):
         rows = [(row[0], *row[2:]) for row in rows]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(aligned(rows, room, ("workflow", "description")))
+    print_lines(aligned(rows, room, ("workflow", "description")))
     if more:
         print("... and more; -n 0 shows all")
 
@@ -149,22 +150,20 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
 def _show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     facts = _facts(catalog, args.rid)
     if args.json:
-        print(json.dumps(facts, indent=2))
+        print_lines(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             rows = [tuple(value[0]), *(tuple(str(cell) for cell in row.values()) for row in value)]
-            print(f"{name}:\n" + "\n".join(f"  {line}" for line in aligned(rows).split("\n")))
+            print(f"{name}:", *(f"  {line}" for line in aligned(rows).split("\n")), sep="\n")
         elif isinstance(value, dict) and value:
-            print(
-                f"{name}:\n"
-                + "\n".join(
-                    f"  {key} = {json.dumps(item, ensure_ascii=False)}" for key, item in value.items()
-                )
-            )
+            lines = (f"  {key} = {json.dumps(item, ensure_ascii=False)}" for key, item in value.items())
+            print(f"{name}:", *lines, sep="\n")
         elif value:
             said = ("; " if name == "differs" else ", ").join(value) if isinstance(value, list) else value
-            print(f"{name + ':':13}{'yes' if said is True else said}")
+            first, *others = ("yes" if said is True else str(said)).split("\n")
+            # A line's end in a description or a reason begins no other fact.
+            print(f"{name + ':':13}{first}", *(f"{'':13}{line}" for line in others), sep="\n")
 
 
 def _here(catalog: EmbeddedCatalog, rid: str) -> str:

@@ -23,6 +23,7 @@ from deriva_ml.cli.install_kernel import install_kernel, kernel_name, project_na
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import IDENTITY_HELP, git, has_identity, listed, repository_root
 from deriva_ml.project import Project
+from deriva_ml.terminal import print, print_lines
 
 DONE = "done"
 PRESENT = "already there"
@@ -100,7 +101,7 @@ def check(project: Project) -> int:
         print(f"{one.kind:7}  {path}")
         if one.kind != integrity.ADDED:
             originals.setdefault(one.commit, []).append(path)
-    print(f"\n{_ADVICE}")
+    print_lines(f"\n{_ADVICE}")
     lost = originals.pop("", [])
     for commit, paths in originals.items():
         print(f"  see what differs    git diff {commit} -- {shlex.join(paths)}")

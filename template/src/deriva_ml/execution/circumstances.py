@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.definitions import ExecMetadataType, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
     from deriva_ml.execution.execution import Execution

@@ -18,6 +18,7 @@ from deriva_ml.execution.configuration_record import CONFIGURATION
 from deriva_ml.execution.started import shell
 from deriva_ml.git import git, repository_root
 from deriva_ml.project import Project, write_atomically
+from deriva_ml.terminal import print
 from deriva_ml.untrusted import is_inside
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.process import stoppable, undisturbed
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact, redact_override
+from deriva_ml.terminal import print
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _call(model: Any, execution: Execution) -> None:
                 error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
             )
         )
-        print(shown, end="", file=sys.stderr)
+        sys.stderr.write(shown)  # the model's, as Python shows it
         execution.add_metadata("traceback.txt", redact(shown), ExecMetadataType.log_file)
         raise DerivaMLRunError(f"{type(error).__name__}: {error}", *_names(execution)) from error
 

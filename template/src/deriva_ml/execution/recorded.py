@@ -35,6 +35,7 @@ from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.redaction import redact, redact_override
+from deriva_ml.terminal import print
 from deriva_ml.untrusted import check_inside
 
 

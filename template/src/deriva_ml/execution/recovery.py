@@ -20,6 +20,7 @@ from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.notebook.kernel import clear_connection
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from deriva_ml.terminal import print
 
 REASON = "the process that ran it ended without recording its end"
 

@@ -16,6 +16,7 @@ from deriva_ml.catalog.remote.snapshot import Snapshot, newest, order
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row, file_of, plain_name
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import write_atomically
+from deriva_ml.terminal import shown
 from deriva_ml.untrusted import DAMAGED, read_json, well_formed
 
 if TYPE_CHECKING:
@@ -88,7 +89,11 @@ def find_dataset(server: Server, model: Model, rid: RID, version: str | None = N
     snapshot = chosen.get("Snapshot")
     if not snapshot:
         snapshot = server.snaptime()
-        log.warning("dataset %s has no snapshot for its version: it is read as it is now, %s", rid, snapshot)
+        log.warning(
+            "dataset %s has no snapshot for its version: it is read as it is now, %s",
+            shown(rid),
+            shown(snapshot),
+        )
     try:
         return Snapshot(server, snapshot).read(rid, chosen)
     except ServerRefused as error:
