@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from deriva_ml import DerivaML
 from deriva_ml.definitions import Workflow
 from deriva_ml.execution import ExecutionConfiguration, environment
-from deriva_ml.execution.environment import redact, redact_diff, redact_override, snapshot
+from deriva_ml.execution.environment import snapshot
 from deriva_ml.project import Project
+from deriva_ml.redaction import redact, redact_diff, redact_override
 
 SECRET = "s3cr3t"
 

@@ -133,22 +133,26 @@ def test_a_clock_that_is_set_does_not_make_a_live_run_an_orphan(
     assert execution.status == "Running"
 
 
-UNREADABLE = Path("/proc/self/mem")
-"""A file that is there, and whose content cannot be read from its start, not even by root."""
-
-
-def orphan_with_unreadable_file(ml: DerivaML) -> str:
+@pytest.fixture
+def orphan_with_unreadable_file(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One that registered a file on a disk that fails."""
     rid = orphan(ml)
-    bad = ml.catalog.stage(rid, "Execution_Asset", "bad.txt", ml.project.executions / rid / "assets")
-    bad.path.symlink_to(UNREADABLE)
+    ml.catalog.stage(rid, "Execution_Asset", "bad.txt", ml.project.executions / rid / "assets").path.touch()
+    opened = Path.open
+
+    def failing(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        if "r" in mode and path.name.startswith("bad"):
+            raise OSError(5, "Input/output error", str(path))
+        return opened(path, mode, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", failing)
     return rid
 
 
-@pytest.mark.skipif(not UNREADABLE.exists(), reason="needs Linux's /proc")
 def test_a_file_that_cannot_be_read_does_not_keep_an_orphan_open(
-    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+    ml: DerivaML, orphan_with_unreadable_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rid = orphan_with_unreadable_file(ml)
+    rid = orphan_with_unreadable_file
     assert recover(ml.catalog, ml.project) == [rid]
     record = ml.lookup_execution(rid)
     assert record.status == "Aborted"
@@ -159,11 +163,10 @@ def test_a_file_that_cannot_be_read_does_not_keep_an_orphan_open(
     assert recover(ml.catalog, ml.project) == []
 
 
-@pytest.mark.skipif(not UNREADABLE.exists(), reason="needs Linux's /proc")
 def test_nor_one_that_was_registered_after_the_commit(
-    ml: DerivaML, capsys: pytest.CaptureFixture[str]
+    ml: DerivaML, orphan_with_unreadable_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rid = orphan_with_unreadable_file(ml)
+    rid = orphan_with_unreadable_file
     ml.catalog.update_execution(rid, Status.uploaded, "")
     recover(ml.catalog, ml.project)
     assert "bad.txt" in capsys.readouterr().err
@@ -208,8 +211,11 @@ def test_connection_folders_of_runs_that_are_over_are_removed_and_of_live_ones_k
         folders[name] = tmp_path / name
         folders[name].mkdir()
         (folders[name] / file).touch()
+        folder = ml.project.new_folder(ml.project.runs)
+        if name in {"dml-over", "dml-live"}:  # the others do not say that they are a run's
+            (folders[name] / "run").write_text(str(folder))
         run = NotebookRun(
-            ml.project.new_folder(ml.project.runs),
+            folder,
             Path("x.ipynb"),
             owner,
             gone,

@@ -12,6 +12,8 @@ from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 
+from deriva_ml.definitions import plain_name
+
 FOLDER = "alive"
 """In a project's state folder: the files that processes lock, each its own."""
 
@@ -21,6 +23,9 @@ LOCAL = frozenset(
 )
 """File systems that one machine has to itself, containers on it included, so that it knows of every lock there. Any
 other may be shared with machines whose locks it does not tell of."""
+
+_READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""How files are opened of which a record says the name: it may be that of a pipe, or of a link."""
 
 _shown: dict[Path, str] = {}
 """The file that this process has locked, by folder."""
@@ -71,7 +76,7 @@ def _take(folder: Path) -> str:
 def is_held(state: Path, name: str) -> bool | None:
     """Whether the process that holds the lock lives; None if that cannot be told from it."""
     try:
-        descriptor = os.open(state / FOLDER / name, os.O_RDONLY)
+        descriptor = os.open(state / FOLDER / plain_name(name), _READING)
     except OSError:
         return None
     try:
@@ -129,7 +134,7 @@ def clear(state: Path, needed: Container[str]) -> None:
         if path.name in needed:
             continue
         with suppress(OSError):  # somebody else's
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = os.open(path, _READING)
             try:
                 if _lock(descriptor, alone=False):
                     path.unlink(missing_ok=True)  # while it is locked, so that nobody has just taken it

@@ -25,6 +25,7 @@ from deriva_ml.definitions import RID, AssetRole, ExecAssetType, MLAsset, Status
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from deriva_ml.terminal import print_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -192,7 +193,7 @@ def main(argv: Sequence[str]) -> int:
     project = Project.find()
     with closing(EmbeddedCatalog(project)) as catalog:
         verb = "made the demo content" if add_demo(catalog) else "the demo content is already there,"
-        print(f"{verb} in {relative(project.database)}:\n{summary(catalog)}")
+        print_lines(f"{verb} in {relative(project.database)}:\n{summary(catalog)}")
     return 0
 
 

@@ -62,7 +62,16 @@ class Owner:
 
     def is_here(self) -> bool:
         """True when the process is surely one that lives here, and may be sent a signal."""
-        return self.host == platform.node() and not self._has_ended()
+        return self.host == platform.node() and self.pid > 1 and not self._has_ended()
+
+    def variable(self, name: str) -> str:
+        """An environment variable that the process was started with; empty if that cannot be told."""
+        import psutil
+
+        try:
+            return psutil.Process(self.pid).environ().get(name, "")
+        except (psutil.Error, OSError, ValueError, OverflowError):
+            return ""
 
     def _has_ended(self) -> bool:
         import psutil
@@ -70,7 +79,7 @@ class Owner:
         try:
             zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
             return zombie or abs(_started(self.pid) - self.started) > 1
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, ValueError, OverflowError):  # no number that a process can have
             return True
         except psutil.AccessDenied:
             return False

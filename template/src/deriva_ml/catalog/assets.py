@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.database import Row
+from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.records import Records, with_reserved
 from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset, plain_name
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.untrusted import check_inside, is_inside
 
 
 class Assets(Records):
@@ -33,13 +36,15 @@ class Assets(Records):
     def lookup_asset(self, rid: RID) -> Asset:
         for table in self._db.asset_tables():
             if row := self._db.first(f'SELECT * FROM "{table}" WHERE "RID" = ?', rid):
-                return self._asset(table, row)
+                return self._made(row, functools.partial(self._asset, table), "asset")
         raise self._not_found(rid, "asset")
 
     def _asset(self, table: str, row: Row, role: str | None = None) -> Asset:
         types = self._db.column(
             f'SELECT "Asset_Type" FROM "{table}_Asset_Type" WHERE "{table}" = ?', row["RID"]
         )
+        if not is_digest(row["MD5"]):  # it becomes a path
+            raise ValueError(f"MD5 is {row['MD5']!r}")
         return Asset(
             rid=row["RID"],
             table=table,
@@ -53,19 +58,25 @@ class Assets(Records):
         )
 
     def assets_of(self, execution: RID) -> list[Asset]:
-        return [
-            self._asset(table, row, row["Asset_Role"])
-            for table in self._db.asset_tables()
-            for row in self._db.query(
+        found = []
+        for table in self._db.asset_tables():
+            rows = self._db.query(
                 f'SELECT a.*, l."Asset_Role" FROM "{table}" a JOIN "{table}_Execution" l ON l."{table}" = a."RID"'
                 ' WHERE l."Execution" = ? ORDER BY l."Asset_Role", a."Filename"',
                 execution,
             )
-        ]
+            make = functools.partial(self._linked_asset, table)
+            found += self._all_made(rows, make, "asset")
+        return found
+
+    def _linked_asset(self, table: str, row: Row) -> Asset:
+        return self._asset(table, row, row["Asset_Role"])
 
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
         query = f'SELECT "Execution", "Asset_Role" FROM "{asset.table}_Execution" WHERE "{asset.table}" = ? ORDER BY "RCT"'
-        return [(row["Execution"], AssetRole(row["Asset_Role"])) for row in self._db.query(query, asset.rid)]
+        roles = set(AssetRole)
+        found = ((row["Execution"], row["Asset_Role"]) for row in self._db.query(query, asset.rid))
+        return [(execution, AssetRole(role)) for execution, role in found if role in roles]
 
     def _insert_asset(
         self,
@@ -149,28 +160,32 @@ class Assets(Records):
             )
             self.journal.stage_columns(number, columns or {})
             path.parent.mkdir(parents=True, exist_ok=True)  # there, if a process was killed right here before
+            check_inside(path.parent, self.project.state)
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
 
     def staged(self, execution: RID) -> list[StagedAsset]:
         rows = self._db.query(
             'SELECT * FROM "local_staged" WHERE "execution" = ? ORDER BY "number"', execution
         )
-        return [
-            StagedAsset(
-                number=row["number"],
-                execution=execution,
-                table=row["table"],
-                filename=row["filename"],
-                path=self._located(row["path"]),
-                types=tuple(json.loads(row["types"])),
-                description=row["description"],
-            )
-            for row in rows
-        ]
+        return self._all_made(rows, self._staged, "a file of execution")
+
+    def _staged(self, row: Row) -> StagedAsset:
+        table, filename, number = row["table"], row["filename"], row["number"]
+        path = self._located(row["path"])
+        folder = self.project.executions / plain_name(row["execution"])
+        if not is_inside(path.parent, folder) and path.parent != folder:
+            # A row that means another place names nothing; what was written is where the runner lets it be written.
+            path = folder / "assets" / plain_name(table) / str(number) / plain_name(filename)
+        types = tuple(json.loads(row["types"]))
+        return StagedAsset(number, row["execution"], table, filename, path, types, row["description"])
+
+    def is_written(self, item: StagedAsset) -> bool:
+        """Whether a registered file is there, and the way to it leads through no link; it may be one itself."""
+        return is_inside(item.path.parent, self.project.state) and item.path.is_file()
 
     def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
         staged = self.staged(execution)
-        written = [item for item in staged if item.path.is_file()]
+        written = [item for item in staged if self.is_written(item)]
         contents = [self.objects.add(item.path) for item in written]
         recorded = []
         with self._db.transaction(durable=True):  # only then may what was staged go
@@ -186,6 +201,11 @@ class Assets(Records):
                 item.path.unlink()
         numbers = {item.number for item in written}
         return recorded, [item for item in staged if item.number not in numbers]
+
+    def drop_staged(self, item: StagedAsset) -> None:
+        """Forget one registered file, and leave it where it is."""
+        with self._db.transaction():
+            self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
 
     def unstage(self, execution: RID) -> None:
         with self._db.transaction():

@@ -104,6 +104,9 @@ class Database:
     def _prepare(self) -> None:
         self.query("PRAGMA foreign_keys = ON")
         self.query("PRAGMA fullfsync = ON")  # where fsync leaves things in the drive's memory
+        self.query(
+            "PRAGMA trusted_schema = OFF"
+        )  # https://sqlite.org/security.html: who wrote the file is not known
         version = self._version()
         if self.read_only and version < VERSION:
             raise DerivaMLException(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deriva_ml.catalog.database import Row
+from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.records import Records, with_reserved
-from deriva_ml.definitions import RID, Dataset
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, file_of
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.untrusted import DAMAGED, well_formed
 
 
 class Datasets(Records):
@@ -45,7 +48,13 @@ class Datasets(Records):
         return rid
 
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
-        return self._dataset(rid, version, ())
+        try:
+            return well_formed(self._dataset(rid, version, ()))
+        except DAMAGED as error:
+            raise DerivaMLException(
+                f"the record of dataset {rid} in {self.project.database} is damaged ({error}):"
+                " bring .deriva-ml back from a backup"
+            ) from error
 
     def _dataset(self, rid: RID, version: str | None, above: tuple[RID, ...]) -> Dataset:
         """A dataset that is nested, directly or not, in those ``above``."""
@@ -82,7 +91,7 @@ class Datasets(Records):
             version=version or row["current"],
             description=row["Description"] or "",
             types=tuple(types),
-            members={"File": [dict(found) for found in files]},
+            members={"File": [dict(found) for found in files if self._made(found, _file, "file")]},
             nested=tuple(self._dataset(child, None, (*above, rid)) for child in nested),
             version_rid=versions.get(version or row["current"]),
         )
@@ -105,4 +114,13 @@ class Datasets(Records):
             ' WHERE l."Execution" = ?',
             execution,
         )
-        return [Dataset(row["RID"], row["Version"], row["Description"] or "") for row in rows]
+        return self._all_made(
+            rows, lambda row: Dataset(row["RID"], row["Version"], row["Description"] or ""), "dataset"
+        )
+
+
+def _file(row: Row) -> Asset:
+    asset = file_of(MLAsset.file.value, dict(row))
+    if asset is None or not is_digest(asset.md5):
+        raise ValueError("it is no file's")
+    return asset

@@ -6,12 +6,13 @@ Its executions are here; its datasets and assets are parts of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.assets import Assets
+from deriva_ml.catalog.database import Row
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.protocol import Catalog
@@ -24,9 +25,12 @@ from deriva_ml.definitions import (
     Status,
     Workflow,
     is_reserved,
+    plain_name,
 )
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
+from deriva_ml.redaction import redact
+from deriva_ml.untrusted import check_inside, well_formed
 
 
 class EmbeddedCatalog(Assets, Datasets, Catalog):
@@ -79,7 +83,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             workflow.rid = self._workflow(workflow)
             row = {
                 "Workflow": workflow.rid,
-                "Description": description,
+                "Description": redact(description),
                 "Status": Status.created.value,
                 "Status_Detail": "",
             }
@@ -99,7 +103,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             self._db.query('DELETE FROM "Execution" WHERE "RID" = ?', rid)
 
     def folder_of(self, execution: RID) -> Path:
-        return self.project.executions / execution
+        return check_inside(self.project.executions / plain_name(execution), self.project.state)
 
     def send(self, execution: RID, recorded: Sequence[Asset] = ()) -> list[Asset]:
         return list(recorded)
@@ -111,7 +115,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         if status is not None:
             changes["Status"] = status.value
         if detail is not None:
-            changes["Status_Detail"] = detail
+            changes["Status_Detail"] = redact(detail)
         # What somebody is told has ended is on the disk, and all that was recorded before.
         with self._db.transaction(durable=status is not None and status not in OPEN_STATUSES):
             self.journal.changed(rid)
@@ -146,8 +150,8 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             if waiting == Status.pending_upload and not self.journal.pending(rid):
                 self._db.update("Execution", rid, {"Status": Status.uploaded.value})
 
-    def _execution_records(self, condition: str, *values: Any) -> list[ExecutionRecord]:
-        rows = self._db.query(
+    def _execution_rows(self, condition: str, *values: Any) -> Iterable[Row]:
+        return self._db.query(
             'SELECT e.*, w."Name" AS w_name, w."Description" AS w_description, w."URL" AS w_url,'
             ' w."Checksum" AS w_checksum, w."Version" AS w_version, (SELECT json_group_array("Workflow_Type")'
             ' FROM "Workflow_Workflow_Type" WHERE "Workflow" = w."RID") AS w_types, r."started_by"'
@@ -155,43 +159,19 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             f' LEFT JOIN "local_run" r ON r."execution" = e."RID" {condition}',
             *values,
         )
-        return [
-            ExecutionRecord(
-                rid=row["RID"],
-                status=Status(row["Status"]),
-                status_detail=row["Status_Detail"] or "",
-                description=row["Description"] or "",
-                workflow=Workflow(
-                    name=row["w_name"],
-                    workflow_type=json.loads(row["w_types"]),
-                    description=row["w_description"],
-                    url=row["w_url"],
-                    checksum=row["w_checksum"],
-                    version=row["w_version"],
-                    rid=row["Workflow"],
-                ),
-                created=row["RCT"],
-                created_by=row["RCB"],
-                execution_duration=row["Execution_Duration"],
-                download_duration=row["Download_Duration"],
-                upload_duration=row["Upload_Duration"],
-                started_by=row["started_by"] or "",
-            )
-            for row in rows
-        ]
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
-        found = self._execution_records('WHERE e."RID" = ?', rid)
-        if not found:
-            raise self._not_found(rid, "execution")
-        return found[0]
+        for row in self._execution_rows('WHERE e."RID" = ?', rid):
+            return self._made(row, _record, "execution")
+        raise self._not_found(rid, "execution")
 
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
     ) -> list[ExecutionRecord]:
         where, values = ('WHERE e."Status" = ?', [status.value]) if status else ("", [])
         order = 'ORDER BY e."RCT" DESC, e."RID" DESC LIMIT ?'
-        return self._execution_records(f"{where} {order}", *values, -1 if limit is None else limit)
+        rows = self._execution_rows(f"{where} {order}", *values, -1 if limit is None else limit)
+        return self._all_made(rows, _record, "execution")
 
     def executions_of_run(self, folder: Path) -> list[RID]:
         """The executions that were created by the notebook run in ``folder``, oldest first."""
@@ -210,14 +190,17 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             f' WHERE e."Status" IN ({marks}) OR EXISTS (SELECT 1 FROM "local_staged" WHERE "execution" = e."RID")',
             *(status.value for status in OPEN_STATUSES),
         )
-        return [
-            (row["execution"], _owner(row), row["folder"] and self._located(row["folder"])) for row in rows
-        ]
+        found = self._all_made(rows, _open, "execution")
+        return [(one.execution, one.owner, self._run_folder(one.folder)) for one in found]
+
+    def _run_folder(self, stored: str | None) -> Path | None:
+        """The folder that a row means, which lies among those of runs whatever else it says."""
+        return self.project.runs / plain_name(Path(stored).name) if stored else None
 
     def owner_of(self, rid: RID) -> Owner | None:
         """Who answers, or answered, for an execution."""
         row = self._db.first('SELECT * FROM "local_run" WHERE "execution" = ?', rid)
-        return _owner(row) if row else None
+        return self._made(row, _owner, "execution") if row else None
 
     def claim(self, rid: RID, before: Owner, after: Owner) -> bool:
         """Make ``after`` answer for an execution if ``before`` still does; False if somebody else was faster."""
@@ -268,5 +251,43 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         return f"{self.project.database.as_uri()}#{rid}"
 
 
-def _owner(row: Mapping[str, Any]) -> Owner:
+def _record(row: Row) -> ExecutionRecord:
+    workflow = Workflow(
+        name=row["w_name"] or "",
+        workflow_type=json.loads(row["w_types"]),
+        description=row["w_description"] or "",
+        url=row["w_url"] or "",
+        checksum=row["w_checksum"] or "",
+        version=row["w_version"] or "",
+        rid=row["Workflow"],
+    )
+    return ExecutionRecord(
+        rid=row["RID"],
+        status=Status(row["Status"]),
+        status_detail=row["Status_Detail"] or "",
+        description=row["Description"] or "",
+        workflow=well_formed(workflow),
+        created=row["RCT"],
+        created_by=row["RCB"] or "",
+        execution_duration=row["Execution_Duration"],
+        download_duration=row["Download_Duration"],
+        upload_duration=row["Upload_Duration"],
+        started_by=row["started_by"] or "",
+    )
+
+
+@dataclass(frozen=True)
+class _Open:
+    """An execution under way, who answers for it, and its run's folder as stored."""
+
+    execution: RID
+    owner: Owner
+    folder: str | None
+
+
+def _open(row: Row) -> _Open:
+    return _Open(row["execution"], well_formed(_owner(row)), row["folder"])
+
+
+def _owner(row: Row) -> Owner:
     return Owner(row["host"], row["pid"], row["started"], row["lock"] or "")

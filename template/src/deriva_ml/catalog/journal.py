@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deriva_ml.catalog.database import Database
+from deriva_ml.catalog.database import Database, Row
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.untrusted import DAMAGED, well_formed
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class RemoteInput:
     rid: RID
     role: AssetRole = AssetRole.input
     version_rid: RID | None = None
+
+
+def _destination(row: Row) -> Destination:
+    try:
+        return well_formed(Destination(row["host"], row["catalog"]))
+    except ValueError as error:
+        raise DerivaMLException(
+            f"a place that executions are to be pushed to is damaged in this project's catalog: {error}"
+        ) from error
 
 
 class Journal:
@@ -142,7 +153,7 @@ class Journal:
             ' WHERE "changes" > "pushed" AND "execution" = coalesce(?, "execution") ORDER BY rowid',
             execution,
         )
-        return [(row["execution"], Destination(row["host"], row["catalog"])) for row in rows]
+        return [(row["execution"], _destination(row)) for row in rows]
 
     def is_held(self, execution: RID) -> bool:
         """Whether an execution is to be pushed only when a person says so."""
@@ -156,7 +167,7 @@ class Journal:
             'SELECT "host", "catalog" FROM "local_destination" WHERE "execution" = ? ORDER BY rowid',
             execution,
         )
-        return [Destination(row["host"], row["catalog"]) for row in rows]
+        return [_destination(row) for row in rows]
 
     def credential(self, execution: RID, destination: Destination) -> str | None:
         """Where the credential for a destination is, as ``send_to`` was told."""
@@ -209,7 +220,7 @@ class Journal:
     def elsewhere(self, local: RID) -> list[tuple[Destination, RID]]:
         """Every destination that a local record has an RID at, with the RID."""
         rows = self._db.query('SELECT * FROM "local_remote" WHERE "local" = ? AND "stored"', local)
-        return [(Destination(row["host"], row["catalog"]), row["remote"]) for row in rows]
+        return [(_destination(row), str(row["remote"])) for row in rows]
 
     def locals_of(self, remote: RID) -> list[RID]:
         """The local records that an RID stands for at any destination."""
@@ -233,7 +244,12 @@ class Journal:
         found = self._db.value(
             'SELECT "values" FROM "local_columns" WHERE "asset" = ? ORDER BY "staged"', asset
         )
-        return dict(json.loads(found)) if found else {}
+        try:
+            return dict(json.loads(found)) if found else {}
+        except DAMAGED as error:
+            raise DerivaMLException(
+                f"the columns of asset {asset} are damaged in this project's catalog: {error}"
+            ) from error
 
     # Inputs that are at the destination
 

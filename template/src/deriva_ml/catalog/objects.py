@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from deriva_ml import disk
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.untrusted import check_inside
 
 CHUNK = 1 << 20
 """Bytes read at a time: a file of any size costs this much memory."""
@@ -26,8 +28,14 @@ class ObjectStore:
     """Contents that may not be on the disk yet."""
 
     def path(self, md5: str) -> Path:
-        """Where the content with this digest is, or would be."""
-        return self.folder / md5[:2] / md5
+        """Where the content with this digest is, or would be.
+
+        Raises:
+            DerivaMLException: it is no digest, or a link stands there: the path would lead elsewhere.
+        """
+        if not is_digest(md5):
+            raise DerivaMLException(f"{md5!r} is no MD5: the record of that content is damaged")
+        return check_inside(self.folder / md5[:2] / md5, self.folder)
 
     def add(self, source: Path) -> tuple[str, int]:
         """Take in a copy of the content of ``source`` and return its MD5 and its length in bytes.
@@ -110,6 +118,11 @@ def _is_whole(path: Path, md5: str, length: int) -> bool:
             return same and hashlib.file_digest(stream, "md5").hexdigest() == md5
     except OSError:
         return False
+
+
+def is_digest(md5: object) -> bool:
+    """Whether this is an MD5 in hexadecimal digits, as contents are named by."""
+    return isinstance(md5, str) and re.fullmatch("[0-9a-fA-F]{32}", md5) is not None
 
 
 def copy_hashing(source: Path, destination: Path) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from deriva_ml.catalog.database import Database, Row
 from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import RID
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.terminal import print
+from deriva_ml.untrusted import DAMAGED, well_formed
+
+T = TypeVar("T")
 
 BEFORE = ".deriva-ml/"
 """What a stored path began with before version 5 of the tables."""
@@ -30,6 +36,12 @@ class Records:
     def __init__(self, project: Project, read_only: bool = False) -> None:
         self.project = project
         project.make_state()
+        self._told: set[str] = set()
+        for path in project.state.glob("*"):
+            if path.is_symlink():  # it would be followed wherever it leads
+                raise DerivaMLException(
+                    f"{path} is a link, and nothing below {project.state} is followed: put the file or folder itself there"
+                )
         self.objects = ObjectStore(project.objects)
         self._db = Database(project.database, self.objects.flush, read_only)
         self.journal = Journal(self._db)
@@ -50,6 +62,33 @@ class Records:
     def _located(self, stored: str) -> Path:
         """The path that a row holds; before version 5 of the tables it was relative to the project."""
         return self.project.state / stored.removeprefix(BEFORE)
+
+    def _made(self, row: Row, make: Callable[[Row], T], kind: str) -> T:
+        """What a row stands for.
+
+        Raises:
+            DerivaMLException: it holds what no runner writes there.
+        """
+        try:
+            return well_formed(make(row))
+        except DAMAGED as error:
+            name = next((row[key] for key in ("RID", "execution") if key in row.keys()), "one")
+            raise DerivaMLException(
+                f"the record of {kind} {name} in {self.project.database} is damaged ({error}):"
+                " bring .deriva-ml back from a backup"
+            ) from error
+
+    def _all_made(self, rows: Iterable[Row], make: Callable[[Row], T], kind: str) -> list[T]:
+        """What rows stand for, without those that are damaged, each of which is told once."""
+        made = []
+        for row in rows:
+            try:
+                made.append(self._made(row, make, kind))
+            except DerivaMLException as error:
+                if str(error) not in self._told:
+                    self._told.add(str(error))
+                    print(f"warning: left out: {error}", file=sys.stderr)
+        return made
 
     def _not_found(self, rid: RID, wanted: str) -> DerivaMLRequestError:
         """The error for an RID that is not what was asked for, saying what it is instead."""

@@ -25,6 +25,7 @@ from deriva_ml.git import (
     push_remote,
     repository_root,
 )
+from deriva_ml.terminal import print
 
 FIRST_VERSION = "v0.1.0"
 PARTS = ("major", "minor", "patch")

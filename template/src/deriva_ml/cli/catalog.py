@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.terminal import print, print_lines
+from deriva_ml.untrusted import check_inside, read_json
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -130,7 +132,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     found = found[: args.limit or None]
     if args.json:
         listed = [asdict(record) | {"pushed_to": _elsewhere(catalog, record.rid)} for record in found]
-        print(json.dumps(listed, indent=2))
+        print_lines(json.dumps(listed, indent=2))
         return
     if not found and args.status:
         print(f"no execution is {args.status}")
@@ -158,7 +160,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     ]
     left_out = {*([] if any(row[1] for row in rows[1:]) else [1]), *([4] if narrow else [])}
     rows = [tuple(cell for place, cell in enumerate(row) if place not in left_out) for row in rows]
-    print(aligned(rows, room, ("started by", "workflow", "description")))
+    print_lines(aligned(rows, room, ("started by", "workflow", "description")))
     if more:
         print("... and more; -n 0 shows all")
 
@@ -166,22 +168,20 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
 def _show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     facts = _facts(catalog, args.rid)
     if args.json:
-        print(json.dumps(facts, indent=2))
+        print_lines(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             rows = [tuple(value[0]), *(tuple(str(cell) for cell in row.values()) for row in value)]
-            print(f"{name}:\n" + "\n".join(f"  {line}" for line in aligned(rows).split("\n")))
+            print(f"{name}:", *(f"  {line}" for line in aligned(rows).split("\n")), sep="\n")
         elif isinstance(value, dict) and value:
-            print(
-                f"{name}:\n"
-                + "\n".join(
-                    f"  {key} = {json.dumps(item, ensure_ascii=False)}" for key, item in value.items()
-                )
-            )
+            lines = (f"  {key} = {json.dumps(item, ensure_ascii=False)}" for key, item in value.items())
+            print(f"{name}:", *lines, sep="\n")
         elif value:
             said = ("; " if name == "differs" else ", ").join(value) if isinstance(value, list) else value
-            print(f"{name + ':':13}{'yes' if said is True else said}")
+            first, *others = ("yes" if said is True else str(said)).split("\n")
+            # A line's end in a description or a reason begins no other fact.
+            print(f"{name + ':':13}{first}", *(f"{'':13}{line}" for line in others), sep="\n")
 
 
 def _here(catalog: EmbeddedCatalog, rid: str) -> str:
@@ -257,8 +257,12 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             and {"Deriva_Config", "Execution_Config"}.intersection(asset.types)  # the latter of older runners
         ):
             try:
-                configuration = json.loads(Path(catalog.locate(asset)).read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:  # lost or damaged; the rest can be shown all the same
+                configuration = _configuration(Path(catalog.locate(asset)))
+            except (
+                OSError,
+                ValueError,
+                DerivaMLException,
+            ) as error:  # lost or damaged; the rest can be shown
                 print(f"warning: the configuration of {rid} cannot be shown: {error}", file=sys.stderr)
     provenance = configuration.get("provenance", {})
     datasets = [
@@ -308,6 +312,20 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     }
 
 
+def _configuration(path: Path) -> dict[str, Any]:
+    """What a configuration file says, each part of the type that it has to have; others are left out."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError("it is no mapping")
+    for name in ("provenance", "parameters", "parameters_given", "config_choices"):
+        if not isinstance(found.get(name), dict):
+            found.pop(name, None)
+    told = found.get("provenance", {})
+    for part, name in ((told, "differences"), (found, "parameters_not_set"), (found, "overrides")):
+        part[name] = [str(one) for one in part[name]] if isinstance(part.get(name), list) else []
+    return found
+
+
 def _asset_row(catalog: EmbeddedCatalog, asset: Asset, place: Destination | None = None) -> dict[str, Any]:
     """An asset's columns; with its RID at the place that its execution was, or is to be, pushed to."""
     there = catalog.journal.remote(asset.rid, place) if place else None
@@ -327,17 +345,20 @@ def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
     """Put named copies of what was asked for under ``outputs/`` and open the one a person would read."""
     import webbrowser
 
+    from deriva_ml.definitions import plain_name
+
     try:
         catalog.lookup_execution(rid)
         assets = [asset for asset in catalog.assets_of(rid) if asset.role == "Output"]
     except DerivaMLRequestError:
         assets = [catalog.lookup_asset(rid)]
-    folder = project.make_outputs() / rid
+    folder = project.make_outputs() / plain_name(rid)
     names = Counter(asset.filename for asset in assets)
     paths = []
     for asset in assets:
         # Of several with one name, each has a folder of its own.
-        path = (folder if names[asset.filename] == 1 else folder / asset.rid) / asset.filename
+        own = folder if names[asset.filename] == 1 else folder / plain_name(asset.rid)
+        path = check_inside(own / plain_name(asset.filename), project.outputs)
         if not path.exists():
             catalog.fetch(asset, path)
         paths.append((_rank(asset), path))

@@ -20,6 +20,7 @@ from deriva_ml import disk
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Terminated, ignore_stops
 from deriva_ml.project import Project
+from deriva_ml.terminal import print, print_lines, shown
 
 WRONG_REQUEST = 2
 FAILED = 1
@@ -213,7 +214,7 @@ class CommandParser(argparse.ArgumentParser):
         for flag in (word.partition("=")[0] for word in words.split()):
             if here := self.elsewhere.get(flag.lower().replace("_", "-")):
                 message += f" ({flag} is here: {here})"
-        super().error(message)
+        super().error(shown(message))
 
 
 def add_overrides(parser: CommandParser) -> None:
@@ -321,7 +322,7 @@ def show(args: argparse.Namespace, chosen: Callable[[], tuple[str, Sequence[str]
     from deriva_ml.execution import hydra_config
 
     if args.list_configs:
-        print(hydra_config.menu())
+        print_lines(hydra_config.menu())
         return
     name, overrides = chosen()
     hydra_config.compose(name, overrides)  # refuses in one line what Hydra would refuse in many
@@ -349,7 +350,7 @@ def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Se
         width: what a line has room for, in columns of a terminal; None for as much as there is.
         elastic: the headings of columns that are cut where a line would be longer, the widest first.
     """
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[shown(cell) for cell in row] for row in rows]
     widths = [max(map(_breadth, column)) for column in zip(*cells, strict=True)]
     places = [place for place, heading in enumerate(rows[0]) if heading in elastic]
     excess = sum(widths) + 2 * len(widths) - 2 - (width or sys.maxsize)

@@ -24,6 +24,7 @@ from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import IDENTITY_HELP, git, has_identity, listed, repository_root
 from deriva_ml.project import Project
 from deriva_ml.state_folder import OUTPUTS, STATE
+from deriva_ml.terminal import print, print_lines
 from deriva_ml.working_tree import WorkingTree
 
 DONE = "done"
@@ -102,7 +103,7 @@ def check(project: Project) -> int:
         print(f"{one.kind:7}  {path}")
         if one.kind != integrity.ADDED:
             originals.setdefault(one.commit, []).append(path)
-    print(f"\n{_ADVICE}")
+    print_lines(f"\n{_ADVICE}")
     lost = originals.pop("", [])
     for commit, paths in originals.items():
         print(f"  see what differs    git diff {commit} -- {shlex.join(paths)}")

@@ -13,6 +13,7 @@ from typing import Any
 from deriva_ml.cli.common import CommandParser, command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.project import Project
+from deriva_ml.terminal import print
 
 
 def parser() -> argparse.ArgumentParser:

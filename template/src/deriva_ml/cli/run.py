@@ -26,6 +26,7 @@ from deriva_ml.cli.common import (
 from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.terminal import print
 
 
 def parser() -> argparse.ArgumentParser:

@@ -45,6 +45,7 @@ from deriva_ml.notebook.parameters import (
     resolve,
 )
 from deriva_ml.project import Project
+from deriva_ml.terminal import print, print_lines
 
 PAPERMILL = {
     **dict.fromkeys(("--parameters", "--parameters-raw", "-r"), "-p NAME VALUE"),
@@ -131,7 +132,7 @@ def main(argv: Sequence[str]) -> int:
     declared = parameters_of(notebook)
     _say_left_out(args.notebook, notebook)
     if args.inspect:
-        print(describe(declared))
+        print_lines(describe(declared))
         return 0
     project = Project.find(args.notebook.absolute().parent)
     overrides = hydra_flags(args)
@@ -275,7 +276,7 @@ def _run(
     for rid in result.executions:
         good &= say_recorded(project, rid, took, lines if rid == result.executions[-1] else ())
     if not result.executions:
-        print("\n".join(f"  {line}" for line in lines))
+        print(*(f"  {line}" for line in lines), sep="\n")
         print(f"Dry run: nothing was recorded; its output is in {shown}")
     if result.outcome is Outcome.interrupted:
         return INTERRUPTED
@@ -284,10 +285,10 @@ def _run(
 
 def _recorded(argv: Sequence[str]) -> list[str]:
     """The command line as it may be recorded: without the value of a credential."""
-    from deriva_ml.execution.environment import is_credential, redact_override
+    from deriva_ml.redaction import is_credential, redact_override
 
     shown = [redact_override(word) for word in argv]
     for place, word in enumerate(argv[:-2]):
-        if word in {"-p", "--parameter"} and is_credential(argv[place + 1]):
+        if word in {"-p", "--parameter"} and is_credential(argv[place + 1], argv[place + 2]):
             shown[place + 2] = "***"
     return shown

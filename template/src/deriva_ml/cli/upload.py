@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.cli.common import FAILED, CommandParser, add_server_flags, aligned, command
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.terminal import print, print_lines
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.connect import DerivaMLConfig
@@ -105,7 +106,7 @@ def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project
         if waiting and not args.list:
             waiting = _send_to(catalog, waiting, destination, config.credential, noted)
     _say_there(catalog, rids, waiting)
-    print(_listing(catalog, waiting) if waiting else "nothing waits to be pushed")
+    print_lines(_listing(catalog, waiting) if waiting else "nothing waits to be pushed")
     return 0 if args.list else _push(catalog, project, waiting)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.definitions import ExecMetadataType, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import shell
+from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
     from deriva_ml.execution.execution import Execution
@@ -22,18 +24,18 @@ def record_environment(execution: Execution, version: str) -> None:
     Args:
         version: the project's own, as the record has it.
     """
-    from deriva_ml.execution.locked import describe, warnings_of
+    from deriva_ml.execution.locked import describe, shown_lock, warnings_of
 
     environment = describe(execution.ml.project, version)
     for line in () if execution.dry_run else warnings_of(environment):
         print(f"warning: {line}", file=sys.stderr)
     text = json.dumps(environment, indent=2, ensure_ascii=False)
     execution.add_metadata("environment.json", text, ExecMetadataType.runtime_env)
-    lock = execution.ml.project.root / "uv.lock"
-    if lock.is_file():
+    with suppress(OSError):  # there is none
+        lock = shown_lock(execution.ml.project)
         execution.asset_file_path(
-            MLAsset.execution_metadata, lock, ExecMetadataType.execution_config, copy_file=True
-        )
+            MLAsset.execution_metadata, "uv.lock", ExecMetadataType.execution_config
+        ).write_bytes(lock)
 
 
 def record_own_start(

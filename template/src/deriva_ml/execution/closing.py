@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,8 +12,18 @@ from pathlib import Path
 from deriva_ml import alive, disk
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, StagedAsset, Status
+from deriva_ml.definitions import (
+    RID,
+    ExecAssetType,
+    ExecMetadataType,
+    MLAsset,
+    StagedAsset,
+    Status,
+    plain_name,
+)
 from deriva_ml.project import Project
+from deriva_ml.redaction import redact
+from deriva_ml.untrusted import DAMAGED, check_inside, is_inside
 
 DETAIL_LIMIT = 2000
 """Characters of a reason that are kept: an exception's text can be a whole array."""
@@ -74,10 +85,16 @@ def _close(
     clear: bool,
 ) -> Status:
     folder = catalog.folder_of(rid)
-    if (folder / "executed.jsonl").is_file():  # no runner saw the cells: the kernel noted them
+    noted = folder / "executed.jsonl"
+    if is_inside(noted, folder) and noted.is_file():  # no runner saw the cells: the kernel noted them
         from deriva_ml.execution.executed_sources import finish
 
-        finish(catalog, project, rid)
+        try:
+            finish(catalog, project, rid)
+        except DAMAGED as error:
+            detail = "; ".join(
+                filter(None, [detail, f"what ran is not known, since {noted.name} is damaged ({error})"])
+            )
     for output in outputs:
         if output.path.is_file():
             staged = catalog.stage(
@@ -99,7 +116,7 @@ def _close(
         detail = "; ".join(filter(None, [detail, left]))
     if whole:
         catalog.unstage(rid)
-    catalog.update_execution(rid, status, detail[:DETAIL_LIMIT])
+    catalog.update_execution(rid, status, redact(detail)[:DETAIL_LIMIT])  # not cut before it is masked
     if clear and whole:
         remove_folder(folder)
     return catalog.lookup_execution(rid).status
@@ -145,11 +162,13 @@ def _is_readable(path: Path) -> bool:
 def rescue(folder: Path, project: Project, rid: RID) -> str:
     """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any."""
     objects = ObjectStore(project.objects)
+    if not is_inside(folder, project.state):
+        return ""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     left = [path for path in files if not _is_held(path, objects)]
-    to = (project.make_outputs() if left else project.outputs) / rid / "not-recorded"
+    to = (project.make_outputs() if left else project.outputs) / plain_name(rid) / "not-recorded"
     for path in left:
-        target = to / path.relative_to(folder)
+        target = check_inside(to / path.relative_to(folder), project.outputs)
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(PermissionError):  # another user's, left by a container: it is as lost as it was
             shutil.move(path, target)
@@ -177,7 +196,7 @@ def _listed(items: Sequence[StagedAsset]) -> str:
 
 def remove_folder(folder: Path) -> None:
     """Remove a working folder, inputs too, which are read-only."""
-    for path in folder.glob("**/"):
+    for parent, _, _ in os.walk(folder):  # which follows no links
         with suppress(OSError):  # another user's, left by a container
-            path.chmod(0o700)
+            os.chmod(parent, 0o700)
     shutil.rmtree(folder, ignore_errors=True)

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from deriva_ml.definitions import ExecMetadataType, Workflow
-from deriva_ml.execution.environment import redact, redact_diff, redact_override
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import UNCOMMITTED
+from deriva_ml.redaction import redact, redact_diff, redact_override
 
 CONFIGURATION = "configuration.json"
 

@@ -1,4 +1,4 @@
-"""Describes the machine and the software of a run, and keeps credentials out of what is recorded."""
+"""Describes the machine and the software of a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from deriva_ml.redaction import redact
 
 # They change results, or say which job it was. By full name and never by prefix: people keep tokens in
 # variables of any name, and pass them to other machines under `LC_*`, which ssh forwards.
@@ -28,8 +30,6 @@ VARIABLES = frozenset(
     """.split()
 )
 _XLA_FLAG = re.compile(r"(?<!\S)--xla_\w*determinis\w*(?:=\w+)?(?!\S)")  # others may hold paths
-
-HIDDEN = "***"  # what stands in a record where a credential was
 
 
 def snapshot(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -94,100 +94,3 @@ def _packages() -> dict[str, str]:
             key = re.sub(r"[-_.]+", "-", said["Name"]).lower()
             found.setdefault(key, (said["Name"], said["Version"]))
     return dict(pair for _, pair in sorted(found.items()))
-
-
-def redact(value: Any) -> Any:
-    """A copy of a parameter or configuration value that may be recorded.
-
-    At any depth, what stands under the name of a credential (`hf_token`, `apiKey`; not `max_tokens`) becomes
-    `***`, unless it is empty or a bool. In strings, the user and password of a URL go, and what follows
-    `name=` or `name:`.
-    """
-    if isinstance(value, Mapping):
-        return {key: _redact_item(key, item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [redact(item) for item in value]
-        return tuple(items) if isinstance(value, tuple) else items
-    if isinstance(value, str):
-        return _redact_text(value)
-    return value
-
-
-def redact_diff(diff: str) -> str:
-    """A diff whose lines are each what ``redact`` makes of them; between a credential's brackets, all of a line goes."""
-    kept = []
-    depth = {"+": 0, "-": 0}  # of such brackets, in the text after the change and before it
-    for line in diff.split("\n"):
-        if line.startswith(("@@", "diff ")):
-            depth = dict.fromkeys(depth, 0)
-        sides = {"+": "+", "-": "-", " ": "+-"}.get(line[:1], "")
-        kept.append(line[0] + HIDDEN if any(depth[side] for side in sides) else _redact_text(line))
-        for side in sides:
-            depth[side] = _left_open(line, depth[side]) if depth[side] else _opened(line)
-    return "\n".join(kept)
-
-
-def _opened(line: str) -> int:
-    """How many brackets around a credential's value a line opens and does not close."""
-    values = (line[name.end() :] for name in _NAMED.finditer(line) if is_credential(name[1]))
-    return max((_left_open(value) for value in values if value.startswith(tuple("([{"))), default=0)
-
-
-def _left_open(text: str, depth: int = 0) -> int:
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        if character in ")]}" and depth <= 0:
-            return 0
-    return depth
-
-
-def redact_override(override: str) -> str:
-    """A Hydra override (`deriva_ml.credential=abc`) with the value of a credential replaced by `***`."""
-    name, equals, value = override.partition("=")
-    if equals and is_credential(name):
-        return f"{name}={HIDDEN}"
-    return name + equals + _redact_text(value)
-
-
-def is_credential(name: str) -> bool:
-    """Whether a word of the name `name`, or some in a row, say that its value is a credential."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-    words = _TEXT_TOKENS.sub("", re.sub(r"[^a-z0-9]+", "_", words))
-    return _CREDENTIALS.search(words) is not None
-
-
-_CREDENTIALS = re.compile(
-    "(?:^|_)(?:credentials?|passwords?|passwd|token|secrets?|api_?key|access_key|private_key|cookies?"
-    "|authorization)(?:_|$)"
-)
-# A language model's tokens are no secrets: without their names its run could not be repeated.
-_TEXT_TOKENS = re.compile(
-    "(?:^|(?<=_))(?:(?:pad|eos|bos|unk|mask|sep|cls|start|end|stop|special)_token"
-    "|token_(?:count|ids?|types?|length|limit|size|dim|dropout|embeddings?))(?=_|$)"
-)
-# Each pattern starts only where a run of its characters does, so that a long string takes linear time.
-_USER_OF_URL = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*+://)[^\s/?#]*@")
-_NAMED = re.compile(r"""(?<![\w.@/+~-])([\w.@/+~-]++)\\?["']?[ \t]*([=:])=?[ \t]*""")
-# A literal, which inside of another one, as in a notebook's file, has its quotes escaped. A bracket may nest: all
-# that follows it is hidden.
-_BRACKETED = r"""\"{3}.*?\"{3}|'{3}.*?'{3}|(?i:[rbfu]{0,2})\\?(?:\"[^"]*\"|'[^']*')|[\[{(].*"""
-_VALUES = {
-    "=": re.compile(rf"(?s:{_BRACKETED}|[^,\s&;]*)"),
-    ":": re.compile(rf"(?s:{_BRACKETED}|[^,}}\]\n]*)"),
-}
-
-
-def _redact_item(key: Any, item: Any) -> Any:
-    tells_nothing = item is None or isinstance(item, bool) or item == ""
-    return redact(item) if tells_nothing or not is_credential(str(key)) else HIDDEN
-
-
-def _redact_text(text: str) -> str:
-    text = _USER_OF_URL.sub(r"\1", text)
-    kept, at = [], 0
-    for name in _NAMED.finditer(text):
-        if name.start() >= at and is_credential(name[1]):
-            value = _VALUES[name[2]].match(text, name.end())
-            kept += [text[at : name.end()], HIDDEN]
-            at = value.end() if value else len(text)
-    return "".join([*kept, text[at:]])

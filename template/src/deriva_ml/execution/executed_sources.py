@@ -18,6 +18,8 @@ from deriva_ml.execution.configuration_record import CONFIGURATION
 from deriva_ml.git import git, repository_root
 from deriva_ml.process import shell
 from deriva_ml.project import Project, write_atomically
+from deriva_ml.terminal import print
+from deriva_ml.untrusted import is_inside
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Catalog
@@ -153,8 +155,8 @@ def _read(log: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _compared(head: Mapping[str, Any], executed: list[str]) -> list[str]:
-    from deriva_ml.execution.environment import redact
     from deriva_ml.notebook.executed import code_cells, compare
+    from deriva_ml.redaction import redact
 
     provenance = head["record"]["provenance"]
     committed = code_cells(head["committed"])
@@ -176,7 +178,7 @@ def _write_record(
     look_again: bool,
 ) -> dict[str, Any]:
     """Let `configuration.json` say what differs; where it is recorded already, it is once more if there is news."""
-    staged = {item.filename: item.path for item in catalog.staged(rid) if item.path.is_file()}
+    staged = {item.filename: item.path for item in catalog.staged(rid) if _is_own(catalog, rid, item.path)}
     if waiting := staged.get(CONFIGURATION):
         record = json.loads(waiting.read_text(encoding="utf-8"))
     provenance = record["provenance"]
@@ -198,10 +200,14 @@ def _write_record(
     return record
 
 
+def _is_own(catalog: Catalog, rid: RID, path: Path) -> bool:
+    return is_inside(path, catalog.folder_of(rid)) and path.is_file()
+
+
 def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str, list[str]]:
     """What is not committed now, as a patch, and lines about what changed since the execution began."""
-    from deriva_ml.execution.environment import redact_diff
     from deriva_ml.execution.provenance import UNCOMMITTED, current_provenance
+    from deriva_ml.redaction import redact_diff
 
     try:
         now = current_provenance(project)
@@ -214,8 +220,8 @@ def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str
 
 
 def _write_notebook(catalog: Catalog, rid: RID, executed: list[str], differences: list[str]) -> None:
-    from deriva_ml.execution.environment import redact
     from deriva_ml.notebook.executed import as_notebook
+    from deriva_ml.redaction import redact
 
     lines = ["# Executed sources", "", "What the kernel executed, from its start on."]
     if differences:

@@ -32,6 +32,7 @@ from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.process import Owner, Terminated, undisturbed
+from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML

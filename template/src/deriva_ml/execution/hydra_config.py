@@ -165,7 +165,7 @@ class Composition:
         """The configuration as YAML with every reference resolved and every credential masked."""
         from omegaconf import OmegaConf
 
-        from deriva_ml.execution.environment import redact
+        from deriva_ml.redaction import redact
 
         with usable():
             resolved = OmegaConf.to_container(self.node, resolve=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
@@ -21,7 +22,8 @@ def keep_commit(commit: str, folder: Path) -> str:
     Returns:
         Why it could not be kept, as a line for a person; empty if it is. The run goes on in any case.
     """
-    if not commit or _is_kept(commit, folder):
+    # Nothing but an id: it becomes a path, and a word on git's command line.
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit) or _is_kept(commit, folder):
         return ""
     try:
         git(folder, "update-ref", f"{REFS}/{commit}", commit)
@@ -61,7 +63,7 @@ def push_commits(folder: Path, remote: str = "") -> str:
         DerivaMLRequestError: there is no repository or no remote.
         DerivaMLRunError: git could not push, and says why.
     """
-    from deriva_ml.execution.environment import redact
+    from deriva_ml.redaction import redact
 
     root = repository_root(folder)
     if root is None:

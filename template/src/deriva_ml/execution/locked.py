@@ -13,6 +13,7 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.environment import snapshot
 from deriva_ml.git import listed
 from deriva_ml.project import Project
+from deriva_ml.redaction import redact_addresses
 
 NAMED = 5  # how many packages a warning names
 TOOLS = frozenset({"pip", "setuptools", "uv", "wheel"})
@@ -42,6 +43,16 @@ def describe(
     except OSError:
         return found
     return {**found, "not_locked": not_locked(packages, locked, own)} if locked else found
+
+
+def shown_lock(project: Project) -> bytes:
+    """The content of the project's `uv.lock` as it is recorded: without the logins of package indexes.
+
+    Raises:
+        OSError: there is none.
+    """
+    kept = (project.root / "uv.lock").read_bytes()
+    return redact_addresses(kept.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def warnings_of(environment: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,8 @@ from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.process import stoppable, undisturbed
 from deriva_ml.project import Project
+from deriva_ml.redaction import redact, redact_override
+from deriva_ml.terminal import print
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,6 @@ def run_model(
     """
     from deriva_ml.core import open_connection
     from deriva_ml.execution.configuration_record import described
-    from deriva_ml.execution.environment import redact_override
 
     told = circumstances.get()
     project = told.project or Project.find()
@@ -148,9 +149,9 @@ def _call(model: Any, execution: Execution) -> None:
                 error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
             )
         )
-        print(shown, end="", file=sys.stderr)
+        sys.stderr.write(shown)  # the model's, as Python shows it
         with disk.unless_refused(execution.ml.project.state):
-            execution.add_metadata("traceback.txt", shown, ExecMetadataType.log_file)
+            execution.add_metadata("traceback.txt", redact(shown), ExecMetadataType.log_file)
         raise DerivaMLRunError(f"{type(error).__name__}: {error}", *_names(execution)) from error
 
 

@@ -78,10 +78,10 @@ def _start(
     from deriva_ml.execution.config_modules import configuration_of, find_configs
     from deriva_ml.execution.configuration_record import described
     from deriva_ml.execution.effective import parameters_now
-    from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
     from deriva_ml.execution.provenance import current_provenance, workflow_of
+    from deriva_ml.redaction import redact_override
 
     notebook = run.notebook if run else _open_notebook()
     project = Project.find(notebook.parent if notebook else None)
@@ -146,7 +146,7 @@ def with_parameters(configuration: ExecutionConfiguration, run: NotebookRun | No
 
     if not run and shell() is None:
         return configuration
-    from deriva_ml.execution.environment import redact_override
+    from deriva_ml.redaction import redact_override
 
     known = parameters_now(run, None if run else _open_notebook())
     told = {**vars(known), "parameters": {**known.parameters, **configuration.parameters}}

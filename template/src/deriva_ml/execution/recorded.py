@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from deriva_ml.definitions import (
     MLAsset,
     Status,
     format_duration,
+    plain_name,
 )
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
@@ -34,6 +35,9 @@ from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, exec
 from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, write_atomically
+from deriva_ml.redaction import redact, redact_override
+from deriva_ml.terminal import print
+from deriva_ml.untrusted import check_inside
 
 
 @dataclass(frozen=True)
@@ -186,8 +190,10 @@ def _prepare(
     folder: Path, project: Project, version: str, variables: Mapping[str, str], kernel: str | None
 ) -> None:
     import deriva_ml.notebook.markdown  # noqa: F401
-    from deriva_ml.execution.locked import describe
+    from deriva_ml.execution.locked import describe, shown_lock
 
+    with suppress(OSError):  # there is none
+        write_atomically(folder / "uv.lock", shown_lock(project))
     environment = describe(project, version, variables, kernel)
     with disk.unless_refused(project.state):  # the run itself says so
         write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
@@ -209,10 +215,9 @@ def _end(
     failed = ended.outcome is not Outcome.completed
     dry_run = not executions and (report.get("dry_run") or run.dry_run)
     warnings = [] if dry_run else [*run.provenance["warnings"], *_environment_warnings(run)]
+    ended = replace(ended, reason=redact(ended.reason))
     reason = ended.reason
     if refused and refused not in reason:
-        from deriva_ml.execution.environment import redact
-
         warnings.append(f"run_notebook() was refused, and the notebook went on: {redact(refused)}")
         reason = "; ".join(filter(None, [reason, warnings[-1]]))
     outputs = run_outputs(run, ended.reason)
@@ -243,10 +248,12 @@ def _end(
         last, detail = (record.status, record.status_detail) if own else (status, reason)
         ends.append(close_execution(catalog, project, rid, last, detail, outputs))
     status = next((end for end in ends if end is not Status.uploaded), status)
-    kept = project.make_outputs() / _shown(catalog, executions[0])
+    kept = project.make_outputs() / plain_name(_shown(catalog, executions[0]))
     try:
+        for output in outputs:
+            check_inside(kept / output.path.name, project.outputs)
         _copy_for_reader(outputs, kept)
-    except OSError as error:  # the record is safe; these are for the reader's comfort
+    except (OSError, DerivaMLException) as error:  # the record is safe; these are for the reader's comfort
         print(f"warning: no copy for the reader in {kept}: {error}", file=sys.stderr)
     reason = catalog.lookup_execution(executions[0]).status_detail
     return Result(executions, status, ended.outcome, reason, kept, warnings)
@@ -263,7 +270,7 @@ def _environment_warnings(run: NotebookRun) -> list[str]:
 
 def was_refused(run: NotebookRun) -> bool:
     """Whether the notebook failed as ``run_notebook`` refused to start; it may also have caught that and gone on."""
-    return run.reported().get("refused") in errors_of_last_cell(run.executed)
+    return run.holds(run.executed) and run.reported().get("refused") in errors_of_last_cell(run.executed)
 
 
 def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
@@ -285,7 +292,6 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
     Its parameters are those that were injected: what they became, only the kernel knew.
     """
     from deriva_ml.execution.configuration_record import described, texts_of
-    from deriva_ml.execution.environment import redact_override
     from deriva_ml.execution.inputs import ExecutionConfiguration
 
     name = run.notebook.stem.replace("-", " ").replace("_", " ").title()
@@ -315,26 +321,29 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     """
     executed = run.executed
     markdown = executed.with_suffix(".md")
-    if executed.is_file():
+    if run.holds(executed):
+        if markdown.is_symlink():  # which would be followed
+            markdown.unlink()
         _complete(run, executed, markdown, reason)
         source = run.notebook.stat() if run.notebook.is_file() else None  # gone with its working tree
         for path in (executed, markdown):
-            if (
-                source and path.is_file()
-            ):  # for those who can read the notebook, and whom its run's folder keeps out yet
+            # For those who can read the notebook, and whom its run's folder keeps out yet.
+            if source and path.is_file():
                 disk.admit(source, path, 0o600)
     metadata = MLAsset.execution_metadata
-    there = run.notebook.parent.is_dir()  # unless its working tree has been removed since
-    lock = [Project.find(run.notebook.parent).root / "uv.lock"] if there else []
-    log = run.folder / "kernel.log"
+    log, lock = run.folder / "kernel.log", run.folder / "uv.lock"
     listed = [
         Output(executed, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
-        *(Output(path, metadata, ExecMetadataType.execution_config) for path in lock),
-        *([Output(log, metadata, ExecMetadataType.log_file)] if log.is_file() and log.stat().st_size else ()),
+        Output(lock, metadata, ExecMetadataType.execution_config),
+        *(
+            [Output(log, metadata, ExecMetadataType.log_file)]
+            if run.holds(log) and log.stat().st_size
+            else ()
+        ),
     ]
-    return [output for output in listed if output.path.is_file()]
+    return [output for output in listed if run.holds(output.path)]
 
 
 def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> None:
@@ -344,7 +353,6 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
     """
     import nbformat
 
-    from deriva_ml.execution.environment import redact
     from deriva_ml.execution.values import as_json
     from deriva_ml.notebook.execute import replace_parameters
     from deriva_ml.notebook.markdown import to_markdown
@@ -373,5 +381,6 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
 
 def stop_kernel_of(run: NotebookRun) -> None:
     """End the kernel of a runner that was killed, should it be alive here; elsewhere its number is another's."""
-    if run.kernel.is_here():
+    # A number in a file proves nothing: the process has to be one that was started for this folder.
+    if run.kernel.is_here() and run.kernel.variable(RUN_VARIABLE) == str(run.folder):
         kernels.kill_group(run.kernel.pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -20,6 +21,7 @@ from deriva_ml.notebook.kernel import clear_connection
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.state_folder import STATE
+from deriva_ml.terminal import print
 
 REASON = "the process that ran it ended without recording its end"
 
@@ -81,8 +83,9 @@ def _close_orphan(
     catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str
 ) -> None:
     record = catalog.lookup_execution(rid)
+    dropped = _drop_links(catalog, project, rid)
     if record.status not in OPEN_STATUSES:  # it had ended; only files that came later were left
-        said = commit_readable(catalog, rid)
+        said = "; ".join(filter(None, [dropped, commit_readable(catalog, rid)]))
         catalog.unstage(rid)
         hint = _hint(catalog, rid)
         print(f"recovered files that execution {rid} registered after it was recorded{hint}", file=sys.stderr)
@@ -94,8 +97,22 @@ def _close_orphan(
         stop_kernel_of(run)
         outputs = run_outputs(run, failure or REASON)
     status, reason = (Status.failed, failure) if failure else (Status.aborted, REASON)
-    close_execution(catalog, project, rid, status, reason, outputs)
+    close_execution(catalog, project, rid, status, "; ".join(filter(None, [reason, dropped])), outputs)
     print(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}", file=sys.stderr)
+
+
+def _drop_links(catalog: EmbeddedCatalog, project: Project, rid: RID) -> str:
+    """Let go of links out of the project among registered files, for anybody may have put them there; a line about them.
+
+    The process that registered a file elsewhere follows its link; one that only finds it does not.
+    """
+    root = project.root.resolve()
+    found = [item for item in catalog.staged(rid) if item.path.is_symlink()]
+    outside = [item for item in found if not Path(os.path.realpath(item.path)).is_relative_to(root)]
+    for item in outside:
+        catalog.drop_staged(item)
+    names = ", ".join(f"{item.filename} ({os.readlink(item.path)})" for item in outside)
+    return f"not recorded, because it is a link out of the project: {names}" if outside else ""
 
 
 def _hint(catalog: EmbeddedCatalog, rid: RID) -> str:
@@ -126,7 +143,7 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> set[Path]:
 def _record(catalog: EmbeddedCatalog, run: NotebookRun) -> None:
     if run.dry_run or run.reported().get("dry_run") or was_refused(run):
         return
-    if run.executed.is_file() and not catalog.executions_of_run(run.folder):
+    if run.holds(run.executed) and not catalog.executions_of_run(run.folder):
         taken = run.folder / "recovering"
         try:
             taken.mkdir()  # one of several commands at once
@@ -134,9 +151,10 @@ def _record(catalog: EmbeddedCatalog, run: NotebookRun) -> None:
             return
         try:
             record_without_execution(catalog, run)
-            place = run.notebook.resolve().parent  # its working tree may have been removed
-            place = place if place.is_dir() else catalog.project.root
-            if said := keep_commit(run.provenance.get("commit", ""), place):
+            place, root = run.notebook.resolve().parent, catalog.project.root.resolve()
+            # What the file says of another place is nothing to git, and a working tree may have been removed.
+            place = place if place.is_relative_to(root) and place.is_dir() else root
+            if said := keep_commit(str(run.provenance.get("commit", "")), place):
                 print(f"warning: {said}", file=sys.stderr)
         except BaseException:
             taken.rmdir()
@@ -159,7 +177,7 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
         run = NotebookRun.found(folder)
         if folder not in needed and (run.owner.is_gone(project.state) if run else _is_old(folder)):
             if run:
-                clear_connection(Path(run.connection))
+                clear_connection(Path(run.connection), folder)
             shutil.rmtree(folder, ignore_errors=True)
         elif run:
             locks.add(run.owner.lock)
@@ -172,4 +190,6 @@ def _is_old(folder: Path) -> bool:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    """The folders in one, but no links to others."""
+    found = parent.iterdir() if parent.is_dir() else ()
+    return [path for path in found if path.is_dir() and not path.is_symlink()]

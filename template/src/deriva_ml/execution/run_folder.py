@@ -11,6 +11,7 @@ from typing import Any
 
 from deriva_ml.process import Owner
 from deriva_ml.project import write_atomically
+from deriva_ml.untrusted import DAMAGED, is_inside, read_json, well_formed
 
 NOTEBOOK_COMMAND = "deriva-ml-run-notebook"
 """The command that executes notebooks, as records name it."""
@@ -55,17 +56,23 @@ class NotebookRun:
     @classmethod
     def load(cls, folder: Path) -> NotebookRun:
         """Read it from the folder."""
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = read_json(folder / "run.json")
         record["folder"], record["notebook"] = Path(record["folder"]), Path(record["notebook"])
-        record["owner"], record["kernel"] = Owner(**record["owner"]), Owner(**record["kernel"])
-        return cls(**record)
+        record["owner"], record["kernel"] = (
+            well_formed(Owner(**record["owner"])),
+            well_formed(Owner(**record["kernel"])),
+        )
+        return well_formed(cls(**record))
 
     @classmethod
     def found(cls, folder: Path) -> NotebookRun | None:
-        """What a folder holds; None if that is nothing, damaged, or of another version of the runner."""
+        """What a folder holds; None if that is nothing, damaged, or of another version of the runner.
+
+        It may be somebody else's: what it names elsewhere proves nothing.
+        """
         try:
-            return replace(cls.load(folder), folder=folder)
-        except (OSError, ValueError, TypeError, KeyError):
+            return None if folder.is_symlink() else replace(cls.load(folder), folder=folder)
+        except (OSError, *DAMAGED):
             return None
 
     @classmethod
@@ -78,6 +85,10 @@ class NotebookRun:
     def executed(self) -> Path:
         """Where the executed notebook is saved, cell by cell."""
         return self.folder / "executed" / self.notebook.name
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file of the run's folder is there, and no link stands for it."""
+        return is_inside(path, self.folder) and path.is_file()
 
     @property
     def dry_run(self) -> bool:
@@ -102,10 +113,15 @@ class NotebookRun:
     def reported(self) -> dict[str, Any]:
         """What the kernel left; nothing if that is damaged."""
         try:
-            found = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+            found = read_json(self.folder / "report.json")
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        good = {"refused": str | None, "dry_run": bool}
+        return {
+            name: found[name] for name in good.keys() & found.keys() if isinstance(found[name], good[name])
+        }
 
 
 def asks_for_dry_run(overrides: Sequence[str]) -> bool:

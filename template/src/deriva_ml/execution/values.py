@@ -115,7 +115,7 @@ def _refused(value: Any) -> Any:
 
 def _described(value: Any) -> str:
     """What a value says of itself, cut, and at no great cost."""
-    from deriva_ml.execution.environment import redact
+    from deriva_ml.redaction import redact
 
     name = type(value).__name__
     try:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ IPC = os.name == "posix"
 
 LONGEST_SOCKET_FOLDER = 80
 """Characters; a Unix socket's whole path has room for about a hundred."""
+
+RUN = "run"
+"""The file in a kernel's private folder that names the folder of its run."""
 
 PREFIX = "dml-"
 """What the names of the kernels' private folders begin with."""
@@ -122,6 +126,7 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
     if IPC and len(str(private)) > LONGEST_SOCKET_FOLDER:
         private.rmdir()
         private = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+    (private / RUN).write_text(str(log.parent), encoding="utf-8")
     connection_file = private / "kernel.json"
     if IPC:
         _write_ipc_connection(connection_file, private / "s")
@@ -200,10 +205,11 @@ def _installed(name: str, connection_file: Path) -> tuple[list[str], dict[str, s
     return command, {key: Template(str(value)).safe_substitute(os.environ) for key, value in own.items()}
 
 
-def clear_connection(folder: Path) -> None:
-    """Remove a kernel's private folder, which a runner that was killed left behind."""
-    if folder.name.startswith(PREFIX) and (folder / "kernel.json").is_file():
-        shutil.rmtree(folder, ignore_errors=True)
+def clear_connection(folder: Path, run: Path) -> None:
+    """Remove a kernel's private folder, which a runner that was killed left behind, if it says that it is this run's."""
+    with suppress(OSError, ValueError):
+        if not folder.is_symlink() and (folder / RUN).read_text(encoding="utf-8") == str(run):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def kill_group(pid: int) -> None:

@@ -35,6 +35,7 @@ from deriva_ml.definitions import (
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from deriva_ml.terminal import print
 
 AWAY_SECONDS = 60.0
 """How long a run does without a server that was not there when it was last asked."""

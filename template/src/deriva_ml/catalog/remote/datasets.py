@@ -16,6 +16,8 @@ from deriva_ml.catalog.remote.snapshot import Snapshot, newest, order
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row, file_of, plain_name
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import write_atomically
+from deriva_ml.terminal import shown
+from deriva_ml.untrusted import DAMAGED, read_json, well_formed
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.remote.model import Model
@@ -87,7 +89,11 @@ def find_dataset(server: Server, model: Model, rid: RID, version: str | None = N
     snapshot = chosen.get("Snapshot")
     if not snapshot:
         snapshot = server.snaptime()
-        log.warning("dataset %s has no snapshot for its version: it is read as it is now, %s", rid, snapshot)
+        log.warning(
+            "dataset %s has no snapshot for its version: it is read as it is now, %s",
+            shown(rid),
+            shown(snapshot),
+        )
     try:
         return Snapshot(server, snapshot).read(rid, chosen)
     except ServerRefused as error:
@@ -178,8 +184,8 @@ class Recollection:
         """An asset's record, if it was kept."""
         try:
             value = self._read(f"asset {_key(rid)}")
-            return Asset(**{**value, "types": tuple(value["types"]), "role": None})
-        except (KeyError, TypeError):
+            return well_formed(Asset(**{**value, "types": tuple(value["types"]), "role": None}))
+        except DAMAGED:
             return None
 
     def keep_dataset(self, dataset: Dataset, asked: str | None) -> None:
@@ -193,17 +199,20 @@ class Recollection:
         version = version or self._read(f"dataset {_key(rid)}")
         try:
             return _dataset(self._read(f"dataset {_key(rid)} {version}"))
-        except (KeyError, TypeError):
+        except DAMAGED:
             return None
 
     def _keep(self, name: str, value: object) -> None:
         with contextlib.suppress(OSError):  # no run fails for want of what only a later one may use
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._folder / f"{plain_name(name)}.json", json.dumps(value, ensure_ascii=False))
+            if not self._folder.is_symlink():
+                write_atomically(
+                    self._folder / f"{plain_name(name)}.json", json.dumps(value, ensure_ascii=False)
+                )
 
     def _read(self, name: str) -> Any:
         try:
-            return json.loads((self._folder / f"{plain_name(name)}.json").read_text(encoding="utf-8"))
+            return None if self._folder.is_symlink() else read_json(self._folder / f"{plain_name(name)}.json")
         except (OSError, ValueError):
             return None
 
@@ -219,4 +228,4 @@ def _plain(dataset: Dataset) -> dict[str, Any]:
 
 def _dataset(value: Mapping[str, Any]) -> Dataset:
     nested = tuple(_dataset(child) for child in value["nested"])
-    return Dataset(**{**value, "types": tuple(value["types"]), "nested": nested})
+    return well_formed(Dataset(**{**value, "types": tuple(value["types"]), "nested": nested}))

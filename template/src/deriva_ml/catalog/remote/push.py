@@ -33,6 +33,7 @@ from deriva_ml.definitions import (
     format_duration,
 )
 from deriva_ml.process import alone
+from deriva_ml.terminal import print
 
 
 def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:

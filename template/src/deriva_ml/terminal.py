@@ -1,0 +1,32 @@
+"""What the runner says to a person: each text is one line, and nothing in it has the terminal do something else.
+
+Names, reasons and servers' answers may hold escape sequences, line ends, or marks that turn the order of the text. They
+are shown as Python writes them. A module that prints imports ``print`` from here.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from typing import Any
+
+_ACTS = re.compile(
+    # Control characters of ASCII and Latin-1; marks of direction (https://www.unicode.org/reports/tr9/); line ends of
+    # Unicode; tags that are not seen; halves of characters, which no output takes.
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f\ud800-\udfff]"
+)
+
+
+def shown(text: object) -> str:
+    """The text as one line that is safe to print: ``\\x1b`` stands for an escape character, ``\\n`` for a line's end."""
+    return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def print(*texts: object, **options: Any) -> None:
+    """Python's own, of texts as ``shown`` makes them; only ``sep`` and ``end`` may end a line."""
+    builtins.print(*map(shown, texts), **options)
+
+
+def print_lines(text: str) -> None:
+    """Print a text whose line ends are the runner's own."""
+    print(*text.split("\n"), sep="\n")

@@ -1,0 +1,97 @@
+"""What rows and files say that somebody else may have written: paths that have to stay where they are, types, sizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar
+
+from deriva_ml.exceptions import DerivaMLException
+
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading raises where something is not as it has to be; ``ValueError`` is also that of JSON and of Unicode."""
+
+LARGEST = 1 << 26
+"""Bytes of a file that is read as a whole; the largest that a run writes have a tenth of that."""
+
+T = TypeVar("T")
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies below a folder, by its parts, and neither is a link nor leads through one below the folder."""
+    parts = path.parts[len(folder.parts) :]
+    if path.parts[: len(folder.parts)] != folder.parts or not parts or ".." in parts:
+        return False
+    return not any(folder.joinpath(*parts[:n]).is_symlink() for n in range(1, len(parts) + 1))
+
+
+def check_inside(path: Path, folder: Path) -> Path:
+    """The path.
+
+    Raises:
+        DerivaMLException: it does not lie inside the folder.
+    """
+    if not is_inside(path, folder):
+        raise DerivaMLException(
+            f"{path} leads out of {folder}, or is a link: remove it, nothing below is followed"
+        )
+    return path
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of the runner's own holds.
+
+    Raises:
+        OSError: it cannot be read, or is a link.
+        ValueError: it is no JSON, no file, or too large to be one of the runner's.
+    """
+    # A pipe would be waited for, where a link or a device could have no end.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(path, flags), "rb") as stream:
+        told = os.fstat(stream.fileno())
+        if not stat.S_ISREG(told.st_mode) or told.st_size > LARGEST:
+            raise ValueError(f"{path} is no file, or one of more than {LARGEST} bytes")
+        try:
+            return json.loads(stream.read())
+        except RecursionError as error:
+            raise ValueError(f"{path} is nested too deeply") from error
+
+
+_KINDS: dict[str, Any] = {
+    "str": str,
+    "RID": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "Path": Path,
+    "list": list,
+    "tuple": tuple,
+    "dict": dict,
+    "None": NoneType,
+}
+
+
+def well_formed(record: T) -> T:
+    """A dataclass's instance whose fields have the types that it declares.
+
+    Raises:
+        ValueError: one has another.
+    """
+    for field in fields(record):  # type: ignore[arg-type]
+        value, declared = getattr(record, field.name), str(field.type)
+        names = [name.strip() for name in declared.split("|")]
+        kinds = [_KINDS[kind] for name in names if (kind := name.partition("[")[0]) in _KINDS]
+        if len(kinds) < len(names):  # a type of the runner's own, which is looked at where it is made
+            continue
+        good = any(isinstance(value, kind) for kind in kinds)
+        if isinstance(value, bool) and "bool" not in names:
+            good = False
+        if good and "[str" in declared and isinstance(value, list | tuple | dict):
+            good = all(isinstance(one, str) for one in value)
+        if not good:
+            raise ValueError(f"{field.name} is {str(value)[:40]!r}")
+    return record
