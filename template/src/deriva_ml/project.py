@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,9 +134,29 @@ def project_settings(start: str | Path | None = None) -> ProjectSettings:
     return ProjectSettings(**{name: str(value) for name, value in given.items()})
 
 
+PARTIAL = ".deriva-ml-"
+"""What the names of files begin with that are not whole yet."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Replace a file in one step by the one that is written inside, so that nobody ever sees, or keeps, a part."""
+    temporary = path.with_name(f"{PARTIAL}{os.urandom(8).hex()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` in one step, so that a reader sees the old or the new content and never a part."""
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    """Replace a file in one step by one with this content."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def copy_atomically(source: Path, path: Path) -> None:
+    """Replace a file in one step by a copy of another."""
+    with replacing(path) as temporary:
+        shutil.copyfile(source, temporary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,24 +168,35 @@ class Assets(Records):
             for row in rows
         ]
 
-    def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
+    def commit(
+        self,
+        execution: RID,
+        *,
+        keep: bool = False,
+        beside: Sequence[StagedAsset] = (),
+        then: Callable[[list[StagedAsset]], None] | None = None,
+    ) -> tuple[list[Asset], list[StagedAsset]]:
         staged = self.staged(execution)
         written = [item for item in staged if item.path.is_file()]
-        contents = [self.objects.add(item.path) for item in written]
+        numbers = {item.number for item in written}
+        missing = [item for item in staged if item.number not in numbers]
+        taken = [*written, *beside]
+        contents = [self.objects.add(item.path) for item in taken]
         recorded = []
         with self._db.transaction():
-            for item, content in zip(written, contents, strict=True):
+            for item, content in zip(taken, contents, strict=True):
                 asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
                 self._link(execution, asset, AssetRole.output)
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)
             for item in written:
                 self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
+            if then:
+                then(missing)
         if not keep:
             for item in written:
                 item.path.unlink()
-        numbers = {item.number for item in written}
-        return recorded, [item for item in staged if item.number not in numbers]
+        return recorded, missing
 
     def unstage(self, execution: RID) -> None:
         with self._db.transaction():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, StagedAsset, Status
-from deriva_ml.project import Project
+from deriva_ml.project import PARTIAL, Project
 
 DETAIL_LIMIT = 2000
 """Characters of a reason that are kept: an exception's text can be a whole array."""
@@ -30,6 +30,10 @@ class Output:
     kind: ExecAssetType | ExecMetadataType
     for_reader: bool = False
 
+    def of(self, rid: RID) -> StagedAsset:
+        """It as a file of an execution."""
+        return StagedAsset(0, rid, self.table.value, self.path.name, self.path, (self.kind.value,), "")
+
 
 def close_execution(
     catalog: Catalog,
@@ -44,7 +48,8 @@ def close_execution(
 
     An execution that would have succeeded, but registered a file that it never wrote, ends as ``Failed``. Files
     in its working folder that it did not register are moved to ``outputs``, and the reason says so. ``clear``
-    removes the folder.
+    removes the folder. ``outputs`` are recorded in the moment in which it ends, or not at all: what was killed before
+    is ended anew, with another reason in them.
 
     Returns:
         The status that it ended with; ``Pending_Upload`` where that is to become ``Uploaded``.
@@ -54,35 +59,54 @@ def close_execution(
         from deriva_ml.execution.executed_sources import finish
 
         finish(catalog, project, rid)
-    for output in outputs:
-        if output.path.is_file():
-            staged = catalog.stage(
-                rid, output.table.value, output.path.name, folder / "assets", [output.kind.value]
-            )
-            shutil.copyfile(output.path, staged.path)
-    said = commit_readable(catalog, rid)
-    if said:
-        detail = "; ".join(filter(None, [detail, said]))
-        status = Status.failed if status is Status.uploaded else status
-    if clear:
-        left = rescue(folder / "assets", project.outputs / rid / "not-recorded", ObjectStore(project.objects))
-        detail = "; ".join(filter(None, [detail, left]))
-    catalog.unstage(rid)
-    catalog.update_execution(rid, status, detail[:DETAIL_LIMIT])
+
+    def unregistered() -> str:
+        registered = {item.path for item in catalog.staged(rid)}
+        to = project.outputs / rid / "not-recorded"
+        return rescue(folder / "assets", to, ObjectStore(project.objects), registered) if clear else ""
+
+    def end(said: str) -> None:
+        last = Status.failed if said and status is Status.uploaded else status
+        reason = "; ".join(filter(None, [detail, said, unregistered()]))
+        catalog.unstage(rid)
+        catalog.update_execution(rid, last, reason[:DETAIL_LIMIT])
+
+    unregistered()  # here, where no other run waits for it; only unreadable files are left for the end
+    commit_readable(catalog, rid, [output.of(rid) for output in outputs if output.path.is_file()], end)
     if clear:
         remove_folder(folder)
     return catalog.lookup_execution(rid).status
 
 
-def commit_readable(catalog: Catalog, rid: RID) -> str:
+def commit_readable(
+    catalog: Catalog,
+    rid: RID,
+    beside: Sequence[StagedAsset] = (),
+    then: Callable[[str], None] = lambda said: None,
+) -> str:
     """Record what an execution staged, except files that cannot be read: one of them must not keep the others back.
+
+    Args:
+        beside: further files to record.
+        then: called with what is returned, in the same transaction.
 
     Returns:
         A line about those, and about files that were never written, if there are any.
     """
     unreadable: list[StagedAsset] = []
+
+    def said(missing: list[StagedAsset]) -> str:
+        numbers = {item.number for item in unreadable}
+        unwritten = [item for item in missing if item.number not in numbers]
+        lines = [f"not recorded, because it cannot be read: {_listed(unreadable)}"] if unreadable else []
+        return "; ".join([*lines, *([describe_missing(unwritten)] if unwritten else ())])
+
+    def record() -> str:
+        _, missing = catalog.commit(rid, beside=beside, then=lambda missing: then(said(missing)))
+        return said(missing)
+
     try:
-        _, missing = catalog.commit(rid)
+        return record()
     except OSError:
         unreadable = [
             item for item in catalog.staged(rid) if item.path.is_file() and not _is_readable(item.path)
@@ -94,11 +118,7 @@ def commit_readable(catalog: Catalog, rid: RID) -> str:
                 item.path.unlink()
             else:
                 item.path.rename(item.path.with_name(f"{item.filename}.unreadable"))
-        _, missing = catalog.commit(rid)
-    numbers = {item.number for item in unreadable}
-    missing = [item for item in missing if item.number not in numbers]
-    lines = [f"not recorded, because it cannot be read: {_listed(unreadable)}"] if unreadable else []
-    return "; ".join([*lines, *([describe_missing(missing)] if missing else ())])
+        return record()
 
 
 def _is_readable(path: Path) -> bool:
@@ -111,17 +131,21 @@ def _is_readable(path: Path) -> bool:
     return True
 
 
-def rescue(folder: Path, to: Path, objects: ObjectStore) -> str:
-    """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any."""
+def rescue(folder: Path, to: Path, objects: ObjectStore, registered: Collection[Path] = ()) -> str:
+    """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any.
+
+    Those that the runner had not written to their end are nobody's. The line is the same if it is asked for again.
+    """
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    files = [path for path in files if path not in registered and not path.name.startswith(PARTIAL)]
     left = [path for path in files if not _is_held(path, objects)]
     for path in left:
         target = to / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(PermissionError):  # another user's, left by a container: it is as lost as it was
             shutil.move(path, target)
-    names = ", ".join(sorted({path.name for path in left})[:5])
-    return f"not registered, and kept in {to.relative_to(to.parents[2])}: {names}" if left else ""
+    names = ", ".join(sorted({path.name for path in to.rglob("*") if path.is_file()})[:5])
+    return f"not registered, and kept in {to.relative_to(to.parents[2])}: {names}" if names else ""
 
 
 def _is_held(path: Path, objects: ObjectStore) -> bool:

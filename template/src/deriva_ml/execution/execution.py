@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.process import Owner, Terminated, undisturbed
+from deriva_ml.project import copy_atomically, write_atomically
 
 if TYPE_CHECKING:
     from deriva_ml.core import DerivaML
@@ -101,6 +101,7 @@ class Execution:
                 owner,
                 run.folder if run else None,
                 started_by=self.started_by,
+                if_alive=run is not None,
             )
             self.working_dir = ml.catalog.folder_of(self.execution_rid)
             self._keep_commit(source)
@@ -283,7 +284,7 @@ class Execution:
         types = (asset_types,) if isinstance(asset_types, str) else tuple(asset_types or (table,))
         staged = self._stage(table, name, tuple(str(term) for term in types), description or "", values)
         if existing and copy_file:
-            shutil.copyfile(source, staged.path)
+            copy_atomically(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())
         return AssetFilePath.make(staged.path, table, name, staged.types)
@@ -302,7 +303,7 @@ class Execution:
     def add_metadata(self, file_name: str, content: str, kind: ExecMetadataType) -> None:
         """Record a text about the execution itself as one of its metadata files."""
         path = self.asset_file_path(MLAsset.execution_metadata, file_name, kind)
-        path.write_text(content, encoding="utf-8")
+        write_atomically(path, content)
 
     def record_circumstances(self, provenance: Mapping[str, Any], hydra_config: str = "") -> dict[str, Any]:
         """Record how this execution came about: its configuration, its code's provenance, the composed config.

@@ -32,7 +32,10 @@ from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
 from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
-from deriva_ml.project import Project, write_atomically
+from deriva_ml.project import Project, copy_atomically, write_atomically
+
+LARGE = 10 << 20
+"""Bytes of an executed notebook from which on its lines are not written one by one: each costs 70 bytes of memory."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ def _end(
         status = Status.failed if failed else Status.stopped
         return Result([], status, ended.outcome, ended.reason, kept, warnings)
     if not executions:
-        executions = [record_without_execution(catalog, run)]
+        executions = [record_without_execution(catalog, run, run.owner)]
     if said := keep_commit(run.provenance.get("commit", ""), run.notebook.resolve().parent):
         warnings.append(said)
     status = {
@@ -264,10 +267,10 @@ def _copy_for_reader(outputs: list[Output], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for output in outputs:
         if output.for_reader:
-            shutil.copy(output.path, folder)
+            copy_atomically(output.path, folder / output.path.name)
 
 
-def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
+def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun, owner: Owner) -> RID:
     """An execution for a notebook that never called ``run_notebook``, or failed before it did.
 
     Its parameters are those that were injected: what they became, only the kernel knew.
@@ -285,13 +288,16 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
         parameters_given=run.parameters,
         overrides=[redact_override(one) for one in run.overrides],
     )
-    rid = catalog.add_execution(
-        workflow, configuration.description, run.owner, run.folder, started_by=NOTEBOOK_COMMAND
-    )
-    folder = catalog.folder_of(rid) / "assets"
-    for file, (text, kind) in texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND).items():
-        staged = catalog.stage(rid, MLAsset.execution_metadata.value, file, folder, [kind.value])
-        staged.path.write_text(text, encoding="utf-8")
+    with catalog.transaction():
+        rid = catalog.add_execution(
+            workflow, configuration.description, owner, run.folder, started_by=NOTEBOOK_COMMAND
+        )
+        texts = texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND)
+        files = []
+        for file, (text, kind) in texts.items():
+            write_atomically(run.folder / file, text)
+            files.append(Output(run.folder / file, MLAsset.execution_metadata, kind).of(rid))
+        catalog.commit(rid, beside=files)
     return rid
 
 
@@ -327,6 +333,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
 
     from deriva_ml.execution.environment import redact
     from deriva_ml.execution.values import as_json
+    from deriva_ml.notebook.engine import write_notebook
     from deriva_ml.notebook.execute import replace_parameters
     from deriva_ml.notebook.markdown import to_markdown
 
@@ -339,12 +346,12 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
         if not may_stay:
             replace_parameters(node, run.parameters, shown)
         node.metadata.papermill["parameters"] = as_json(shown, whole=True)  # JSON knows no NaN
-        nbformat.write(node, executed)
+        write_notebook(node, executed, split_lines=executed.stat().st_size < LARGE)
         may_stay = True
         text = to_markdown(node)
         if reason and "**This run failed**" not in text:
             text = f"**This run did not complete:** {reason}\n\n{text}"
-        markdown.write_text(text, encoding="utf-8")
+        write_atomically(markdown, text)
     except Exception as error:
         print(f"warning: {executed.name} could not be converted to Markdown: {error}", file=sys.stderr)
     finally:
@@ -356,3 +363,6 @@ def stop_kernel_of(run: NotebookRun) -> None:
     """End the kernel of a runner that was killed, should it be alive here; elsewhere its number is another's."""
     if run.kernel.is_here():
         kernels.kill_group(run.kernel.pid)
+        deadline = time.monotonic() + kernels.GRACE_SECONDS
+        while run.kernel.is_here() and time.monotonic() < deadline:
+            time.sleep(0.01)

@@ -29,11 +29,12 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
     Returns:
         The RIDs of the executions that were closed.
     """
-    waiting = _record_unstarted(catalog, project)
+    waiting, recorded = _record_unstarted(catalog, project)
     closed = []
     for rid, owner, folder in catalog.open_executions():
         # Another command may be at it too: only the one that takes the execution over closes it.
-        if owner.is_gone(project.state) and catalog.claim(rid, owner, Owner.here(project.state)):
+        gone = rid in recorded or owner.is_gone(project.state)
+        if gone and catalog.claim(rid, owner, Owner.here(project.state)):
             try:
                 _close_orphan(catalog, project, rid, folder)
             except Exception as error:  # whatever it is, it must not keep every later command from its work
@@ -72,41 +73,38 @@ def _hint(catalog: EmbeddedCatalog, rid: RID) -> str:
     return "; uv run deriva-ml-upload sends its record" if catalog.journal.pending(rid) else ""
 
 
-def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> set[Path]:
+def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[Path], list[RID]]:
     """Give a run whose runner was killed before its notebook started an execution one, to be closed as the others.
 
     Returns:
-        The folders of the runs for which that has to wait.
+        The folders of the runs for which that has to wait, and the executions.
     """
-    waiting = set()
+    waiting, recorded = set(), []
     for folder in _folders(project.runs):
         run = NotebookRun.found(folder)
         if run is None or not run.owner.is_gone(project.state):
             continue
         try:
-            _record(catalog, run)
+            recorded += _record(catalog, project, run)
         except Exception as error:  # as in ``recover``
             print(f"warning: the run in {folder} cannot be recorded yet: {error}", file=sys.stderr)
             waiting.add(folder)
-    return waiting
+    return waiting, recorded
 
 
-def _record(catalog: EmbeddedCatalog, run: NotebookRun) -> None:
-    if run.dry_run or run.reported().get("dry_run") or was_refused(run):
-        return
-    if run.executed.is_file() and not catalog.executions_of_run(run.folder):
-        taken = run.folder / "recovering"
-        try:
-            taken.mkdir()  # one of several commands at once
-        except FileExistsError:
-            return
-        try:
-            record_without_execution(catalog, run)
-            if said := keep_commit(run.provenance.get("commit", ""), run.notebook.resolve().parent):
-                print(f"warning: {said}", file=sys.stderr)
-        except BaseException:
-            taken.rmdir()
-            raise
+def _record(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> list[RID]:
+    stop_kernel_of(run)  # it would go on for a moment, and may be about to start an execution
+    if run.dry_run or run.reported().get("dry_run") or was_refused(run) or not run.executed.is_file():
+        return []
+    if catalog.executions_of_run(run.folder):
+        return []
+    if said := keep_commit(run.provenance.get("commit", ""), run.notebook.resolve().parent):
+        print(f"warning: {said}", file=sys.stderr)
+    owner = Owner.here(project.state)
+    with catalog.transaction():  # a kernel elsewhere, or another command, may have been faster
+        return (
+            [] if catalog.executions_of_run(run.folder) else [record_without_execution(catalog, run, owner)]
+        )
 
 
 def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> None:
