@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -198,19 +200,31 @@ def _state_place(root: Path) -> Path:
     return root / os.path.expanduser(place)
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` in one step, so that a reader sees the old or the new content and never a part.
+PARTIAL = ".deriva-ml-"
+"""What the names of files begin with that are not whole yet."""
 
-    Nor does one after a power cut. A disk that is full leaves the old content.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Replace a file in one step by the one that is written inside, so that nobody ever sees, or keeps, a part."""
+    temporary = path.with_name(f"{PARTIAL}{os.urandom(8).hex()}")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            disk.flush_open(stream.fileno())
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step by one with this content, which no power cut takes back."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+        stream.flush()
+        disk.flush_open(stream.fileno())
+
+
+def copy_atomically(source: Path, path: Path) -> None:
+    """Replace a file in one step by a copy of another, for those who can read that, and nobody else."""
+    with replacing(path) as temporary:
+        disk.copy_file(source, temporary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,24 +183,35 @@ class Assets(Records):
         """Whether a registered file is there, and the way to it leads through no link; it may be one itself."""
         return is_inside(item.path.parent, self.project.state) and item.path.is_file()
 
-    def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
+    def commit(
+        self,
+        execution: RID,
+        *,
+        keep: bool = False,
+        beside: Sequence[StagedAsset] = (),
+        then: Callable[[list[StagedAsset]], None] | None = None,
+    ) -> tuple[list[Asset], list[StagedAsset]]:
         staged = self.staged(execution)
         written = [item for item in staged if self.is_written(item)]
-        contents = [self.objects.add(item.path) for item in written]
+        numbers = {item.number for item in written}
+        missing = [item for item in staged if item.number not in numbers]
+        taken = [*written, *beside]
+        contents = [self.objects.add(item.path) for item in taken]
         recorded = []
         with self._db.transaction(durable=True):  # only then may what was staged go
-            for item, content in zip(written, contents, strict=True):
+            for item, content in zip(taken, contents, strict=True):
                 asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
                 self._link(execution, asset, AssetRole.output)
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)
             for item in written:
                 self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
+            if then:
+                then(missing)
         if not keep:
             for item in written:
                 item.path.unlink()
-        numbers = {item.number for item in written}
-        return recorded, [item for item in staged if item.number not in numbers]
+        return recorded, missing
 
     def drop_staged(self, item: StagedAsset) -> None:
         """Forget one registered file, and leave it where it is."""

@@ -27,7 +27,7 @@ from deriva_ml.definitions import (
     is_reserved,
     plain_name,
 )
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.process import Owner
 from deriva_ml.redaction import redact
 from deriva_ml.untrusted import check_inside, well_formed
@@ -78,8 +78,13 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         rid: RID | None = None,
         *,
         started_by: str = "",
+        if_alive: bool = False,
     ) -> RID:
         with self._db.transaction():
+            if if_alive and owner.is_gone(self.project.state):  # a recovery closes the run, or has
+                raise DerivaMLRunError(
+                    "the runner of this notebook has ended: it starts no execution any more"
+                )
             workflow.rid = self._workflow(workflow)
             row = {
                 "Workflow": workflow.rid,

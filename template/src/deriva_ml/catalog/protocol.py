@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,10 +42,14 @@ class Catalog(Protocol):
         folder: Path | None = None,
         *,
         started_by: str = "",
+        if_alive: bool = False,
     ) -> RID:
         """Record a new execution as ``Created``, answered for by ``owner``, run in ``folder``, started by a program.
 
         The workflow is found by its checksum, or recorded; its ``rid`` is set.
+
+        Raises:
+            DerivaMLRunError: ``owner`` is gone, and ``if_alive`` was asked for.
         """
 
     def folder_of(self, execution: RID) -> Path:
@@ -133,10 +137,21 @@ class Catalog(Protocol):
     def staged(self, execution: RID) -> list[StagedAsset]:
         """What an execution registered and has not recorded."""
 
-    def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
+    def commit(
+        self,
+        execution: RID,
+        *,
+        keep: bool = False,
+        beside: Sequence[StagedAsset] = (),
+        then: Callable[[list[StagedAsset]], None] | None = None,
+    ) -> tuple[list[Asset], list[StagedAsset]]:
         """Record every staged file that exists and link it as output; return these, and those never written.
 
         The latter stay staged, and can still be written. The others' files are removed unless ``keep``.
+
+        Args:
+            beside: files to record with them that were never staged, and stay where they are.
+            then: what else becomes true in the same moment; called in the transaction with those never written.
         """
 
     def unstage(self, execution: RID) -> None:

@@ -22,7 +22,7 @@ from deriva_ml.cli.common import FAILED, CommandParser, command, relative
 from deriva_ml.cli.install_kernel import install_kernel, kernel_name, project_name, pyproject
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import IDENTITY_HELP, git, has_identity, listed, repository_root
-from deriva_ml.project import Project
+from deriva_ml.project import Project, write_atomically
 from deriva_ml.state_folder import OUTPUTS, STATE
 from deriva_ml.terminal import print, print_lines
 from deriva_ml.working_tree import WorkingTree
@@ -167,7 +167,7 @@ def _strips(root: Path) -> bool:
     """Whether the filter that git runs on `git add` works, and changes a notebook that has outputs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.ipynb"
-        path.write_text(_NOTEBOOK, encoding="utf-8")
+        write_atomically(path, _NOTEBOOK)
         stored = git(root, "hash-object", f"--path={_PROBE}", str(path), check=False)
         return stored not in ("", git(root, "hash-object", "--no-filters", str(path)))
 

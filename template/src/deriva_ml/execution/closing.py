@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from deriva_ml.definitions import (
     Status,
     plain_name,
 )
-from deriva_ml.project import Project
+from deriva_ml.project import PARTIAL, Project
 from deriva_ml.redaction import redact
 from deriva_ml.untrusted import DAMAGED, check_inside, is_inside
 
@@ -42,6 +42,10 @@ class Output:
     kind: ExecAssetType | ExecMetadataType
     for_reader: bool = False
 
+    def of(self, rid: RID) -> StagedAsset:
+        """It as a file of an execution."""
+        return StagedAsset(0, rid, self.table.value, self.path.name, self.path, (self.kind.value,), "")
+
 
 def close_execution(
     catalog: Catalog,
@@ -56,7 +60,8 @@ def close_execution(
 
     An execution that would have succeeded, but registered a file that it never wrote, ends as ``Failed``. Files
     in its working folder that it did not register are moved to ``outputs``, and the reason says so. ``clear``
-    removes the folder.
+    removes the folder. ``outputs`` are recorded in the moment in which it ends, or not at all: what was killed before
+    is ended anew, with another reason in them.
 
     On a disk that takes nothing more it ends as ``Failed``, and what it staged waits for a recovery. If not even that
     can be recorded, the reason is noted for the recovery that will.
@@ -95,42 +100,62 @@ def _close(
             detail = "; ".join(
                 filter(None, [detail, f"what ran is not known, since {noted.name} is damaged ({error})"])
             )
-    for output in outputs:
-        if output.path.is_file():
-            staged = catalog.stage(
-                rid, output.table.value, output.path.name, folder / "assets", [output.kind.value]
-            )
-            disk.copy_file(output.path, staged.path)
+
+    def unregistered() -> str:
+        registered = {item.path for item in catalog.staged(rid)}
+        return rescue(folder / "assets", project, rid, registered) if clear else ""
+
+    def end(said: str) -> None:
+        last = Status.failed if said and status is Status.uploaded else status
+        reason = "; ".join(filter(None, [detail, said, unregistered()]))
+        catalog.unstage(rid)
+        catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
+
     try:
-        said, whole = commit_readable(catalog, rid), True
+        unregistered()  # here, where no other run waits for it; only unreadable files are left for the end
+        commit_readable(catalog, rid, [output.of(rid) for output in outputs if output.path.is_file()], end)
     except Exception as error:
         if not (why := disk.refused(error, project.state)):
             raise
-        detail = detail if why in detail else "; ".join(filter(None, [detail, why]))
-        said, whole = "its files could not be recorded at its end", False
-    if said:
-        detail = "; ".join(filter(None, [detail, said]))
-        status = Status.failed if status is Status.uploaded else status
-    if clear and whole:
-        left = rescue(folder / "assets", project, rid)
-        detail = "; ".join(filter(None, [detail, left]))
-    if whole:
-        catalog.unstage(rid)
-    catalog.update_execution(rid, status, redact(detail)[:DETAIL_LIMIT])  # not cut before it is masked
-    if clear and whole:
+        told = detail if why in detail else "; ".join(filter(None, [detail, why]))
+        last = Status.failed if status is Status.uploaded else status
+        reason = "; ".join([told, "its files could not be recorded at its end"])
+        catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])
+        return catalog.lookup_execution(rid).status
+    if clear:
         remove_folder(folder)
     return catalog.lookup_execution(rid).status
 
 
-def commit_readable(catalog: Catalog, rid: RID) -> str:
+def commit_readable(
+    catalog: Catalog,
+    rid: RID,
+    beside: Sequence[StagedAsset] = (),
+    then: Callable[[str], None] = lambda said: None,
+) -> str:
     """Record what an execution staged, except files that cannot be read: one of them must not keep the others back.
+
+    Args:
+        beside: further files to record.
+        then: called with what is returned, in the same transaction.
 
     Returns:
         A line about those, and about files that were never written, if there are any.
     """
     unreadable: list[StagedAsset] = []
+
+    def said(missing: list[StagedAsset]) -> str:
+        numbers = {item.number for item in unreadable}
+        unwritten = [item for item in missing if item.number not in numbers]
+        lines = [f"not recorded, because it cannot be read: {_listed(unreadable)}"] if unreadable else []
+        return "; ".join([*lines, *([describe_missing(unwritten)] if unwritten else ())])
+
+    def record() -> str:
+        _, missing = catalog.commit(rid, beside=beside, then=lambda missing: then(said(missing)))
+        return said(missing)
+
     try:
-        _, missing = catalog.commit(rid)
+        return record()
     except OSError:
         unreadable = [
             item for item in catalog.staged(rid) if item.path.is_file() and not _is_readable(item.path)
@@ -142,11 +167,7 @@ def commit_readable(catalog: Catalog, rid: RID) -> str:
                 item.path.unlink()
             else:
                 item.path.rename(item.path.with_name(f"{item.filename}.unreadable"))
-        _, missing = catalog.commit(rid)
-    numbers = {item.number for item in unreadable}
-    missing = [item for item in missing if item.number not in numbers]
-    lines = [f"not recorded, because it cannot be read: {_listed(unreadable)}"] if unreadable else []
-    return "; ".join([*lines, *([describe_missing(missing)] if missing else ())])
+        return record()
 
 
 def _is_readable(path: Path) -> bool:
@@ -159,12 +180,16 @@ def _is_readable(path: Path) -> bool:
     return True
 
 
-def rescue(folder: Path, project: Project, rid: RID) -> str:
-    """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any."""
+def rescue(folder: Path, project: Project, rid: RID, registered: Collection[Path] = ()) -> str:
+    """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any.
+
+    Those that the runner had not written to their end are nobody's. The line is the same if it is asked for again.
+    """
     objects = ObjectStore(project.objects)
     if not is_inside(folder, project.state):
         return ""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    files = [path for path in files if path not in registered and not path.name.startswith(PARTIAL)]
     left = [path for path in files if not _is_held(path, objects)]
     to = (project.make_outputs() if left else project.outputs) / plain_name(rid) / "not-recorded"
     for path in left:
@@ -172,8 +197,8 @@ def rescue(folder: Path, project: Project, rid: RID) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(PermissionError):  # another user's, left by a container: it is as lost as it was
             shutil.move(path, target)
-    names = ", ".join(sorted({path.name for path in left})[:5])
-    return f"not registered, and kept in {to.relative_to(to.parents[2])}: {names}" if left else ""
+    names = ", ".join(sorted({path.name for path in to.rglob("*") if path.is_file()})[:5])
+    return f"not registered, and kept in {to.relative_to(to.parents[2])}: {names}" if names else ""
 
 
 def _is_held(path: Path, objects: ObjectStore) -> bool:

@@ -232,6 +232,8 @@ def _write_notebook(catalog: Catalog, rid: RID, executed: list[str], differences
 
 
 def _stage(catalog: Catalog, rid: RID, name: str, kind: ExecMetadataType, text: str) -> None:
-    folder = catalog.folder_of(rid) / "assets"
-    staged = catalog.stage(rid, MLAsset.execution_metadata.value, name, folder, [kind.value])
-    staged.path.write_text(text, encoding="utf-8")
+    table, folder = MLAsset.execution_metadata.value, catalog.folder_of(rid) / "assets"
+    # One that was killed in this moment may have staged it already.
+    begun = [item for item in catalog.staged(rid) if (item.filename, item.types) == (name, (kind.value,))]
+    staged = begun[0] if begun else catalog.stage(rid, table, name, folder, [kind.value])
+    write_atomically(staged.path, text)

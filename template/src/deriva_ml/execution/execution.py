@@ -32,6 +32,7 @@ from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.process import Owner, Terminated, undisturbed
+from deriva_ml.project import copy_atomically, write_atomically
 from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Execution:
                 owner,
                 run.folder if run else None,
                 started_by=self.started_by,
+                if_alive=run is not None,
             )
             self.working_dir = ml.catalog.folder_of(self.execution_rid)
             self._keep_commit(source)
@@ -287,7 +289,7 @@ class Execution:
         types = (asset_types,) if isinstance(asset_types, str) else tuple(asset_types or (table,))
         staged = self._stage(table, name, tuple(str(term) for term in types), description or "", values)
         if existing and copy_file:
-            disk.copy_file(source, staged.path)
+            copy_atomically(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())
         return AssetFilePath.make(staged.path, table, name, staged.types)
@@ -306,7 +308,7 @@ class Execution:
     def add_metadata(self, file_name: str, content: str, kind: ExecMetadataType) -> None:
         """Record a text about the execution itself as one of its metadata files."""
         path = self.asset_file_path(MLAsset.execution_metadata, file_name, kind)
-        path.write_text(content, encoding="utf-8")
+        write_atomically(path, content)
 
     def record_circumstances(self, provenance: Mapping[str, Any], hydra_config: str = "") -> dict[str, Any]:
         """Record how this execution came about: its configuration, its code's provenance, the composed config.

@@ -34,10 +34,13 @@ from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
 from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
-from deriva_ml.project import Project, write_atomically
+from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.redaction import redact, redact_override
 from deriva_ml.terminal import print
 from deriva_ml.untrusted import check_inside
+
+LARGE = 10 << 20
+"""Bytes of an executed notebook from which on its lines are not written one by one: each costs 70 bytes of memory."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,7 @@ def _end(
         status = Status.failed if failed else Status.stopped
         return Result([], status, ended.outcome, ended.reason, kept, warnings)
     if not executions:
-        executions = [record_without_execution(catalog, run)]
+        executions = [record_without_execution(catalog, run, run.owner)]
     if said := keep_commit(run.provenance.get("commit", ""), run.notebook.resolve().parent):
         warnings.append(said)
     status = {
@@ -283,10 +286,10 @@ def _copy_for_reader(outputs: list[Output], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for output in outputs:
         if output.for_reader:
-            shutil.copy(output.path, folder)
+            copy_atomically(output.path, folder / output.path.name)
 
 
-def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
+def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun, owner: Owner) -> RID:
     """An execution for a notebook that never called ``run_notebook``, or failed before it did.
 
     Its parameters are those that were injected: what they became, only the kernel knew.
@@ -303,13 +306,16 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
         parameters_given=run.parameters,
         overrides=[redact_override(one) for one in run.overrides],
     )
-    rid = catalog.add_execution(
-        workflow, configuration.description, run.owner, run.folder, started_by=NOTEBOOK_COMMAND
-    )
-    folder = catalog.folder_of(rid) / "assets"
-    for file, (text, kind) in texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND).items():
-        staged = catalog.stage(rid, MLAsset.execution_metadata.value, file, folder, [kind.value])
-        staged.path.write_text(text, encoding="utf-8")
+    with catalog.transaction():
+        rid = catalog.add_execution(
+            workflow, configuration.description, owner, run.folder, started_by=NOTEBOOK_COMMAND
+        )
+        texts = texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND)
+        files = []
+        for file, (text, kind) in texts.items():
+            write_atomically(run.folder / file, text)
+            files.append(Output(run.folder / file, MLAsset.execution_metadata, kind).of(rid))
+        catalog.commit(rid, beside=files)
     return rid
 
 
@@ -354,6 +360,7 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
     import nbformat
 
     from deriva_ml.execution.values import as_json
+    from deriva_ml.notebook.engine import write_notebook
     from deriva_ml.notebook.execute import replace_parameters
     from deriva_ml.notebook.markdown import to_markdown
 
@@ -366,12 +373,12 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
         if not may_stay:
             replace_parameters(node, run.parameters, shown)
         node.metadata.papermill["parameters"] = as_json(shown, whole=True)  # JSON knows no NaN
-        nbformat.write(node, executed)
+        write_notebook(node, executed, split_lines=executed.stat().st_size < LARGE)
         may_stay = True
         text = to_markdown(node)
         if reason and "**This run failed**" not in text:
             text = f"**This run did not complete:** {reason}\n\n{text}"
-        markdown.write_text(text, encoding="utf-8")
+        write_atomically(markdown, text)
     except Exception as error:
         print(f"warning: {executed.name} could not be converted to Markdown: {error}", file=sys.stderr)
     finally:
@@ -384,3 +391,6 @@ def stop_kernel_of(run: NotebookRun) -> None:
     # A number in a file proves nothing: the process has to be one that was started for this folder.
     if run.kernel.is_here() and run.kernel.variable(RUN_VARIABLE) == str(run.folder):
         kernels.kill_group(run.kernel.pid)
+        deadline = time.monotonic() + kernels.GRACE_SECONDS
+        while run.kernel.is_here() and time.monotonic() < deadline:
+            time.sleep(0.01)

@@ -52,9 +52,9 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> N
             " folder, also when the working tree is removed",
             file=sys.stderr,
         )
-    waiting = _record_unstarted(catalog, project)
+    waiting, recorded = _record_unstarted(catalog, project)
     for rid, owner, folder in catalog.open_executions():
-        if not owner.is_gone(project.state):
+        if rid not in recorded and not owner.is_gone(project.state):
             continue
         here = Owner.here(project.state)
         failure = alive.noted(project.state, owner.lock, rid) or alive.noted(project.state, owner.lock, "")
@@ -119,46 +119,46 @@ def _hint(catalog: EmbeddedCatalog, rid: RID) -> str:
     return "; uv run deriva-ml-upload sends its record" if catalog.journal.pending(rid) else ""
 
 
-def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> set[Path]:
+def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[Path], list[RID]]:
     """Give a run whose runner was killed before its notebook started an execution one, to be closed as the others.
 
     Returns:
-        The folders of the runs for which that has to wait.
+        The folders of the runs for which that has to wait, and the executions.
     """
-    waiting = set()
+    waiting, recorded = set(), []
     for folder in _folders(project.runs):
         run = NotebookRun.found(folder)
         if run is None or not run.owner.is_gone(project.state):
             continue
         try:
-            _record(catalog, run)
+            recorded += _record(catalog, project, run)
         except Exception as error:  # as above
             if disk.refused(error, project.state):
                 raise
             print(f"warning: the run in {folder} cannot be recorded yet: {error}", file=sys.stderr)
             waiting.add(folder)
-    return waiting
+    return waiting, recorded
 
 
-def _record(catalog: EmbeddedCatalog, run: NotebookRun) -> None:
-    if run.dry_run or run.reported().get("dry_run") or was_refused(run):
-        return
-    if run.holds(run.executed) and not catalog.executions_of_run(run.folder):
-        taken = run.folder / "recovering"
-        try:
-            taken.mkdir()  # one of several commands at once
-        except FileExistsError:
-            return
-        try:
-            record_without_execution(catalog, run)
-            place, root = run.notebook.resolve().parent, catalog.project.root.resolve()
-            # What the file says of another place is nothing to git, and a working tree may have been removed.
-            place = place if place.is_relative_to(root) and place.is_dir() else root
-            if said := keep_commit(str(run.provenance.get("commit", "")), place):
-                print(f"warning: {said}", file=sys.stderr)
-        except BaseException:
-            taken.rmdir()
-            raise
+def _record(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> list[RID]:
+    stop_kernel_of(run)  # it would go on for a moment, and may be about to start an execution
+    if run.dry_run or run.reported().get("dry_run") or was_refused(run) or not run.holds(run.executed):
+        return []
+    if catalog.executions_of_run(run.folder):
+        return []
+    place, root = run.notebook.resolve().parent, project.root.resolve()
+    # What the file says of another place is nothing to git, and a working tree may have been removed.
+    place = place if place.is_relative_to(root) and place.is_dir() else root
+    if said := keep_commit(str(run.provenance.get("commit", "")), place):
+        print(f"warning: {said}", file=sys.stderr)
+    owner = Owner.here(project.state)
+    with catalog.transaction():  # a kernel elsewhere, or another command, may have been faster
+        if catalog.executions_of_run(run.folder):
+            return []
+        rid = record_without_execution(catalog, run, owner)
+    if failure := alive.noted(project.state, run.owner.lock, ""):
+        alive.note(project.state, rid, failure)
+    return [rid]
 
 
 def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> None:

@@ -34,10 +34,6 @@ NO_NOTEBOOK = (OSError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a saved notebook may raise if it is not there, or was damaged."""
 
 
-PATIENCE = 60
-"""Seconds that what a cell printed may take to arrive after its end; nbclient's own 4 are little for a lot of output."""
-
-
 class Outcome(Enum):
     """How an execution of a notebook ended."""
 
@@ -96,6 +92,8 @@ def _execute(
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook, remove_error_markers
 
+    from deriva_ml.notebook.engine import NAME, Engine, write_notebook
+
     gc.freeze()
     gc.enable()
     if log_output:
@@ -105,30 +103,25 @@ def _execute(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ids of cells that are missing or used twice: reading mends them
         node = _prepared(nbformat.read(notebook, as_version=4), parameters)
+    engine = Engine(output, kernel.own)
     try:
-        executed = execute_notebook(
+        execute_notebook(
             node,
-            # Papermill formats the path with the parameters; one that holds braces has to come through unharmed.
-            str(output).replace("{", "{{").replace("}", "}}"),
+            None,  # the engine saves it
+            engine_name=NAME,
             kernel_name=KERNEL,
             language=LANGUAGE,
             progress_bar=sys.stderr.isatty(),
             log_output=log_output,
             execution_timeout=timeout,
-            iopub_timeout=PATIENCE,
             km=kernel.manager(),
         )
     except PapermillExecutionError:
-        executed = nbformat.read(output, as_version=4)
-        if not any(map(_stopped_the_run, executed.cells)):
+        if not any(map(_stopped_the_run, engine.executed.cells)):
             # Papermill takes every error that it finds for the end, expected ones too; it marked one.
-            executed = remove_error_markers(executed)
-            nbformat.write(executed, output)
-    except CellTimeoutError as error:
-        if "IOPub" in str(error):
-            return Ended(
-                Outcome.failed, f"the output{_where(output)} did not arrive within {PATIENCE} seconds"
-            )
+            remove_error_markers(engine.executed)
+        write_notebook(engine.executed, output)
+    except CellTimeoutError:
         return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
     except DeadKernelError:
         return Ended(Outcome.failed, f"the kernel died{_where(output)}: {kernel.how_it_died()}")
@@ -141,7 +134,7 @@ def _execute(
             str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
         )
         return Ended(Outcome.failed, f"{failed}: {one_line(said) if alive else kernel.how_it_died()}")
-    return _judge(executed.cells)
+    return _judge(engine.executed.cells)
 
 
 def _judge(cells: list[Any]) -> Ended:

@@ -49,21 +49,28 @@ GRACE_SECONDS = 5.0
 
 @dataclass
 class Kernel:
-    """A kernel process, its connection file, the log that its own messages go to, and its environment variables."""
+    """A kernel process, its connection file, the log that its own messages go to, and its environment variables.
+
+    Attributes:
+        own: whether it is the project's, and not one that was named.
+    """
 
     process: subprocess.Popen[bytes]
     connection_file: Path
     log: Path
     environment: Mapping[str, str]
+    own: bool = True
     _client: Any = None
 
     def manager(self) -> Any:
         """A jupyter_client manager that has adopted the process."""
+        import zmq
         from jupyter_client.manager import AsyncKernelManager
         from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
         manager = AsyncKernelManager(connection_file=str(self.connection_file))
         manager.load_connection_file()
+        manager.context.setsockopt(zmq.RCVHWM, 0)  # what arrives while a notebook is saved waits
         provisioner = LocalProvisioner(parent=manager, kernel_id=self.connection_file.stem)
         provisioner.process = self.process
         provisioner.pid = self.process.pid
@@ -160,7 +167,7 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
     except DerivaMLRequestError:
         shutil.rmtree(private)
         raise
-    return Kernel(process, connection_file, log, variables)
+    return Kernel(process, connection_file, log, variables, own=not name)
 
 
 def _write_ipc_connection(path: Path, socket_prefix: Path) -> None:
@@ -223,16 +230,7 @@ def kill_group(pid: int) -> None:
 def _main() -> None:
     """Be a kernel: ipykernel, with what ``run_notebook`` needs loading while the runner still connects."""
     gc.disable()  # nothing of what is being loaded is garbage
-    from ipykernel.kernelapp import IPKernelApp
-
-    class KernelApp(IPKernelApp):
-        def start(self) -> None:
-            super().start()  # type: ignore[no-untyped-call]
-            # The control thread sends its last message through the output thread, which ends as the interpreter
-            # does; were that one faster, the control thread would wait for it until the kernel is killed.
-            if self.control_thread and self.control_thread.is_alive():
-                self.control_thread.stop()
-                self.control_thread.join()
+    from deriva_ml.notebook.streams import KernelApp
 
     threading.Thread(target=_load_ahead, daemon=True).start()
     KernelApp.launch_instance()

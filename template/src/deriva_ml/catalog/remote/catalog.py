@@ -136,9 +136,12 @@ class DerivaCatalog(Catalog):
         folder: Path | None = None,
         *,
         started_by: str = "",
+        if_alive: bool = False,
     ) -> RID:
         with self.local.transaction():
-            local = self.local.add_execution(workflow, description, owner, folder, started_by=started_by)
+            local = self.local.add_execution(
+                workflow, description, owner, folder, started_by=started_by, if_alive=if_alive
+            )
             self.local.journal.send_to(local, self.destination, self._credential, held=self.offline)
         shown = local
         if not self.offline:
@@ -224,8 +227,8 @@ class DerivaCatalog(Catalog):
     def staged(self, execution: RID) -> list[StagedAsset]:
         return self.local.staged(self._local(execution))
 
-    def commit(self, execution: RID, *, keep: bool = False) -> tuple[list[Asset], list[StagedAsset]]:
-        return self.local.commit(self._local(execution), keep=keep)
+    def commit(self, execution: RID, **options: Any) -> tuple[list[Asset], list[StagedAsset]]:
+        return self.local.commit(self._local(execution), **options)
 
     def unstage(self, execution: RID) -> None:
         self.local.unstage(self._local(execution))
