@@ -15,6 +15,7 @@ from conftest import SOURCE
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, execute
 from deriva_ml.notebook.markdown import to_markdown
+from deriva_ml.notebook.parameters import Value
 
 RAISES, SKIP = "raises-exception", "skip-execution"
 Cell = str | tuple[str, str]
@@ -121,18 +122,11 @@ def test_a_tagged_cell_may_not_take_longer_than_any_other(run: Run) -> None:
     assert ended == Ended(Outcome.failed, "a cell took longer than 1 seconds in cell [2]")
 
 
-def test_a_value_that_cannot_be_assigned_is_told_by_its_parameter(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such as one whose constructor the notebook does not import."""
-    from papermill.translators import PythonTranslator
-
-    monkeypatch.setattr(PythonTranslator, "translate_str", lambda text: str(text))
-    given = {"width": 2, "day": "date(2024, 2, 3)"}
+def test_a_value_that_cannot_be_assigned_is_told_by_its_parameter(run: Run) -> None:
+    """Such as a member of an Enum that the notebook imports, which nobody knows before."""
+    given = {"width": Value("2", 2), "day": Value("date(2024, 2, 3)", "2024-02-03")}
     ended, _ = run(("width = 1\nday = None", "parameters"), AFTER, parameters=given)
-    assert (
-        ended.reason == "the value of parameter day (cell [2]) raised NameError: name 'date' is not defined"
-    )
+    assert ended.reason == "parameter 'day' cannot be what was given: NameError: name 'date' is not defined"
 
 
 def test_a_cell_that_is_left_out_is_said_not_to_have_run(run: Run) -> None:

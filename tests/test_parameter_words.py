@@ -30,9 +30,11 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[
     def start(
         args: argparse.Namespace,
         project: object,
+        declared: list[str],
         values: dict[str, Value],
         overrides: list[str],
         argv: Sequence[str],
+        call: object,
     ) -> int:
         runs.append((arrived(values), overrides))
         return 0
