@@ -44,6 +44,8 @@ def find_assets(server: Server, model: Model, rids: Sequence[RID]) -> list[Asset
             raise _mistaken(server, model, waiting[0], "asset", table)
         rows = server.get_any(f"/entity/{model.qualified(table)}", "RID", [rid, *waiting[1:]])
         made = {asset.rid: asset for asset in _assets(server, model, table, rows)}
+        if rid not in made:
+            raise _mistaken(server, model, waiting[0], "asset", table)
         # The one that was looked up may have been written otherwise than its record has it, as 1abc for 1-ABC.
         found |= {waiting[0]: made[rid], **made}
         waiting = [one for one in waiting if one not in found]
@@ -76,6 +78,8 @@ def find_dataset(server: Server, model: Model, rid: RID, version: str | None = N
         if table != "Dataset":
             raise _mistaken(server, model, rid, "dataset", table)
         rows = server.get(path + quote(written))
+        if not rows:
+            raise _mistaken(server, model, rid, "dataset", table)
     rid = rows[0]["RID"]
     if rows[0]["Deleted"]:
         raise DerivaMLRequestError(f"dataset {rid} has been deleted")
@@ -150,6 +154,10 @@ def _mistaken(server: Server, model: Model, rid: RID, wanted: str, table: str) -
     kind = (
         "asset" if table in model.asset_tables else table.lower() if model.has(table) else f"row of {table}"
     )
+    if kind == wanted:
+        return DerivaMLRequestError(
+            f"{server.host} does not let you read the {wanted} {rid}: ask the owner of catalog {server.catalog_id}"
+        )
     return DerivaMLRequestError(
         f"{rid} names no {wanted}: in catalog {server.catalog_id} of {server.host} it is of kind {kind}"
     )

@@ -16,6 +16,7 @@ from typing import Any
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
+from deriva_ml.catalog.remote.access import check_recording
 from deriva_ml.catalog.remote.contents import by_table, files_of, send_assets, send_dataset, version_of
 from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.executions import status_name
@@ -76,6 +77,7 @@ class Push:
         """Connect to a destination. Raises as the methods do."""
         server = Server(destination.host, destination.catalog, credential)
         model = Model(server.schema())
+        check_recording(server, model)
         return cls(local, server, model, local.journal.rename(destination, server.canonical_id()))
 
     def close(self) -> None:

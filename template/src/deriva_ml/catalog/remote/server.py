@@ -173,6 +173,21 @@ class Server:
                         self._credential = read
             return self._local.login is not self._credential
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is no login at all."""
+        return not self._login()
+
+    def logged_in(self) -> bool:
+        """Whether the server knows who asks: not without a login, or with one that has expired."""
+        try:
+            self._json("get", "/authn/session")
+        except ServerRefused as refused:
+            if refused.status not in (401, 404):
+                raise
+            return False
+        return True
+
     def _path(self, path: str, snapshot: str | None = None) -> str:
         return f"/ermrest/catalog/{self.catalog_id}{f'@{quote(snapshot)}' if snapshot else ''}{path}"
 
