@@ -14,6 +14,7 @@ from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.catalog.remote.access import check_reading, check_recording, look_up
+from deriva_ml.catalog.remote.answers import reading, reads
 from deriva_ml.catalog.remote.datasets import Recollection, datasets_of, find_assets, find_dataset, not_found
 from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
 from deriva_ml.catalog.remote.executions import read_executions, with_status
@@ -80,7 +81,8 @@ class DerivaCatalog(Catalog):
             except DerivaMLException as error:  # it refuses, or is no Deriva server
                 raise DerivaMLRequestError(str(error)) from error
             self._known.keep_schema(document)
-        self._model = Model(document) if document else None
+        with reading(self._server.host):
+            self._model = Model(document) if document else None
         if self._model and not self._model.has("Execution"):
             raise DerivaMLRequestError(
                 f"catalog {self.catalog_id} on {self.host_name} has no deriva-ml schema: is it the right one?"
@@ -100,6 +102,8 @@ class DerivaCatalog(Catalog):
     @property
     def host_name(self) -> str:
         return self._server.host
+
+    host = host_name
 
     @property
     def catalog_id(self) -> str:
@@ -313,11 +317,13 @@ class DerivaCatalog(Catalog):
         condition = with_status(status, self.model) if status else ""
         return read_executions(self.server, self.model, condition, limit)
 
+    @reads
     def list_execution_children(self, rid: RID) -> list[RID]:
         rows = self._nested("Execution", rid)
         rows.sort(key=lambda row: row["Sequence"] or 0)
         return [row["Nested_Execution"] for row in rows]
 
+    @reads
     def list_execution_parents(self, rid: RID) -> list[RID]:
         return [row["Execution"] for row in self._nested("Nested_Execution", rid)]
 
@@ -361,6 +367,7 @@ class DerivaCatalog(Catalog):
         self._known.keep_dataset(dataset, version)
         return dataset
 
+    @reads
     def assets_of(self, execution: RID) -> list[Asset]:
         found = []
         for table in self.model.asset_tables:
@@ -374,6 +381,7 @@ class DerivaCatalog(Catalog):
             found += [replace(asset, role=roles[asset.rid]) for asset in linked]
         return sorted(found, key=lambda asset: (asset.table, str(asset.role), asset.filename))
 
+    @reads
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
         association = self.model.association(asset.table, "Execution")
         if association is None:
@@ -416,7 +424,7 @@ class DerivaCatalog(Catalog):
         if self.offline or (local and self.local.journal.pending(local)):
             return self.link(rid)  # there is no state of the catalog yet that has it
         try:
-            self.server.get(f"/entity_rid/{quote(rid)}")
+            self.server.describe(f"/entity_rid/{quote(rid)}")
         except ServerRefused as error:
             if error.status != 404:
                 raise

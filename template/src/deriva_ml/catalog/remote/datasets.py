@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.catalog.remote.answers import reads
 from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.server import quote
 from deriva_ml.catalog.remote.snapshot import Snapshot, newest, order
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@reads
 def find_assets(server: Server, model: Model, rids: Sequence[RID]) -> list[Asset]:
     """The assets with these RIDs, in their order, from whichever tables they are in: three requests a table.
 
@@ -62,6 +64,7 @@ def _assets(server: Server, model: Model, table: str, rows: Sequence[Row]) -> li
     return [asset for asset in found if asset is not None]
 
 
+@reads
 def find_dataset(server: Server, model: Model, rid: RID, version: str | None = None) -> Dataset:
     """A dataset at a version, by default its newest, as the catalog was when the version was made.
 
@@ -102,6 +105,7 @@ def find_dataset(server: Server, model: Model, rid: RID, version: str | None = N
         ) from error
 
 
+@reads
 def datasets_of(server: Server, model: Model, execution: RID) -> list[Dataset]:
     """The datasets that an execution read, without members; without the version where the catalog does not say it."""
     links = server.get(f"/entity/{model.qualified('Dataset_Execution')}/Execution={quote(execution)}")
@@ -126,6 +130,7 @@ def datasets_of(server: Server, model: Model, execution: RID) -> list[Dataset]:
     return found
 
 
+@reads
 def not_found(server: Server, model: Model, rid: RID, wanted: str) -> DerivaMLRequestError:
     """The error for an RID that names no such record, saying what it names instead, if anything."""
     try:
@@ -137,7 +142,8 @@ def not_found(server: Server, model: Model, rid: RID, wanted: str) -> DerivaMLRe
 def _place(server: Server, model: Model, rid: RID, wanted: str) -> tuple[str, RID]:
     """The table that a record is in, and its RID as written there."""
     try:
-        place = server.get(f"/entity_rid/{quote(rid)}")
+        path = f"/entity_rid/{quote(rid)}"
+        place = server.describe(path, RID=str, schema_name=str, table_name=str)
     except ServerRefused as error:
         if error.status not in (400, 404, 409):
             raise

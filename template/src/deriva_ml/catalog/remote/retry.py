@@ -105,10 +105,6 @@ class Attempts:
                 f"the certificate of {self._host} cannot be verified: if it has an authority of its own, name that"
                 f" one's certificate in REQUESTS_CA_BUNDLE ({_root(error)})",
             ) from error
-        elif isinstance(error, requests.exceptions.JSONDecodeError):
-            raise DerivaMLException(
-                f"{self._host} does not answer as a Deriva server does: is the name right?"
-            ) from error
         elif isinstance(error, _passing()):
             broken = isinstance(error, requests.exceptions.ChunkedEncodingError)
             reason = "its answer broke off" if broken else _root(error)
