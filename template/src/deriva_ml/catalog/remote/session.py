@@ -27,13 +27,9 @@ class Elsewhere(DerivaMLException):
         url: where to.
     """
 
-    def __init__(self, host: str, url: str) -> None:
+    def __init__(self, message: str, url: str) -> None:
+        super().__init__(message)
         self.url = url
-        parts = urlsplit(url)
-        super().__init__(
-            f"{host} sends requests on to {parts.scheme}://{parts.netloc.rpartition('@')[2]}, where your login does not"
-            " belong: if that is the server, name it instead"
-        )
 
 
 class Adapter(TimeoutHTTPAdapter):  # type: ignore[misc] # deriva says nothing of types
@@ -59,7 +55,13 @@ def keep_login(session: requests.Session, url: str) -> None:
         place = urljoin(response.url, location)
         if _origin(place) != home:
             response.close()
-            raise Elsewhere(urlsplit(url).netloc, place)
+            host, parts = urlsplit(url).netloc, urlsplit(place)
+            other = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            raise Elsewhere(
+                f"{host} sends requests on to {other}, where your login does not"
+                " belong: if that is the server, name it instead",
+                place,
+            )
         return location
 
     session.get_redirect_target = target  # type: ignore[method-assign,assignment]
