@@ -21,7 +21,7 @@ from deriva_ml.process import Owner
 from domain_schema import DOMAIN
 
 
-@pytest.fixture(params=["head", "1.17.10", "1.17.10 writer"])
+@pytest.fixture(params=["head", "head writer", "1.17.10", "1.17.10 writer"])
 def on_server(
     request: pytest.FixtureRequest, tmp_path: Path, double: DerivaDouble, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
