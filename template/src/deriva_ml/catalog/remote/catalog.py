@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Catalog
+from deriva_ml.catalog.remote.access import check_reading, check_recording, look_up
+from deriva_ml.catalog.remote.answers import reading, reads
 from deriva_ml.catalog.remote.datasets import Recollection, datasets_of, find_assets, find_dataset, not_found
 from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
 from deriva_ml.catalog.remote.executions import read_executions, with_status
@@ -80,15 +82,29 @@ class DerivaCatalog(Catalog):
             except DerivaMLException as error:  # it refuses, or is no Deriva server
                 raise DerivaMLRequestError(str(error)) from error
             self._known.keep_schema(document)
-        self._model = Model(document) if document else None
+        with reading(self._server.host):
+            self._model = Model(document) if document else None
         if self._model and not self._model.has("Execution"):
             raise DerivaMLRequestError(
                 f"catalog {self.catalog_id} on {self.host_name} has no deriva-ml schema: is it the right one?"
             )
+        self._check(check_reading)
+
+    def _check(self, check: Callable[[Server, Model], None]) -> None:
+        if not self.offline:
+            try:
+                check(self._server, self.model)
+            except ServerUnreachable as error:
+                raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
+
+    def check_recording(self) -> None:
+        self._check(check_recording)
 
     @property
     def host_name(self) -> str:
         return self._server.host
+
+    host = host_name
 
     @property
     def catalog_id(self) -> str:
@@ -290,10 +306,14 @@ class DerivaCatalog(Catalog):
             record = self.local.lookup_execution(local)
             workflow = replace(record.workflow, rid=self._remote(str(record.workflow.rid)))
             return replace(record, rid=rid, workflow=workflow)
-        found = read_executions(self.server, self.model, f"/RID={quote(rid)}")
-        if not found:
-            raise not_found(self.server, self.model, rid, "execution")
-        return found[0]
+
+        def find() -> ExecutionRecord:
+            found = read_executions(self.server, self.model, f"/RID={quote(rid)}")
+            if not found:
+                raise not_found(self.server, self.model, rid, "execution")
+            return found[0]
+
+        return look_up(self.server, find)
 
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
@@ -301,11 +321,13 @@ class DerivaCatalog(Catalog):
         condition = with_status(status, self.model) if status else ""
         return read_executions(self.server, self.model, condition, limit)
 
+    @reads
     def list_execution_children(self, rid: RID) -> list[RID]:
         rows = self._nested("Execution", rid)
         rows.sort(key=lambda row: row["Sequence"] or 0)
         return [row["Nested_Execution"] for row in rows]
 
+    @reads
     def list_execution_parents(self, rid: RID) -> list[RID]:
         return [row["Execution"] for row in self._nested("Nested_Execution", rid)]
 
@@ -324,7 +346,7 @@ class DerivaCatalog(Catalog):
         if self.offline:
             there = [self._known.asset(rid) or self._refuse(f"asset {rid}") for rid in wanted]
         else:
-            there = find_assets(self.server, self.model, wanted)
+            there = look_up(self.server, lambda: find_assets(self.server, self.model, wanted))
             for asset in there:
                 self._known.keep_asset(asset)
         # A server reads 1abc as 1-ABC, so that what was asked for tells which is which.
@@ -336,18 +358,20 @@ class DerivaCatalog(Catalog):
 
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
         if self._is_here(rid):
+            dataset = self.local.lookup_dataset(rid, version)
             if self._model and not self._model.may_insert("ERMrest_RID_Lease"):
                 raise DerivaMLRequestError(
                     f"{self.host_name} does not let you lease RIDs, which sending this project's dataset {rid} takes: ask"
                     " the catalog's owner for the right to insert into public:ERMrest_RID_Lease"
                 )
-            return self.local.lookup_dataset(rid, version)
+            return dataset
         if self.offline:
             return self._known.dataset(rid, version) or self._refuse(f"dataset {rid}")
-        dataset = find_dataset(self.server, self.model, rid, version)
+        dataset = look_up(self.server, lambda: find_dataset(self.server, self.model, rid, version))
         self._known.keep_dataset(dataset, version)
         return dataset
 
+    @reads
     def assets_of(self, execution: RID) -> list[Asset]:
         found = []
         for table in self.model.asset_tables:
@@ -361,6 +385,7 @@ class DerivaCatalog(Catalog):
             found += [replace(asset, role=roles[asset.rid]) for asset in linked]
         return sorted(found, key=lambda asset: (asset.table, str(asset.role), asset.filename))
 
+    @reads
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
         association = self.model.association(asset.table, "Execution")
         if association is None:
@@ -403,7 +428,7 @@ class DerivaCatalog(Catalog):
         if self.offline or (local and self.local.journal.pending(local)):
             return self.link(rid)  # there is no state of the catalog yet that has it
         try:
-            self.server.get(f"/entity_rid/{quote(rid)}")
+            self.server.describe(f"/entity_rid/{quote(rid)}")
         except ServerRefused as error:
             if error.status != 404:
                 raise
