@@ -289,7 +289,9 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun) -> RID:
         workflow, configuration.description, run.owner, run.folder, started_by=NOTEBOOK_COMMAND
     )
     folder = catalog.folder_of(rid) / "assets"
-    for file, (text, kind) in texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND).items():
+    created = catalog.lookup_execution(rid).created
+    texts = texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND, created=created)
+    for file, (text, kind) in texts.items():
         staged = catalog.stage(rid, MLAsset.execution_metadata.value, file, folder, [kind.value])
         staged.path.write_text(text, encoding="utf-8")
     return rid

@@ -152,6 +152,14 @@ class Model:
         rights = found.rights if column is None else found.columns.get(column, {})
         return rights.get("insert") is not False
 
+    def owns(self, table: str) -> bool:
+        """Whether the client owns a table, and so may say when a row was made: its columns' rights do not tell that."""
+        return self._table(table).rights.get("owner") is True
+
+    def keys(self, table: str) -> list[list[str]]:
+        """The columns of each of a table's keys, but for the RID."""
+        return [sorted(key) for key in self._table(table).keys if key != {"RID"}]
+
     def _may_select(self, table: str) -> bool:
         return self._tables[table].rights.get("select") is not False
 

@@ -103,7 +103,8 @@ class Server:
     def repeat(self, call: Callable[[], T]) -> T:
         """Call until it succeeds: for requests that can be repeated only together.
 
-        Those that ``call`` makes are each sent once, so that it is the whole that is attempted so and so often.
+        Those that ``call`` makes are each sent once, so that it is the whole that is attempted so and so often; but
+        for one that met another writer's, of which nothing was stored.
         """
         attempts = Attempts(self.host, self.patience)
         self._local.in_repeat = True
@@ -113,6 +114,9 @@ class Server:
                     return call()
                 except ServerUnreachable as error:
                     attempts.failed(error)
+                except ServerRefused as refused:
+                    refused.repeated = refused.repeated or attempts.unsure
+                    raise
         finally:
             self._local.in_repeat = False
 
@@ -202,11 +206,24 @@ class Server:
         filters = any_of(column, dict.fromkeys(values))
         return [row for one in filters for row in self.get(f"{path}/{one}", snapshot=snapshot)]
 
-    def schema(self) -> dict[str, Any]:
-        """The catalog's model, read once."""
+    def schema(self, kept: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The catalog's model as this login sees it, read once; its ETag is in it, as ``etag``.
+
+        Args:
+            kept: what was read before, to be returned if it still holds.
+        """
         with self._lock:
             if self._schema is None:
-                self._schema = self.get("/schema")
+                tag = kept and kept.get("etag")
+                headers = {"If-None-Match": tag} if isinstance(tag, str) else {}
+
+                def call(store: Any) -> dict[str, Any]:
+                    answer = store.get(self._path("/schema"), headers=headers)
+                    if kept is not None and answer.status_code == 304:
+                        return kept
+                    return {**answer.json(), "etag": answer.headers.get("ETag")}
+
+                self._schema = self.attempt(call)
             return self._schema
 
     def snaptime(self) -> str:
