@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +17,9 @@ import requests
 
 from deriva_double import DerivaDouble, Fault
 from deriva_double.auth import User
-from deriva_double.replay import EXCHANGES, Replay
-from deriva_double.transcript import Correspondence, Mismatch
+from deriva_double.replay import EXCHANGES, ROLES, Replay, RolesReplay
+from deriva_double.seed import DATA
+from deriva_double.transcript import Correspondence, Mismatch, Recorded
 
 GENERATIONS = ("head", "1.17.10")
 ADMIN = User("admin")
@@ -60,18 +63,83 @@ def entity_url(double: DerivaDouble, catalog: str, path: str) -> str:
 # ------------------------------------------------------------------ fidelity
 
 
-def test_the_double_answers_every_recorded_request_as_the_real_server_did() -> None:
+@pytest.mark.parametrize(
+    ("exchanges", "replay", "count"),
+    [(EXCHANGES, Replay, 161), (ROLES, RolesReplay, 105)],
+    ids=["owner", "roles"],
+)
+def test_the_double_answers_every_recorded_request_as_the_real_server_did(
+    exchanges: list[Recorded], replay: type[Replay], count: int
+) -> None:
     """All exchanges, in their order; identifiers, times and digests may be others, but always the same others."""
     failures = []
     with DerivaDouble() as double:
-        replay = Replay(double)
-        for one in EXCHANGES:
+        session = replay(double)
+        for one in exchanges:
             try:
-                replay.check(one)
+                session.check(one)
             except Mismatch as mismatch:
                 failures.append(f"{one.title}: {one.method} {one.target}\n{mismatch}")
-    assert len(EXCHANGES) == 161
-    assert not failures, f"{len(failures)} of {len(EXCHANGES)}\n" + "\n\n".join(failures)
+    assert len(exchanges) == count
+    assert not failures, f"{len(failures)} of {count}\n" + "\n\n".join(failures)
+
+
+def recorded(name: str) -> Any:
+    return json.loads(gzip.decompress((DATA / f"{name}.json.gz").read_bytes()))
+
+
+def shown_model(double: DerivaDouble, catalog: str, user: str) -> Any:
+    """The schema document as a user gets it; "expired" and "anonymous" have no session."""
+    headers = {"Cookie": double.credential(user)["cookie"]} if user not in ("expired", "anonymous") else {}
+    if user == "expired":
+        headers = {"Cookie": "webauthn=of-a-session-that-ended"}
+    return requests.get(f"{double.url}/ermrest/catalog/{catalog}/schema", headers=headers).json()
+
+
+def rights_in(document: Any) -> dict[str, Any]:
+    """What a schema document says of rights, and which parts of the model it shows; not of the domain's schema."""
+    found: dict[str, Any] = {"": document["rights"], "acls": "acls" in document}
+    for name, schema in document["schemas"].items():
+        if name == "lab":
+            continue
+        found[name] = schema["rights"]
+        for table, shown in schema["tables"].items():
+            found[f"{name}:{table}"] = shown["rights"]
+            for column in shown["column_definitions"]:
+                found[f"{name}:{table}:{column['name']}"] = column["rights"]
+            for key in shown["keys"]:
+                found[f"{name}:{table} {sorted(key['unique_columns'])}"] = "acls" in key
+            for reference in shown["foreign_keys"]:
+                found[f"{name}:{table} {reference['names']}"] = reference["rights"]
+    return found
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("user", ["admin", "writer", "anonymous"])
+def test_the_model_shows_who_may_do_what_as_the_real_server_does(
+    double: DerivaDouble, generation: str, user: str
+) -> None:
+    document = recorded(f"schema-{generation}" + ("" if user == "admin" else f"-{user}"))
+    shown = rights_in(shown_model(double, double.create_catalog(generation), user))
+    assert len(shown) > 200
+    assert shown == rights_in(document)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("user", ["reader", "other", "nobody", "expired"])
+def test_the_rights_of_other_users_are_those_that_were_recorded(
+    double: DerivaDouble, generation: str, user: str
+) -> None:
+    wanted = recorded("rights")[f"{generation} {user if user != 'other' else 'writer'}"]
+    schemas = shown_model(double, double.create_catalog(generation), user)["schemas"]
+    assert set(schemas) == set(wanted) - {"lab"}
+    for schema, tables in wanted.items():
+        for name, table in tables.items():
+            shown = schemas[schema]["tables"][name]
+            rights = {column["name"]: column["rights"] for column in shown["column_definitions"]}
+            parts = {"rights": shown["rights"], "RID": rights["RID"], "RCT": rights["RCT"]}
+            assert parts == {key: table[key] for key in parts}, name
+            assert (len(shown["keys"]), len(shown["foreign_keys"])) == (table["keys"], table["foreign_keys"])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +236,33 @@ def test_rows_are_inserted_updated_joined_and_deleted(core: Any, catalog: Any) -
     assert len(ml["Execution"].filter(ml["Execution"].Workflow == workflow["RID"]).entities()) == 4
 
 
-def test_rows_with_leased_identifiers_can_be_inserted_again(catalog: Any, double: DerivaDouble) -> None:
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_a_lease_is_used_up_and_belongs_to_its_login(double: DerivaDouble, generation: str) -> None:
+    catalog = double.create_catalog(generation)
+
+    def post(user: str, path: str, *rows: dict[str, Any]) -> requests.Response:
+        cookie = double.credential(user)["cookie"]
+        return requests.post(entity_url(double, catalog, path), json=rows, headers={"Cookie": cookie})
+
+    def lease(user: str) -> requests.Response:
+        return post(user, "public:ERMrest_RID_Lease?defaults=RID", {"ID": user})
+
+    if generation == "1.17.10":
+        assert lease("writer").status_code == 403
+        return
+    mine, another = (lease(user).json()[0]["RID"] for user in ("writer", "other"))
+    path = "deriva-ml:Dataset?nondefaults=RID&onconflict=skip"
+    both = post("writer", path, {"RID": mine}, {"RID": another})
+    assert both.text.strip().endswith(f"""insert access on column "RID" with non-leased value '{another}'""")
+    assert [row["RID"] for row in post("writer", path, {"RID": mine}).json()] == [mine]
+    assert [post(user, path, {"RID": mine}).status_code for user in ("writer", "other")] == [403, 403]
+    assert post("admin", path, {"RID": mine}).json() == []
+    assert post("admin", path, {"RID": "2-ABCD"}).json()[0]["RID"] == "2-ABCD"
+
+
+def test_rows_with_leased_identifiers_can_be_inserted_again_by_an_owner(
+    catalog: Any, double: DerivaDouble
+) -> None:
     lease = "/entity/public:ERMrest_RID_Lease?defaults=RID,RCT,RMT,RCB,RMB"
     leased = [row["RID"] for row in catalog.post(lease, json=[{"ID": "a"}, {"ID": "b"}]).json()]
     rows = [
@@ -229,7 +323,7 @@ def test_a_domain_schema_with_an_asset_table_can_be_made(catalog: Any) -> None:
 
 
 def test_who_may_read_and_write_is_what_the_acls_say(core: Any, double: DerivaDouble) -> None:
-    closed, public = double.create_catalog(), double.create_catalog("1.17.10", public=True)
+    closed, public = double.create_catalog("1.17.10"), double.create_catalog("1.17.10", public=True)
 
     def status(user: str, catalog: str, method: str = "GET") -> int:
         headers = {"Cookie": double.credential(user)["cookie"]} if user else {}
@@ -237,15 +331,16 @@ def test_who_may_read_and_write_is_what_the_acls_say(core: Any, double: DerivaDo
         url = entity_url(double, catalog, "deriva-ml:Dataset")
         return requests.request(method, url, json=json, headers=headers).status_code
 
-    assert [status(user, closed) for user in ("", "reader", "writer", "admin")] == [401, 403, 200, 200]
-    assert [status(user, public) for user in ("", "reader")] == [200, 200]
-    assert [status(user, public, "POST") for user in ("", "reader", "writer")] == [401, 403, 200]
+    users = ("", "nobody", "reader", "writer", "admin")
+    assert [status(user, closed) for user in users] == [401, 403, 200, 200, 200]
+    assert [status(user, public) for user in users] == [200] * 5
+    assert [status(user, public, "POST") for user in users] == [401, 403, 403, 200, 200]
     anonymous = core.ErmrestCatalog("http", double.host, public)
     assert {row["Name"] for row in tables(anonymous)["Asset_Role"].entities()} == {"Input", "Output"}
 
 
 def test_a_cookie_that_was_logged_out_works_for_a_while_in_ermrest_only(double: DerivaDouble) -> None:
-    url = entity_url(double, double.create_catalog(), "deriva-ml:Dataset")
+    url = entity_url(double, double.create_catalog("1.17.10"), "deriva-ml:Dataset")
     headers = {"Cookie": double.credential()["cookie"]}
     requests.delete(f"{double.url}/authn/session", headers=headers)
     assert requests.get(url, headers=headers).status_code == 200

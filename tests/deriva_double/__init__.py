@@ -4,11 +4,13 @@ Start it, make a catalog of either generation, and talk to it with the deriva pa
 
     with DerivaDouble() as double:
         catalog = double.create_catalog("head")          # or "1.17.10"; seeded with the usual vocabulary terms
-        server = DerivaServer("http", double.host, double.credential("admin"))   # or "writer", "reader"
+        server = DerivaServer("http", double.host, double.credential("admin"))
         binding = server.connect_ermrest(catalog)
         store = HatracStore("http", double.host, double.credential())
 
-Anonymous clients may read nothing but the model, unless ``create_catalog(..., public=True)``.
+It answers by who asks: ``admin`` owns the catalogs; ``writer`` and ``other`` are in the group that may write, and own
+nothing; ``reader`` may select; ``nobody`` is logged in, in no group. Who may read nothing gets an empty answer on head,
+a refusal on 1.17.10, unless ``create_catalog(..., public=True)``.
 
 Let requests fail, counted from 1 in the log, or picked by method and a part of their target::
 

@@ -59,9 +59,11 @@ class Sessions:
         self._users = {
             user.name: user
             for user in (
-                User("admin"),
-                User("writer", frozenset({WRITERS})),
-                User("reader", frozenset({"readers"})),
+                User("admin", frozenset({"admin"})),
+                User("writer", frozenset({WRITERS, "writers"})),
+                User("other", frozenset({WRITERS, "writers"})),
+                User("reader", frozenset({READERS, "readers"})),
+                User("nobody"),
             )
         }
         self._cookies: dict[str, tuple[User, datetime]] = {}
@@ -150,11 +152,10 @@ def _cookie(request: Request) -> str:
 
 
 def _session(user: User, since: datetime) -> dict[str, Any]:
-    identity = {"id": user.name, "display_name": user.name}
-    full = {**identity, "identities": [user.name]}
+    full = {"id": user.name, "display_name": user.name, "identities": [user.name]}
     return {
         "client": full,
-        "attributes": [identity, *({"id": role, "display_name": role} for role in sorted(user.roles)), full],
+        "attributes": [*({"id": role, "display_name": role} for role in sorted(user.roles)), full],
         "since": str(since),
         "expires": str(since + timedelta(days=30)),
         "seconds_remaining": 86399,

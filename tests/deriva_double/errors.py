@@ -83,7 +83,7 @@ def precondition_failed(headers: tuple[tuple[str, str], ...]) -> ServiceError:
 
 def aborted() -> ServiceError:
     """503, which the server answers when concurrent writes meet."""
-    return ServiceError(503, "Service temporarily unavailable. Detail: Transaction aborted.")
+    return ServiceError(503, "The service is temporarily unavailable. Detail: Transaction aborted.")
 
 
 def unsupported(what: str) -> ServiceError:

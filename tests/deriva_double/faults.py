@@ -15,6 +15,7 @@ class Fault(Enum):
 
     ABORTED = "503 Transaction aborted: nothing was stored"
     ERROR = "500: nothing was stored"
+    NAMESPACE_RACE = "500: another request makes the object's namespace at this moment; nothing was stored"
     RESET_BEFORE = "the connection is reset before the request takes effect"
     RESET_AFTER = "the connection is reset after the request took effect"
     SLOW = "the request takes effect, its answer comes late"

@@ -232,7 +232,11 @@ class Hatrac:
             if name in request.headers:
                 metadata[name] = request.headers[name]
         if request.length > LARGEST_PUT:
-            raise ServiceError(413, "Request body size larger than allowed.")
+            raise ServiceError(
+                413,
+                "Request body size is larger than the current limit defined by the server, "
+                f"which is {LARGEST_PUT} bytes.",
+            )
         body = self.store.receive(request, check(metadata))
         return _created(self.add_version(node, self.store.name(), body, metadata).url)
 

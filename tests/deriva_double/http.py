@@ -178,7 +178,10 @@ class HttpServer:
                     _reset_on_close(connection)
                     return
                 request.skip()
-                keep = response.status != 400 and request.headers.get("connection", "").lower() != "close"
+                keep = (
+                    response.status not in (400, 413)
+                    and request.headers.get("connection", "").lower() != "close"
+                )
                 _send(connection, request, response, keep)
                 if not keep or response.fate is Fate.TRUNCATED or response.status == 414:
                     return

@@ -8,10 +8,10 @@ from typing import Any
 
 from .auth import User
 from .errors import conflict, forbidden, unauthenticated
+from .rights import Decision, Document, Rights
 from .values import Kind, kind_of
 
 SYSTEM_COLUMNS = ("RID", "RCT", "RMT", "RCB", "RMB")
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Model:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.written: dict[bool, str] = {}  # as JSON, for an owner or for others
+        self.written: dict[tuple[User, bool], str] = {}  # as JSON, by who asks and whether for a snapshot
+        self._rights: dict[User, Rights] = {}
         self.tables: dict[tuple[str, str], Table] = {}
         for schema in document["schemas"].values():
             for table in schema["tables"].values():
@@ -126,54 +127,42 @@ class Model:
             table.references.append(reference)
             target.referrers.append(reference)
 
-    def table(self, parts: tuple[str, ...]) -> Table:
-        """The table named ``(schema, table)``, or ``(table,)`` where that is not ambiguous.
+    def table(self, parts: tuple[str, ...], user: User) -> Table:
+        """The table named ``(schema, table)``, or ``(table,)`` where that is not ambiguous, for one who may see it.
 
         Raises:
             ServiceError: 409, there is none.
         """
+        rights = self.rights(user)
         if len(parts) == 2:
+            if parts[0] not in self.document["schemas"] or not rights.schema(parts[0], "enumerate"):
+                raise conflict(f"Schema {parts[0]} does not exist.")
             if parts in self.tables:
                 return self.tables[parts]
-            if parts[0] not in self.document["schemas"]:
-                raise conflict(f"Schema {parts[0]} does not exist.")
             raise conflict(f"Table {parts[1]} does not exist in schema {parts[0]}.")
-        found = [table for table in self if (table.name,) == parts]
+        named = [table for table in self if (table.name,) == parts]
+        found = [table for table in named if rights.schema(table.schema, "enumerate")]
         if len(found) == 1:
             return found[0]
         problem = "is ambiguous" if found else "does not exist"
         raise conflict(f"Table {':'.join(parts)} {problem}.")
 
-    def may(self, user: User, access: str, table: Table | None = None) -> bool:
-        """Whether the ACLs grant ``access`` (select, insert, update, delete, enumerate, create, owner)."""
-        levels = [self.document]
-        if table is not None:
-            levels = [table.document, self.document["schemas"][table.schema], self.document]
-        acls = [level.get("acls") or {} for level in levels]
-        if any(user.within(acl.get("owner")) for acl in acls):
-            return True
-        granting = {"enumerate": ("select", "insert", "update", "delete", "write"), "select": ("write",)}
-        wider = granting.get(access, ("write",) if access in ("insert", "update", "delete") else ())
-        return any(
-            user.within(next((acl[right] for acl in acls if acl.get(right) is not None), None))
-            for right in (access, *wider)
-        )
+    def rights(self, user: User) -> Rights:
+        """What a client may do here."""
+        return self._rights.setdefault(user, Rights(self.document, user))
 
-    def require(self, user: User, access: str, what: str, table: Table | None = None) -> None:
-        """Refuse with 401 or 403 what the ACLs do not grant."""
-        if not self.may(user, access, table):
+    def may(self, user: User, access: str, table: Table | None = None) -> Decision:
+        """Whether the ACLs grant ``access``; None, where only on some rows: those that the client made."""
+        rights = self.rights(user)
+        return rights.catalog(access) if table is None else rights.table(table.document, access)
+
+    def require(self, user: User, access: str, what: str, table: Table | None = None) -> Decision:
+        """Refuse with 401 or 403 what the ACLs do not grant; inserts have to be granted for all rows."""
+        decision = self.may(user, access, table)
+        if decision is False or decision is None and access == "insert":
             refusal = unauthenticated if user.anonymous else forbidden
             raise refusal(f"{access} access on {what}")
-
-    def owns_rows(self, user: User, access: str, table: Table) -> bool:
-        """Whether a binding grants ``access`` on the rows whose RCB is the user."""
-        return not user.anonymous and any(
-            binding
-            and access in binding["types"]
-            and binding["projection"] == ["RCB"]
-            and user.within(binding.get("scope_acl", ["*"]))
-            for binding in (table.document.get("acl_bindings") or {}).values()
-        )
+        return decision
 
 
 def _storage_type(type_document: Document) -> str:

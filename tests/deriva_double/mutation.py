@@ -29,13 +29,16 @@ def insert(
     """
     for name in (*defaults, *given):
         table.column(name)
-    for name in given.intersection(("RMT", "RMB")):
+    owner = catalog.model.may(user, "owner")
+    for name in given.intersection(("RMT", "RMB") if owner else ("RCT", "RCB", "RMT", "RMB")):
         raise forbidden(f"insert access on :{table.schema}:{table.name}:{name}")
     generated = (defaults | set(SYSTEM_COLUMNS)) & set(table.columns) - given
     keyed = {name for key in table.keys for name in key.columns} - generated
     columns = [table.columns[name] for name in inputs.keys_first(table.columns, keyed)]
     loaded = inputs.load(rows, columns, generated)
     inputs.refuse_repeats(loaded, [name for name in table.columns if name in keyed])
+    if "RID" in given and not owner:
+        _use_leases(catalog, user, [row["RID"] for row in loaded])
     stored = []
     for row in loaded:
         complete = _complete(catalog, user, row, columns, generated)
@@ -173,6 +176,16 @@ def _complete(
             known = system.get(column.name, ABSENT)
             complete[column.name] = _default(column, identifier) if known is ABSENT else known
     return complete
+
+
+def _use_leases(catalog: Catalog, user: User, identifiers: list[Stored]) -> None:
+    """Use up the client's leases of these RIDs, whatever becomes of the rows; an owner needs none and uses none."""
+    leases = catalog.model.tables["public", "ERMrest_RID_Lease"]
+    for identifier in identifiers:
+        found = _matching(catalog, leases, {"RID": identifier, "RCB": user.name})
+        if not found:
+            raise forbidden(f'insert access on column "RID" with non-leased value {identifier!r}')
+        catalog.db.execute(f"DELETE FROM {leases.sql} WHERE rowid = ?", (found[0],))
 
 
 def _default(column: Column, identifier: str) -> Stored:

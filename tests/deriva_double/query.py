@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from .auth import User
 from .catalog import Catalog
 from .errors import conflict, malformed, unsupported
 from .grammar import (
@@ -58,8 +59,9 @@ class Rows:
 class Query:
     """A path bound to a model: builds the SQL of its results."""
 
-    def __init__(self, path: DataPath, model: Model, moment: int | None = None) -> None:
+    def __init__(self, path: DataPath, model: Model, user: User, moment: int | None = None) -> None:
         self.path = path
+        self.user = user
         self.model = model
         self.moment = moment
         self.instances: list[Instance] = []
@@ -100,6 +102,9 @@ class Query:
                 f'(SELECT {names} FROM {table.history} WHERE "@from" <= ? AND ("@to" IS NULL OR "@to" > ?))'
             )
             self._from_values += [self.moment, self.moment]
+        if self.model.may(self.user, "select", table) is None:
+            source = f'(SELECT * FROM {source} WHERE "RCB" = ?)'
+            self._from_values.append(self.user.name)
         condition = condition.replace("{new}", instance.sql)
         self._from.append(f"{kind} {source} AS {instance.sql}" + (f" ON ({condition})" if condition else ""))
         self.instances.append(instance)
@@ -107,7 +112,7 @@ class Query:
         return instance
 
     def _table(self, step: TableStep) -> None:
-        table = self.model.table(step.name)
+        table = self.model.table(step.name, self.user)
         if not self.instances:
             self._join(table, step.alias, "", "")
             return
@@ -123,7 +128,7 @@ class Query:
             return
         first = step.left[0]
         if len(first) == 3 or (len(first) == 2 and not any(one.alias == first[0] for one in self.instances)):
-            table = self.model.table(first[:-1])
+            table = self.model.table(first[:-1], self.user)
             columns = tuple(table.column(name[-1]).name for name in step.left)
             links = [link for link in _links(self.context.table, table) if _end(link, table) == columns]
             left = self.context
@@ -143,7 +148,7 @@ class Query:
             raise malformed("Both sides of a join need the same number of columns, the right side a table.")
         first = step.left[0]
         left = self._aliased(first[0]) if len(first) == 2 else self.context
-        table = self.model.table(step.right[0][:-1])
+        table = self.model.table(step.right[0][:-1], self.user)
         sides = zip(step.left, step.right, strict=True)
         sql = " AND ".join(
             f"{left.sql}.{quote(left.table.column(one[-1]).name)} = "

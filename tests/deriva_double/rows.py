@@ -25,7 +25,7 @@ def answer(call: Call, api: str) -> Response:
     if method in ("GET", "HEAD"):
         call.only("limit", "accept")
         with call.catalog.lock:
-            query = Query(path, call.model, call.snapshot)
+            query = Query(path, call.model, call.user, call.snapshot)
             for instance in query.instances:
                 _require(call, "select", instance.table)
             headers = conditional(call, _data_etag(call), "accept,cookie")
@@ -40,7 +40,7 @@ def answer(call: Call, api: str) -> Response:
     }
     if (method, api) not in writers:
         raise no_method()
-    query = Query(path, call.model)
+    query = Query(path, call.model, call.user)
     if method != "DELETE" and len(path.steps) > 1:
         raise malformed("unsupported path length for put")
     call.body = call.request.body()
@@ -54,8 +54,8 @@ def _data_etag(call: Call) -> str:
     return call.etag(accepted, str(rid.timestamp(call.catalog.version)))
 
 
-def _require(call: Call, access: str, table: Table) -> None:
-    call.model.require(call.user, access, f":{table.schema}:{table.name}", table)
+def _require(call: Call, access: str, table: Table) -> bool | None:
+    return call.model.require(call.user, access, f":{table.schema}:{table.name}", table)
 
 
 def _limit(call: Call) -> int | None:
@@ -130,10 +130,7 @@ def _clear(call: Call, query: Query) -> list[Rows]:
 
 def _own_rows_only(call: Call, access: str, table: Table) -> bool:
     """Whether only rows that the client made may be changed; refuses where none may."""
-    if not call.model.may(call.user, access, table) and call.model.owns_rows(call.user, access, table):
-        return True
-    _require(call, access, table)
-    return False
+    return _require(call, access, table) is None
 
 
 def _content_type(call: Call) -> str:

@@ -55,29 +55,11 @@ def _read(call: Call, parts: list[str]) -> Response:
 
 def _whole(call: Call, headers: list[tuple[str, str]]) -> Response:
     snaptime = rid.encode(call.catalog.version if call.snapshot is None else call.snapshot)
-    model = call.model
-    owner = model.may(call.user, "owner")
-    if owner not in model.written:
-        shown = {key: value for key, value in model.document.items() if key != "snaptime"}
-        model.written[owner] = to_json(shown if owner else _without_acls(shown))
-    body = f'{{"snaptime": "{snaptime}", {model.written[owner][1:]}'
+    seen = (call.user, call.snapshot is not None)
+    if seen not in call.model.written:
+        call.model.written[seen] = to_json(call.model.rights(call.user).shown(past=seen[1]))
+    body = f'{{"snaptime": "{snaptime}", {call.model.written[seen][1:]}'
     return Response(200, [*headers, ("Content-Type", JSON)], body.encode())
-
-
-def _without_acls(document: Document) -> Document:
-    """What a client that owns nothing sees: no ACLs, and no rights to change the model."""
-    plain: Document = json.loads(to_json(document))
-    plain.pop("acls", None)
-    plain["rights"] = {"owner": False, "create": False}
-    for schema in plain["schemas"].values():
-        schema.pop("acls", None)
-        schema["rights"] = {"owner": False, "create": False}
-        for table in schema["tables"].values():
-            for part in (table, *table["column_definitions"], *table["foreign_keys"]):
-                part.pop("acls", None)
-                part.pop("acl_bindings", None)
-            table["rights"] = {**table["rights"], "owner": False}
-    return plain
 
 
 def _etag(call: Call) -> str:
@@ -179,7 +161,7 @@ def _column(identifier: str, wanted: Document) -> Document:
             "delete": True,
             "insert": name not in ("RMT", "RMB"),
             "select": True,
-            "update": name not in ("RID", "RMT", "RMB"),
+            "update": name not in ("RID", "RMT", "RCB", "RMB"),
         },
         "type": dict(sorted(wanted["type"].items(), key=lambda item: _TYPE_MEMBERS.index(item[0]))),
         "default": wanted.get("default"),

@@ -112,7 +112,7 @@ def bare_document() -> Document:
 
 def plant(catalog: Catalog, generation: str) -> None:
     """Give a catalog what one of its generation starts with: terms and, in ``head``, rows for unknown provenance."""
-    admin = User("admin")
+    admin = User("admin", frozenset({"admin"}))
     with catalog.transaction(admin):
         for vocabulary, terms in (_HEAD if generation == "head" else _OLD).items():
             rows: Input = [{"Name": name, "Description": text} for name, text in terms.items()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import seed
-from .auth import WRITERS, Sessions
+from .auth import READERS, WRITERS, Sessions
 from .catalog import Catalog
 from .ermrest import Ermrest
 from .faults import Exchange, Fault, Faults, Log, Plan
@@ -24,8 +24,9 @@ Row = dict[str, Any]
 class DerivaDouble:
     """A Deriva server on 127.0.0.1, from ``start()`` (or entering it) to ``close()``.
 
-    Its users are ``admin`` (owns everything), ``writer`` (in the group that the catalogs' ACLs let insert, update,
-    delete and select) and ``reader`` (in a group ``readers`` that no ACL names at first); a password is the name.
+    Its users are ``admin`` (owns everything), ``writer`` and ``other`` (in the group that the catalogs' ACLs let insert,
+    update, delete and select), ``reader`` (in the group that may select) and ``nobody`` (in none); a password is the
+    name.
     """
 
     def __init__(self) -> None:
@@ -120,10 +121,11 @@ class DerivaDouble:
         return catalog.id
 
     def _allow_assets(self) -> None:
-        """Let the writers of the catalogs write objects."""
+        """Let the writers of the catalogs write objects, and the readers read them."""
         for acl in ("subtree-create", "subtree-update", "subtree-read", "create"):
             roles = self.hatrac.root.acls.setdefault(acl, [])
-            roles += [] if WRITERS in roles else [WRITERS]
+            allowed = [WRITERS, READERS] if acl == "subtree-read" else [WRITERS]
+            roles += [one for one in allowed if one not in roles]
 
     def catalog(self, identifier: str) -> Catalog:
         """A catalog's inside."""
@@ -183,10 +185,18 @@ class DerivaDouble:
         fault = plan.fault if plan else None
         if fault is Fault.ABORTED:
             request.skip()
-            return text(503, "Service temporarily unavailable. Detail: Transaction aborted.\n")
+            return text(503, "The service is temporarily unavailable. Detail: Transaction aborted.\n")
         if fault is Fault.ERROR:
             request.skip()
             return text(500, "Internal Server Error\n")
+        if fault is Fault.NAMESPACE_RACE:
+            request.skip()
+            namespace = request.path.removeprefix("/hatrac").rpartition("/")[0]
+            return text(
+                500,
+                'duplicate key value violates unique constraint "name_name_key"\n'
+                f"DETAIL:  Key (name)=({namespace}) already exists.\n\n",
+            )
         if fault is Fault.RESET_BEFORE:
             request.skip()
             return Response(500, fate=Fate.RESET)

@@ -94,7 +94,7 @@ _VARIABLE = re.compile(
     | (?P<version>\b[A-Z2-7]{26}\b)
     | (?P<digest>(?<=")[A-Za-z0-9_+/-]{22}==(?=[;"]))
     | (?P<relation>(?<=input_data_)[A-Za-z0-9_-]+)
-    | (?P<rid>\b[1-9][0-9A-HJKMNP-TV-Z]{2,3}\b)
+    | (?P<rid>\b(?:[1-9][0-9A-HJKMNP-TV-Z]{2,3}|V[0-9A-HJKMNP-TV-Z]{2})\b)
     """,
     re.VERBOSE,
 )
