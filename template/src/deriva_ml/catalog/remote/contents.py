@@ -25,23 +25,28 @@ def by_table(assets: Iterable[Asset]) -> dict[str, list[Asset]]:
     return found
 
 
-def send_assets(local: EmbeddedCatalog, there: Rows, assets: Iterable[Asset]) -> tuple[bool, list[str]]:
+def send_assets(
+    local: EmbeddedCatalog, there: Rows, assets: Iterable[Asset]
+) -> tuple[bool, ServerRefused | None]:
     """See that assets are there, contents first, then rows, then types.
 
     One that an execution read or made also gets the type that says which. A row that the server does not take as it is
     keeps back no other.
 
     Returns:
-        whether a content had to be sent, and what is wrong with the rows that were not taken.
+        whether a content had to be sent, and what is wrong with the rows that were not taken, if any.
     """
     assets = list(assets)
     new = [asset for asset in {one.rid: one for one in assets}.values() if not there.stored(asset.rid)]
     there.lease(asset.rid for asset in new)
     sent = _send_contents(local, there, new)
-    refused = [said for table, members in by_table(new).items() for said in _store(there, table, members)]
+    refused = [one for table, members in by_table(new).items() for one in _store(there, table, members)]
     for table, members in by_table(one for one in assets if there.stored(one.rid)).items():
         _store_types(there, table, members)
-    return sent, refused
+    if len(refused) > 1:
+        more = f"{refused[0]} (and {len(refused) - 1} more)"
+        return sent, ServerRefused(more, refused[0].status)
+    return sent, refused[0] if refused else None
 
 
 def _send_contents(local: EmbeddedCatalog, there: Rows, assets: Sequence[Asset]) -> bool:
@@ -62,7 +67,7 @@ def _send_contents(local: EmbeddedCatalog, there: Rows, assets: Sequence[Asset])
     return bool(uploads)
 
 
-def _store(there: Rows, table: str, assets: Sequence[Asset]) -> list[str]:
+def _store(there: Rows, table: str, assets: Sequence[Asset]) -> list[ServerRefused]:
     """Insert the rows of contents that are there; a content that has a row keeps that one, whoever made it.
 
     Returns:

@@ -146,7 +146,8 @@ class Push:
             self._local.note_upload(execution, format_duration(time.monotonic() - begun))
         self._link_sweep(execution)
         self._admit_unknown_source(execution)
-        _raise(refused)
+        if refused:
+            raise refused
         record = self._local.lookup_execution(execution)
         columns = self._columns(record)
         if record.status is Status.pending_upload:
@@ -218,9 +219,11 @@ class Push:
         Raises:
             ServerRefused: also when a row was not taken; everything else is there then.
         """
-        _raise(self._send_files(execution)[1])
+        _, refused = self._send_files(execution)
+        if refused:
+            raise refused
 
-    def _send_files(self, execution: RID) -> tuple[bool, list[str]]:
+    def _send_files(self, execution: RID) -> tuple[bool, ServerRefused | None]:
         """See that files and datasets are there; whether any had to be sent, and what is wrong with rows not taken."""
         rid = self.begin(execution)
         self._link_remote_inputs(execution)
@@ -337,12 +340,6 @@ class Push:
             if self._there.stored(parent) and self._there.stored(child)
         ]
         self._there.associate("Execution_Execution", rows)
-
-
-def _raise(refused: Sequence[str]) -> None:
-    if refused:
-        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-        raise ServerRefused(refused[0] + more, 409)
 
 
 @contextmanager

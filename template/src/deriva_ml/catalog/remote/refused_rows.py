@@ -23,7 +23,7 @@ _VALUE = r'(?:invalid input (?:syntax|value) for .*?: |value )"(?P<value>.*?)"'
 
 def describe(
     there: Rows, table: str, asset: RID, row: Row, own: Mapping[str, Any], refusal: ServerRefused | None
-) -> str:
+) -> ServerRefused:
     """What is wrong with a row, in one line: file, column, value, the server's words, and the command that mends it.
 
     Args:
@@ -31,28 +31,48 @@ def describe(
         own: of the row, what whoever registered the file has given, and can give anew.
         refusal: None if the row was passed over, as one whose key another row has.
     """
-    if refusal:
-        columns, why = _columns(refusal.detail, own), refusal.detail or str(refusal)
+    if refusal is None:
+        columns = _clash(there, table, row)
+        if not columns:
+            return ServerRefused(
+                f"{there.server.host} did not take the row of {row['Filename']} into {table}: another row there has a key"
+                " of it, such as its name, or it is there and you may not read it",
+                409,
+            )
     else:
-        columns, why = _clash(there, table, row), "another row has it, and it is a key"
-    shown = ", ".join(f"{name} = {row[name]!r}" for name in columns if name in row)
-    head = f"{there.server.host} did not take the row of {row['Filename']} into {table}"
-    if not columns and refusal is None:
-        return f"{head}: another row there has a key of it, such as its name, or it is there and you may not read it"
-    line = f"{head}{f', where {shown}' if shown else ''}: {why.rstrip('. ')}"
-    name = next((name for name in columns if name in there.model.columns(table)), None)
-    if name is None and own and refusal and refusal.status != 403:
-        name = "COLUMN"
-    return f"{line}: uv run deriva-ml-upload {asset} --set {name}=VALUE gives it another" if name else line
+        columns = _blamed(refusal.detail, own)
+    values = {name: row[name] for name in columns if name in row}
+    told = [
+        f"{name} has no value" if value is None else f"{name} is {value!r}" for name, value in values.items()
+    ]
+    why = _why(refusal)
+    mended = [name for name in columns if name in there.model.columns(table)]
+    status = refusal.status if refusal else 409
+    if not mended or status == 403:
+        return ServerRefused(
+            f"{there.server.host} did not take the row of {row['Filename']} into {table}: {why} ({' and '.join(told)})",
+            status,
+        )
+    return ServerRefused(
+        f"{there.server.host} did not take the row of {row['Filename']} into {table}: {why} ({' and '.join(told)}):"
+        f" uv run deriva-ml-upload {asset} --set {mended[0]}=VALUE gives it another",
+        status,
+    )
 
 
-def _columns(detail: str, own: Mapping[str, Any]) -> list[str]:
-    """The columns that a refusal is about."""
+def _why(refusal: ServerRefused | None) -> str:
+    if refusal is None:
+        return "another row there has a key of it"
+    return re.sub(r"\s*DETAIL: +Failing row contains .*", "", refusal.detail).rstrip(". ") or str(refusal)
+
+
+def _blamed(detail: str, own: Mapping[str, Any]) -> list[str]:
+    """The columns that a refusal is about; all that were given, if it does not tell."""
     for pattern in _NAMED:
         if found := re.search(pattern, detail):
             return [name.strip(' "') for name in found["column"].split(",")]
     said = re.search(_VALUE, detail)
-    return [name for name, value in own.items() if said and str(value) == said["value"]]
+    return [name for name, value in own.items() if said and str(value) == said["value"]] or list(own)
 
 
 def _clash(there: Rows, table: str, row: Row) -> list[str]:

@@ -36,8 +36,8 @@ class Patience:
         pause: seconds of the first pause at most; the most doubles with each attempt. The environment variable
             ``DERIVA_ML_RETRY_PAUSE`` stands in for it.
         longest: seconds that no pause exceeds.
-        collisions: how long a request that meets other writers' is sent again: so many times ``pause``. That is
-            counted apart from ``attempts``.
+        collisions: how long a request that meets other writers' is sent again at least: so many times ``pause``. They
+            do not count as failures.
         connect: seconds for a connection to stand, and for each piece of a body to be taken.
         read: seconds that an answer may be silent.
     """
@@ -55,8 +55,9 @@ class Patience:
 
     def collision_delay(self, collisions: int, since: float) -> float | None:
         """Seconds to wait after so many collisions, the first of them ``since`` seconds ago; None to give up."""
-        most = min(2 * self._pause, self._pause / 10 * 2 ** min(collisions - 1, 10))
-        return random.uniform(0, most) if since < self.collisions * self._pause else None
+        if collisions >= self.attempts and since >= self.collisions * self._pause:
+            return None
+        return random.uniform(0, min(2 * self._pause, self._pause / 10 * 2 ** min(collisions - 1, 10)))
 
     @property
     def _pause(self) -> float:
@@ -109,6 +110,7 @@ class Attempts:
         response = _response(error)
         longest = self._patience.longest
         asked = 0.0
+        collided = False
         if response is not None:
             if response.status_code == 401 and self._renew:
                 renew, self._renew = self._renew, None
@@ -119,8 +121,7 @@ class Attempts:
                 refused.repeated = self.unsure
                 raise refused from None
             reason = f"{response.status_code} {_detail(response) or response.reason}"
-            if COLLISIONS.get(response.status_code, "\0") in response.text:
-                return self._after_collision(reason)
+            collided = COLLISIONS.get(response.status_code, "\0") in response.text
             after = response.headers.get("Retry-After", "")
             asked = min(float(after), longest) if after.isdecimal() else 0.0
         elif isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
@@ -142,25 +143,23 @@ class Attempts:
             raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
         else:
             raise error
-        self._failures += 1
-        if self._failures >= self._patience.attempts:
+        delay: float | None
+        if collided:
+            self._collisions += 1
+            self._collided = self._collided or time.monotonic()
+            delay = self._patience.collision_delay(self._collisions, time.monotonic() - self._collided)
+        else:
+            self._failures += 1
+            over = self._failures >= self._patience.attempts
+            delay = None if over else max(asked, self._patience.delay(self._failures))
+        if delay is None:
             if isinstance(error, ServerUnreachable):
                 raise error
             what = "cannot be reached" if response is None else "cannot answer now"
             raise ServerUnreachable(self._host, f"{self._host} {what} ({reason})") from error
         # Once is nothing to speak of; a person who waits longer should know, once, what for.
-        level = logging.WARNING if self._failures == 2 else logging.INFO
+        level = logging.WARNING if self._failures == 2 and not collided else logging.INFO
         _log.log(level, "%s: %s; trying again", self._host, reason)
-        time.sleep(max(asked, self._patience.delay(self._failures)))
-
-    def _after_collision(self, reason: str) -> None:
-        now = time.monotonic()
-        self._collided = self._collided or now
-        self._collisions += 1
-        delay = self._patience.collision_delay(self._collisions, now - self._collided)
-        if delay is None:
-            raise ServerUnreachable(self._host, f"{self._host} cannot answer now ({reason})")
-        _log.info("%s: %s; trying again", self._host, reason)
         time.sleep(delay)
 
 

@@ -91,9 +91,9 @@ class Server:
     def attempt(self, call: Callable[[Any], T], patience: Patience | None = None) -> T:
         """Call with this thread's binding to the server until it succeeds; ``call`` is one request."""
         patience = patience or self.patience
-        attempts = Attempts(
-            self.host, replace(patience, attempts=1) if self._in_repeat else patience, self.renew_login
-        )
+        if self._in_repeat:  # which is patient for all of them together
+            patience = replace(patience, attempts=1, collisions=patience.collisions / patience.attempts)
+        attempts = Attempts(self.host, patience, self.renew_login)
         while True:
             try:
                 return call(self.binding(patience))
