@@ -39,31 +39,30 @@ def describe(
                 " of it, such as its name, or it is there and you may not read it",
                 409,
             )
+        refusal = ServerRefused("another row there has a key of it", 409)
     else:
         columns = _blamed(refusal.detail, own)
     values = {name: row[name] for name in columns if name in row}
     told = [
         f"{name} has no value" if value is None else f"{name} is {value!r}" for name, value in values.items()
     ]
-    why = _why(refusal)
+    why = _words(refusal.detail or str(refusal))
     mended = [name for name in columns if name in there.model.columns(table)]
-    status = refusal.status if refusal else 409
-    if not mended or status == 403:
+    if not mended or refusal.status == 403:
         return ServerRefused(
             f"{there.server.host} did not take the row of {row['Filename']} into {table}: {why} ({' and '.join(told)})",
-            status,
+            refusal.status,
         )
     return ServerRefused(
         f"{there.server.host} did not take the row of {row['Filename']} into {table}: {why} ({' and '.join(told)}):"
         f" uv run deriva-ml-upload {asset} --set {mended[0]}=VALUE gives it another",
-        status,
+        refusal.status,
     )
 
 
-def _why(refusal: ServerRefused | None) -> str:
-    if refusal is None:
-        return "another row there has a key of it"
-    return re.sub(r"\s*DETAIL: +Failing row contains .*", "", refusal.detail).rstrip(". ") or str(refusal)
+def _words(said: str) -> str:
+    """The server's words, without the whole row."""
+    return re.sub(r"\s*DETAIL: +Failing row contains .*", "", said).rstrip(". ")
 
 
 def _blamed(detail: str, own: Mapping[str, Any]) -> list[str]:
