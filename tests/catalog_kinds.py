@@ -37,7 +37,7 @@ Document = dict[str, Any]
 Row = dict[str, Any]
 
 HOST = os.environ.get("DERIVA_TEST_HOST")
-SERVERS = ["head", "1.17.10", "1.17.10 writer", *(["live"] if HOST else [])]
+SERVERS = ["head", "head writer", "1.17.10", "1.17.10 writer", *(["live"] if HOST else [])]
 KINDS = ["embedded", *SERVERS]
 DATA = Path(__file__).parent / "data" / "deriva"
 NOWHERE = "9-ZZZZ-ZZZZ"

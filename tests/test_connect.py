@@ -17,7 +17,6 @@ from deriva_ml import DerivaMLConfig, DerivaMLException, DerivaMLRequestError
 from deriva_ml.catalog.connect import connect, located
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
-from deriva_ml.catalog.remote.model import Model
 from deriva_ml.catalog.remote.push import destination_of
 from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Status, Workflow
@@ -159,13 +158,16 @@ def test_a_dataset_that_could_not_be_sent_is_refused_before_the_run(project: Pro
     with closing(EmbeddedCatalog(project)) as local:
         local.add_dataset("Digits", [], rid="DEMO-DATA", version="1.0.0")
     with DerivaDouble() as double:
-        config = DerivaMLConfig(double.url, double.create_catalog("1.17.10"), double.credential("writer"))
-        with closing(connect(config, project)) as catalog:
-            assert catalog.lookup_dataset("DEMO-DATA").description == "Digits"
-            document = Server(double.url, catalog.catalog_id, double.credential()).schema()
-            document["schemas"]["public"]["tables"]["ERMrest_RID_Lease"]["rights"]["insert"] = False
-            catalog._model = Model(document)  # type: ignore[attr-defined] # the double says what the owner may
-            with pytest.raises(
-                DerivaMLRequestError, match="does not let you lease RIDs.* ask the catalog's owner"
-            ):
-                catalog.lookup_dataset("DEMO-DATA")
+        number = double.create_catalog("1.17.10")
+        for user in ("admin", "writer"):
+            config = DerivaMLConfig(double.url, number, double.credential(user))
+            with closing(connect(config, project)) as catalog:
+                with pytest.raises(DerivaMLRequestError, match="no dataset DEMO-NONE"):
+                    catalog.lookup_dataset("DEMO-NONE")
+                if user == "admin":
+                    assert catalog.lookup_dataset("DEMO-DATA").description == "Digits"
+                    continue
+                with pytest.raises(
+                    DerivaMLRequestError, match="does not let you lease RIDs.* ask the catalog's owner"
+                ):
+                    catalog.lookup_dataset("DEMO-DATA")

@@ -17,11 +17,12 @@ from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.catalog.remote.model import Model
 from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, format_duration
+from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
 from domain_schema import DOMAIN
 
 
-@pytest.fixture(params=["head", "1.17.10", "1.17.10 writer"])
+@pytest.fixture(params=["head", "head writer", "1.17.10", "1.17.10 writer"])
 def on_server(
     request: pytest.FixtureRequest, tmp_path: Path, double: DerivaDouble, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
@@ -59,9 +60,7 @@ def test_an_rid_may_be_written_in_each_way_that_the_server_takes(on_server: Plac
         assert catalog.lookup_dataset(dataset.lower()).rid == dataset
 
 
-def test_a_dataset_of_the_project_is_sent_with_the_run_that_reads_it(
-    on_server: Place, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dataset_of_the_project_is_sent_with_the_run_that_reads_it(on_server: Place) -> None:
     """As the demonstration's is, which has an RID that no server gives."""
     with closing(on_server.open()) as catalog:
         local = catalog.local  # type: ignore[attr-defined]
@@ -70,6 +69,10 @@ def test_a_dataset_of_the_project_is_sent_with_the_run_that_reads_it(
         file = local.add_asset(source, "File", "train.npz", ["Input_File"], rid="DEMO-TRNF")
         inner = local.add_dataset("inner", [file.rid], ["Training"], rid="DEMO-INNR")
         local.add_dataset("outer", [], ["Complete", "New"], "2.1.0", nested=[inner], rid="DEMO-DATA")
+        if (on_server.generation, on_server.user) == ("1.17.10", "writer"):  # who may lease no RIDs
+            with pytest.raises(DerivaMLRequestError, match="ask the catalog's owner for the right to insert"):
+                catalog.lookup_dataset("DEMO-DATA")
+            return
         dataset = catalog.lookup_dataset("DEMO-DATA")
         rids = []
         for _ in range(2):
@@ -77,15 +80,6 @@ def test_a_dataset_of_the_project_is_sent_with_the_run_that_reads_it(
             catalog.link_dataset(rid, dataset)
             uploaded(catalog, rid)
             rids.append(rid)
-        if (
-            on_server.user == "writer"
-        ):  # datasets have no key by which one whose answer was lost is found again
-            assert (
-                "ask the catalog's owner for the right to insert into public:ERMrest_RID_Lease"
-                in capsys.readouterr().err
-            )
-            assert len(on_server.pending()) == 2 and catalog.lookup_execution(rid).status == "Pending_Upload"
-            return
         there = [_read(catalog, rid) for rid in rids]
     assert there[0] == there[1]
     assert (there[0].description, set(there[0].types), there[0].version) == (

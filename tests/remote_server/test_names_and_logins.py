@@ -21,6 +21,12 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from remote_server.calls import ASSETS, QUICK, put, refused
 
 
+@pytest.fixture
+def catalog(double: DerivaDouble) -> str:
+    """One that refuses who is not logged in; current ones answer with no rows."""
+    return double.create_catalog("1.17.10")
+
+
 def test_opening_asks_nothing(double: DerivaDouble, remote: Server) -> None:
     """A server that is down is no reason not to open its catalog."""
     assert len(double.log) == 0
@@ -171,6 +177,14 @@ def test_a_login_that_expires_is_told(double: DerivaDouble, remote: Server) -> N
     assert remote.get(f"/entity/{ASSETS}") == []
     double.sessions.expire()
     assert "expired" in str(refused(double, lambda: remote.get(f"/entity/{ASSETS}")))
+
+
+@pytest.mark.parametrize("generation", ["head", "1.17.10"])
+def test_a_lease_without_a_login_is_refused_like_all_else(double: DerivaDouble, generation: str) -> None:
+    """The server says that its own schema does not exist."""
+    expired = Server(double.url, double.create_catalog(generation), {"cookie": "webauthn=old"}, QUICK)
+    error = refused(double, lambda: expired.lease(1))
+    assert (error.status, "deriva-globus-auth-utils login --host" in str(error)) == (401, True)
 
 
 def again(double: DerivaDouble, file: Path) -> None:

@@ -28,10 +28,11 @@ def test_a_row_that_was_deleted_there_cannot_be_updated(
     assert [row["Description"] for row in double.rows(catalog, "Execution_Asset")] == ["new", "new"]
 
 
-def test_a_missing_right_is_told(double: DerivaDouble, catalog: str) -> None:
+def test_a_missing_right_is_told(double: DerivaDouble) -> None:
     """In the server's words: which right, on what."""
-    reader = Server(double.url, catalog, double.credential("reader"), QUICK)
-    error = refused(double, lambda: reader.get(f"/entity/{ASSETS}"))
+    older = double.create_catalog("1.17.10")
+    nobody = Server(double.url, older, double.credential("nobody"), QUICK)
+    error = refused(double, lambda: nobody.get(f"/entity/{ASSETS}"))
     assert error.status == 403
     assert f"{double.host} does not allow you" in str(error)
     assert "(select access on :deriva-ml:Execution_Asset): ask the catalog's owner" in str(error)

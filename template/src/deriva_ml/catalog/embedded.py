@@ -65,6 +65,9 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         self._db.insert("Workflow_Workflow_Type", *links)
         return rid
 
+    def check_recording(self) -> None:
+        """Nobody has to be let in."""
+
     def add_execution(
         self,
         workflow: Workflow,

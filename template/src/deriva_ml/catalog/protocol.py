@@ -34,6 +34,13 @@ class Catalog(Protocol):
     def catalog_id(self) -> str:
         """The catalog's identifier on its host."""
 
+    def check_recording(self) -> None:
+        """See that an execution can be recorded here, before anything is done for one.
+
+        Raises:
+            DerivaMLRequestError: nobody is logged in, or somebody without the rights.
+        """
+
     def add_execution(
         self,
         workflow: Workflow,

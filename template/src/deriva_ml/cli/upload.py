@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.common import FAILED, CommandParser, add_server_flags, aligned, command
+from deriva_ml.cli.common import FAILED, WRONG_REQUEST, CommandParser, add_server_flags, aligned, command
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -153,18 +153,19 @@ def _push(
     """Push, saying of each how it went; the exit status."""
     from deriva_ml.execution.upload import upload
 
-    failed, said = 0, set()
+    failed, wrong, said = 0, 0, set()
     for pushed in upload(catalog, project, waiting, opened):
         if pushed.error is None:
             print(f"pushed {pushed.local}  {pushed.link}", flush=True)
             continue
         failed += 1
+        wrong += isinstance(pushed.error, DerivaMLRequestError)  # as without a login: nothing was tried
         if str(pushed.error) not in said:
             said.add(str(pushed.error))
             print(f"error: {pushed.local}: {pushed.error}", file=sys.stderr)
     if failed:
         print(f"{failed} of {len(waiting)} still wait: uv run deriva-ml-upload goes on", file=sys.stderr)
-    return FAILED if failed else 0
+    return WRONG_REQUEST if 0 < wrong == len(waiting) else FAILED if failed else 0
 
 
 def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:

@@ -87,6 +87,8 @@ class Execution:
         self._circumstances: dict[str, Any] = {}
         if run and dry_run:
             run.report(dry_run=True, refused=None)
+        if not dry_run:
+            ml.catalog.check_recording()
         resolved = inputs.resolve(configuration, ml.catalog, ml.project)
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID

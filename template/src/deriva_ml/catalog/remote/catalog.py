@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Catalog
+from deriva_ml.catalog.remote.access import check_reading, check_recording, look_up
+from deriva_ml.catalog.remote.answers import reading, reads
 from deriva_ml.catalog.remote.datasets import (
     datasets_of,
     find_assets,
@@ -84,15 +86,29 @@ class DerivaCatalog(Catalog):
                 raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
             except DerivaMLException as error:  # it refuses, or is no Deriva server
                 raise DerivaMLRequestError(str(error)) from error
-        self._model = Model(document) if document else None
+        with reading(self._server.host):
+            self._model = Model(document) if document else None
         if self._model and not self._model.has("Execution"):
             raise DerivaMLRequestError(
                 f"catalog {self.catalog_id} on {self.host_name} has no deriva-ml schema: is it the right one?"
             )
+        self._check(check_reading)
+
+    def _check(self, check: Callable[[Server, Model], None]) -> None:
+        if not self.offline:
+            try:
+                check(self._server, self.model)
+            except ServerUnreachable as error:
+                raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
+
+    def check_recording(self) -> None:
+        self._check(check_recording)
 
     @property
     def host_name(self) -> str:
         return self._server.host
+
+    host = host_name
 
     @property
     def catalog_id(self) -> str:
@@ -291,10 +307,14 @@ class DerivaCatalog(Catalog):
             record = self.local.lookup_execution(local)
             workflow = replace(record.workflow, rid=self._remote(str(record.workflow.rid)))
             return replace(record, rid=rid, workflow=workflow)
-        found = read_executions(self.server, self.model, f"/RID={quote(rid)}")
-        if not found:
-            raise not_found(self.server, self.model, rid, "execution")
-        return found[0]
+
+        def find() -> ExecutionRecord:
+            found = read_executions(self.server, self.model, f"/RID={quote(rid)}")
+            if not found:
+                raise not_found(self.server, self.model, rid, "execution")
+            return found[0]
+
+        return look_up(self.server, find)
 
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
@@ -302,11 +322,13 @@ class DerivaCatalog(Catalog):
         condition = with_status(status, self.model) if status else ""
         return read_executions(self.server, self.model, condition, limit)
 
+    @reads
     def list_execution_children(self, rid: RID) -> list[RID]:
         rows = self._nested("Execution", rid)
         rows.sort(key=lambda row: row["Sequence"] or 0)
         return [row["Nested_Execution"] for row in rows]
 
+    @reads
     def list_execution_parents(self, rid: RID) -> list[RID]:
         return [row["Execution"] for row in self._nested("Nested_Execution", rid)]
 
@@ -325,7 +347,7 @@ class DerivaCatalog(Catalog):
         if self.offline:
             there = [self._known.asset(rid) or self._refuse(f"asset {rid}") for rid in wanted]
         else:
-            there = find_assets(self.server, self.model, wanted)
+            there = look_up(self.server, lambda: find_assets(self.server, self.model, wanted))
             for asset in there:
                 self._known.keep_asset(asset)
         # A server reads 1abc as 1-ABC, so that what was asked for tells which is which.
@@ -347,10 +369,11 @@ class DerivaCatalog(Catalog):
             return dataset
         if self.offline:
             return self._known.dataset(rid, version) or self._refuse(f"dataset {rid}")
-        dataset = find_dataset(self.server, self.model, rid, version)
+        dataset = look_up(self.server, lambda: find_dataset(self.server, self.model, rid, version))
         self._known.keep_dataset(dataset, version)
         return dataset
 
+    @reads
     def assets_of(self, execution: RID) -> list[Asset]:
         found = []
         for table in self.model.asset_tables:
@@ -364,6 +387,7 @@ class DerivaCatalog(Catalog):
             found += [replace(asset, role=roles[asset.rid]) for asset in linked]
         return sorted(found, key=lambda asset: (asset.table, str(asset.role), asset.filename))
 
+    @reads
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
         association = self.model.association(asset.table, "Execution")
         if association is None:
@@ -406,7 +430,7 @@ class DerivaCatalog(Catalog):
         if self.offline or (local and self.local.journal.pending(local)):
             return self.link(rid)  # there is no state of the catalog yet that has it
         try:
-            self.server.get(f"/entity_rid/{quote(rid)}")
+            self.server.describe(f"/entity_rid/{quote(rid)}")
         except ServerRefused as error:
             if error.status != 404:
                 raise

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.catalog.remote.answers import reads
 from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.server import quote
 from deriva_ml.catalog.remote.snapshot import Snapshot, newest, order
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@reads
 def find_assets(server: Server, model: Model, rids: Sequence[RID]) -> list[Asset]:
     """The assets with these RIDs, in their order, from whichever tables they are in: three requests a table.
 
@@ -45,6 +47,8 @@ def find_assets(server: Server, model: Model, rids: Sequence[RID]) -> list[Asset
             raise _mistaken(server, model, waiting[0], "asset", table)
         rows = server.get_any(f"/entity/{model.qualified(table)}", "RID", [rid, *waiting[1:]])
         made = {asset.rid: asset for asset in _assets(server, model, table, rows)}
+        if rid not in made:
+            raise _mistaken(server, model, waiting[0], "asset", table)
         # The one that was looked up may have been written otherwise than its record has it, as 1abc for 1-ABC.
         found |= {waiting[0]: made[rid], **made}
         waiting = [one for one in waiting if one not in found]
@@ -61,6 +65,7 @@ def _assets(server: Server, model: Model, table: str, rows: Sequence[Row]) -> li
     return [asset for asset in found if asset is not None]
 
 
+@reads
 def find_dataset(server: Server, model: Model, rid: RID, version: str | None = None) -> Dataset:
     """A dataset at a version, by default its newest, as the catalog was when the version was made.
 
@@ -77,6 +82,8 @@ def find_dataset(server: Server, model: Model, rid: RID, version: str | None = N
         if table != "Dataset":
             raise _mistaken(server, model, rid, "dataset", table)
         rows = server.get(path + quote(written))
+        if not rows:
+            raise _mistaken(server, model, rid, "dataset", table)
     rid = rows[0]["RID"]
     if rows[0]["Deleted"]:
         raise DerivaMLRequestError(f"dataset {rid} has been deleted")
@@ -99,6 +106,7 @@ def find_dataset(server: Server, model: Model, rid: RID, version: str | None = N
         ) from error
 
 
+@reads
 def datasets_of(server: Server, model: Model, execution: RID) -> list[Dataset]:
     """The datasets that an execution read, without members; without the version where the catalog does not say it."""
     links = server.get(f"/entity/{model.qualified('Dataset_Execution')}/Execution={quote(execution)}")
@@ -123,6 +131,7 @@ def datasets_of(server: Server, model: Model, execution: RID) -> list[Dataset]:
     return found
 
 
+@reads
 def find_same_dataset(
     server: Server, model: Model, dataset: Dataset, nested: Collection[RID]
 ) -> tuple[RID, RID] | None:
@@ -168,6 +177,7 @@ def find_same_dataset(
     return None
 
 
+@reads
 def not_found(server: Server, model: Model, rid: RID, wanted: str) -> DerivaMLRequestError:
     """The error for an RID that names no such record, saying what it names instead, if anything."""
     try:
@@ -179,7 +189,8 @@ def not_found(server: Server, model: Model, rid: RID, wanted: str) -> DerivaMLRe
 def _place(server: Server, model: Model, rid: RID, wanted: str) -> tuple[str, RID]:
     """The table that a record is in, and its RID as written there."""
     try:
-        place = server.get(f"/entity_rid/{quote(rid)}")
+        path = f"/entity_rid/{quote(rid)}"
+        place = server.describe(path, RID=str, schema_name=str, table_name=str)
     except ServerRefused as error:
         if error.status not in (400, 404, 409):
             raise
@@ -196,6 +207,10 @@ def _mistaken(server: Server, model: Model, rid: RID, wanted: str, table: str) -
     kind = (
         "asset" if table in model.asset_tables else table.lower() if model.has(table) else f"row of {table}"
     )
+    if kind == wanted:
+        return DerivaMLRequestError(
+            f"{server.host} does not let you read the {wanted} {rid}: ask the owner of catalog {server.catalog_id}"
+        )
     return DerivaMLRequestError(
         f"{rid} names no {wanted}: in catalog {server.catalog_id} of {server.host} it is of kind {kind}"
     )

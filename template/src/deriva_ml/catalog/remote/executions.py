@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from deriva_ml.catalog.remote.answers import reads
 from deriva_ml.catalog.remote.model import Model
 from deriva_ml.catalog.remote.server import Server, quote
 from deriva_ml.definitions import RID, ExecutionRecord, Status, Workflow
@@ -30,6 +31,7 @@ def status_of(name: str | None) -> Status:
     return Status(known)
 
 
+@reads
 def read_executions(
     server: Server, model: Model, condition: str = "", limit: int | None = None
 ) -> list[ExecutionRecord]:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from deriva_ml.catalog.remote.answers import strange
 from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.retry import Attempts, Patience
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -148,7 +149,7 @@ def _put_whole(server: Server, content: Content, name: str) -> str:
             answer = server.request(
                 "put", f"{name}?parents=true", data=body, headers={**headers, **condition}
             )
-            return _path(server, answer.text.strip())
+            return _place(server, name, answer.text.strip())
         except ServerRefused as refused:
             if refused.status != 412 or not condition:
                 raise
@@ -179,6 +180,8 @@ def _put_chunks(server: Server, content: Content, name: str) -> str:
             content_disposition=content.disposition,
         )
     )
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", str(job)):
+        raise strange(server.host, "an upload without an identifier")
     try:
         for chunk in range(chunks):
             body = content.part(chunk * size, min(size, content.length - chunk * size))
@@ -199,7 +202,7 @@ def _put_chunks(server: Server, content: Content, name: str) -> str:
 
 def _finalize(server: Server, content: Content, name: str, job: str) -> str:
     try:
-        return _path(server, server.attempt(lambda store: store.finalize_upload_job(name, job)))
+        return _place(server, name, server.attempt(lambda store: store.finalize_upload_job(name, job)))
     except ServerRefused as refused:
         if refused.status != 404:
             raise
@@ -218,7 +221,7 @@ def _standing(server: Server, name: str) -> _Version | None:
         if refused.status not in (404, 409):
             raise
         return None
-    url = _path(server, headers.get("Content-Location", name))
+    url = _place(server, name, headers.get("Content-Location", name))
     return _Version(url, headers.get("ETag", "*"), headers.get("Content-MD5", ""))
 
 
@@ -231,6 +234,8 @@ def read(server: Server, url: str, offset: int) -> Iterator[bytes]:
     while True:
         try:
             with _open(server, path, offset) as answer:
+                if answer.headers.get("Content-Encoding", "identity") != "identity":
+                    raise strange(server.host, "a content that is compressed, though none was to be")
                 skip = offset if answer.status_code == 200 else 0  # whoever ignores Range sends all of it
                 for received in answer.iter_content(PIECE):
                     piece = received[skip:]
@@ -245,15 +250,29 @@ def read(server: Server, url: str, offset: int) -> Iterator[bytes]:
 
 
 def _open(server: Server, path: str, offset: int) -> Any:
+    from deriva_ml.catalog.remote.session import Elsewhere, fetch_elsewhere, read_all
+
     store = server.binding()
     # Compressed, an offset would count other bytes.
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={offset}-"} if offset else {})}
     # deriva's own get() takes `stream` and reads the whole content all the same.
-    answer = store._session.get(f"{server.url}{path}", headers=headers, stream=True)
+    try:
+        answer = store._session.get(f"{server.url}{path}", headers=headers, stream=True)
+    except Elsewhere as other:
+        patience = server.patience
+        answer = fetch_elsewhere(other.url, headers, (patience.connect, patience.read))
     if answer.status_code >= 400:
-        answer.content  # noqa: B018 - the words of the refusal, before the connection is given back
+        read_all(answer)  # the words of the refusal, before the connection is given back
         store._response_raise_for_status(answer)
     return answer
+
+
+def _place(server: Server, name: str, answered: str) -> str:
+    """Where an object is, as the server says: under the name that was asked for, in one of its versions."""
+    url = _path(server, answered)
+    if not re.fullmatch(rf"{re.escape(name)}(:[A-Za-z0-9_.-]+)?", url):
+        raise strange(server.host, "another place than that of the object that was put")
+    return url
 
 
 def _path(server: Server, url: str) -> str:

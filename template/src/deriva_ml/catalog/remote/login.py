@@ -12,6 +12,8 @@ from deriva_ml.exceptions import DerivaMLRequestError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 DEFAULT_PORTS = {"http": 80, "https": 443}
+CATALOG = r"[A-Za-z0-9][A-Za-z0-9_.~-]*"
+"""A catalog's number or alias."""
 
 
 def address(hostname: str) -> tuple[str, str, str]:
@@ -49,7 +51,7 @@ def catalog_name(catalog_id: str | int) -> str:
     Raises:
         DerivaMLRequestError: it can be neither.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.~-]*", str(catalog_id)):
+    if not re.fullmatch(CATALOG, str(catalog_id)):
         raise DerivaMLRequestError(f"{str(catalog_id)!r} is no catalog's number or alias")
     return str(catalog_id)
 

@@ -148,7 +148,9 @@ class Model:
 
     def may_insert(self, table: str, column: str | None = None) -> bool:
         """False if the client is known to have no right to insert rows, or to give them a value for the column."""
-        found = self._table(table)
+        found = self._tables.get(table)
+        if found is None:  # which it may not even know of
+            return False
         rights = found.rights if column is None else found.columns.get(column, {})
         return rights.get("insert") is not False
 
@@ -159,6 +161,11 @@ class Model:
     def keys(self, table: str) -> list[list[str]]:
         """The columns of each of a table's keys, but for the RID."""
         return [sorted(key) for key in self._table(table).keys if key != {"RID"}]
+
+    def may(self, table: str, access: str) -> bool | None:
+        """A right on a table: yes, no, or None where it depends on the row, or the server does not say."""
+        right: bool | None = self._table(table).rights.get(access)
+        return right
 
     def _may_select(self, table: str) -> bool:
         return self._tables[table].rights.get("select") is not False

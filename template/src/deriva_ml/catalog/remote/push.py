@@ -16,6 +16,8 @@ from typing import Any
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
+from deriva_ml.catalog.remote.access import check_recording
+from deriva_ml.catalog.remote.answers import reading, reads
 from deriva_ml.catalog.remote.contents import (
     by_table,
     can_be_sent,
@@ -85,8 +87,16 @@ class Push:
     def open(cls, local: EmbeddedCatalog, destination: Destination, credential: Any = None) -> Push:
         """Connect to a destination. Raises as the methods do."""
         server = Server(destination.host, destination.catalog, credential)
-        model = Model(recollection(local.project, server.host, server.catalog_id).current_schema(server))
+        with reading(server.host):
+            kept = recollection(local.project, server.host, server.catalog_id)
+            model = Model(kept.current_schema(server))
+        check_recording(server, model)
         return cls(local, server, model, local.journal.rename(destination, server.canonical_id()))
+
+    @property
+    def host(self) -> str:
+        """The server's name."""
+        return self._server.host
 
     def close(self) -> None:
         """Let go of the server."""
@@ -98,6 +108,7 @@ class Push:
 
     # The execution itself
 
+    @reads
     def begin(self, execution: RID) -> RID:
         """See that the execution's row is there, and its workflow's; its RID there."""
         if not self._there.stored(execution):
@@ -129,10 +140,12 @@ class Push:
             self._status_terms(), lambda: self._there.store("Execution", execution, row, mark)
         )
 
+    @reads
     def follow(self, execution: RID) -> None:
         """Show there how an execution stands; with little patience, for it holds up the run."""
         self._update(execution, self._columns(self._local.lookup_execution(execution)), LIVE)
 
+    @reads
     def finish(self, execution: RID) -> RID:
         """See that everything about an execution is there, its end last; its RID there."""
         changes = self._local.journal.changes(execution, self.destination)
@@ -213,6 +226,7 @@ class Push:
 
     # Files and datasets
 
+    @reads
     def send_files(self, execution: RID) -> None:
         """See that the files and datasets that an execution read and made are there.
 

@@ -112,7 +112,7 @@ class Attempts:
         asked = 0.0
         collided = False
         if response is not None:
-            if response.status_code == 401 and self._renew:
+            if (response.status_code == 401 or _shows_nothing(response)) and self._renew:
                 renew, self._renew = self._renew, None
                 if renew():
                     return
@@ -129,10 +129,6 @@ class Attempts:
                 self._host,
                 f"the certificate of {self._host} cannot be verified: if it has an authority of its own, name that"
                 f" one's certificate in REQUESTS_CA_BUNDLE ({_root(error)})",
-            ) from error
-        elif isinstance(error, requests.exceptions.JSONDecodeError):
-            raise DerivaMLException(
-                f"{self._host} does not answer as a Deriva server does: is the name right?"
             ) from error
         elif isinstance(error, _passing()):
             broken = isinstance(error, requests.exceptions.ChunkedEncodingError)
@@ -166,16 +162,10 @@ class Attempts:
 def refusal(host: str, response: Any) -> ServerRefused:
     """What a status that is not worth another attempt says to a person."""
     status, detail = response.status_code, _detail(response)
-    if status == 401:
-        message = (
-            f"not logged in to {host} (or the login has expired):"
-            f" uv run deriva-globus-auth-utils login --host {host}"
-        )
+    if status == 401 or _shows_nothing(response):
+        status, message = 401, not_logged_in(host)
     elif status == 403:
-        message = (
-            f"{host} does not allow you to do this ({detail or response.request.path_url}): ask the catalog's owner for"
-            " the right, or log in as somebody who has it"
-        )
+        message = denied(host, detail or response.request.path_url)
     elif status == 404 and (catalog := re.fullmatch(r"catalog (\S+)", detail)):
         message = f"there is no catalog {catalog[1]} on {host}"
     elif status == 404:
@@ -183,6 +173,27 @@ def refusal(host: str, response: Any) -> ServerRefused:
     else:
         message = f"{host} refused a request ({status}): {detail or response.reason}"
     return ServerRefused(message, status, detail)
+
+
+def not_logged_in(host: str) -> str:
+    """What is said to who has no login, or one that is none any more."""
+    return (
+        f"not logged in to {host} (or the login has expired):"
+        f" uv run deriva-globus-auth-utils login --host {host}"
+    )
+
+
+def denied(host: str, what: str) -> str:
+    """What is said to who lacks a right."""
+    return (
+        f"{host} does not allow you to do this ({what}): ask the catalog's owner for"
+        " the right, or log in as somebody who has it"
+    )
+
+
+def _shows_nothing(response: Any) -> bool:
+    """Whether the server hides its own schema: so it answers a lease (409) to who is not logged in, or no more."""
+    return response.status_code == 409 and _detail(response) == "Schema public does not exist."
 
 
 def _response(error: Exception) -> Any:

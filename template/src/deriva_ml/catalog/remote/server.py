@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import threading
 import uuid
 import weakref
@@ -16,9 +17,16 @@ from urllib.parse import quote as _quote
 from urllib.parse import unquote
 
 from deriva_ml.catalog.remote import hatrac
+from deriva_ml.catalog.remote.answers import object_of, rows_of, strange, value_of
 from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
 from deriva_ml.catalog.remote.hatrac import object_name
-from deriva_ml.catalog.remote.login import address, catalog_name, checked_credential, stored_credential
+from deriva_ml.catalog.remote.login import (
+    CATALOG,
+    address,
+    catalog_name,
+    checked_credential,
+    stored_credential,
+)
 from deriva_ml.catalog.remote.retry import LIVE, PATIENT, Attempts, Patience
 from deriva_ml.definitions import RID, Row
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -126,7 +134,9 @@ class Server:
 
     def binding(self, patience: Patience | None = None) -> Any:
         """This thread's own ``HatracStore``, whose base is the whole server: sessions cannot be shared."""
-        from deriva.core import HatracStore, TimeoutHTTPAdapter
+        from deriva.core import HatracStore
+
+        from deriva_ml.catalog.remote.session import Adapter
 
         patience = patience or self.patience
         timeout = patience.connect, patience.read
@@ -140,7 +150,7 @@ class Server:
         if timeout not in stores:
             store = self._bind(HatracStore)
             # Without retries of its own: those of deriva's adapter leave out POST, and would multiply ours.
-            store._session.mount(self.url, TimeoutHTTPAdapter(timeout=timeout, max_retries=0))
+            store._session.mount(self.url, Adapter(timeout=timeout, max_retries=0))
             self._stores.add(store)
             stores[timeout] = store
         return stores[timeout]
@@ -148,9 +158,12 @@ class Server:
     def _bind(self, kind: type, *arguments: Any) -> Any:
         from deriva.core import DEFAULT_SESSION_CONFIG
 
+        from deriva_ml.catalog.remote.session import keep_login
+
         # deriva would not verify the certificate of "localhost", and send the login to whoever listens there.
         config = {**DEFAULT_SESSION_CONFIG, "bypass_cert_verify_host_list": []}
         binding = kind(self._scheme, self.host, *arguments, session_config=config)
+        keep_login(binding._session, self.url)
         # Not through the constructor, which binds a cookie to "name:port", where it is never sent.
         binding.set_credentials(self._login(), self._domain)
         return binding
@@ -177,6 +190,21 @@ class Server:
                         self._credential = read
             return self._local.login is not self._credential
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is no login at all."""
+        return not self._login()
+
+    def logged_in(self) -> bool:
+        """Whether the server knows who asks: not without a login, or with one that has expired."""
+        try:
+            object_of(self.host, self._json("get", "/authn/session"), client=dict)
+        except ServerRefused as refused:
+            if refused.status not in (401, 404):
+                raise
+            return False
+        return True
+
     def _path(self, path: str, snapshot: str | None = None) -> str:
         return f"/ermrest/catalog/{self.catalog_id}{f'@{quote(snapshot)}' if snapshot else ''}{path}"
 
@@ -187,17 +215,22 @@ class Server:
 
         def call(store: Any) -> Any:
             if rows is None:
-                return getattr(store, method)(path).json()
+                return value_of(self.host, getattr(store, method)(path))
             headers = {"Content-Type": "application/json"}
-            return getattr(store, method)(path, data=io.BytesIO(body), headers=headers).json()
+            return value_of(self.host, getattr(store, method)(path, data=io.BytesIO(body), headers=headers))
 
         return self.attempt(call, patience)
 
     # The catalog
 
     def get(self, path: str, *, snapshot: str | None = None) -> Any:
-        """The JSON value at a path below the catalog, such as ``/entity/deriva-ml:Execution/RID=1-AB``."""
-        return self._json("get", self._path(path, snapshot))
+        """The rows at a path below the catalog, such as ``/entity/deriva-ml:Execution/RID=1-AB``, or another JSON value."""
+        value = self._json("get", self._path(path, snapshot))
+        return rows_of(self.host, value) if path.startswith(("/entity/", "/attribute")) else value
+
+    def describe(self, path: str, *, snapshot: str | None = None, **members: type) -> dict[str, Any]:
+        """What is no rows, such as the catalog itself (an empty path): an object with members of these types."""
+        return object_of(self.host, self._json("get", self._path(path, snapshot)), **members)
 
     def get_any(
         self, path: str, column: str, values: Iterable[str], *, snapshot: str | None = None
@@ -216,26 +249,30 @@ class Server:
             if self._schema is None:
                 tag = kept and kept.get("etag")
                 headers = {"If-None-Match": tag} if isinstance(tag, str) else {}
-
-                def call(store: Any) -> dict[str, Any]:
-                    answer = store.get(self._path("/schema"), headers=headers)
-                    if kept is not None and answer.status_code == 304:
-                        return kept
-                    return {**answer.json(), "etag": answer.headers.get("ETag")}
-
-                self._schema = self.attempt(call)
+                answer = self.request("get", self._path("/schema"), headers=headers)
+                if kept is not None and answer.status_code == 304:
+                    self._schema = kept
+                else:
+                    document = object_of(self.host, value_of(self.host, answer), schemas=dict)
+                    self._schema = {**document, "etag": answer.headers.get("ETag")}
             return self._schema
 
     def snaptime(self) -> str:
         """The catalog's state now, as snapshots are named."""
-        return str(self.get("")["snaptime"])
+        name = self.describe("", snaptime=str)["snaptime"]
+        if not re.fullmatch(r"[0-9A-Z-]+", name):
+            raise strange(self.host, "a snaptime that is none")
+        return str(name)
 
     def canonical_id(self) -> str:
         """The catalog's number, also if it is known by an alias."""
         with self._lock:
             if not self._canonical:
-                described = self.get("")
-                self._canonical = str(described.get("alias_target") or described["id"])
+                described = self.describe("")
+                named = str(described.get("alias_target") or described.get("id") or "")
+                if not re.fullmatch(CATALOG, named):
+                    raise strange(self.host, "a catalog without a number")
+                self._canonical = named
             return self._canonical
 
     def insert(
@@ -269,7 +306,11 @@ class Server:
         options += ["onconflict=skip"] if repeatable else []
         path = self._path(f"/entity/{table}?{'&'.join(options)}".rstrip("?"))
         patience = self.patience if repeatable else replace(self.patience, attempts=1)
-        return [row for batch in _batches(rows) for row in self._json("post", path, patience, batch)]
+        return [
+            row
+            for batch in _batches(rows)
+            for row in rows_of(self.host, self._json("post", path, patience, batch))
+        ]
 
     def update(self, table: str, rows: Sequence[Mapping[str, Any]], patience: Patience | None = None) -> None:
         """Set the columns of rows that are found by their ``RID``; all with the same columns.
@@ -279,9 +320,10 @@ class Server:
         """
         for batch in _batches(rows):
             columns = ",".join(quote(name) for name in batch[0] if name != "RID")
-            found = self._json("put", self._path(f"/attributegroup/{table}/RID;{columns}"), patience, batch)
+            path = self._path(f"/attributegroup/{table}/RID;{columns}")
+            found = rows_of(self.host, self._json("put", path, patience, batch))
             # ERMrest passes over rows that it does not find, and answers with the others.
-            if gone := {row["RID"] for row in batch} - {row["RID"] for row in found}:
+            if gone := {row["RID"] for row in batch} - {row.get("RID") for row in found}:
                 name = unquote(table.rpartition(":")[2])
                 raise ServerRefused(
                     f"the row {min(gone)} of {name} on {self.host} is gone: it was deleted there", 404
@@ -303,7 +345,11 @@ class Server:
 
         def call(store: Any) -> list[RID]:
             wanted = [{"ID": uuid.uuid4().hex} for _ in range(count)]
-            return [row["RID"] for row in store.post(path, json=wanted).json()]
+            rows = rows_of(self.host, value_of(self.host, store.post(path, json=wanted)))
+            leased = {row["RID"] for row in rows if re.fullmatch(r"[0-9A-Z-]+", row.get("RID", ""))}
+            if len(leased) != count:
+                raise strange(self.host, f"{len(leased)} RIDs where {count} were leased")
+            return [row["RID"] for row in rows]
 
         return self.attempt(call)
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.catalog.remote.answers import checked
 from deriva_ml.catalog.remote.model import Model, Reference
 from deriva_ml.catalog.remote.server import any_of, quote
 from deriva_ml.definitions import RID, Dataset, Row
@@ -42,7 +43,7 @@ class Snapshot:
     def __init__(self, server: Server, name: str) -> None:
         self.name = name
         self._server = server
-        self._model = Model(server.get("/schema", snapshot=name))
+        self._model = Model(server.describe("/schema", snapshot=name, schemas=dict))
         self._rows: dict[str, dict[RID, Row]] = {}
         self._indices: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], Row]] = {}
 
@@ -130,7 +131,7 @@ class Snapshot:
     def _hold(self, table: str, rows: Iterable[Row]) -> list[Row]:
         """Those of the rows that were not held before."""
         held = self._rows.setdefault(table, {})
-        fresh = [row for row in rows if row["RID"] not in held]
+        fresh = [checked(self._server.host, row) for row in rows if row["RID"] not in held]
         held |= {row["RID"]: row for row in fresh}
         return fresh
 

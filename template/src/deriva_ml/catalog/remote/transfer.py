@@ -148,4 +148,6 @@ def _receive(server: Server, item: Download, part: Path, report: Report) -> bool
                 report(len(piece))
                 digest.update(piece)
                 stream.write(piece)
+                if stream.tell() > item.length:  # more than its record says, however much there is
+                    break
         return stream.tell() == item.length and digest.hexdigest() == item.md5

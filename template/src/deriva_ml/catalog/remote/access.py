@@ -1,0 +1,64 @@
+"""Whether whoever asks may do what is to be done, told before anything is done; as a rule without asking for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from deriva_ml.catalog.remote.errors import ServerRefused
+from deriva_ml.catalog.remote.model import Model
+from deriva_ml.catalog.remote.retry import denied, not_logged_in
+from deriva_ml.catalog.remote.server import Server
+from deriva_ml.exceptions import DerivaMLRequestError
+
+T = TypeVar("T")
+
+RECORDING = (
+    ("Workflow", "select"),
+    ("Execution", "insert"),
+    ("Execution", "update"),
+    ("Execution_Metadata", "insert"),
+    ("Execution_Asset", "insert"),
+)
+"""What no record can do without. A server says to anybody what its tables are, and of each what may be done with it."""
+
+
+def check_reading(server: Server, model: Model) -> None:
+    """Refuse whom the catalog shows nothing: current catalogs answer everybody, with no rows.
+
+    Raises:
+        DerivaMLRequestError: nobody is logged in, or somebody who may not read.
+    """
+    if model.may("Execution", "select") is not True:
+        _check(server, model, ("Execution", "select"))
+
+
+def check_recording(server: Server, model: Model) -> None:
+    """Refuse who may not record there.
+
+    Raises:
+        DerivaMLRequestError: nobody is logged in, or somebody without the rights.
+    """
+    for place in RECORDING:
+        if model.may(*place) is False:
+            _check(server, model, place)
+
+
+def _check(server: Server, model: Model, place: tuple[str, str]) -> None:
+    if not server.logged_in():
+        raise DerivaMLRequestError(not_logged_in(server.host))
+    table, access = place
+    if model.may(table, access) is False:
+        raise DerivaMLRequestError(denied(server.host, f"{access} access on deriva-ml:{table}"))
+
+
+def look_up(server: Server, find: Callable[[], T]) -> T:
+    """What a look-up finds. What is not shown to who is not logged in any more may be there all the same."""
+    try:
+        return find()
+    except (DerivaMLRequestError, ServerRefused):
+        if server.anonymous or server.logged_in():
+            raise
+        if not server.renew_login():
+            raise DerivaMLRequestError(not_logged_in(server.host)) from None
+    return find()
