@@ -28,8 +28,8 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 
 SMALLEST_CHUNK = 1 << 16
-KINDS = ["head", "1.17.10", "1.17.10 writer"]
-"""A generation, and the double's user if that is not the owner; this one may not lease RIDs."""
+KINDS = ["head", "head writer", "1.17.10", "1.17.10 writer"]
+"""A generation, and the double's user if that is not the owner; of 1.17.10, that one may not lease RIDs."""
 LOOK_UPS = "head look-ups"
 """The run's look-ups of its inputs, which the sweeps of the others leave out: they are the same there."""
 
@@ -95,9 +95,9 @@ class Beginning:
         self.log_in(project := Project(root))
         return project
 
-    def log_in(self, project: Project) -> None:
-        """Get a new session, as logging in again does."""
-        credentials = {self.double.host: self.double.credential(self.user)}
+    def log_in(self, project: Project, user: str = "") -> None:
+        """Get a new session, as logging in again does, or somebody else."""
+        credentials = {self.double.host: self.double.credential(user or self.user)}
         self._credentials(project).write_text(json.dumps(credentials))
 
     @staticmethod

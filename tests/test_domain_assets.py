@@ -13,6 +13,7 @@ import pytest
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML, DerivaMLRequestError
 from deriva_ml.catalog.remote.server import Server
+from deriva_ml.cli.upload import main as upload
 from deriva_ml.definitions import Status, Workflow
 from deriva_ml.execution import Execution, ExecutionConfiguration
 from deriva_ml.project import Project
@@ -22,7 +23,9 @@ from domain_schema import DOMAIN
 class Study:
     """A project, and a catalog with a domain's schema that it records into."""
 
-    def __init__(self, folder: Path, double: DerivaDouble, required: bool = False) -> None:
+    def __init__(
+        self, folder: Path, double: DerivaDouble, required: bool = False, user: str = "admin"
+    ) -> None:
         self.double = double
         self.catalog = double.create_catalog("head")
         server = Server(double.url, self.catalog, double.credential())
@@ -34,18 +37,27 @@ class Study:
                 if column["name"] == "Visit"
             ]
             visit["nullok"] = False
+        scan = document["tables"]["Scan Image"]
+        scan["column_definitions"] += [
+            {"name": "Size", "type": {"typename": "int8"}},
+            {"name": "Code", "type": {"typename": "text"}},
+        ]
+        scan["keys"].append({"unique_columns": ["Code"]})
         server.request("post", f"/ermrest/catalog/{self.catalog}/schema", json=[document])
         [row] = server.insert("lab:Visit", [{"Age": 40}], given=())
         self.visit = row["RID"]
+        taken = {"URL": "tag:lab,x", "Filename": "x", "Length": 1, "MD5": "0" * 32, "Code": "taken"}
+        server.insert("lab:Scan%20Image", [{**taken, "Visit": self.visit}], given=())
         (folder / "pyproject.toml").touch()
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-        self.ml = DerivaML(double.url, self.catalog, double.credential(), Project(folder))
+        self.ml = DerivaML(double.url, self.catalog, double.credential(user), Project(folder))
 
     def run(self) -> Execution:
         return self.ml.create_execution(ExecutionConfiguration(), Workflow("Scan", checksum="c"))
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        return self.double.rows(self.catalog, f"lab:{table}")
+        rows = self.double.rows(self.catalog, f"lab:{table}")
+        return [row for row in rows if row.get("URL") != "tag:lab,x"]
 
 
 @pytest.fixture
@@ -91,3 +103,77 @@ def test_a_value_that_the_table_needs_is_asked_for_at_once(double: DerivaDouble,
     execution = Study(tmp_path, double, required=True).run()
     with pytest.raises(DerivaMLRequestError, match="a row of Scan Image needs Visit"):
         execution.asset_file_path("Scan Image", "scan.png")
+
+
+@pytest.mark.parametrize("user", ["admin", "writer"])
+@pytest.mark.parametrize(
+    ("values", "said", "mended"),
+    [
+        ({"Visit": "NO-SUCH"}, "Key (Visit)=(NO-SUCH) is not present", ("Visit", "{visit}")),
+        ({"Size": "old"}, "(Size is 'old')", ("Size", "5")),
+        ({"Code": "taken"}, "another row there has a key of it (Code is 'taken')", ("Code", "free")),
+        ({"Code": "taken"}, "another row there has a key of it (Code is 'taken')", ("Code", "")),
+    ],
+)
+def test_a_row_that_is_refused_keeps_back_nothing_else_and_can_be_mended(
+    values: dict[str, str],
+    said: str,
+    mended: tuple[str, str],
+    user: str,
+    double: DerivaDouble,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = Study(tmp_path, double, user=user)
+    execution = study.run()
+    files = {"a.png": {}, "b.png": values, "c.png": {"Visit": study.visit}}
+    with execution.execute():
+        for name, given in files.items():
+            execution.asset_file_path("Scan Image", name, metadata=given).write_text(name)
+        execution.asset_file_path("Execution_Metadata", "env.json", "Runtime_Env").write_text("{}")
+    execution.commit_output_assets()
+    assert execution.status is Status.pending_upload
+    message = next(line for line in capsys.readouterr().err.splitlines() if "did not take" in line)
+    assert "did not take the row of b.png into Scan Image: " in message and said in message
+    column, value = mended[0], mended[1].format(visit=study.visit)
+    assert f"--set {column}=VALUE gives it another" in message
+    asset = message.partition("deriva-ml-upload ")[2].split()[0]
+    assert [row["Filename"] for row in study.rows("Scan Image")] == ["a.png", "c.png"]
+    assert len(study.rows("Scan Image_Execution")) == 2
+    assert "env.json" in {row["Filename"] for row in double.rows(study.catalog, "Execution_Metadata")}
+
+    monkeypatch.chdir(tmp_path)
+    assert upload([asset, "--set", f"{column}={value}"]) == 0
+    assert upload([asset, "--set", "Nothing=1"]) == 2
+    assert "has no column Nothing that can be given; it has Visit, Size, Code" in capsys.readouterr().err
+    study.ml.catalog.send(execution.execution_rid)
+    rows = {row["Filename"]: row for row in study.rows("Scan Image")}
+    assert rows.keys() == files.keys()
+    assert str(rows["b.png"][column] or "") == value
+    assert execution.status is Status.uploaded
+    assert upload([asset, "--set", f"{column}=x"]) == 2
+    assert "does not wait to be pushed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "Visit=1"], "--set is for one asset"),
+        (["X", "--list", "--set", "Visit=1"], "--set is for one asset"),
+        (["X", "--set", "Visit"], "'Visit' sets nothing"),
+        (["X", "--set", "=1"], "'=1' sets nothing"),
+        (["X", "--set", "Visit=1"], "there is no asset X"),
+    ],
+)
+def test_a_value_that_is_set_wrongly_is_refused(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert upload(arguments) == 2
+    assert said in capsys.readouterr().err

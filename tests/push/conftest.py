@@ -26,7 +26,7 @@ def beginning(
         yield made
 
 
-@pytest.fixture(scope="module", params=["head", "1.17.10"])
+@pytest.fixture(scope="module", params=["head", "head writer", "1.17.10"])
 def with_dataset(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Beginning]:

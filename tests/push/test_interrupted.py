@@ -39,6 +39,7 @@ def sweep(
     faults: dict[int, Fault],
     mended: Callable[[Project], object],
     check: Check,
+    step: int = 1,
 ) -> dict[int, str]:
     """What is wrong in the end where a run met faults from a request on, by the request's number.
 
@@ -46,9 +47,10 @@ def sweep(
         faults: by how many requests later.
         mended: does away with the cause.
         check: called after the run, with what it was refused with, if it was.
+        step: every how many requests this is tried.
     """
     wrong = {}
-    for number in range(1, beginning.requests + 1):
+    for number in range(1, beginning.requests + 1, step):
         project = beginning.project()
         before = beginning.executions()
         for later, fault in faults.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -109,10 +110,39 @@ def test_the_certificate_of_this_machine_is_verified_too() -> None:
 
 def test_a_server_that_goes_on_failing_is_given_up(double: DerivaDouble, remote: Server) -> None:
     """What it says is told."""
-    double.faults.on(Fault.ABORTED, times=100)
-    with pytest.raises(ServerUnreachable, match="cannot answer now .503 Transaction aborted"):
+    double.faults.on(Fault.ERROR, times=100)
+    with pytest.raises(ServerUnreachable, match="cannot answer now .500 "):
         remote.get("/schema")
     assert len(double.log) == QUICK.attempts
+
+
+@pytest.mark.parametrize("fault", [Fault.ABORTED, Fault.NAMESPACE_RACE], ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "repeatable", [True, False], ids=["", "a row that nothing but a look would find again"]
+)
+def test_writers_that_meet_again_and_again_are_no_outage(
+    fault: Fault, repeatable: bool, double: DerivaDouble, catalog: str, remote: Server
+) -> None:
+    """It means "again, now": it is sent more often than to a server that is away, and nothing is stored twice."""
+    remote.patience = Patience(pause=0.05)
+    given = ("RID",) if repeatable else ()
+    [row] = asset_rows(remote, 1)
+    double.faults.on(fault, "POST", "Execution_Asset", times=2 * QUICK.attempts)
+    remote.insert(ASSETS, [row], given=given, repeatable=repeatable)
+    assert len(double.rows(catalog, "Execution_Asset")) == 1
+
+
+def test_writers_that_meet_for_ever_are_given_up(double: DerivaDouble, remote: Server) -> None:
+    """After half a minute as a rule, here after 60 times a thousandth of a second; sooner where a run is held up."""
+    double.faults.on(Fault.ABORTED, times=10_000)
+    begun = time.monotonic()
+    with pytest.raises(ServerUnreachable, match="cannot answer now .503 Transaction aborted"):
+        remote.get("/schema")
+    assert len(double.log) >= QUICK.attempts
+    assert 0.05 < time.monotonic() - begun < 20
+    assert (
+        retry.LIVE.collisions * retry.LIVE.pause <= 3 < retry.PATIENT.collisions * retry.PATIENT.pause <= 30
+    )
 
 
 def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +214,7 @@ def test_rows_without_leased_identifiers_are_stored_once_together_with_a_look(
 
 def test_what_is_repeated_as_one_is_not_repeated_in_its_parts(double: DerivaDouble, remote: Server) -> None:
     """A server that is down is given up after as many attempts as for one request."""
-    double.faults.on(Fault.ABORTED, times=100)
+    double.faults.on(Fault.ERROR, times=100)
     with pytest.raises(ServerUnreachable):
         remote.repeat(lambda: remote.get("/schema"))
     assert len(double.log) == QUICK.attempts

@@ -251,6 +251,15 @@ class Journal:
                 f"the columns of asset {asset} are damaged in this project's catalog: {error}"
             ) from error
 
+    def set_columns(self, asset: RID, values: Mapping[str, Any]) -> None:
+        """Give an asset other values for the row that it will have there."""
+        with self._db.transaction():
+            text = json.dumps({**self.columns(asset), **values})
+            first = self._db.value('SELECT min("staged") FROM "local_columns" WHERE "asset" = ?', asset)
+            if first is None:  # no staged file brought any; theirs have numbers above 0
+                first = self._db.value('SELECT min(0, coalesce(min("staged"), 0)) - 1 FROM "local_columns"')
+            self._db.query('INSERT OR REPLACE INTO "local_columns" VALUES (?, ?, ?)', first, asset, text)
+
     # Inputs that are at the destination
 
     def add_input(self, execution: RID, destination: Destination, read: Asset | Dataset) -> None:

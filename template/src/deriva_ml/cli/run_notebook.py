@@ -185,7 +185,7 @@ def _pairs(taken: Sequence[tuple[str, ...]]) -> list[tuple[str, str]]:
 
 def _say_left_out(path: Path, notebook: dict[str, Any]) -> None:
     """Say what does not count any more, if the notebook is an executed one."""
-    from deriva_ml.execution.environment import redact
+    from deriva_ml.redaction import redact
 
     lines = [line.strip() for cell in injected_earlier(notebook) for line in source_of(cell).splitlines()]
     values = "; ".join(line for line in lines if line and not line.startswith("#"))

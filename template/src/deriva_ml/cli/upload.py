@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deriva_ml.catalog.connect import DerivaMLConfig
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.catalog.journal import Destination
+    from deriva_ml.catalog.remote.push import Push
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +28,11 @@ def parser() -> argparse.ArgumentParser:
         description="Push recorded executions to a Deriva catalog. What is there is not sent again, so that a push"
         " which was stopped goes on where it was. An execution of the project's own catalog is pushed where --to, or"
         " --host with --catalog, says.",
-        examples=["deriva-ml-upload", "deriva-ml-upload --list"],
+        examples=[
+            "deriva-ml-upload",
+            "deriva-ml-upload --list",
+            "deriva-ml-upload 1-ABCD --set Subject=2-EFGH",
+        ],
     )
     parser.add_argument(
         "rids",
@@ -50,6 +55,14 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="show what would be pushed, and exit")
     parser.add_argument(
+        "--set",
+        action="append",
+        dest="columns",
+        metavar="COLUMN=VALUE",
+        help="give the asset RID, whose row the server did not take, another value for a column of its table before the"
+        " next push, and exit; nothing after = is no value; may be repeated",
+    )
+    parser.add_argument(
         "--commits",
         nargs="?",
         const="",
@@ -71,15 +84,36 @@ def main(argv: Sequence[str]) -> int:
     from deriva_ml.execution.recovery import recover
 
     with closing(EmbeddedCatalog(project)) as catalog:
+        if args.columns:
+            return _set(args, catalog, project)
         recover(catalog, project)
         return _upload(args, catalog, project)
+
+
+def _set(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project) -> int:
+    """Give an asset other values."""
+    from deriva_ml.execution.upload import set_columns
+
+    if len(args.rids) != 1 or args.to or args.host or args.catalog or args.forget or args.list:
+        raise DerivaMLRequestError(
+            "--set is for one asset: give its RID, --set COLUMN=VALUE, and nothing else"
+        )
+    values = {}
+    for text in args.columns:
+        name, given, value = text.partition("=")
+        if not name or not given:
+            raise DerivaMLRequestError(f"{text!r} sets nothing: write --set COLUMN=VALUE")
+        values[name] = value
+    rid = set_columns(catalog, project, args.rids[0], values)
+    print(f"{rid} has {', '.join(args.columns)} from now on; uv run deriva-ml-upload sends it")
+    return 0
 
 
 def _push_commits(args: argparse.Namespace, project: Project) -> int:
     """Push the commits that are kept; records go another way."""
     from deriva_ml.execution.kept_commits import push_commits
 
-    if args.rids or args.to or args.host or args.catalog or args.forget or args.list:
+    if args.rids or args.to or args.host or args.catalog or args.forget or args.list or args.columns:
         raise DerivaMLRequestError(
             "--commits pushes to a git remote, and nothing to a catalog: give it alone, or with the remote"
         )
@@ -93,6 +127,7 @@ def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project
     rids = [_execution(catalog, rid) for rid in args.rids]
     if args.forget:
         return _forget(catalog, rids)
+    opened = None
     config = _connection(args, project)
     if config is None:
         waiting = [one for one in catalog.journal.pending() if not rids or one[0] in rids]
@@ -104,18 +139,23 @@ def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project
         destination, noted = destination_of(config)
         waiting = _wanted(catalog, rids, destination)
         if waiting and not args.list:
-            waiting = _send_to(catalog, waiting, destination, config.credential, noted)
+            waiting, opened = _send_to(catalog, waiting, destination, config.credential, noted)
     _say_there(catalog, rids, waiting)
     print_lines(_listing(catalog, waiting) if waiting else "nothing waits to be pushed")
-    return 0 if args.list else _push(catalog, project, waiting)
+    return 0 if args.list else _push(catalog, project, waiting, opened)
 
 
-def _push(catalog: EmbeddedCatalog, project: Project, waiting: Sequence[tuple[str, Destination]]) -> int:
+def _push(
+    catalog: EmbeddedCatalog,
+    project: Project,
+    waiting: Sequence[tuple[str, Destination]],
+    opened: Push | None,
+) -> int:
     """Push, saying of each how it went; the exit status."""
     from deriva_ml.execution.upload import upload
 
     failed, wrong, said = 0, 0, set()
-    for pushed in upload(catalog, project, waiting):
+    for pushed in upload(catalog, project, waiting, opened):
         if pushed.error is None:
             print(f"pushed {pushed.local}  {pushed.link}", flush=True)
             continue
@@ -196,8 +236,8 @@ def _send_to(
     destination: Destination,
     credential: Any,
     noted: str | None,
-) -> list[tuple[str, Destination]]:
-    """Note that executions are to be pushed, once the destination is known to be there; what is to be done."""
+) -> tuple[list[tuple[str, Destination]], Push]:
+    """Note that executions are to be pushed, once the destination is known to be there; what is to be done, and by what."""
     from deriva_ml.catalog.remote.errors import ServerRefused
     from deriva_ml.catalog.remote.push import Push
 
@@ -205,11 +245,11 @@ def _send_to(
         push = Push.open(catalog, destination, credential)
     except ServerRefused as refusal:
         raise DerivaMLRequestError(str(refusal)) from refusal
-    push.close()
     for rid, _ in wanted:
         _warn_of_inputs(catalog, rid, push.destination)
         catalog.journal.send_to(rid, push.destination, noted)
-    return [one for rid, _ in wanted for one in catalog.journal.pending(rid) if one[1] == push.destination]
+    waiting = [one for rid, _ in wanted for one in catalog.journal.pending(rid) if one[1] == push.destination]
+    return waiting, push
 
 
 def _warn_of_inputs(catalog: EmbeddedCatalog, rid: str, destination: Destination) -> None:

@@ -24,6 +24,7 @@ def texts_of(
     provenance: Mapping[str, Any],
     started_by: str,
     hydra_config: str = "",
+    created: str = "",
 ) -> Texts:
     """The files that say so, without credentials.
 
@@ -31,6 +32,7 @@ def texts_of(
         provenance: of the code, as JSON types; its ``diff`` is a file of its own.
         started_by: the command or program that started it.
         hydra_config: the composed configuration as YAML, if there is one.
+        created: when the execution began. A server may give its row the time at which it came there.
     """
     code = {"differences": [UNCOMMITTED] if provenance.get("dirty") else [], **provenance}
     diff = code.pop("diff", "")
@@ -38,6 +40,7 @@ def texts_of(
     record = {
         **configuration.to_json(),
         "started_by": started_by,
+        **({"created": created} if created else {}),
         "workflow": asdict(workflow),
         "provenance": code,
     }

@@ -320,7 +320,10 @@ class Execution:
         """
         from deriva_ml.execution.configuration_record import CONFIGURATION, texts_of
 
-        texts = texts_of(self.configuration, self.workflow, provenance, self.started_by, hydra_config)
+        created = "" if self.dry_run else self.ml.catalog.lookup_execution(self.execution_rid).created
+        texts = texts_of(
+            self.configuration, self.workflow, provenance, self.started_by, hydra_config, created
+        )
         for name, (text, kind) in texts.items():
             self.add_metadata(name, text, kind)
         self._circumstances = json.loads(texts[CONFIGURATION][0])

@@ -310,7 +310,8 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun, owner: 
         rid = catalog.add_execution(
             workflow, configuration.description, owner, run.folder, started_by=NOTEBOOK_COMMAND
         )
-        texts = texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND)
+        created = catalog.lookup_execution(rid).created
+        texts = texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND, created=created)
         files = []
         for file, (text, kind) in texts.items():
             write_atomically(run.folder / file, text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,12 +70,18 @@ class Pushed:
 
 
 def upload(
-    catalog: EmbeddedCatalog, project: Project, waiting: Sequence[tuple[RID, Destination]]
+    catalog: EmbeddedCatalog,
+    project: Project,
+    waiting: Sequence[tuple[RID, Destination]],
+    opened: Push | None = None,
 ) -> Iterator[Pushed]:
     """Push executions, one after the other, and tell of each how it went.
 
     One that is refused does not keep back the others. Where a server does not answer, the rest for it is not tried.
     Whatever was sent is noted, so that repeating this goes on from there.
+
+    Args:
+        opened: the connection to the one destination there is, if it has been made.
     """
     from deriva_ml.catalog.remote.push import Push
 
@@ -85,12 +91,57 @@ def upload(
         groups.setdefault((destination, noted), []).append(rid)
     for (destination, noted), rids in groups.items():
         try:
-            push = Push.open(catalog, destination, _credential(project, destination, noted))
+            push = opened or Push.open(catalog, destination, _credential(project, destination, noted))
         except DerivaMLException as error:
             yield from (Pushed(rid, error=error) for rid in rids)
             continue
         with closing(push):
             yield from _push_all(push, rids)
+
+
+def set_columns(catalog: EmbeddedCatalog, project: Project, rid: RID, values: Mapping[str, str]) -> RID:
+    """Give an asset that waits to be pushed other values for columns of its table's own; an empty one is none.
+
+    Args:
+        rid: of the asset, here or as it was leased for it.
+
+    Returns:
+        its RID here.
+
+    Raises:
+        DerivaMLRequestError: there is no such asset or column, or the asset waits for nothing.
+    """
+    from deriva_ml.catalog.remote.datasets import recollection
+    from deriva_ml.catalog.remote.model import Model
+
+    try:
+        asset = catalog.lookup_asset(rid)
+    except DerivaMLRequestError:
+        known = catalog.journal.locals_of(rid)
+        if len(known) != 1:
+            raise
+        asset = catalog.lookup_asset(known[0])
+    journal = catalog.journal
+    waiting = [
+        destination
+        for execution, _ in catalog.executions_of(asset)
+        for _, destination in journal.pending(execution)
+        if not ((remote := journal.remote(asset.rid, destination)) and remote.stored)
+    ]
+    if not waiting:
+        raise DerivaMLRequestError(
+            f"asset {rid} does not wait to be pushed: what is in a catalog already is changed there"
+        )
+    for destination in dict.fromkeys(waiting):
+        document = recollection(project, destination.host, destination.catalog).schema()
+        own = Model(document).columns(asset.table) if document else values
+        if unknown := [name for name in values if name not in own]:
+            raise DerivaMLRequestError(
+                f"the asset table {asset.table} has no column {', '.join(unknown)} that can be given;"
+                f" it has {', '.join(own) or 'none'}"
+            )
+    journal.set_columns(asset.rid, {name: value or None for name, value in values.items()})
+    return asset.rid
 
 
 def _push_all(push: Push, rids: Sequence[RID]) -> Iterator[Pushed]:

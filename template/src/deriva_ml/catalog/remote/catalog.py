@@ -15,7 +15,13 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.catalog.remote.access import check_reading, check_recording, look_up
 from deriva_ml.catalog.remote.answers import reading, reads
-from deriva_ml.catalog.remote.datasets import Recollection, datasets_of, find_assets, find_dataset, not_found
+from deriva_ml.catalog.remote.datasets import (
+    datasets_of,
+    find_assets,
+    find_dataset,
+    not_found,
+    recollection,
+)
 from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
 from deriva_ml.catalog.remote.executions import read_executions, with_status
 from deriva_ml.catalog.remote.model import UNKNOWN_SOURCE, Model
@@ -70,18 +76,17 @@ class DerivaCatalog(Catalog):
         self._said: set[str] = set()
         self._unsent: set[RID] = set()
         self._mine: dict[RID, RID] = {}
-        self._known = Recollection(project.state / "known" / f"{self._server.host} {self._server.catalog_id}")
+        self._known = recollection(project, self._server.host, self._server.catalog_id)
         if self.offline:
             document = self._known.schema()
         else:
             try:
-                document = self._server.schema()
+                document = self._known.current_schema(self._server)
                 self.destination = self.local.journal.rename(self.destination, self._server.canonical_id())
             except ServerUnreachable as error:
                 raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
             except DerivaMLException as error:  # it refuses, or is no Deriva server
                 raise DerivaMLRequestError(str(error)) from error
-            self._known.keep_schema(document)
         with reading(self._server.host):
             self._model = Model(document) if document else None
         if self._model and not self._model.has("Execution"):
@@ -192,8 +197,8 @@ class DerivaCatalog(Catalog):
 
     def send(self, execution: RID, recorded: Sequence[Asset] = ()) -> list[Asset]:
         local = self._local(execution)
-        if not self._is_away:
-            over = self.local.lookup_execution(local).status not in OPEN_STATUSES
+        over = self.local.lookup_execution(local).status not in OPEN_STATUSES
+        if not self.offline and (over or not self._is_away):  # what it ends with is always tried
             self._try(lambda: self.push.finish(local) if over else self.push.send_files(local))
         return [replace(asset, rid=self._remote(asset.rid)) for asset in recorded]
 
@@ -359,7 +364,8 @@ class DerivaCatalog(Catalog):
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
         if self._is_here(rid):
             dataset = self.local.lookup_dataset(rid, version)
-            if self._model and not self._model.may_insert("ERMrest_RID_Lease"):
+            leases = self._model is None or self._model.may_insert("ERMrest_RID_Lease")
+            if not leases and (self.offline or not self.push.recognize(dataset)):
                 raise DerivaMLRequestError(
                     f"{self.host_name} does not let you lease RIDs, which sending this project's dataset {rid} takes: ask"
                     " the catalog's owner for the right to insert into public:ERMrest_RID_Lease"

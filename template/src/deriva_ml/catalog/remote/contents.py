@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Remote
+from deriva_ml.catalog.remote.datasets import find_same_dataset
 from deriva_ml.catalog.remote.errors import ServerRefused
+from deriva_ml.catalog.remote.refused_rows import describe
 from deriva_ml.catalog.remote.rows import Rows
 from deriva_ml.catalog.remote.transfer import Upload, object_name, upload
-from deriva_ml.definitions import RID, Asset, Dataset
+from deriva_ml.definitions import RID, Asset, Dataset, Row
+
+NOT_TAKEN = frozenset({400, 403, 409})
+"""How a row is refused that will be refused again."""
 
 
 def by_table(assets: Iterable[Asset]) -> dict[str, list[Asset]]:
@@ -20,20 +25,28 @@ def by_table(assets: Iterable[Asset]) -> dict[str, list[Asset]]:
     return found
 
 
-def send_assets(local: EmbeddedCatalog, there: Rows, assets: Iterable[Asset]) -> bool:
-    """See that assets are there, contents first, then rows, then types; True if a content had to be sent.
+def send_assets(
+    local: EmbeddedCatalog, there: Rows, assets: Iterable[Asset]
+) -> tuple[bool, ServerRefused | None]:
+    """See that assets are there, contents first, then rows, then types.
 
-    One that an execution read or made also gets the type that says which.
+    One that an execution read or made also gets the type that says which. A row that the server does not take as it is
+    keeps back no other.
+
+    Returns:
+        whether a content had to be sent, and what is wrong with the rows that were not taken, if any.
     """
     assets = list(assets)
     new = [asset for asset in {one.rid: one for one in assets}.values() if not there.stored(asset.rid)]
     there.lease(asset.rid for asset in new)
     sent = _send_contents(local, there, new)
-    for table, members in by_table(new).items():
-        _store(there, table, members)
-    for table, members in by_table(assets).items():
+    refused = [one for table, members in by_table(new).items() for one in _store(there, table, members)]
+    for table, members in by_table(one for one in assets if there.stored(one.rid)).items():
         _store_types(there, table, members)
-    return sent
+    if len(refused) > 1:
+        more = f"{refused[0]} (and {len(refused) - 1} more)"
+        return sent, ServerRefused(more, refused[0].status)
+    return sent, refused[0] if refused else None
 
 
 def _send_contents(local: EmbeddedCatalog, there: Rows, assets: Sequence[Asset]) -> bool:
@@ -54,37 +67,61 @@ def _send_contents(local: EmbeddedCatalog, there: Rows, assets: Sequence[Asset])
     return bool(uploads)
 
 
-def _store(there: Rows, table: str, assets: Sequence[Asset]) -> None:
-    """Insert the rows of contents that are there; a content that has a row keeps that one, whoever made it."""
-    known = {asset.rid: there.known(asset.rid) or Remote("") for asset in assets}
+def _store(there: Rows, table: str, assets: Sequence[Asset]) -> list[ServerRefused]:
+    """Insert the rows of contents that are there; a content that has a row keeps that one, whoever made it.
+
+    Returns:
+        what is wrong with those that were not taken.
+    """
+    urls = {asset.rid: (there.known(asset.rid) or Remote("")).url for asset in assets}
     own = {asset.rid: there.journal.columns(asset.rid) for asset in assets}
     names = {name for values in own.values() for name in values}
     own = {rid: dict.fromkeys(names) | values for rid, values in own.items()}  # rows of one shape
     # By URL, which is what the table keeps apart by.
-    by_url = {
-        known[asset.rid].url: {
-            **({"RID": known[asset.rid].rid} if known[asset.rid].rid else {}),
-            "URL": known[asset.rid].url,
+    first = {urls[asset.rid]: asset for asset in reversed(assets)}
+    rows: dict[RID, Row] = {
+        asset.rid: {
+            "URL": url,
             "Filename": asset.filename,
             "Description": asset.description,
             "Length": asset.length,
             "MD5": asset.md5,
             **own[asset.rid],
         }
-        for asset in assets
+        for url, asset in first.items()
     }
-    rows = list(by_url.values())
-    rids = {row["URL"]: row["RID"] for row in there.insert(table, rows)}
-    skipped = [str(row["URL"]) for row in rows if row["URL"] not in rids]
+    new, refusals = _insert(there, table, rows)
+    rids = {row["URL"]: row["RID"] for row in new}
+    skipped = [str(row["URL"]) for row in rows.values() if row["URL"] not in rids]
     for row in there.server.get_any(f"/entity/{there.model.qualified(table)}", "URL", skipped):
         rids[row["URL"]] = row["RID"]
-    if lacking := [row["Filename"] for row in rows if row["URL"] not in rids]:
-        raise ServerRefused(
-            f"{there.server.host} did not take the row of {lacking[0]} into {table}: another row there has a key of"
-            " it, such as its name, or it is there and you may not read it",
-            409,
-        )
-    there.note({rid: Remote(rids[remote.url], remote.url, stored=True) for rid, remote in known.items()})
+    there.note(
+        {rid: Remote(rids[url], url, stored=True) for rid, url in urls.items() if url in rids},
+    )
+    return [
+        describe(there, table, rid, row, own[rid], refusals.get(rid))
+        for rid, row in rows.items()
+        if row["URL"] not in rids
+    ]
+
+
+def _insert(there: Rows, table: str, rows: Mapping[RID, Row]) -> tuple[list[Row], dict[RID, ServerRefused]]:
+    """Insert rows of which some may be refused for what they say: those that were not, and why the others were."""
+    try:
+        return there.insert_records(table, rows), {}
+    except ServerRefused as refusal:
+        if refusal.status not in NOT_TAKEN:
+            raise
+        if len(rows) == 1 or refusal.status == 403:  # which is said of the table or a column, and so of all
+            return [], dict.fromkeys(rows, refusal)
+    found: list[Row] = []
+    refusals: dict[RID, ServerRefused] = {}
+    rids = list(rows)
+    for half in (rids[: len(rids) // 2], rids[len(rids) // 2 :]):  # a batch is taken as a whole or not at all
+        new, refused = _insert(there, table, {rid: rows[rid] for rid in half})
+        found += new
+        refusals |= refused
+    return found, refusals
 
 
 def _store_types(there: Rows, table: str, assets: Sequence[Asset]) -> None:
@@ -100,6 +137,29 @@ def _store_types(there: Rows, table: str, assets: Sequence[Asset]) -> None:
         {association.column: there.rid(asset.rid), association.other_column: term} for asset, term in types
     ]
     there.associate(association.table, rows, {"Asset_Type": [term for _, term in types]})
+
+
+def recognize(there: Rows, dataset: Dataset) -> bool:
+    """Note a dataset that is there already, and those nested in it, as somebody else may have sent them; True if it is."""
+    if there.known(dataset.rid):
+        return there.stored(dataset.rid)
+    if not all([recognize(there, child) for child in dataset.nested]):
+        return False
+    nested = {there.rid(child.rid) for child in dataset.nested}
+    found = find_same_dataset(there.server, there.model, dataset, nested)
+    if found:
+        rid, version = found
+        there.note({dataset.rid: Remote(rid, stored=True), version_of(dataset): Remote(version, stored=True)})
+    return found is not None
+
+
+def can_be_sent(there: Rows, dataset: Dataset) -> bool:
+    """Whether a dataset is there, or all its files are."""
+    files = dataset.members.get("File", ())
+    return there.stored(dataset.rid) or (
+        all(there.stored(row["RID"]) for row in files)
+        and all(can_be_sent(there, child) for child in dataset.nested)
+    )
 
 
 def files_of(local: EmbeddedCatalog, there: Rows, dataset: Dataset) -> list[Asset]:

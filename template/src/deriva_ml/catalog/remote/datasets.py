@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from deriva_ml.untrusted import DAMAGED, read_json, well_formed
 if TYPE_CHECKING:
     from deriva_ml.catalog.remote.model import Model
     from deriva_ml.catalog.remote.server import Server
+    from deriva_ml.project import Project
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +138,52 @@ def datasets_of(server: Server, model: Model, execution: RID) -> list[Dataset]:
 
 
 @reads
+def find_same_dataset(
+    server: Server, model: Model, dataset: Dataset, nested: Collection[RID]
+) -> tuple[RID, RID] | None:
+    """A dataset that has just these files, by MD5 and name, and nested datasets at a version of the same name.
+
+    Args:
+        dataset: of the project's own catalog.
+        nested: the RIDs there of those nested in it.
+
+    Returns:
+        the RIDs of the dataset and of its version; None if there is none.
+    """
+    files = {(row["MD5"], row["Filename"]) for row in dataset.members.get("File", ())}
+    link, nesting = model.qualified("Dataset_File"), model.qualified("Dataset_Dataset")
+    if files:
+        md5, name = min(files)
+        start = f"{model.qualified('File')}/MD5={quote(md5)}&Filename={quote(name)}/(RID)=({link}:File)"
+    elif nested:
+        start = f"{nesting}/Nested_Dataset={quote(min(nested))}"
+    else:
+        return None
+    versions = server.get(
+        f"/entity/{start}/(Dataset)=({model.qualified('Dataset')}:RID)/Deleted=false"
+        f"/(RID)=({model.qualified('Dataset_Version')}:Dataset)/Version={quote(dataset.version)}"
+    )
+    file = f"(File)=({model.qualified('File')}:RID)"
+    others = [one for one in model.member_tables if one.other != "File"]
+    # One without a snapshot is still being sent.
+    for row in sorted((row for row in versions if row["Snapshot"]), key=lambda row: row["RCT"]):
+        rid, snapshot = quote(row["Dataset"]), row["Snapshot"]
+        with contextlib.suppress(ServerRefused):  # the catalog had other tables then
+            members = server.get(f"/entity/{link}/Dataset={rid}/{file}", snapshot=snapshot)
+            if {(one["MD5"], one["Filename"]) for one in members} != files:
+                continue
+            children = server.get(f"/entity/{nesting}/Dataset={rid}", snapshot=snapshot)
+            if {one["Nested_Dataset"] for one in children} != set(nested):
+                continue
+            paths = [
+                f"/entity/{model.qualified(one.table)}/{quote(one.column)}={rid}?limit=1" for one in others
+            ]
+            if not any(server.get(path, snapshot=snapshot) for path in paths):
+                return row["Dataset"], row["RID"]
+    return None
+
+
+@reads
 def not_found(server: Server, model: Model, rid: RID, wanted: str) -> DerivaMLRequestError:
     """The error for an RID that names no such record, saying what it names instead, if anything."""
     try:
@@ -190,6 +237,14 @@ class Recollection:
         document: dict[str, Any] | None = self._read("schema")
         return document
 
+    def current_schema(self, server: Server) -> dict[str, Any]:
+        """The schema document as it is now; it is sent only if the one that was kept is another."""
+        kept = self.schema()
+        document = server.schema(kept)
+        if document is not kept:
+            self.keep_schema(document)
+        return document
+
     def keep_asset(self, asset: Asset) -> None:
         """Keep an asset's record."""
         self._keep(f"asset {_key(asset.rid)}", asdict(asset))
@@ -229,6 +284,11 @@ class Recollection:
             return None if self._folder.is_symlink() else read_json(self._folder / f"{plain_name(name)}.json")
         except (OSError, ValueError):
             return None
+
+
+def recollection(project: Project, host: str, catalog: str) -> Recollection:
+    """What a catalog on a server, with or without ``http://`` before its name, said to this project."""
+    return Recollection(project.state / "known" / f"{host.rpartition('://')[2]} {catalog}")
 
 
 def _key(rid: RID) -> str:

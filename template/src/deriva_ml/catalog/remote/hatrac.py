@@ -24,6 +24,8 @@ LARGEST_PUT = 25 << 20
 """Bytes that go in one request; also the least that a chunk of a larger content has."""
 PIECE = 1 << 16
 """Bytes sent at a time. The timeout is for a piece: a slow line has to take no more than this within it."""
+ASK_FIRST = 1 << 16
+"""Bytes above which it is asked whether a content is there before it is sent: others may have sent it."""
 LONGEST_NAME = 200
 OTHER_NAMES = 4
 """How many names are tried when one cannot be used again because its object was deleted."""
@@ -137,6 +139,10 @@ def _put_whole(server: Server, content: Content, name: str) -> str:
         "Content-Disposition": content.disposition,
     }
     condition = {"If-None-Match": "*"}
+    if content.length > ASK_FIRST and (standing := _standing(server, name)):
+        if standing.digest == content.digest:
+            return standing.url
+        condition = {"If-Match": standing.etag}
     while True:
         body = content.part(0, content.length)
         try:

@@ -154,6 +154,14 @@ class Model:
         rights = found.rights if column is None else found.columns.get(column, {})
         return rights.get("insert") is not False
 
+    def owns(self, table: str) -> bool:
+        """Whether the client owns a table, and so may say when a row was made: its columns' rights do not tell that."""
+        return self._table(table).rights.get("owner") is True
+
+    def keys(self, table: str) -> list[list[str]]:
+        """The columns of each of a table's keys, but for the RID."""
+        return [sorted(key) for key in self._table(table).keys if key != {"RID"}]
+
     def may(self, table: str, access: str) -> bool | None:
         """A right on a table: yes, no, or None where it depends on the row, or the server does not say."""
         right: bool | None = self._table(table).rights.get(access)

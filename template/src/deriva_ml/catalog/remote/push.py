@@ -18,7 +18,16 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.catalog.remote.access import check_recording
 from deriva_ml.catalog.remote.answers import reading, reads
-from deriva_ml.catalog.remote.contents import by_table, files_of, send_assets, send_dataset, version_of
+from deriva_ml.catalog.remote.contents import (
+    by_table,
+    can_be_sent,
+    files_of,
+    recognize,
+    send_assets,
+    send_dataset,
+    version_of,
+)
+from deriva_ml.catalog.remote.datasets import recollection
 from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.executions import status_name
 from deriva_ml.catalog.remote.login import catalog_name, server_name
@@ -28,6 +37,7 @@ from deriva_ml.catalog.remote.server import LIVE, Patience, Server, quote
 from deriva_ml.definitions import (
     RID,
     AssetRole,
+    Dataset,
     ExecutionRecord,
     MLAsset,
     Status,
@@ -79,7 +89,8 @@ class Push:
         """Connect to a destination. Raises as the methods do."""
         server = Server(destination.host, destination.catalog, credential)
         with reading(server.host):
-            model = Model(server.schema())
+            kept = recollection(local.project, server.host, server.catalog_id)
+            model = Model(kept.current_schema(server))
         check_recording(server, model)
         return cls(local, server, model, local.journal.rename(destination, server.canonical_id()))
 
@@ -91,6 +102,10 @@ class Push:
     def close(self) -> None:
         """Let go of the server."""
         self._server.close()
+
+    def recognize(self, dataset: Dataset) -> bool:
+        """Whether a dataset of the project's own catalog is there."""
+        return recognize(self._there, dataset)
 
     # The execution itself
 
@@ -119,7 +134,7 @@ class Push:
             "Description": record.description,
         }
         over = record.status not in {Status.created, Status.running}
-        if over and self._model.may_insert("Execution", "RCT"):
+        if over and self._model.owns("Execution") and self._model.may_insert("Execution", "RCT"):
             row["RCT"] = record.created  # it happened before it came to be there
         mark = {"Status_Detail": f"{self._local.catalog_id}/{execution}"}
         self._there.with_terms(
@@ -140,10 +155,13 @@ class Push:
         ):  # first how it ended, which no file that cannot be sent shall keep back
             self._update(execution, self._columns(self._local.lookup_execution(execution)))
         begun = time.monotonic()
-        if self.send_files(execution):
+        sent, refused = self._send_files(execution)
+        if sent:
             self._local.note_upload(execution, format_duration(time.monotonic() - begun))
         self._link_sweep(execution)
         self._admit_unknown_source(execution)
+        if refused:
+            raise refused
         record = self._local.lookup_execution(execution)
         columns = self._columns(record)
         if record.status is Status.pending_upload:
@@ -210,15 +228,29 @@ class Push:
     # Files and datasets
 
     @reads
-    def send_files(self, execution: RID) -> bool:
-        """See that the files and datasets that an execution read and made are there; True if any had to be sent."""
+    def send_files(self, execution: RID) -> None:
+        """See that the files and datasets that an execution read and made are there.
+
+        Raises:
+            ServerRefused: also when a row was not taken; everything else is there then.
+        """
+        _, refused = self._send_files(execution)
+        if refused:
+            raise refused
+
+    def _send_files(self, execution: RID) -> tuple[bool, ServerRefused | None]:
+        """See that files and datasets are there; whether any had to be sent, and what is wrong with rows not taken."""
         rid = self.begin(execution)
         self._link_remote_inputs(execution)
         assets = self._local.assets_of(execution)
         read = self._local.datasets_of(execution)
         datasets = [self._local.lookup_dataset(one.rid, one.version) for one in read]
+        for dataset in datasets:
+            self.recognize(dataset)
         files = [file for dataset in datasets for file in files_of(self._local, self._there, dataset)]
-        sent = send_assets(self._local, self._there, [*assets, *files])
+        sent, refused = send_assets(self._local, self._there, [*assets, *files])
+        assets = [one for one in assets if self._there.stored(one.rid)]
+        datasets = [one for one in datasets if can_be_sent(self._there, one)]
         for dataset in datasets:
             send_dataset(self._there, dataset)
         for table, members in by_table(assets).items():
@@ -226,7 +258,7 @@ class Push:
         self._link_datasets(
             rid, {self._there.rid(one.rid): self._there.rid(version_of(one)) for one in datasets}
         )
-        return sent
+        return sent, refused
 
     def _link_assets(
         self,

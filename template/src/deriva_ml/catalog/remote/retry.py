@@ -15,7 +15,11 @@ from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses after which the same request may succeed. 503 is also how ERMrest says that two writers met."""
+"""Statuses after which the same request may succeed."""
+
+COLLISIONS = {503: "Transaction aborted", 500: "duplicate key value violates unique constraint"}
+"""How it is told that two writers met: by ERMrest, and by Hatrac where both make one namespace. Nothing was stored, and
+nothing is wrong: the request is to be sent again, now."""
 
 PAUSE_VARIABLE = "DERIVA_ML_RETRY_PAUSE"
 LONGEST_DETAIL = 400
@@ -32,6 +36,8 @@ class Patience:
         pause: seconds of the first pause at most; the most doubles with each attempt. The environment variable
             ``DERIVA_ML_RETRY_PAUSE`` stands in for it.
         longest: seconds that no pause exceeds.
+        collisions: how long a request that meets other writers' is sent again at least: so many times ``pause``. They
+            do not count as failures.
         connect: seconds for a connection to stand, and for each piece of a body to be taken.
         read: seconds that an answer may be silent.
     """
@@ -39,21 +45,31 @@ class Patience:
     attempts: int = 6
     pause: float = 0.5
     longest: float = 15.0
+    collisions: float = 60.0
     connect: float = 6.0
     read: float = 63.0
 
     def delay(self, failures: int) -> float:
         """Seconds to wait after so many failures: anything up to the most, so that clients do not meet again."""
+        return random.uniform(0, min(self.longest, self._pause * 2 ** (failures - 1)))
+
+    def collision_delay(self, collisions: int, since: float) -> float | None:
+        """Seconds to wait after so many collisions, the first of them ``since`` seconds ago; None to give up."""
+        if collisions >= self.attempts and since >= self.collisions * self._pause:
+            return None
+        return random.uniform(0, min(2 * self._pause, self._pause / 10 * 2 ** min(collisions - 1, 10)))
+
+    @property
+    def _pause(self) -> float:
         try:
-            pause = float(os.environ.get(PAUSE_VARIABLE, self.pause))
+            return float(os.environ.get(PAUSE_VARIABLE, self.pause))
         except ValueError:
             raise DerivaMLRequestError(f"{PAUSE_VARIABLE} must be a number of seconds") from None
-        return random.uniform(0, min(self.longest, pause * 2 ** (failures - 1)))
 
 
 PATIENT = Patience()
 """For what has to be done, and what a person waits for."""
-LIVE = Patience(attempts=2, pause=0.3, longest=1.0, connect=3.0, read=10.0)
+LIVE = Patience(attempts=2, pause=0.3, longest=1.0, collisions=10.0, connect=3.0, read=10.0)
 """For what a run says about itself while it goes on: it must not be held up."""
 
 
@@ -69,6 +85,13 @@ class Attempts:
         self._patience = patience
         self._renew: Callable[[], bool] | None = renew
         self._failures = 0
+        self._collisions = 0
+        self._collided = 0.0
+
+    @property
+    def unsure(self) -> bool:
+        """Whether an earlier attempt got no answer, and may have taken effect."""
+        return self._failures > 0
 
     def progress(self) -> None:
         """Something came through: count from the beginning again."""
@@ -87,6 +110,7 @@ class Attempts:
         response = _response(error)
         longest = self._patience.longest
         asked = 0.0
+        collided = False
         if response is not None:
             if (response.status_code == 401 or _shows_nothing(response)) and self._renew:
                 renew, self._renew = self._renew, None
@@ -94,9 +118,10 @@ class Attempts:
                     return
             if response.status_code not in TRANSIENT:
                 refused = refusal(self._host, response)
-                refused.repeated = self._failures > 0
+                refused.repeated = self.unsure
                 raise refused from None
             reason = f"{response.status_code} {_detail(response) or response.reason}"
+            collided = COLLISIONS.get(response.status_code, "\0") in response.text
             after = response.headers.get("Retry-After", "")
             asked = min(float(after), longest) if after.isdecimal() else 0.0
         elif isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
@@ -114,16 +139,24 @@ class Attempts:
             raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
         else:
             raise error
-        self._failures += 1
-        if self._failures >= self._patience.attempts:
+        delay: float | None
+        if collided:
+            self._collisions += 1
+            self._collided = self._collided or time.monotonic()
+            delay = self._patience.collision_delay(self._collisions, time.monotonic() - self._collided)
+        else:
+            self._failures += 1
+            over = self._failures >= self._patience.attempts
+            delay = None if over else max(asked, self._patience.delay(self._failures))
+        if delay is None:
             if isinstance(error, ServerUnreachable):
                 raise error
             what = "cannot be reached" if response is None else "cannot answer now"
             raise ServerUnreachable(self._host, f"{self._host} {what} ({reason})") from error
         # Once is nothing to speak of; a person who waits longer should know, once, what for.
-        level = logging.WARNING if self._failures == 2 else logging.INFO
+        level = logging.WARNING if self._failures == 2 and not collided else logging.INFO
         _log.log(level, "%s: %s; trying again", self._host, reason)
-        time.sleep(max(asked, self._patience.delay(self._failures)))
+        time.sleep(delay)
 
 
 def refusal(host: str, response: Any) -> ServerRefused:

@@ -13,6 +13,11 @@ from deriva_ml.catalog.remote.server import Row, Server, quote
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException
 
+NOT_LEASED = "non-leased value"
+"""What ERMrest says of an RID that this login has not leased, or has used."""
+LEASES = 4
+"""How often a record is given an RID before it is said that the server takes none."""
+
 Terms = Mapping[str, Iterable[str]]
 """Names of terms by vocabulary."""
 
@@ -53,25 +58,84 @@ class Rows:
 
     def lease(self, locals_: Iterable[RID]) -> None:
         """Give those that have no RID there one, in one request, and note it before it is used."""
-        if not self._may_lease:
-            return
         wanted = list(dict.fromkeys(locals_))
         known = self.journal.remotes(wanted, self.destination)
         new = [local for local in wanted if local not in known]
+        if leased := self._leased(len(new)):
+            given = {local: Remote(rid) for local, rid in zip(new, leased, strict=True)}
+            self.journal.give(given, self.destination)
+
+    def _leased(self, count: int) -> list[RID]:
+        """New RIDs; none where the client may not lease any."""
         try:
-            leased = self.server.lease(len(new))
+            return self.server.lease(count) if self._may_lease else []
         except ServerRefused as refusal:
             if refusal.status != 403:
                 raise
             self._may_lease = False
-            return
-        given = {local: Remote(rid) for local, rid in zip(new, leased, strict=True)}
-        self.journal.give(given, self.destination)
+            return []
 
     def insert(self, table: str, rows: Sequence[Row]) -> list[Row]:
         """Insert rows that a leased RID or another key of the table keeps from being there twice; the new ones."""
         given = [name for name in ("RID", "RCT") if rows and name in rows[0]]
         return self.server.insert(self.model.qualified(table), rows, given=given)
+
+    def insert_records(self, table: str, rows: Mapping[RID, Row]) -> list[Row]:
+        """Insert local records' rows into a table that has another key than the RID.
+
+        Returns:
+            the rows that are new, and those that were there under the RIDs that the records had been given.
+        """
+        found: list[Row] = []
+        rest = dict(rows)
+        for _ in range(LEASES):
+            rids = self._rids(rest)
+            if bare := [row for local, row in rest.items() if local not in rids]:
+                found += self.insert(table, bare)
+            new, rest = self._insert_leased(table, {local: rest[local] for local in rids})
+            found += new
+            if not rest:
+                return found
+        raise self._never_leased(table)
+
+    def _insert_leased(self, table: str, rows: Mapping[RID, Row]) -> tuple[list[Row], dict[RID, Row]]:
+        """Insert rows under the RIDs that they were given; the rows, and those that have been given other RIDs instead.
+
+        A lease is the login's, and used up by its insert: whoever does not own the table is refused the same insert
+        again (403), and with it a batch of which one row is there. So it is looked which are, and these are done.
+        """
+        rids = self._rids(rows)
+        if not rids:
+            return [], {}
+        try:
+            return self.insert(table, [{"RID": rid, **rows[local]} for local, rid in rids.items()]), {}
+        except ServerRefused as refusal:
+            if refusal.status != 403 or NOT_LEASED not in refusal.detail:
+                raise
+            try:
+                path = f"/entity/{self.model.qualified(table)}"
+                there = self.server.get_any(path, "RID", rids.values())
+            except ServerRefused as other:
+                other.repeated = other.repeated or refusal.repeated
+                raise
+        stored = {row["RID"] for row in there}
+        rest = {local: rows[local] for local, rid in rids.items() if rid not in stored}
+        known = self.journal.remotes(rest, self.destination)
+        other_rids = self._leased(len(rest)) or [""] * len(rest)
+        self.note(
+            {local: replace(known[local], rid=rid) for local, rid in zip(rest, other_rids, strict=True)}
+        )
+        return there, rest
+
+    def _rids(self, locals_: Iterable[RID]) -> dict[RID, RID]:
+        """The RIDs there of those that have been given one."""
+        known = self.journal.remotes(locals_, self.destination)
+        return {local: remote.rid for local, remote in known.items() if remote.rid}
+
+    def _never_leased(self, table: str) -> ServerRefused:
+        return ServerRefused(
+            f"{self.destination.host} does not take rows of {table} under RIDs that it leased", 403
+        )
 
     def associate(self, table: str, rows: Iterable[Row], terms: Terms | None = None) -> None:
         """Insert rows of an association table, whose key is what they join; once in this process."""
@@ -89,14 +153,17 @@ class Rows:
             mark: values of columns by which the row is found again where no RID can be leased.
             whole: the row is all that there is to the record; if not, the caller notes when it is stored.
         """
-        known = self.known(local)
-        if known and known.stored:
+        if self.stored(local):
             return
-        if known is None:
-            known = Remote(self._store_without_lease(table, row, mark))
+        for _ in range(LEASES):
+            if not self._rids([local]):
+                self.note({local: Remote(self._store_without_lease(table, row, mark))})
+                break
+            if not self._insert_leased(table, {local: row})[1]:
+                break
         else:
-            self.insert(table, [{"RID": known.rid, **row}])
-        self.note({local: replace(known, stored=whole)})
+            raise self._never_leased(table)
+        self.note({local: Remote(self.rid(local), stored=whole)})
 
     def _store_without_lease(self, table: str, row: Row, mark: Mapping[str, str] | None) -> RID:
         """Insert where the client may not lease RIDs, as curators may not in catalogs of deriva-ml 1.17.

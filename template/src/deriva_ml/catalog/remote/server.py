@@ -99,9 +99,9 @@ class Server:
     def attempt(self, call: Callable[[Any], T], patience: Patience | None = None) -> T:
         """Call with this thread's binding to the server until it succeeds; ``call`` is one request."""
         patience = patience or self.patience
-        attempts = Attempts(
-            self.host, replace(patience, attempts=1) if self._in_repeat else patience, self.renew_login
-        )
+        if self._in_repeat:  # which is patient for all of them together
+            patience = replace(patience, attempts=1, collisions=patience.collisions / patience.attempts)
+        attempts = Attempts(self.host, patience, self.renew_login)
         while True:
             try:
                 return call(self.binding(patience))
@@ -111,7 +111,8 @@ class Server:
     def repeat(self, call: Callable[[], T]) -> T:
         """Call until it succeeds: for requests that can be repeated only together.
 
-        Those that ``call`` makes are each sent once, so that it is the whole that is attempted so and so often.
+        Those that ``call`` makes are each sent once, so that it is the whole that is attempted so and so often; but
+        for one that met another writer's, of which nothing was stored.
         """
         attempts = Attempts(self.host, self.patience)
         self._local.in_repeat = True
@@ -121,6 +122,9 @@ class Server:
                     return call()
                 except ServerUnreachable as error:
                     attempts.failed(error)
+                except ServerRefused as refused:
+                    refused.repeated = refused.repeated or attempts.unsure
+                    raise
         finally:
             self._local.in_repeat = False
 
@@ -235,11 +239,22 @@ class Server:
         filters = any_of(column, dict.fromkeys(values))
         return [row for one in filters for row in self.get(f"{path}/{one}", snapshot=snapshot)]
 
-    def schema(self) -> dict[str, Any]:
-        """The catalog's model, read once."""
+    def schema(self, kept: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The catalog's model as this login sees it, read once; its ETag is in it, as ``etag``.
+
+        Args:
+            kept: what was read before, to be returned if it still holds.
+        """
         with self._lock:
             if self._schema is None:
-                self._schema = self.describe("/schema", schemas=dict)
+                tag = kept and kept.get("etag")
+                headers = {"If-None-Match": tag} if isinstance(tag, str) else {}
+                answer = self.request("get", self._path("/schema"), headers=headers)
+                if kept is not None and answer.status_code == 304:
+                    self._schema = kept
+                else:
+                    document = object_of(self.host, value_of(self.host, answer), schemas=dict)
+                    self._schema = {**document, "etag": answer.headers.get("ETag")}
             return self._schema
 
     def snaptime(self) -> str:
