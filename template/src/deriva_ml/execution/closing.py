@@ -56,7 +56,7 @@ def close_execution(
     try:
         return _close(catalog, project, rid, status, detail, outputs, clear)
     except Exception as error:
-        why = disk.refused(error, project.state)
+        why = disk.fault(error, project.state)
         if why and status is not Status.aborted:
             alive.note(
                 project.state, rid, detail if why in detail else "; ".join(filter(None, [detail, why]))
@@ -87,7 +87,7 @@ def _close(
     try:
         said, whole = commit_readable(catalog, rid), True
     except Exception as error:
-        if not (why := disk.refused(error, project.state)):
+        if not (why := disk.fault(error, project.state)):
             raise
         detail = detail if why in detail else "; ".join(filter(None, [detail, why]))
         said, whole = "its files could not be recorded at its end", False

@@ -103,7 +103,7 @@ def record_notebook(request: Request, project: Project) -> Result:
             shutil.rmtree(folder)
             raise
         except Exception as error:
-            if why := disk.refused(error, project.state):
+            if why := disk.fault(error, project.state):
                 alive.note(project.state, "", why)
             raise
         # Only now: after any other error the folder is what the next command recovers the run from.
@@ -168,7 +168,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         )
     except BaseException as error:
         kernel.end()
-        if not (why := disk.refused(error, project.state)):
+        if not (why := disk.fault(error, project.state)):
             raise
         ended = Ended(Outcome.failed, why)
     with undisturbed():
@@ -317,8 +317,8 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     markdown = executed.with_suffix(".md")
     if executed.is_file():
         _complete(run, executed, markdown, reason)
-        for path in (executed, markdown):
-            if path.is_file():  # for those who can read the notebook, and whom its run's folder keeps out yet
+        for path in (executed, markdown):  # which the run's folder keeps for its owner yet
+            if path.is_file() and run.notebook.is_file():
                 disk.admit(run.notebook.stat(), path, 0o600)
     project = Project.find(run.notebook.parent)
     metadata = MLAsset.execution_metadata
