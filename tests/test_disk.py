@@ -276,7 +276,7 @@ def test_contents_for_which_there_is_no_room_are_recorded_later(
         patch.setattr(ObjectStore, "add", add)
         assert close_execution(ml.catalog, ml.project, rid, Status.uploaded) is Status.failed
     assert staged.read_text() == "computed"
-    why = disk.refused(error, ml.project.state)
+    why = disk.fault(error, ml.project.state)
     assert why.startswith("the disk")
     assert ml.lookup_execution(rid).status_detail == f"{why}; its files could not be recorded at its end"
     recover(ml.catalog, ml.project)
@@ -285,11 +285,11 @@ def test_contents_for_which_there_is_no_room_are_recorded_later(
 
 
 def test_another_error_of_the_catalog_is_none_of_the_disk(tmp_path: Path) -> None:
-    assert disk.refused(ValueError("x"), tmp_path) == ""
-    assert disk.refused(OSError(errno.ENOENT, "x"), tmp_path) == ""
+    assert disk.fault(ValueError("x"), tmp_path) == ""
+    assert disk.fault(OSError(errno.ENOENT, "x"), tmp_path) == ""
     with sqlite3.connect(":memory:") as database, pytest.raises(sqlite3.OperationalError) as caught:
         database.execute("SELECT * FROM nothing")
-    assert disk.refused(caught.value, tmp_path) == ""
+    assert disk.fault(caught.value, tmp_path) == ""
 
 
 @as_root

@@ -11,13 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_FULL, _OVER = "the disk is full", "the disk quota is used up"
-_REFUSED = {
-    errno.ENOSPC: _FULL,
-    getattr(errno, "EDQUOT", -1): _OVER,  # Windows has no such number
-    errno.EROFS: "it is read-only",
-    errno.EIO: "the disk fails",
-}
 _OF_SQLITE = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 
 
@@ -105,24 +98,35 @@ def admit(source: os.stat_result, path: Path, also: int) -> None:
         path.chmod(mode | also)
 
 
-def refused(error: BaseException, folder: Path) -> str:
+def fault(error: BaseException, folder: Path) -> str:
     """Why the disk did not take what was to be written into ``folder``, in a few words; empty for any other error."""
+    error = error.__cause__ or error
     if isinstance(error, OSError):
-        return _REFUSED.get(error.errno or 0, "")
+        return _because(error.errno)
     named = getattr(error, "sqlite_errorname", "")  # without loading sqlite3 for the names of its errors
     if named == "SQLITE_FULL":
-        return _FULL
+        return "the disk is full"
     if named.startswith(
         _OF_SQLITE
     ):  # it does not say more: a quota, say, is an error of input and output to it
-        return _tried(folder) or (_REFUSED[errno.EROFS] if "READONLY" in named else "")
-    return refused(error.__cause__, folder) if error.__cause__ else ""
+        return _tried(folder) or ("it is read-only" if "READONLY" in named else "")
+    return ""
 
 
-def refusal(place: object, why: str) -> str:
+def _because(number: int | None) -> str:
+    if number == errno.ENOSPC:
+        return "the disk is full"
+    if number == getattr(errno, "EDQUOT", -1):  # Windows has no such number
+        return "the disk quota is used up"
+    if number == errno.EROFS:
+        return "it is read-only"
+    return "the disk fails" if number == errno.EIO else ""
+
+
+def not_taken(place: object, why: str) -> str:
     """A line for a person about a place that the disk took nothing for."""
-    line = f"nothing can be written to {place}: {why}"
-    return f"{line}; make room and repeat the command" if why in (_FULL, _OVER) else line
+    mended = why.startswith(("the disk is full", "the disk quota"))
+    return f"nothing can be written to {place}: {why}{'; make room and repeat the command' if mended else ''}"
 
 
 @contextmanager
@@ -131,7 +135,7 @@ def unless_refused(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not refused(error, folder):
+        if not fault(error, folder):
             raise
 
 
@@ -143,7 +147,7 @@ def _tried(folder: Path) -> str:
     except PermissionError:
         return "this user may not write there"
     except OSError as error:
-        return _REFUSED.get(error.errno or 0, "")
+        return _because(error.errno)
     finally:
         with suppress(OSError):
             path.unlink(missing_ok=True)

@@ -87,8 +87,8 @@ class Database:
             self._connection.row_factory = sqlite3.Row
             self._prepare()
         except (sqlite3.DatabaseError, OSError) as error:
-            if why := disk.refused(error, path.parent):
-                raise DerivaMLException(disk.refusal(path.parent, why)) from error
+            if why := disk.fault(error, path.parent):
+                raise DerivaMLException(disk.not_taken(path.parent, why)) from error
             raise DerivaMLException(f"{path} cannot be used as a catalog: {error}") from error
 
     def _as_it_is(self) -> str:

@@ -109,7 +109,7 @@ def _opened(project: Project) -> EmbeddedCatalog:
     try:
         catalog = EmbeddedCatalog(project)
     except DerivaMLException as error:
-        if not disk.refused(error, project.state) or not project.database.exists():
+        if not disk.fault(error, project.state) or not project.database.exists():
             raise
         print(f"warning: {error}", file=sys.stderr)
         return EmbeddedCatalog(project, read_only=True)

@@ -76,8 +76,8 @@ def _said(error: Exception) -> str:
     except DerivaMLException:
         state = Path.cwd()
     place = getattr(error, "filename2", None) or getattr(error, "filename", None) or state
-    why = disk.refused(error, state)
-    return disk.refusal(place, why) if why else str(error)
+    why = disk.fault(error, state)
+    return disk.not_taken(place, why) if why else str(error)
 
 
 @contextmanager

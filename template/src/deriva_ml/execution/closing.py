@@ -72,7 +72,7 @@ def close_execution(
     try:
         return _close(catalog, project, rid, status, detail, outputs, clear)
     except Exception as error:
-        why = disk.refused(error, project.state)
+        why = disk.fault(error, project.state)
         if why and status is not Status.aborted:
             alive.note(
                 project.state, rid, detail if why in detail else "; ".join(filter(None, [detail, why]))
@@ -115,7 +115,7 @@ def _close(
         unregistered()  # here, where no other run waits for it; only unreadable files are left for the end
         commit_readable(catalog, rid, [output.of(rid) for output in outputs if output.path.is_file()], end)
     except Exception as error:
-        if not (why := disk.refused(error, project.state)):
+        if not (why := disk.fault(error, project.state)):
             raise
         told = detail if why in detail else "; ".join(filter(None, [detail, why]))
         last = Status.failed if status is Status.uploaded else status

@@ -123,7 +123,7 @@ def run_model(
         try:
             execution.commit_output_assets()
         except Exception as error:
-            why = disk.refused(error, project.state)
+            why = disk.fault(error, project.state)
             if not why and not isinstance(error, DerivaMLRunError):
                 raise
             if not dry_run:

@@ -110,7 +110,7 @@ def record_notebook(request: Request, project: Project) -> Result:
             shutil.rmtree(folder)
             raise
         except Exception as error:
-            if why := disk.refused(error, project.state):
+            if why := disk.fault(error, project.state):
                 alive.note(project.state, "", why)
             raise
         # Only now: after any other error the folder is what the next command recovers the run from.
@@ -175,7 +175,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         )
     except BaseException as error:
         kernel.end()
-        if not (why := disk.refused(error, project.state)):
+        if not (why := disk.fault(error, project.state)):
             raise
         ended = Ended(Outcome.failed, why)
     with undisturbed():
@@ -332,11 +332,9 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
         if markdown.is_symlink():  # which would be followed
             markdown.unlink()
         _complete(run, executed, markdown, reason)
-        source = run.notebook.stat() if run.notebook.is_file() else None  # gone with its working tree
-        for path in (executed, markdown):
-            # For those who can read the notebook, and whom its run's folder keeps out yet.
-            if source and path.is_file():
-                disk.admit(source, path, 0o600)
+        for path in (executed, markdown):  # which the run's folder keeps for its owner yet
+            if path.is_file() and run.notebook.is_file():
+                disk.admit(run.notebook.stat(), path, 0o600)
     metadata = MLAsset.execution_metadata
     log, lock = run.folder / "kernel.log", run.folder / "uv.lock"
     listed = [

@@ -38,7 +38,7 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
     try:
         _recover(catalog, project, closed)
     except Exception as error:
-        if not (why := disk.refused(error, project.state)):
+        if not (why := disk.fault(error, project.state)):
             raise
         print(f"warning: what was left open cannot be closed yet: {why}", file=sys.stderr)
     return closed
@@ -65,7 +65,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> N
             try:
                 _close_orphan(catalog, project, rid, folder, failure)
             except Exception as error:  # whatever it is, it must not keep every later command from its work
-                if disk.refused(error, project.state):
+                if disk.fault(error, project.state):
                     raise
                 print(f"warning: execution {rid} cannot be closed yet: {error}", file=sys.stderr)
                 continue
@@ -133,7 +133,7 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[P
         try:
             recorded += _record(catalog, project, run)
         except Exception as error:  # as above
-            if disk.refused(error, project.state):
+            if disk.fault(error, project.state):
                 raise
             print(f"warning: the run in {folder} cannot be recorded yet: {error}", file=sys.stderr)
             waiting.add(folder)
