@@ -66,7 +66,7 @@ def close_execution(
         return rescue(folder / "assets", to, ObjectStore(project.objects), registered) if clear else ""
 
     def end(said: str) -> None:
-        last = Status.failed if said and status is Status.uploaded else status
+        last = Status.failed if said and status == Status.uploaded else Status(status)
         reason = "; ".join(filter(None, [detail, said, unregistered()]))
         catalog.unstage(rid)
         catalog.update_execution(rid, last, reason[:DETAIL_LIMIT])
