@@ -152,7 +152,7 @@ def test_a_recovery_that_is_killed_is_gone_on_with_and_makes_one_execution(
     recover(ml.catalog, ml.project)
     [record] = ml.find_executions()
     assert record.status == "Aborted"
-    assert sorted(asset.filename for asset in ml.catalog.assets_of(record.execution_rid)) == [
+    assert sorted(asset.filename for asset in ml.catalog.assets_of(record.rid)) == [
         "configuration.json",
         "x.ipynb",
     ]

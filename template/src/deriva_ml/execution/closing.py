@@ -60,18 +60,19 @@ def close_execution(
 
         finish(catalog, project, rid)
 
-    def unregistered() -> str:
-        registered = {item.path for item in catalog.staged(rid)}
-        to = project.outputs / rid / "not-recorded"
-        return rescue(folder / "assets", to, ObjectStore(project.objects), registered) if clear else ""
+    registered = {item.path for item in catalog.staged(rid)}
+    places = folder / "assets", project.outputs / rid / "not-recorded", ObjectStore(project.objects)
+    if clear:
+        rescue(*places, registered)  # here, where no other run waits for it: only unreadable files are left
 
-    def end(said: str) -> None:
+    def end(missing: list[StagedAsset], unreadable: list[StagedAsset]) -> None:
+        said = _describe_unrecorded(missing, unreadable)
+        left = rescue(*places, registered) if clear else ""
         last = Status.failed if said and status == Status.uploaded else Status(status)
-        reason = "; ".join(filter(None, [detail, said, unregistered()]))
         catalog.unstage(rid)
+        reason = "; ".join(filter(None, [detail, said, left]))
         catalog.update_execution(rid, last, reason[:DETAIL_LIMIT])
 
-    unregistered()  # here, where no other run waits for it; only unreadable files are left for the end
     commit_readable(catalog, rid, [output.of(rid) for output in outputs if output.path.is_file()], end)
     if clear:
         remove_folder(folder)
@@ -82,33 +83,27 @@ def commit_readable(
     catalog: Catalog,
     rid: RID,
     beside: Sequence[StagedAsset] = (),
-    then: Callable[[str], None] = lambda said: None,
+    then: Callable[[list[StagedAsset], list[StagedAsset]], None] = lambda missing, unreadable: None,
 ) -> str:
     """Record what an execution staged, except files that cannot be read: one of them must not keep the others back.
 
     Args:
         beside: further files to record.
-        then: called with what is returned, in the same transaction.
+        then: called in the same transaction, with those that were never written and those that cannot be read.
 
     Returns:
-        A line about those, and about files that were never written, if there are any.
+        A line about these, if there are any.
     """
     unreadable: list[StagedAsset] = []
 
-    def said(missing: list[StagedAsset]) -> str:
-        numbers = {item.number for item in unreadable}
-        unwritten = [item for item in missing if item.number not in numbers]
-        lines = [f"not recorded, because it cannot be read: {_listed(unreadable)}"] if unreadable else []
-        return "; ".join([*lines, *([describe_missing(unwritten)] if unwritten else ())])
-
     def record() -> str:
-        _, missing = catalog.commit(rid, beside=beside, then=lambda missing: then(said(missing)))
-        return said(missing)
+        _, missing = catalog.commit(rid, beside=beside, then=lambda missing: then(missing, unreadable))
+        return _describe_unrecorded(missing, unreadable)
 
     try:
         return record()
     except OSError:
-        unreadable = [
+        unreadable += [
             item for item in catalog.staged(rid) if item.path.is_file() and not _is_readable(item.path)
         ]
         if not unreadable:  # it is the catalog that fails
@@ -119,6 +114,13 @@ def commit_readable(
             else:
                 item.path.rename(item.path.with_name(f"{item.filename}.unreadable"))
         return record()
+
+
+def _describe_unrecorded(missing: Sequence[StagedAsset], unreadable: Sequence[StagedAsset]) -> str:
+    numbers = {item.number for item in unreadable}
+    missing = [item for item in missing if item.number not in numbers]
+    lines = [f"not recorded, because it cannot be read: {_listed(unreadable)}"] if unreadable else []
+    return "; ".join([*lines, *([describe_missing(missing)] if missing else ())])
 
 
 def _is_readable(path: Path) -> bool:
