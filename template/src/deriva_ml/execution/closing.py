@@ -96,12 +96,11 @@ def commit_readable(
     """
     unreadable: list[StagedAsset] = []
 
-    def record() -> str:
-        _, missing = catalog.commit(rid, beside=beside, then=lambda missing: then(missing, unreadable))
-        return _describe_unrecorded(missing, unreadable)
+    def record() -> list[StagedAsset]:
+        return catalog.commit(rid, beside=beside, then=lambda missing: then(missing, unreadable))[1]
 
     try:
-        return record()
+        missing = record()
     except OSError:
         unreadable += [
             item for item in catalog.staged(rid) if item.path.is_file() and not _is_readable(item.path)
@@ -113,7 +112,8 @@ def commit_readable(
                 item.path.unlink()
             else:
                 item.path.rename(item.path.with_name(f"{item.filename}.unreadable"))
-        return record()
+        missing = record()
+    return _describe_unrecorded(missing, unreadable)
 
 
 def _describe_unrecorded(missing: Sequence[StagedAsset], unreadable: Sequence[StagedAsset]) -> str:
