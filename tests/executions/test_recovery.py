@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pytest
 from deriva_ml import DerivaML
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.exceptions import DerivaMLRunError
+from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.recovery import recover
 from deriva_ml.execution.run_folder import NotebookRun
 from deriva_ml.process import Owner
-from deriva_ml.project import Project
+from deriva_ml.project import PARTIAL, Project
 from executions.runs import start
 
 
@@ -131,6 +135,54 @@ def test_a_clock_that_is_set_does_not_make_a_live_run_an_orphan(
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
     assert recover(ml.catalog, ml.project) == []
     assert execution.status == "Running"
+
+
+def test_a_recovery_that_is_killed_is_gone_on_with_and_makes_one_execution(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it was stopped: before the run has an execution, before that has ended, or before its folders went."""
+    folder = killed_run(ml, TRACED)
+    gone = NotebookRun.load(folder).owner
+    monkeypatch.setattr(Owner, "here", lambda state: gone)
+    for where in (EmbeddedCatalog, "commit"), (EmbeddedCatalog, "unstage"), (shutil, "rmtree"):
+        with monkeypatch.context() as patch:
+            patch.setattr(*where, stopped)
+            with pytest.raises(KeyboardInterrupt):
+                recover(ml.catalog, ml.project)
+    recover(ml.catalog, ml.project)
+    [record] = ml.find_executions()
+    assert record.status == "Aborted"
+    assert sorted(asset.filename for asset in ml.catalog.assets_of(record.rid)) == [
+        "configuration.json",
+        "x.ipynb",
+    ]
+    assert not folder.exists()
+
+
+def stopped(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_orphaned_kernel_starts_no_execution_any_more(ml: DerivaML) -> None:
+    """Its run is closed with one of its own, or just about to be."""
+    run = NotebookRun.load(killed_run(ml, TRACED))
+    configuration = ExecutionConfiguration(workflow=Workflow("T", url="u", checksum="c"))
+    for _ in range(2):
+        with pytest.raises(DerivaMLRunError, match="the runner of this notebook has ended"):
+            Execution(ml, configuration, run=run)
+        recover(ml.catalog, ml.project)
+        assert len(ml.find_executions()) == 1
+
+
+def test_half_a_file_of_the_runners_own_is_nobodys(ml: DerivaML) -> None:
+    rid = orphan(ml)
+    assets = ml.project.executions / rid / "assets"
+    (assets / f"{PARTIAL}0123").write_text("{")
+    (assets / "stray.txt").write_text("x")
+    recover(ml.catalog, ml.project)
+    kept = [path.name for path in (ml.project.outputs / rid).rglob("*") if path.is_file()]
+    assert kept == ["stray.txt"]
+    assert ml.lookup_execution(rid).status_detail.endswith("not-recorded: stray.txt")
 
 
 @pytest.fixture

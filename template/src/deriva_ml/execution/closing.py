@@ -101,24 +101,26 @@ def _close(
                 filter(None, [detail, f"what ran is not known, since {noted.name} is damaged ({error})"])
             )
 
-    def unregistered() -> str:
-        registered = {item.path for item in catalog.staged(rid)}
-        return rescue(folder / "assets", project, rid, registered) if clear else ""
+    registered = {item.path for item in catalog.staged(rid)}
 
-    def end(said: str) -> None:
-        last = Status.failed if said and status is Status.uploaded else status
-        reason = "; ".join(filter(None, [detail, said, unregistered()]))
+    def end(missing: list[StagedAsset], unreadable: list[StagedAsset]) -> None:
+        said = _describe_unrecorded(missing, unreadable)
+        left = rescue(folder / "assets", project, rid, registered) if clear else ""
+        last = Status.failed if said and status == Status.uploaded else Status(status)
         catalog.unstage(rid)
+        reason = "; ".join(filter(None, [detail, said, left]))
         catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
 
     try:
-        unregistered()  # here, where no other run waits for it; only unreadable files are left for the end
+        if clear:
+            # Here, where no other run waits for it: only unreadable files are left for the end.
+            rescue(folder / "assets", project, rid, registered)
         commit_readable(catalog, rid, [output.of(rid) for output in outputs if output.path.is_file()], end)
     except Exception as error:
         if not (why := disk.fault(error, project.state)):
             raise
         told = detail if why in detail else "; ".join(filter(None, [detail, why]))
-        last = Status.failed if status is Status.uploaded else status
+        last = Status.failed if status == Status.uploaded else Status(status)
         reason = "; ".join([told, "its files could not be recorded at its end"])
         catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])
         return catalog.lookup_execution(rid).status
@@ -131,33 +133,26 @@ def commit_readable(
     catalog: Catalog,
     rid: RID,
     beside: Sequence[StagedAsset] = (),
-    then: Callable[[str], None] = lambda said: None,
+    then: Callable[[list[StagedAsset], list[StagedAsset]], None] = lambda missing, unreadable: None,
 ) -> str:
     """Record what an execution staged, except files that cannot be read: one of them must not keep the others back.
 
     Args:
         beside: further files to record.
-        then: called with what is returned, in the same transaction.
+        then: called in the same transaction, with those that were never written and those that cannot be read.
 
     Returns:
-        A line about those, and about files that were never written, if there are any.
+        A line about these, if there are any.
     """
     unreadable: list[StagedAsset] = []
 
-    def said(missing: list[StagedAsset]) -> str:
-        numbers = {item.number for item in unreadable}
-        unwritten = [item for item in missing if item.number not in numbers]
-        lines = [f"not recorded, because it cannot be read: {_listed(unreadable)}"] if unreadable else []
-        return "; ".join([*lines, *([describe_missing(unwritten)] if unwritten else ())])
-
-    def record() -> str:
-        _, missing = catalog.commit(rid, beside=beside, then=lambda missing: then(said(missing)))
-        return said(missing)
+    def record() -> list[StagedAsset]:
+        return catalog.commit(rid, beside=beside, then=lambda missing: then(missing, unreadable))[1]
 
     try:
-        return record()
+        missing = record()
     except OSError:
-        unreadable = [
+        unreadable += [
             item for item in catalog.staged(rid) if item.path.is_file() and not _is_readable(item.path)
         ]
         if not unreadable:  # it is the catalog that fails
@@ -167,7 +162,15 @@ def commit_readable(
                 item.path.unlink()
             else:
                 item.path.rename(item.path.with_name(f"{item.filename}.unreadable"))
-        return record()
+        missing = record()
+    return _describe_unrecorded(missing, unreadable)
+
+
+def _describe_unrecorded(missing: Sequence[StagedAsset], unreadable: Sequence[StagedAsset]) -> str:
+    numbers = {item.number for item in unreadable}
+    missing = [item for item in missing if item.number not in numbers]
+    lines = [f"not recorded, because it cannot be read: {_listed(unreadable)}"] if unreadable else []
+    return "; ".join([*lines, *([describe_missing(missing)] if missing else ())])
 
 
 def _is_readable(path: Path) -> bool:
