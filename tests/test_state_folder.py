@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SOURCE
+from conftest import SOURCE, ProjectFolder, on_environment_of
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.cli import bump_version, init
 from deriva_ml.cli.catalog import main as catalog_command
@@ -119,6 +119,21 @@ def test_a_project_that_only_a_branch_has_is_kept_in_the_main_working_tree_too(
     main.git("worktree", "remove", str(tmp_path / "try"))
     main.git("merge", "--quiet", "try")
     assert records(Project(main.path / "studies/letters")) == {rid}
+
+
+def test_a_run_in_a_working_tree_is_in_the_list_when_the_tree_is_gone(
+    synced: ProjectFolder, project_copy: Callable[..., ProjectFolder], tmp_path: Path
+) -> None:
+    project = project_copy()
+    project.run("git", "worktree", "add", "--quiet", str(tmp_path / "try"), check=True)
+    tree = ProjectFolder(tmp_path / "try", on_environment_of(synced, tmp_path / "try"))
+    ran = tree.run("deriva-ml-run-notebook", "notebooks/my_analysis.ipynb")
+    assert ran.rc == 0, ran.text
+    rid = ran.out.split()[1].rstrip(":")
+    assert (tree / "outputs" / rid).is_dir() and not (tree / ".deriva-ml").exists()
+    project.run("git", "worktree", "remove", str(tree.path), check=True)
+    shown = project.run("deriva-ml-catalog", "show", rid)
+    assert shown.rc == 0 and "my_analysis.md" in shown.out, shown.text
 
 
 def submodule(main: Repository, tmp_path: Path) -> Path:

@@ -95,9 +95,9 @@ def _identity(root: Path) -> str:
     if tree is None:
         return ""
     path = (tree.common if tree.main() else tree.own) / "deriva-ml-project"
-    if not path.exists():
-        with suppress(OSError):
-            _write(path, os.urandom(16).hex())
+    # Of several processes at once, one makes it.
+    with suppress(OSError), path.open("x", encoding="ascii") as stream:
+        stream.write(os.urandom(16).hex())
     return _read(path)
 
 

@@ -253,7 +253,10 @@ def first_commit(project: Project) -> str:
                 raise DerivaMLRequestError(
                     f"nothing is committed yet: {IDENTITY_HELP}; then run deriva-ml-init again"
                 )
-    own = [".", *(f":(exclude){name}" for name in (STATE, OUTPUTS))]  # a link does not ignore itself
+    own = ["."]
+    for name in (STATE, OUTPUTS):  # a link does not ignore itself
+        if (root / name).is_symlink() and not git(root, "check-ignore", name, check=False):
+            own.append(f":(exclude){name}")
     git(root, "add", "--all", "--", *own)
     git(root, *who, "commit", "--quiet", "--message", f"Start {project_name(project)}", "--", *own)
     if is_folder:
