@@ -204,7 +204,7 @@ class Source:
         """What a call returns."""
         unknown: Text = (Hole(ast.unparse(call)),)
         match call:
-            case ast.Call(func=ast.Name(id="str"), args=[one]):
+            case ast.Call(func=ast.Name(id="str" | "redact" | "shown"), args=[one]):
                 return self.text(one, scope)
             case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=str(key)), *_]):
                 return (Hole(ast.unparse(call), key in TOLD),)

@@ -37,7 +37,7 @@ def check_inside(path: Path, folder: Path) -> Path:
     """
     if not is_inside(path, folder):
         raise DerivaMLException(
-            f"{path} leads out of {folder}, or is a link: remove it, nothing below is followed"
+            f"{path} leads out of {folder}, or is a link, and nothing below that is followed: remove it"
         )
     return path
 
@@ -93,5 +93,5 @@ def well_formed(record: T) -> T:
         if good and "[str" in declared and isinstance(value, list | tuple | dict):
             good = all(isinstance(one, str) for one in value)
         if not good:
-            raise ValueError(f"{field.name} is {str(value)[:40]!r}")
+            raise ValueError(f"its {field.name} cannot be {str(value)[:40]!r}")
     return record

@@ -44,7 +44,7 @@ class Assets(Records):
             f'SELECT "Asset_Type" FROM "{table}_Asset_Type" WHERE "{table}" = ?', row["RID"]
         )
         if not is_digest(row["MD5"]):  # it becomes a path
-            raise ValueError(f"MD5 is {row['MD5']!r}")
+            raise ValueError(f"its MD5 cannot be {row['MD5']!r}")
         return Asset(
             rid=row["RID"],
             table=table,

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.catalog.remote.access import check_reading, check_recording, look_up
 from deriva_ml.catalog.remote.answers import reading, reads
@@ -415,7 +416,7 @@ class DerivaCatalog(Catalog):
         self.fetch_all([(asset, destination)])
 
     def fetch_all(self, pairs: Sequence[tuple[Asset, Path]]) -> None:
-        missing = [asset for asset, _ in pairs if not self.local.objects.has(asset.md5, asset.length)]
+        missing = [asset for asset, _ in pairs if not self._held(asset)]
         if missing and self.offline:
             raise self._needs_server(f"the content of {missing[0].filename} ({missing[0].rid})")
         if missing:
@@ -424,8 +425,12 @@ class DerivaCatalog(Catalog):
         self.local.fetch_all(pairs)
 
     def locate(self, asset: Asset) -> str:
-        held = self.local.objects.path(asset.md5)
-        return str(held) if held.is_file() else f"{self._server.url}{asset.url}"
+        return str(self._held(asset) or f"{self._server.url}{asset.url}")
+
+    def _held(self, asset: Asset) -> Path | None:
+        """Where the content is in this project; None if it is not, as that of a file which is known by reference only."""
+        known = is_digest(asset.md5) and self.local.objects.has(asset.md5, asset.length)
+        return self.local.objects.path(asset.md5) if known else None
 
     def cite(self, rid: RID) -> str:
         if self._is_here(rid):
