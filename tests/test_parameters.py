@@ -342,6 +342,8 @@ class TestComputedDefaults:
             ("a = 3\nb = [a for a in range(a)]", ["a"], ["b"], ["a"]),
             ("a = 3\nb = {k: v for k, v in zip(c, c) for c in [a]}", ["a"], ["b"], ["a"]),
             ("a = 3\nb = list(map(lambda a: a + 1, [1]))", ["a"], [], []),
+            ("a = 3\nb = lambda c: a + c", ["a"], [], []),
+            ("a = 3\nb = lambda c=a: c", ["a"], ["b"], ["a"]),
             ("a = 3\nb = list(map(lambda c, d=a: c + d, [1]))", ["a"], ["b"], ["a"]),
             ("a = 3\nb = c = a", ["a"], ["b", "c"], ["a"]),
             ("a = 3\nb: int = a if a else 2", ["a"], ["b"], ["a"]),

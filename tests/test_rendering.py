@@ -16,7 +16,7 @@ import yaml
 from conftest import ROOT, Render
 from rendered_files import answers_of, files_of, parse, pyproject
 
-MOST_FILES = 124
+MOST_FILES = 136
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
 QUESTIONS = [
     name for name, question in CONFIG.items() if name[0] != "_" and question.get("when", True) is not False

@@ -305,7 +305,14 @@ def computed_from(declared: Sequence[Parameter], given: Collection[str]) -> tupl
 
     The kernel computes them in the parameters cell, before the values that are given get there.
     """
-    derived = [one for one in declared if one.name not in given and one.uses.intersection(given)]
+    derived = [
+        one
+        for one in declared
+        # A function reads the names when it is called, which is later.
+        if one.name not in given
+        and one.uses.intersection(given)
+        and not re.match(r"lambda\b[^=]*:", one.default_source)
+    ]
     return [one.name for one in derived], [
         one.name for one in declared if one.name in given and any(one.name in other.uses for other in derived)
     ]
