@@ -26,7 +26,7 @@ from push.test_interrupted import DOWN, attempt, sweep
 from recorded_run import Beginning, begun, ended, run_of_a_local_dataset, told, whole_run
 
 ROLES = ["head", "head writer", "1.17.10", "1.17.10 writer"]
-EVERY = int(os.environ.get("SWEEP_EVERY", "5"))
+EVERY = int(os.environ.get("SWEEP_EVERY", "8"))
 """Of so many requests one is tried; SWEEP_EVERY=1 tries each."""
 
 

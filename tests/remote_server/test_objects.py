@@ -53,13 +53,15 @@ def test_different_names_make_different_objects(names: tuple[str, str]) -> None:
     assert all(len(name) <= 200 and name.isascii() and name.isprintable() for name in made)
 
 
-def test_a_new_content_takes_one_request(
-    double: DerivaDouble, catalog: str, remote: Server, file: Path
+@pytest.mark.parametrize(("length", "asked"), [(1 << 16, 0), ((1 << 16) + 1, 1)])
+def test_a_new_content_takes_one_request_and_a_large_one_a_question_before(
+    length: int, asked: int, double: DerivaDouble, catalog: str, remote: Server, file: Path
 ) -> None:
     """It is there with its name for a browser, its digest and its kind."""
+    file.write_bytes(bytes(length))
     seen: list[int] = []
     url = put(remote, "/hatrac/new/kind/x.csv", file, filename="é ü.csv", on_bytes=seen.append)
-    assert [(one.method, one.status) for one in double.log] == [("PUT", 201)]
+    assert [(one.method, one.status) for one in double.log] == [("HEAD", 404)] * asked + [("PUT", 201)]
     assert double.objects()["/hatrac/new/kind/x.csv"] == (digest(file), file.stat().st_size)
     headers = remote.request("head", url).headers
     assert headers["Content-Location"] == url
@@ -142,6 +144,7 @@ def test_a_name_whose_object_was_deleted_is_gone_round(
 
 def test_a_refused_put_is_told(double: DerivaDouble, catalog: str, file: Path) -> None:
     reader = Server(double.url, catalog, double.credential("reader"), QUICK)
+    file.write_bytes(b"small")
     assert refused(double, lambda: put(reader, "/hatrac/x.csv", file)).status == 403
 
 
