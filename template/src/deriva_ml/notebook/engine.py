@@ -38,8 +38,10 @@ class Saving(NotebookExecutionManager):  # type: ignore[misc]
 
 def write_notebook(notebook: Any, path: Path, split_lines: bool = False) -> None:
     """Write a notebook in one step; with every line by itself, as git likes it, or in less time and memory."""
+    text = nbformat.writes(notebook, split_lines=split_lines)
     with replacing(path) as temporary:
-        temporary.write_text(nbformat.writes(notebook, split_lines=split_lines), encoding="utf-8")
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(text)
 
 
 class Client(PapermillNotebookClient):  # type: ignore[misc]

@@ -22,6 +22,9 @@ INTERVAL = 0.05
 AT_ONCE = 20
 """Flushes that send at once all the same, before a crash perhaps; as many a second, and no more, later."""
 
+LARGEST = 1 << 20
+"""Characters after which a stream does not wait any longer: while a message is made it takes five times its text."""
+
 PIPE = 1 << 16
 """Bytes that a pipe holds (https://man7.org/linux/man-pages/man7/pipe.7.html)."""
 
@@ -39,7 +42,7 @@ class Stream(OutStream):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._numbers = count(1)
-        self._written = self._sent = 0
+        self._written = self._sent = self._size = 0
         self._waits = False
         self._allowance, self._allowed = float(AT_ONCE), time.monotonic()
         self._reading = threading.Lock()
@@ -49,6 +52,9 @@ class Stream(OutStream):
     def write(self, string: str) -> int | None:  # type: ignore[override]
         length = super().write(string)
         self._written = next(self._numbers)
+        self._size += len(string)
+        if self._size > LARGEST and self._is_master_process():  # type: ignore[no-untyped-call]
+            super().flush()  # type: ignore[no-untyped-call]
         return length
 
     def flush(self) -> None:
@@ -85,7 +91,7 @@ class Stream(OutStream):
             super()._flush()  # type: ignore[no-untyped-call]
             return
         with self._order:
-            self._waits, written = False, self._written
+            self._waits, self._size, written = False, 0, self._written
             if self.other and self.other._waits:  # what went there was printed before this
                 self.other._flush()
             super()._flush()  # type: ignore[no-untyped-call]
