@@ -20,6 +20,7 @@ from deriva_ml import disk
 from deriva_ml.catalog.tables import MIGRATIONS, TERMS, VERSION, asset_table, statements
 from deriva_ml.definitions import RID, RID_DIGITS, MLAsset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.terminal import print
 
 FIRST = 32**4
 """The least number that is minted: RIDs look like ERMrest's (``1-0000``). Each catalog starts at a number of its own

@@ -16,6 +16,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 
 from deriva_ml.project import replacing
+from deriva_ml.terminal import print
 
 NAME = "deriva-ml"
 
