@@ -235,12 +235,12 @@ class Recollection:
     def schema(self) -> dict[str, Any] | None:
         """The schema document, if one was kept."""
         document: dict[str, Any] | None = self._read("schema")
-        return document
+        return document if isinstance(document, dict) and isinstance(document.get("schemas"), dict) else None
 
     def current_schema(self, server: Server) -> dict[str, Any]:
         """The schema document as it is now; it is sent only if the one that was kept is another."""
-        kept = self.schema()
-        document = server.schema(kept)
+        kept = server.kept_schema = self.schema()
+        document = server.schema()
         if document is not kept:
             self.keep_schema(document)
         return document

@@ -77,6 +77,7 @@ class Server:
         self._stores: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._schema: dict[str, Any] | None = None
+        self.kept_schema: dict[str, Any] | None = None
         self._canonical = self.catalog_id if self.catalog_id.isdigit() else ""
 
     def __enter__(self) -> Server:
@@ -239,14 +240,11 @@ class Server:
         filters = any_of(column, dict.fromkeys(values))
         return [row for one in filters for row in self.get(f"{path}/{one}", snapshot=snapshot)]
 
-    def schema(self, kept: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The catalog's model as this login sees it, read once; its ETag is in it, as ``etag``.
-
-        Args:
-            kept: what was read before, to be returned if it still holds.
-        """
+    def schema(self) -> dict[str, Any]:
+        """The catalog's model as this login sees it, read once; ``kept_schema`` if it has the same ETag, ``etag``."""
         with self._lock:
             if self._schema is None:
+                kept = self.kept_schema
                 tag = kept and kept.get("etag")
                 headers = {"If-None-Match": tag} if isinstance(tag, str) else {}
                 answer = self.request("get", self._path("/schema"), headers=headers)
