@@ -363,6 +363,20 @@ def test_a_notebook_without_a_configuration_says_how_to_register_one(project: Pr
     assert 'notebook_config("nameless") in src/configs/nameless.py' in done.err
 
 
+IN_A_KERNEL = """
+import os, sys
+from jupyter_client.manager import start_new_kernel
+
+code, notebook = sys.argv[1:]
+manager, client = start_new_kernel(env={**os.environ, "JPY_SESSION_NAME": notebook})
+reply = client.execute_interactive(code)
+client.stop_channels()
+manager.shutdown_kernel()
+sys.exit(reply["content"]["status"] != "ok")
+"""
+"""A kernel started as Jupyter Server starts it, with its variable for the notebook, and one cell executed in it."""
+
+
 def test_in_a_persons_jupyterlab_the_name_comes_from_the_notebooks_file(project: ProjectFolder) -> None:
     """Jupyter Server names the notebook in the environment of its kernel; nothing else is known there."""
     write_notebook(project / "notebooks" / "mine.ipynb", ["x = 1"])
@@ -376,8 +390,8 @@ def test_in_a_persons_jupyterlab_the_name_comes_from_the_notebooks_file(project:
         "print(execution.execution_rid, execution.status, config.config_choices['assets'])"
     )
     python = str(Path(project.env["UV_PROJECT_ENVIRONMENT"]) / "bin" / "python")
-    session = {"JPY_SESSION_NAME": str(project / "notebooks" / "mine.ipynb")}
-    done = project.run(python, "-c", code, env=session, cwd=project / "notebooks")
+    name = str(project / "notebooks" / "mine.ipynb")
+    done = project.run(python, "-c", IN_A_KERNEL, code, name, cwd=project / "notebooks")
     assert done.rc == 0, done.err
     rid, status, assets = done.out.split()
     assert (status, assets) == ("Uploaded", "my_assets")

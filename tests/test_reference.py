@@ -213,9 +213,10 @@ def test_examples_hold_without_the_worked_example(sketch: Render, tmp_path: Path
         return done.stdout
 
     menu = told("run", "--list-configs")
-    for group, _, entries in [
-        word.partition("=") for word in words if "=" in word and not word.startswith("-")
-    ]:
+    runs = [shlex.split(example) for example in EXAMPLES if example.startswith("deriva-ml-run")]
+    overrides = [word for line in runs for word in line if "=" in word and not word.startswith("-")]
+    assert len(overrides) > 2
+    for group, _, entries in [word.partition("=") for word in overrides]:
         assert group == "dry_run" or all(f"{group}={entry}" in menu for entry in entries.split(","))
     parameters = told("run_notebook", "notebooks/my-notebook.ipynb", "--inspect")
     [given] = re.findall(r"-p (\w+)", " ".join(EXAMPLES))

@@ -375,7 +375,7 @@ def test_what_cannot_be_had_leaves_nothing_behind(
     assert files_in(objects) == {items[0].md5}
 
 
-@pytest.mark.parametrize("fault", [Fault.ABORTED, Fault.EXPIRED])
+@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.EXPIRED])
 def test_what_came_before_the_server_went_is_kept(
     fault: Fault,
     double: DerivaDouble,

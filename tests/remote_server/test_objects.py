@@ -211,7 +211,7 @@ def test_a_large_content_that_is_there_is_not_sent_again(
     assert [one.method for one in double.log] == ["HEAD"]
 
 
-@pytest.mark.parametrize("fault", [Fault.EXPIRED, Fault.ABORTED])
+@pytest.mark.parametrize("fault", [Fault.EXPIRED, Fault.ERROR])
 def test_an_upload_in_chunks_that_fails_leaves_no_job_behind(
     fault: Fault, double: DerivaDouble, remote: Server, file: Path, chunked: None
 ) -> None:
@@ -223,7 +223,7 @@ def test_an_upload_in_chunks_that_fails_leaves_no_job_behind(
     with pytest.raises((ServerRefused, ServerUnreachable)):
         put(remote, "/hatrac/y.csv", file)
     jobs = [node.jobs for node in double.hatrac.root.children.values()]
-    assert jobs == [{}, {}] if fault is Fault.ABORTED else jobs[0] == {}
+    assert jobs == [{}, {}] if fault is Fault.ERROR else jobs[0] == {}
 
 
 def test_a_content_is_read_from_any_byte_on(

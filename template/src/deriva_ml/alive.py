@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deriva_ml.definitions import plain_name
+from deriva_ml.untrusted import read_json
 
 FOLDER = "alive"
 """In a project's state folder: the files that processes lock, each its own."""
@@ -98,7 +99,7 @@ def note(state: Path, about: str, text: str) -> None:
 def noted(state: Path, name: str, about: str) -> str:
     """What the process that held a lock had to tell; empty if that is nothing."""
     try:
-        told = json.loads((state / FOLDER / name).read_bytes()[:ROOM])
+        told = read_json(state / FOLDER / plain_name(name))
     except (OSError, ValueError):
         return ""
     return str(told.get(about, "")) if isinstance(told, dict) else ""

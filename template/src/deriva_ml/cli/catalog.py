@@ -113,7 +113,11 @@ def _opened(project: Project) -> EmbeddedCatalog:
             raise
         print(f"warning: {error}", file=sys.stderr)
         return EmbeddedCatalog(project, read_only=True)
-    recover(catalog, project)
+    try:
+        recover(catalog, project)
+    except BaseException:
+        catalog.close()
+        raise
     return catalog
 
 
