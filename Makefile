@@ -11,7 +11,7 @@ export PATH := $(PATH):$(dir $(UV))
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs pictures digests reference release clean
+.PHONY: help demo test sweeps lint format docs pictures digests reference release clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -22,6 +22,9 @@ demo: .venv ## Make a project in demo/, run its notebook, and show what was reco
 
 test: .venv ## Run the whole test suite (ARGS="-k name" for a part of it)
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+sweeps: .venv ## Push with every request disturbed in turn, where `test` tries some (10 minutes)
+	SWEEP_EVERY=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/push $(ARGS)
 
 lint: .venv ## Check style and types
 	.venv/bin/ruff check

@@ -28,6 +28,9 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 
 SMALLEST_CHUNK = 1 << 16
+EVERY = int(os.environ.get("SWEEP_EVERY", "3"))
+"""Of so many requests a sweep tries one; `make sweeps` tries each."""
+
 KINDS = ["head", "head writer", "1.17.10", "1.17.10 writer"]
 """A generation, and the double's user if that is not the owner; of 1.17.10, that one may not lease RIDs."""
 LOOK_UPS = "head look-ups"

@@ -33,7 +33,7 @@ version = "9.9"
 [[package]]
 name = "numpy"
 version = "1.26.4"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example.org/simple" }
 resolution-markers = [
     "python_full_version < '3.12'",
 ]
@@ -41,7 +41,7 @@ resolution-markers = [
 [[package]]
 name = "numpy"
 version = "2.3.5"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example.org/simple" }
 
 [[package]]
 name = "pandas"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,11 +22,11 @@ from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from push.test_interrupted import DOWN, attempt, sweep
-from recorded_run import Beginning, begun, ended, run_of_a_local_dataset, told, whole_run
+from recorded_run import EVERY, Beginning, begun, ended, run_of_a_local_dataset, told, whole_run
 
 ROLES = ["head", "head writer", "1.17.10", "1.17.10 writer"]
-EVERY = int(os.environ.get("SWEEP_EVERY", "8"))
-"""Of so many requests one is tried; SWEEP_EVERY=1 tries each."""
+SPARSE = 1 if EVERY == 1 else 3
+"""Of the requests that a sweep tries, one in so many: these runs take long."""
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ def test_a_push_that_is_killed_after_any_request_is_gone_on_with(
     place.resume(project)
     place.expected = place.state()
     wrong = {}
-    for number in range(1, len(place.double.log) + 1, EVERY):
+    for number in range(1, len(place.double.log) + 1, SPARSE * EVERY):
         project = place.project()
         record_here(place, project)
         with monkeypatch.context() as patch:
@@ -143,7 +142,7 @@ def test_what_was_begun_under_one_login_is_finished_under_another(
 
     with begun(kind, tmp_path, whole_run) as beginning:
         faults = DOWN["down, and the last answer lost"]
-        wrong = sweep(beginning, whole_run, faults, mended, lambda *_: None, EVERY)
+        wrong = sweep(beginning, whole_run, faults, mended, lambda *_: None, SPARSE)
     assert not wrong, told(wrong)
 
 

@@ -21,6 +21,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from recorded_run import (
+    EVERY,
     KINDS,
     Beginning,
     Run,
@@ -47,10 +48,10 @@ def sweep(
         faults: by how many requests later.
         mended: does away with the cause.
         check: called after the run, with what it was refused with, if it was.
-        step: every how many requests this is tried.
+        step: every how many requests this is tried, of those that are tried at all.
     """
     wrong = {}
-    for number in range(1, beginning.requests + 1, step):
+    for number in range(1, beginning.requests + 1, step * EVERY):
         project = beginning.project()
         before = beginning.executions()
         for later, fault in faults.items():
