@@ -31,7 +31,6 @@ def parser() -> argparse.ArgumentParser:
         examples=[
             "deriva-ml-upload",
             "deriva-ml-upload --list",
-            "deriva-ml-upload 1-ABCD --set Subject=2-EFGH",
         ],
     )
     parser.add_argument(
