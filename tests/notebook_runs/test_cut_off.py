@@ -55,7 +55,7 @@ if os.environ.get("CUT") and "deriva-ml-run-notebook" in " ".join(sys.orig_argv)
         ("replacing /executed/ 9", "Aborted"),
         ("replaced /killed4.md 1", "Aborted"),
         ("opened /objects/ 3", "Aborted"),
-        ("replaced /objects/ 5", "Aborted"),
+        ("replaced /objects/ 2", "Aborted"),
         ("unlinking kept.txt 1", "Uploaded"),
         ("opened /outputs/ 1", "Uploaded"),
     ],
