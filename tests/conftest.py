@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -86,13 +87,16 @@ class ProjectFolder:
             env: further environment variables.
             cwd: instead of the project's root.
         """
-        process = self.popen(*command, env=env, cwd=cwd or self.path, stdin=subprocess.PIPE)
+        process = self.popen(
+            *command, env=env, cwd=cwd or self.path, stdin=subprocess.PIPE, start_new_session=True
+        )
         try:
             out, err = process.communicate(stdin, timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, err = process.communicate()
-            pytest.fail(f"{' '.join(command)} took more than {timeout} s\n{out}{err}")
+        except subprocess.TimeoutExpired as expired:
+            # With all that it started. What left its group may hold the pipes for ever, so they are not read again.
+            os.killpg(process.pid, signal.SIGKILL)
+            written = b"".join(filter(None, (expired.stdout, expired.stderr))).decode(errors="replace")
+            pytest.fail(f"{' '.join(command)} took more than {timeout} s\n{written}")
         outcome = Outcome(process.returncode, out, err)
         if check and outcome.rc:
             pytest.fail(f"{' '.join(command)} ended with {outcome.rc}\n{outcome.text}")
@@ -207,7 +211,7 @@ def synced(
     python = f"3.{min(sys.version_info.minor, 14)}"
     path = render(tmp_path_factory.mktemp("synced") / "my-project", python_version=python)
     project = ProjectFolder(path, clean_env)
-    project.run("uv", "sync", "--quiet", check=True, timeout=900)
+    project.run("uv", "sync", "--quiet", check=True, timeout=600)
     project.run("uv", "run", "deriva-ml-init", check=True)
     return project
 

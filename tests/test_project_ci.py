@@ -31,7 +31,7 @@ def clone(
     env = {**clean_env, "UV_PROJECT_ENVIRONMENT": str(folder / "check")}
     python = f"3.{min(sys.version_info.minor, 14)}"
     origin = ProjectFolder(render(folder / "origin", python_version=python), env)
-    origin.run("uv", "run", "--quiet", "deriva-ml-init", check=True, timeout=900)
+    origin.run("uv", "run", "--quiet", "deriva-ml-init", check=True, timeout=600)
     origin.git("clone", "--quiet", str(origin.path), str(folder / "my-project"))
     return ProjectFolder(folder / "my-project", env)
 

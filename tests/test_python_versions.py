@@ -49,7 +49,7 @@ def test_a_project_is_set_up_and_records_a_run(
         pytest.skip(f"this machine has no Python {version}")
     path = render(tmp_path / "my-project", python_version=version, include_example=include_example, **ANSWERS)
     project = ProjectFolder(path, {**clean_env, "UV_PYTHON": python})
-    project.run("uv", "run", "deriva-ml-init", check=True, timeout=900)
+    project.run("uv", "run", "deriva-ml-init", check=True, timeout=600)
     assert project.run("uv", "run", "python", "--version", check=True).out.startswith(f"Python {version}.")
     notebook = "my_analysis" if include_example else "my-notebook"
     project.run("uv", "run", "deriva-ml-run-notebook", f"notebooks/{notebook}.ipynb", check=True)

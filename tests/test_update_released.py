@@ -164,7 +164,7 @@ def test_after_the_update_it_installs_passes_its_tests_and_has_its_records(
         content = gzip.decompress((ROOT / "tests/data/embedded" / CATALOGS[version]).read_bytes())
         (project / ".deriva-ml/catalog.db").write_bytes(content)
     copier(project, "update", "--defaults")
-    project.run("uv", "sync", "--quiet", check=True, timeout=900)
+    project.run("uv", "sync", "--quiet", check=True, timeout=600)
     said = project.run("uv", "run", "deriva-ml-init", check=True).out
     assert "notebook filter: done" in said and "first commit: already there" in said
     assert ("kept as catalog.db.v" in said) == (version in CATALOGS)
