@@ -130,6 +130,7 @@ def clean_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "IPYTHON",
         "JPY_",
         "JUPYTER",
+        "PYTEST_",
         "PYTHON",
         "XDG_",
         "VIRTUAL_ENV",
