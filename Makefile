@@ -7,7 +7,8 @@ VERSION ?=
 UV := $(or $(shell command -v uv),$(CURDIR)/.tools/bin/uv)
 # uv works with the Python that is here instead of downloading one, and in each project's own environment.
 export UV_PYTHON := $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
-export PATH := $(PATH):$(dir $(UV))
+# Without a final slash: pyenv would not know its own folder by it, and its commands would call themselves for ever.
+export PATH := $(PATH):$(patsubst %/,%,$(dir $(UV)))
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help

@@ -116,6 +116,10 @@ def clean_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     uv = os.environ.get("UV") or shutil.which("uv") or shutil.which("uv", path=str(ROOT / ".tools" / "bin"))
     if uv is None:
         pytest.fail("uv is not installed: use `make test`, or put uv on the PATH")
+    # The program itself: pyenv's shim of it is none in a project whose .python-version has no uv.
+    asking = "import os; print(os.environ['UV'])"
+    command = [uv, "run", "--no-project", sys.executable, "-c", asking]
+    uv = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     home = tmp_path_factory.mktemp("home")
     identity = home / "gitconfig"
     identity.write_text(

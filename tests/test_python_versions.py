@@ -21,8 +21,10 @@ def interpreter(version: str) -> str | None:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for candidate in (f"python{version}", *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))):
         try:
-            subprocess.run([candidate, "-c", "import ssl, sqlite3"], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
+            subprocess.run(
+                [candidate, "-c", "import ssl, sqlite3"], check=True, capture_output=True, timeout=30
+            )
+        except (OSError, subprocess.SubprocessError):
             continue
         return candidate
     return None
