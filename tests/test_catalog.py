@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from deriva_ml.catalog import database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.tables import VERSION
 from deriva_ml.definitions import RID, AssetRole, StagedAsset, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
@@ -332,7 +333,7 @@ def test_only_one_of_two_commands_takes_an_orphan_over(catalog: EmbeddedCatalog)
 def test_a_catalog_of_a_newer_runner_is_refused_in_one_line(catalog: EmbeddedCatalog) -> None:
     catalog.close()
     connection = sqlite3.connect(catalog.project.database)
-    connection.execute(f"PRAGMA user_version = {database.VERSION + 1}")
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     with pytest.raises(DerivaMLException, match="written by a newer runner .* copier update"):
         EmbeddedCatalog(catalog.project)
