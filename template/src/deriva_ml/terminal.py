@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _ACTS = re.compile(
@@ -30,3 +31,12 @@ def print(*texts: object, **options: Any) -> None:
 def print_lines(text: str) -> None:
     """Print a text whose line ends are the runner's own."""
     print(*text.split("\n"), sep="\n")
+
+
+def suggest(wanted: str, known: Mapping[str, str]) -> str:
+    """Return ``(did you mean ...?)`` with what the name most like ``wanted`` stands for, whatever its case; else nothing."""
+    import difflib
+
+    folded = {name.casefold(): meant for name, meant in known.items()}
+    close = difflib.get_close_matches(wanted.casefold(), folded, n=1)
+    return f" (did you mean {folded[close[0]]}?)" if close else ""

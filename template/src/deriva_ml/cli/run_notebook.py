@@ -32,18 +32,10 @@ from deriva_ml.cli.common import (
 )
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.calls import Call, call_of
-from deriva_ml.notebook.cells import source_of
+from deriva_ml.notebook.declarations import Parameter, Value
+from deriva_ml.notebook.document import injected_earlier, read_notebook, source_of
 from deriva_ml.notebook.language import check_language
-from deriva_ml.notebook.parameters import (
-    Parameter,
-    Value,
-    computed_from,
-    describe,
-    injected_earlier,
-    parameters_of,
-    read_notebook,
-    resolve,
-)
+from deriva_ml.notebook.parameters import computed_from, describe, parameters_of, resolve
 from deriva_ml.project import Project
 from deriva_ml.terminal import print, print_lines
 

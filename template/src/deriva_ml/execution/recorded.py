@@ -31,8 +31,8 @@ from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
+from deriva_ml.notebook.declarations import Value
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
-from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.redaction import redact, redact_override

@@ -21,9 +21,9 @@ from pydantic.errors import PydanticUserError
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.cells import BUILTINS, CONSTRUCTORS, dotted
-from deriva_ml.notebook.parameters import Parameter, Unevaluated, Value
+from deriva_ml.notebook.declarations import Parameter, Unevaluated, Value
+from deriva_ml.notebook.literals import Float, Misread, Word, from_json, from_literal, real, shown
 from deriva_ml.notebook.python_source import Written, write
-from deriva_ml.notebook.written import Float, Misread, Word, from_json, from_literal, real, shown
 
 
 def coerce(parameter: Parameter, value: Any, *, is_text: bool) -> Value:

@@ -14,16 +14,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.notebook.kernel import Kernel
-from deriva_ml.notebook.parameters import (
+from deriva_ml.notebook.declarations import Value
+from deriva_ml.notebook.document import (
     EXPECTS_ERROR,
     INJECTED,
     SKIPPED,
     TAG,
-    Value,
     injected_earlier,
     tags_of,
 )
+from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.notebook.python_source import write
 from deriva_ml.process import Terminated
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.notebook.parameters import INJECTED, SKIPPED, TAG, parameters_of, tags_of
+from deriva_ml.notebook.cells import assigned, tree_of
+from deriva_ml.notebook.document import INJECTED, SKIPPED, TAG, tags_of
 
 INJECTED_HEAD = "# Parameters"
 """The first line of the cell that Papermill injects."""
@@ -64,9 +64,9 @@ def compare(executed: Sequence[str], committed: Sequence[CodeCell]) -> list[str]
 
 
 def _own(executed: Sequence[str], committed: Sequence[CodeCell]) -> Iterator[tuple[int, str]]:
-    """The executed cells that say something of their own, with their places from 1."""
-    names = _parameters(committed)
-    declared = {cell.source for cell in committed if TAG in cell.tags}
+    """Yield the executed cells that say something of their own, with their places from 1."""
+    declared = [cell.source for cell in committed if TAG in cell.tags]
+    names = assigned(declared[0]).keys() if declared else set()
     injected = {cell.source for cell in committed if INJECTED in cell.tags}
     before = ""
     for place, text in enumerate(map(plain, executed), start=1):
@@ -79,30 +79,16 @@ def _own(executed: Sequence[str], committed: Sequence[CodeCell]) -> Iterator[tup
         yield place, text
 
 
-def _parameters(committed: Sequence[CodeCell]) -> set[str]:
-    cells = [
-        {"cell_type": "code", "metadata": {"tags": list(cell.tags)}, "source": cell.source}
-        for cell in committed
-    ]
-    try:
-        return {parameter.name for parameter in parameters_of({"cells": cells}) or ()}
-    except DerivaMLRequestError:  # the cell is no Python
-        return set()
-
-
-def _only_sets(text: str, names: set[str]) -> bool:
+def _only_sets(text: str, names: Collection[str]) -> bool:
     """Whether a cell is one of Papermill's that gives plain values to some of these names, and does nothing else."""
     if text.split("\n", 1)[0].strip() != INJECTED_HEAD:
         return False
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError):
-        return False
-    return bool(statements) and all(
+    body = tree.body if (tree := tree_of(text)) else []
+    return bool(body) and all(
         isinstance(one, ast.Assign)
         and all(isinstance(target, ast.Name) and target.id in names for target in one.targets)
         and _is_plain(one.value)
-        for one in statements
+        for one in body
     )
 
 

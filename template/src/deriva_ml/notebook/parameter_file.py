@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.notebook.parameters import read_text
-from deriva_ml.notebook.written import Misread, from_json, once, plain, shown
+from deriva_ml.notebook.document import read_text
+from deriva_ml.notebook.literals import Misread, from_json, once, plain, shown
 
 
 def load_parameter_file(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from deriva_ml.notebook.parameters import Value
+from deriva_ml.notebook.declarations import Value
 
 
 @dataclass(frozen=True, order=True)
