@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from conftest import ProjectFolder
+from deriva_ml.config.compose import sweep_jobs
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution import notebook_run
-from deriva_ml.execution.hydra_config import sweep_jobs
 from deriva_ml.notebook.calls import ARGUMENTS, Call, call_of
 
 SCRIPT = """
@@ -395,8 +395,8 @@ def test_what_the_kernel_may_accept_is_not_refused_before(project_copy: Callable
 def test_the_kernel_and_the_look_before_it_say_the_same(project: ProjectFolder) -> None:
     """Whoever refuses, the words are the same ones."""
     script = (
-        "from deriva_ml.execution.hydra_config import compose\n"
-        "from deriva_ml.execution.config_modules import find_configs\n"
+        "from deriva_ml.config.compose import compose\n"
+        "from deriva_ml.config.modules import find_configs\n"
         "from deriva_ml.project import Project\n"
         "find_configs(Project.find())\n"
         "try:\n    compose('my_notebook', ['assets=nothing', 'dry_run=true'])\n"

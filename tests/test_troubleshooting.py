@@ -192,14 +192,14 @@ OVERRIDES = [
 def test_hydras_words_are_hydras(rendered: Path) -> None:
     """What the page quotes of Hydra is what Hydra says to such overrides."""
     script = f"""
-        from deriva_ml.execution import hydra_config
-        from deriva_ml.execution.config_modules import find_configs
+        from deriva_ml.config.compose import compose
+        from deriva_ml.config.modules import find_configs
         from deriva_ml.project import Project
 
         find_configs(Project.find())
         for override in {OVERRIDES!r}:
             try:
-                hydra_config.compose("deriva_model", [override])
+                compose("deriva_model", [override])
             except Exception as error:
                 print(type(error).__name__, error)
         """

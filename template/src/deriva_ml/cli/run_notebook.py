@@ -157,7 +157,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _show(args: argparse.Namespace, project: Project, call: Call, overrides: list[str]) -> None:
-    from deriva_ml.execution.config_modules import configuration_of, find_configs
+    from deriva_ml.config.modules import configuration_of, find_configs
 
     def chosen() -> tuple[str, list[str]]:
         return configuration_of(call.name, args.notebook, call.package), [*overrides, *call.overrides]

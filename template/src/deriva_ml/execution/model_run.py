@@ -134,6 +134,29 @@ def run_model(
     return execution
 
 
+def create_model_config(
+    ml_class: type | None = None, description: str = "Model run", hydra_defaults: Sequence[Any] | None = None
+) -> Any:
+    """Return the configuration of ``deriva-ml-run``: ``run_model`` with the default entry of every group.
+
+    Args:
+        ml_class: a subclass of ``DerivaML`` to hand to the model instead.
+        description: Markdown, recorded with the execution.
+        hydra_defaults: a defaults list to use instead of ``base_defaults``.
+    """
+    from hydra_zen import builds
+
+    from deriva_ml.config.entries import base_defaults
+
+    return builds(
+        run_model,
+        populate_full_signature=True,
+        description=description,
+        ml_class=ml_class,
+        hydra_defaults=list(hydra_defaults or base_defaults),
+    )
+
+
 def _call(model: Any, execution: Execution) -> None:
     try:
         model(ml_instance=execution.ml, execution=execution)

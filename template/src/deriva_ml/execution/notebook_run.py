@@ -72,10 +72,10 @@ def _start(
     ml_class: type[DerivaML] | None,
     config_package: str,
 ) -> tuple[DerivaML, Execution, Any]:
+    from deriva_ml.config.compose import compose
+    from deriva_ml.config.modules import configuration_of, find_configs
     from deriva_ml.core import open_connection
     from deriva_ml.definitions import Workflow
-    from deriva_ml.execution import hydra_config
-    from deriva_ml.execution.config_modules import configuration_of, find_configs
     from deriva_ml.execution.configuration_record import described
     from deriva_ml.execution.effective import parameters_now
     from deriva_ml.execution.execution import Execution
@@ -88,7 +88,7 @@ def _start(
     find_configs(project, config_package)
     name = configuration_of(name, notebook, config_package)
     overrides = [*(run.overrides if run else ()), *overrides]
-    composed = hydra_config.compose(name, overrides)
+    composed = compose(name, overrides)
     config = composed.instantiate()
     config.config_choices = composed.choices
     shown_config = composed.yaml
