@@ -25,7 +25,7 @@ from conftest import SOURCE
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, Status, Workflow
 from deriva_ml.execution.recovery import recover_project
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 

@@ -10,9 +10,9 @@ from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRec
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.notebook_run import with_parameters
+from deriva_ml.execution.notebook_api import with_parameters
 from deriva_ml.execution.provenance import current_provenance, workflow_of
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.process import shell
 from deriva_ml.project import Project
 

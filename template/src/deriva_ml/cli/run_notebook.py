@@ -238,7 +238,7 @@ def _run(
 
     checking = precheck.start(call, overrides, args.notebook.absolute()) if call and call.sure else None
     from deriva_ml.definitions import Status
-    from deriva_ml.execution.recorded import Request, record_notebook
+    from deriva_ml.execution.notebook_runner import Request, record_notebook
     from deriva_ml.notebook.execute import Outcome
     from deriva_ml.process import ignore_stops
 

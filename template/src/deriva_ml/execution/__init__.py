@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
     from deriva_ml.execution.model_run import create_model_config, run_model
-    from deriva_ml.execution.notebook_run import run_notebook
+    from deriva_ml.execution.notebook_api import run_notebook
 
 __all__ = [
     "AssetSpec",
@@ -60,6 +60,6 @@ __getattr__ = exporter(
         "execution.execution": "Execution",
         "execution.inputs": "ExecutionConfiguration",
         "execution.model_run": "create_model_config run_model",
-        "execution.notebook_run": "run_notebook",
+        "execution.notebook_api": "run_notebook",
     },
 )

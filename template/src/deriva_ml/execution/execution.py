@@ -30,7 +30,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution import inputs
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, NotebookRun
+from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.process import Owner, Terminated, undisturbed
 from deriva_ml.project import copy_atomically, write_atomically
 from deriva_ml.terminal import print

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from deriva_ml.definitions import Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.git import deleted_files, differing_files, git, listed, repository_root, untracked_files
 from deriva_ml.project import Project
 

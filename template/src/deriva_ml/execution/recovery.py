@@ -15,8 +15,13 @@ from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
 from deriva_ml.execution.closing import close_execution, commit_readable, remove_folder, rescue
 from deriva_ml.execution.kept_commits import keep_commit
-from deriva_ml.execution.recorded import record_without_execution, run_outputs, stop_kernel_of, was_refused
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.notebook_runner import (
+    record_without_execution,
+    run_outputs,
+    stop_kernel_of,
+    was_refused,
+)
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.notebook.kernel import clear_connection
 from deriva_ml.process import Owner
 from deriva_ml.project import Project

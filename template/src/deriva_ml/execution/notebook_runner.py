@@ -28,7 +28,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
-from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, RUN_VARIABLE, NotebookRun, asks_for_dry_run
+from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
