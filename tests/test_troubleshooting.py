@@ -34,7 +34,7 @@ WITHOUT_WORDS = {
         "cli/run.py",
         "_run_sweep",
     ): "which job of a sweep begins; and its error, which may be the operating system's",
-    ("execution/circumstances.py", "record_environment"): "what `locked.warnings_of` says",
+    ("execution/own_start.py", "record_environment"): "what `locked.warnings_of` says",
     ("execution/execution.py", "__exit__"): "what the model or notebook raised",
     ("execution/model_run.py", "_call"): "what the model raised, with its traceback",
     ("git.py", "git"): "git's words",

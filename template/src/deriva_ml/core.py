@@ -8,9 +8,9 @@ from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRecord, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.effective import with_parameters
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.notebook_api import with_parameters
 from deriva_ml.execution.provenance import current_provenance, workflow_of
 from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.process import shell
@@ -97,7 +97,7 @@ class DerivaML:
             from deriva_ml.execution.started import SCRIPT
 
             if shell() or execution.started_by == SCRIPT:
-                from deriva_ml.execution.circumstances import record_own_start
+                from deriva_ml.execution.own_start import record_own_start
 
                 record_own_start(execution)
 

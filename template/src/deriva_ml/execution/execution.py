@@ -373,7 +373,9 @@ class Execution:
                 if self._circumstances and not self._run and "IPython" in sys.modules:
                     from deriva_ml.execution.executed_sources import conclude
 
-                    self._circumstances = conclude(self, self._circumstances)
+                    self._circumstances = conclude(
+                        self.ml.catalog, self.ml.project, self.execution_rid, self._circumstances
+                    )
                 recorded, missing = self._record(keep=not clean_folder)
             recorded = self.ml.catalog.send(self.execution_rid, recorded)
             paths = [

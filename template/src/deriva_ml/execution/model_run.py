@@ -184,7 +184,7 @@ def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:
 
 
 def _record_circumstances(execution: Execution, provenance: Provenance, config: str) -> None:
-    from deriva_ml.execution.circumstances import record_environment
+    from deriva_ml.execution.own_start import record_environment
 
     for line in () if execution.dry_run else provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)
