@@ -77,10 +77,11 @@ def _start(
     from deriva_ml.execution import hydra_config
     from deriva_ml.execution.config_modules import configuration_of, find_configs
     from deriva_ml.execution.configuration_record import described
+    from deriva_ml.execution.current_code import current_provenance
     from deriva_ml.execution.effective import parameters_now
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
-    from deriva_ml.execution.provenance import current_provenance, workflow_of
+    from deriva_ml.execution.provenance import workflow_of
     from deriva_ml.redaction import redact_override
 
     notebook = run.notebook if run else _open_notebook()
