@@ -64,7 +64,7 @@ def project(tmp_path: Path) -> Project:
 
 def over(project: Project) -> str:
     """The lock of a process that is over."""
-    script = "import sys; from pathlib import Path; from deriva_ml import alive; print(alive.show(Path(sys.argv[1])))"
+    script = "import sys; from pathlib import Path; from deriva_ml import liveness; print(liveness.show(Path(sys.argv[1])))"
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     command = [sys.executable, "-c", script, str(project.state)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()

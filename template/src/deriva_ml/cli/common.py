@@ -18,8 +18,8 @@ from typing import Any, NoReturn, TextIO, cast
 
 from deriva_ml import disk
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.process import Terminated, ignore_stops
 from deriva_ml.project import Project
+from deriva_ml.signals import Terminated, ignore_stops
 from deriva_ml.terminal import print, print_lines, shown
 
 WRONG_REQUEST = 2

@@ -149,7 +149,7 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> bool:
     """Run one job and say how it ended; False if its record has not come to where it is to go."""
     from deriva_ml.execution.model_run import circumstances, run_model
-    from deriva_ml.process import Terminated, ignore_stops
+    from deriva_ml.signals import Terminated, ignore_stops
 
     composed, arguments = _compose(overrides)
     begun: list[Any] = []
@@ -184,7 +184,7 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
 def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
     """Run the jobs one after the other, nested in an execution of their own; go on past one that fails."""
     from deriva_ml.execution.model_run import end_sweep, start_sweep
-    from deriva_ml.process import Terminated
+    from deriva_ml.signals import Terminated
 
     composed = [
         _compose(job)[1] for job in jobs

@@ -240,7 +240,7 @@ def _run(
     from deriva_ml.definitions import Status
     from deriva_ml.execution.notebook_runner import Request, record_notebook
     from deriva_ml.notebook.execute import Outcome
-    from deriva_ml.process import ignore_stops
+    from deriva_ml.signals import ignore_stops
 
     atexit.register(gc.freeze)  # the process is over: collecting what it loaded would only delay its end
     recover_orphans(project)

@@ -9,21 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deriva_ml import alive, disk
+from deriva_ml import disk, liveness
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.definitions import (
-    RID,
-    ExecAssetType,
-    ExecMetadataType,
-    MLAsset,
-    StagedAsset,
-    Status,
-    plain_name,
-)
+from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, StagedAsset, Status
 from deriva_ml.project import PARTIAL, Project
 from deriva_ml.redaction import redact
-from deriva_ml.untrusted import DAMAGED, check_inside, is_inside
+from deriva_ml.untrusted import DAMAGED, check_inside, is_inside, plain_name
 
 DETAIL_LIMIT = 2000
 """Characters of a reason that are kept: an exception's text can be a whole array."""
@@ -74,7 +66,7 @@ def close_execution(
     except Exception as error:
         why = disk.fault(error, project.state)
         if why and status is not Status.aborted:
-            alive.note(
+            liveness.note(
                 project.state, rid, detail if why in detail else "; ".join(filter(None, [detail, why]))
             )
         raise

@@ -205,7 +205,8 @@ def _is_own(catalog: Catalog, rid: RID, path: Path) -> bool:
 
 def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str, list[str]]:
     """What is not committed now, as a patch, and lines about what changed since the execution began."""
-    from deriva_ml.execution.provenance import UNCOMMITTED, current_provenance
+    from deriva_ml.execution.current_code import current_provenance
+    from deriva_ml.execution.provenance import UNCOMMITTED
     from deriva_ml.redaction import redact_diff
 
     try:

@@ -22,9 +22,9 @@ from deriva_ml.execution.closing import close_execution
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
-from deriva_ml.process import stoppable, undisturbed
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact, redact_override
+from deriva_ml.signals import raise_on_signals, signals_ignored
 from deriva_ml.terminal import print
 
 
@@ -111,7 +111,7 @@ def run_model(
             execution.ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
         _record_circumstances(execution, provenance, told.config)
 
-    with stoppable():
+    with raise_on_signals():
         ml = open_connection(deriva_ml, project, ml_class)
         located = _located(workflow, provenance)
         started_by = MODEL_COMMAND if told.project else ""
@@ -127,7 +127,7 @@ def run_model(
             if not why and not isinstance(error, DerivaMLRunError):
                 raise
             if not dry_run:
-                with undisturbed():
+                with signals_ignored():
                     close_execution(ml.catalog, project, execution.execution_rid, Status.failed, why)
                 ml.catalog.send(execution.execution_rid)
             raise DerivaMLRunError(why or str(error), *_names(execution)) from error

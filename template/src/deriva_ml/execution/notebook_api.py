@@ -11,10 +11,11 @@ from deriva_ml.core import DerivaML, open_connection
 from deriva_ml.definitions import Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.configuration_record import described
+from deriva_ml.execution.current_code import current_provenance
 from deriva_ml.execution.effective import parameters_now
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.provenance import current_provenance, workflow_of
+from deriva_ml.execution.provenance import workflow_of
 from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact_override

@@ -12,18 +12,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from deriva_ml import alive, disk
+from deriva_ml import disk, liveness
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
-from deriva_ml.definitions import (
-    RID,
-    ExecAssetType,
-    ExecMetadataType,
-    MLAsset,
-    Status,
-    format_duration,
-    plain_name,
-)
+from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status, format_duration
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.kept_commits import keep_commit
@@ -33,11 +25,12 @@ from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
 from deriva_ml.notebook.parameters import Value
-from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
+from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.redaction import redact, redact_override
+from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
 from deriva_ml.terminal import print
-from deriva_ml.untrusted import check_inside
+from deriva_ml.untrusted import check_inside, plain_name
 
 LARGE = 10 << 20
 """Bytes of an executed notebook from which on its lines are not written one by one: each costs 70 bytes of memory."""
@@ -103,7 +96,7 @@ def record_notebook(request: Request, project: Project) -> Result:
     trying = asks_for_dry_run(request.overrides)
     provenance = collect(request.notebook, allow_dirty=request.allow_dirty or trying)
     folder = project.new_folder(project.runs)
-    with stoppable(once=True):
+    with raise_on_signals(once=True):
         try:
             result = _run(request, project, folder, provenance)
         except DerivaMLRequestError:
@@ -111,7 +104,7 @@ def record_notebook(request: Request, project: Project) -> Result:
             raise
         except Exception as error:
             if why := disk.fault(error, project.state):
-                alive.note(project.state, "", why)
+                liveness.note(project.state, "", why)
             raise
         # Only now: after any other error the folder is what the next command recovers the run from.
         shutil.rmtree(folder)
@@ -131,7 +124,7 @@ def _push(
     unsent, outcome = "", result.outcome
     if not catalog.journal.is_held(result.executions[0]):
         try:
-            with stoppable():
+            with raise_on_signals():
                 errors = [str(pushed.error) for pushed in upload(catalog, project, waiting) if pushed.error]
             unsent = "; ".join(dict.fromkeys(errors))
         except (KeyboardInterrupt, Terminated) as stop:
@@ -178,7 +171,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
         if not (why := disk.fault(error, project.state)):
             raise
         ended = Ended(Outcome.failed, why)
-    with undisturbed():
+    with signals_ignored():
         if ended.outcome in {Outcome.completed, Outcome.failed}:
             kernel.ask_to_end()
         else:

@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from deriva_ml import alive, disk
+from deriva_ml import disk, liveness
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
@@ -62,9 +62,11 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> N
         if rid not in recorded and not owner.is_gone(project.state):
             continue
         here = Owner.here(project.state)
-        failure = alive.noted(project.state, owner.lock, rid) or alive.noted(project.state, owner.lock, "")
+        failure = liveness.noted(project.state, owner.lock, rid) or liveness.noted(
+            project.state, owner.lock, ""
+        )
         if failure:
-            alive.note(project.state, rid, failure)
+            liveness.note(project.state, rid, failure)
         # Another command may be at it too: only the one that takes the execution over closes it.
         if catalog.claim(rid, owner, here):
             try:
@@ -161,8 +163,8 @@ def _record(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> lis
         if catalog.executions_of_run(run.folder):
             return []
         rid = record_without_execution(catalog, run, owner)
-    if failure := alive.noted(project.state, run.owner.lock, ""):
-        alive.note(project.state, rid, failure)
+    if failure := liveness.noted(project.state, run.owner.lock, ""):
+        liveness.note(project.state, rid, failure)
     return [rid]
 
 
@@ -186,7 +188,7 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
             shutil.rmtree(folder, ignore_errors=True)
         elif run:
             locks.add(run.owner.lock)
-    alive.clear(project.state, locks)
+    liveness.clear(project.state, locks)
 
 
 def _is_old(folder: Path) -> bool:
