@@ -162,25 +162,6 @@ def test_the_map_has_every_module() -> None:
     assert mapped == modules
 
 
-@pytest.mark.parametrize(
-    ("package", "unknown"),
-    [
-        ("catalog", ("notebook", "execution", "cli", "core")),
-        ("notebook", ("catalog", "execution", "cli", "core")),
-        ("execution", ("cli",)),
-    ],
-)
-def test_imports_point_one_way(package: str, unknown: tuple[str, ...]) -> None:
-    """A package imports nothing of those above it, nor of its sibling, not even inside a function."""
-    for path in (RUNNER / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                parts = (node.module or "").split(".")
-                assert parts[0] != "deriva_ml" or not set(parts[1:2]) & set(unknown), (
-                    f"{path.name}: {node.module}"
-                )
-
-
 def test_the_catalog_has_the_tables_that_are_named() -> None:
     """The architecture's list of tables is the embedded catalog's."""
     from deriva_ml.catalog.tables import statements
