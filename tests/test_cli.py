@@ -18,9 +18,9 @@ from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.cli import catalog
 from deriva_ml.cli.common import aligned, hydra_flags
 from deriva_ml.cli.run import parser
+from deriva_ml.config.compose import compose, sweep_jobs
 from deriva_ml.definitions import ExecMetadataType, Workflow
 from deriva_ml.execution import BaseConfig, Execution, ExecutionConfiguration, get_notebook_configuration
-from deriva_ml.execution.hydra_config import compose, sweep_jobs
 
 
 @pytest.fixture

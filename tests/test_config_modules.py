@@ -10,9 +10,10 @@ from unicodedata import normalize
 import pytest
 from hydra_zen import store
 
+from deriva_ml.config import entries, modules
+from deriva_ml.config.compose import compose
+from deriva_ml.config.modules import configuration_of, find_configs
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution import config_modules, hydra_config
-from deriva_ml.execution.config_modules import configuration_of, find_configs
 from deriva_ml.project import Project
 
 CONFIGURATION = """
@@ -49,8 +50,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
     (folder / "entries.py").write_text(ENTRIES)
-    monkeypatch.setattr(hydra_config, "notebook_configs", {})
-    monkeypatch.setattr(config_modules, "_stored_by", {})
+    monkeypatch.setattr(entries, "notebook_configs", {})
+    monkeypatch.setattr(modules, "_stored_by", {})
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = {(entry["group"], entry["name"]) for entry in store}
     yield folder
@@ -63,7 +64,7 @@ def named(package: Path, notebook: str, name: str | None = None) -> str:
     """The configuration that the notebook gets, once it has been composed and made."""
     find_configs(Project.find(package), package.name)
     found = configuration_of(name, package / f"{notebook}.ipynb", package.name)
-    made = hydra_config.compose(found, ["threshold=0.7"]).instantiate()
+    made = compose(found, ["threshold=0.7"]).instantiate()
     assert (type(made).__name__, made.threshold) == ("Own", 0.7)
     return found
 

@@ -15,9 +15,9 @@ from deriva_double import DerivaDouble
 from deriva_ml import DerivaML
 from deriva_ml.definitions import Status
 from deriva_ml.execution import started
-from deriva_ml.execution.circumstances import UNKNOWN_CODE
 from deriva_ml.execution.closing import close_execution
 from deriva_ml.execution.executed_sources import LOG, NAME
+from deriva_ml.execution.own_start import UNKNOWN_CODE
 from deriva_ml.execution.started import JUPYTERLAB, Start
 from deriva_ml.notebook.executed import CodeCell, as_notebook, code_cells, compare
 from git_repository import Repository, isolate_git

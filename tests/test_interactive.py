@@ -228,7 +228,7 @@ def test_a_run_by_the_command_loads_nothing_of_it(project: ProjectFolder) -> Non
     rid = json.loads(project.run("deriva-ml-catalog", "list", "-n", "1", "--json", check=True).out)[0]["rid"]
     loaded = (project / "outputs" / rid / "loads.md").read_text()
     assert "deriva_ml.execution.execution" in loaded
-    for name in ("executed", "executed_sources", "started", "circumstances"):
+    for name in ("executed", "executed_sources", "started", "own_start"):
         assert f".{name}'" not in loaded
 
 

@@ -17,7 +17,7 @@ from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.execution.kept_commits import keep_commit, push_commits
 from deriva_ml.execution.provenance import collect
 from deriva_ml.execution.recovery import recover
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.process import Owner
 from git_repository import Repository, isolate_git
 from notebooks import COMMIT, START, write_notebook

@@ -25,7 +25,7 @@ from conftest import SOURCE
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, Status, Workflow
 from deriva_ml.execution.recovery import recover_project
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 
@@ -64,7 +64,7 @@ def project(tmp_path: Path) -> Project:
 
 def over(project: Project) -> str:
     """The lock of a process that is over."""
-    script = "import sys; from pathlib import Path; from deriva_ml import alive; print(alive.show(Path(sys.argv[1])))"
+    script = "import sys; from pathlib import Path; from deriva_ml import liveness; print(liveness.show(Path(sys.argv[1])))"
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     command = [sys.executable, "-c", script, str(project.state)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()

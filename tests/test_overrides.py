@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from conftest import ProjectFolder
+from deriva_ml.config.compose import sweep_jobs
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution import notebook_run
-from deriva_ml.execution.hydra_config import sweep_jobs
+from deriva_ml.execution import notebook_api
 from deriva_ml.notebook.calls import ARGUMENTS, Call, call_of
 
 SCRIPT = """
@@ -348,7 +348,7 @@ def test_what_cells_may_change_is_left_to_the_kernel(before: str) -> None:
 
 
 def test_the_arguments_are_those_of_run_notebook() -> None:
-    assert tuple(inspect.signature(notebook_run.run_notebook).parameters) == ARGUMENTS
+    assert tuple(inspect.signature(notebook_api.run_notebook).parameters) == ARGUMENTS
 
 
 LOOKED_AT = """
@@ -395,8 +395,8 @@ def test_what_the_kernel_may_accept_is_not_refused_before(project_copy: Callable
 def test_the_kernel_and_the_look_before_it_say_the_same(project: ProjectFolder) -> None:
     """Whoever refuses, the words are the same ones."""
     script = (
-        "from deriva_ml.execution.hydra_config import compose\n"
-        "from deriva_ml.execution.config_modules import find_configs\n"
+        "from deriva_ml.config.compose import compose\n"
+        "from deriva_ml.config.modules import find_configs\n"
         "from deriva_ml.project import Project\n"
         "find_configs(Project.find())\n"
         "try:\n    compose('my_notebook', ['assets=nothing', 'dry_run=true'])\n"
@@ -414,7 +414,7 @@ def test_no_process_is_started_without_an_override(
 ) -> None:
     """Composing in a process of its own takes time, and is left out where nothing can be misspelt."""
     from deriva_ml.cli import run_notebook
-    from deriva_ml.execution import precheck, recorded
+    from deriva_ml.execution import notebook_runner, precheck
 
     def begun(*arguments: object) -> subprocess.Popen[str] | None:
         raise AssertionError("composed before the kernel")
@@ -423,7 +423,7 @@ def test_no_process_is_started_without_an_override(
         raise DerivaMLRequestError("as far as the kernel")
 
     monkeypatch.setattr(precheck, "start", begun)
-    monkeypatch.setattr(recorded, "record_notebook", ended)
+    monkeypatch.setattr(notebook_runner, "record_notebook", ended)
     (tmp_path / "pyproject.toml").touch()
     small = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, **notebook(START, "run_notebook()")}
     (tmp_path / "small.ipynb").write_text(json.dumps(small))

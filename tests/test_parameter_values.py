@@ -26,7 +26,7 @@ from deriva_ml.execution.configuration_record import texts_of
 from deriva_ml.execution.effective import Parameters, effective, parameters_now
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.model_run import settings_of
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.execution.started import Start
 from deriva_ml.execution.values import LARGEST, SHOWN, as_json
 from deriva_ml.process import Owner

@@ -20,10 +20,9 @@ from deriva_ml.execution.provenance import (
     Provenance,
     collect,
     version_of,
-    web_url,
     workflow_of,
-    workflow_url,
 )
+from deriva_ml.execution.web_address import web_url, workflow_url
 from git_repository import isolate_git
 
 SECRET = "s3cr3t-t0ken"

@@ -12,7 +12,7 @@ import pytest
 from deriva_ml import DerivaML
 from deriva_ml.definitions import Status, Workflow
 from deriva_ml.execution import ExecutionConfiguration
-from deriva_ml.execution.circumstances import record_environment
+from deriva_ml.execution.own_start import record_environment
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact, redact_addresses, redact_diff, redact_override
 

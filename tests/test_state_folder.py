@@ -20,7 +20,7 @@ from deriva_ml.cli.catalog import main as catalog_command
 from deriva_ml.definitions import Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.recovery import recover_project
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.git import changed_files, git, repository_root
 from deriva_ml.process import Owner
 from deriva_ml.project import Project

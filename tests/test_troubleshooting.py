@@ -34,7 +34,7 @@ WITHOUT_WORDS = {
         "cli/run.py",
         "_run_sweep",
     ): "which job of a sweep begins; and its error, which may be the operating system's",
-    ("execution/circumstances.py", "record_environment"): "what `locked.warnings_of` says",
+    ("execution/own_start.py", "record_environment"): "what `locked.warnings_of` says",
     ("execution/execution.py", "__exit__"): "what the model or notebook raised",
     ("execution/model_run.py", "_call"): "what the model raised, with its traceback",
     ("git.py", "git"): "git's words",
@@ -192,14 +192,14 @@ OVERRIDES = [
 def test_hydras_words_are_hydras(rendered: Path) -> None:
     """What the page quotes of Hydra is what Hydra says to such overrides."""
     script = f"""
-        from deriva_ml.execution import hydra_config
-        from deriva_ml.execution.config_modules import find_configs
+        from deriva_ml.config.compose import compose
+        from deriva_ml.config.modules import find_configs
         from deriva_ml.project import Project
 
         find_configs(Project.find())
         for override in {OVERRIDES!r}:
             try:
-                hydra_config.compose("deriva_model", [override])
+                compose("deriva_model", [override])
             except Exception as error:
                 print(type(error).__name__, error)
         """

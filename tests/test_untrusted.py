@@ -25,7 +25,7 @@ from deriva_ml.definitions import Asset, AssetRole, Workflow
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.execution.recovery import recover_project
-from deriva_ml.execution.run_folder import RUN_VARIABLE, NotebookRun
+from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.untrusted import is_inside, read_json, well_formed

@@ -16,9 +16,10 @@ from deriva_ml.core import open_connection
 from deriva_ml.definitions import DRY_RUN_RID, StagedAsset, Status, Workflow
 from deriva_ml.execution import Execution, ExecutionConfiguration
 from deriva_ml.execution.closing import close_execution
-from deriva_ml.execution.run_folder import NotebookRun
-from deriva_ml.process import Owner, Terminated
+from deriva_ml.execution.run_state import NotebookRun
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from deriva_ml.signals import Terminated
 from executions.runs import outputs, start
 
 

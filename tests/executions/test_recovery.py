@@ -17,7 +17,7 @@ from deriva_ml.exceptions import DerivaMLRunError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.recovery import recover
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.process import Owner
 from deriva_ml.project import PARTIAL, Project
 from executions.runs import start

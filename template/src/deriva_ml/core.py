@@ -8,11 +8,12 @@ from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRecord, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.current_code import current_provenance
+from deriva_ml.execution.effective import with_parameters
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.notebook_run import with_parameters
-from deriva_ml.execution.provenance import current_provenance, workflow_of
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.provenance import workflow_of
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.process import shell
 from deriva_ml.project import Project
 
@@ -97,7 +98,7 @@ class DerivaML:
             from deriva_ml.execution.started import SCRIPT
 
             if shell() or execution.started_by == SCRIPT:
-                from deriva_ml.execution.circumstances import record_own_start
+                from deriva_ml.execution.own_start import record_own_start
 
                 record_own_start(execution)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from deriva_ml.untrusted import plain_name
 
 RID = str
 """A record's identifier within its catalog, such as ``1-0007``."""
@@ -144,6 +145,22 @@ class Asset:
     types: tuple[str, ...] = ()
     role: AssetRole | None = None
 
+    @classmethod
+    def from_row(cls, table: str, row: Row, types: Iterable[str] = ()) -> Asset | None:
+        """Return the file that a row stands for, under a plain name; None for a row of a table that is not of files."""
+        if not row.keys() >= FILE_COLUMNS:
+            return None
+        return cls(
+            rid=row["RID"],
+            table=table,
+            filename=plain_name(row["Filename"] or row["MD5"] or row["RID"]),
+            length=row["Length"] or 0,
+            md5=row["MD5"] or "",
+            url=row["URL"] or "",
+            description=row.get("Description") or "",
+            types=tuple(types),
+        )
+
 
 @dataclass(frozen=True)
 class StagedAsset:
@@ -219,26 +236,3 @@ def format_duration(seconds: float) -> str:
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}H {minutes}min {round(rest, 2)}sec"
-
-
-def plain_name(text: str) -> str:
-    """``text`` as the name of one file; what a catalog calls a file or a table may hold anything, and be long."""
-    name = re.sub(r"[/\\\x00-\x1f\x7f]", "_", text)
-    name = name.encode(errors="replace")[-200:].decode(errors="ignore")  # the end of it: there the suffix is
-    return "_" if name in {"", ".", ".."} else name
-
-
-def file_of(table: str, row: Row, types: Iterable[str] = ()) -> Asset | None:
-    """The file that a row stands for, under a plain name; None for a row of a table that is not of files."""
-    if not row.keys() >= FILE_COLUMNS:
-        return None
-    return Asset(
-        rid=row["RID"],
-        table=table,
-        filename=plain_name(row["Filename"] or row["MD5"] or row["RID"]),
-        length=row["Length"] or 0,
-        md5=row["MD5"] or "",
-        url=row["URL"] or "",
-        description=row.get("Description") or "",
-        types=tuple(types),
-    )

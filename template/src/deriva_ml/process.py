@@ -1,20 +1,15 @@
-"""Processes: who answers for a run that is under way, and how a run is told to stop."""
+"""Processes: which one answers for a run that is under way, and whether it has ended."""
 
 from __future__ import annotations
 
 import os
 import platform
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from deriva_ml import alive
+from deriva_ml import liveness
 
 
 def shell() -> Any:
@@ -28,7 +23,7 @@ class Owner:
     """A process: its host's name, its number, and when it started (on whichever clock ``_started`` reads).
 
     Attributes:
-        lock: by which others see that it lives, if it holds one; see ``alive``.
+        lock: by which others see that it lives, if it holds one; see ``liveness``.
     """
 
     host: str
@@ -45,7 +40,7 @@ class Owner:
     @classmethod
     def here(cls, state: Path) -> Owner:
         """This process, which holds a lock in a project's state folder from now on."""
-        return replace(cls.of(), lock=alive.show(state))
+        return replace(cls.of(), lock=liveness.show(state))
 
     def is_gone(self, state: Path) -> bool:
         """True when the process has surely ended.
@@ -53,10 +48,10 @@ class Owner:
         Host and number tell nothing of a process in another container, nor once the host has another name. A lock
         does. Where it cannot be asked, they have to do, and a process on another host is not said to be gone.
         """
-        held = alive.is_held(state, self.lock) if self.lock else None
+        held = liveness.is_held(state, self.lock) if self.lock else None
         if held:
             return False
-        if held is False and alive.is_of_this_kernel(self.lock) and alive.is_local(state):
+        if held is False and liveness.is_of_this_kernel(self.lock) and liveness.is_local(state):
             return True
         return self.host == platform.node() and self._has_ended()
 
@@ -96,63 +91,3 @@ def _started(pid: int) -> float:
         import psutil
 
         return float(psutil.Process(pid).create_time())
-
-
-@contextmanager
-def alone(path: Path, seconds: float = 300.0) -> Iterator[None]:
-    """Let one process at a time do what is inside, by a lock on a file that ends with the process, however it ends."""
-    import sqlite3  # whose lock works alike on every system
-
-    lock = sqlite3.connect(path, timeout=seconds, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-        yield
-    finally:
-        lock.close()
-
-
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM); like ``KeyboardInterrupt``, no handler of errors catches it."""
-
-
-@contextmanager
-def stoppable(once: bool = False) -> Iterator[None]:
-    """Raise ``KeyboardInterrupt`` or ``Terminated`` on SIGINT or SIGTERM.
-
-    With ``once``, further ones are ignored: what ends the run has as long as it takes, however impatient the
-    person is.
-    """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if once:
-            ignore_stops()
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
-
-    with _handling({signal.SIGINT: stop, signal.SIGTERM: stop}):
-        yield
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let no SIGINT or SIGTERM interrupt what is done inside: it is short, and a record depends on it."""
-    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
-        yield
-
-
-def ignore_stops() -> None:
-    """Ignore SIGINT and SIGTERM from now on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-@contextmanager
-def _handling(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

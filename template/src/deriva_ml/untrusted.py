@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from dataclasses import fields
 from pathlib import Path
@@ -40,6 +41,13 @@ def check_inside(path: Path, folder: Path) -> Path:
             f"{path} leads out of {folder}, or is a link, and nothing below that is followed: remove it"
         )
     return path
+
+
+def plain_name(text: str) -> str:
+    """Return ``text`` as the name of one file; what a catalog calls a file or a table may hold anything, and be long."""
+    name = re.sub(r"[/\\\x00-\x1f\x7f]", "_", text)
+    name = name.encode(errors="replace")[-200:].decode(errors="ignore")  # the end of it: there the suffix is
+    return "_" if name in {"", ".", ".."} else name
 
 
 def read_json(path: Path) -> Any:

@@ -12,9 +12,9 @@ from typing import Any
 from deriva_ml.catalog.base import CatalogBase, with_reserved
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.tables import asset_table
-from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset, plain_name
+from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.untrusted import check_inside, is_inside
+from deriva_ml.untrusted import check_inside, is_inside, plain_name
 
 
 class Assets(CatalogBase):

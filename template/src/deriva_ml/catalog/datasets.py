@@ -7,7 +7,7 @@ from sqlite3 import Row
 
 from deriva_ml.catalog.base import CatalogBase, with_reserved
 from deriva_ml.catalog.objects import is_digest
-from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, file_of
+from deriva_ml.definitions import RID, Asset, Dataset, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.untrusted import well_formed
 
@@ -115,7 +115,7 @@ class Datasets(CatalogBase):
 
 
 def _file(row: Row) -> Asset:
-    asset = file_of(MLAsset.file.value, dict(row))
+    asset = Asset.from_row(MLAsset.file.value, dict(row))
     if asset is None or not is_digest(asset.md5):
         raise ValueError("it is no file's")
     return asset

@@ -17,20 +17,11 @@ from deriva_ml.catalog.base import OLD_PREFIX, with_reserved
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.definitions import (
-    OPEN_STATUSES,
-    RID,
-    Asset,
-    ExecutionRecord,
-    Status,
-    Workflow,
-    is_reserved,
-    plain_name,
-)
+from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, Status, Workflow, is_reserved
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.process import Owner
 from deriva_ml.redaction import redact
-from deriva_ml.untrusted import check_inside, well_formed
+from deriva_ml.untrusted import check_inside, plain_name, well_formed
 
 
 class EmbeddedCatalog(Assets, Datasets, Catalog):

@@ -17,7 +17,7 @@ from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.terminal import print, print_lines
-from deriva_ml.untrusted import check_inside, read_json
+from deriva_ml.untrusted import check_inside, plain_name, read_json
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -233,10 +233,10 @@ def _asset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 
 def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
-    from deriva_ml.definitions import file_of
+    from deriva_ml.definitions import Asset
 
     dataset = catalog.lookup_dataset(rid)
-    files = (file_of(table, row) for table, rows in dataset.members.items() for row in rows)
+    files = (Asset.from_row(table, row) for table, rows in dataset.members.items() for row in rows)
     return {
         "dataset": rid,
         "pushed to": _elsewhere(catalog, rid),
@@ -348,8 +348,6 @@ def _asset_row(catalog: EmbeddedCatalog, asset: Asset, place: Destination | None
 def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
     """Put named copies of what was asked for under ``outputs/`` and open the one a person would read."""
     import webbrowser
-
-    from deriva_ml.definitions import plain_name
 
     try:
         catalog.lookup_execution(rid)

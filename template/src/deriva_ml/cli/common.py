@@ -18,8 +18,8 @@ from typing import Any, NoReturn, TextIO, cast
 
 from deriva_ml import disk
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.process import Terminated, ignore_stops
 from deriva_ml.project import Project
+from deriva_ml.signals import Terminated, ignore_stops
 from deriva_ml.terminal import print, print_lines, shown
 
 WRONG_REQUEST = 2
@@ -301,7 +301,7 @@ def normalize(argv: Sequence[str]) -> list[str]:
 
 def hydra_flags(args: argparse.Namespace) -> list[str]:
     """Hydra's overrides, with those that ``--host``, ``--catalog`` and ``--offline`` stand for."""
-    from deriva_ml.execution.refusals import quoted
+    from deriva_ml.config.refusals import quoted
 
     flags = {"deriva_ml.hostname": args.host, "deriva_ml.catalog_id": args.catalog}
     named = [f"{key}={quoted(value)}" for key, value in flags.items() if value]
@@ -319,13 +319,13 @@ def show(args: argparse.Namespace, chosen: Callable[[], tuple[str, Sequence[str]
     """
     import hydra
 
-    from deriva_ml.execution import hydra_config
+    from deriva_ml.config.compose import compose, list_choices
 
     if args.list_configs:
-        print_lines(hydra_config.menu())
+        print_lines(list_choices())
         return
     name, overrides = chosen()
-    hydra_config.compose(name, overrides)  # refuses in one line what Hydra would refuse in many
+    compose(name, overrides)  # refuses in one line what Hydra would refuse in many
     sys.argv = [sys.argv[0], *overrides, *(["--cfg", args.cfg] if args.cfg else ["--info", args.info])]
 
     @hydra.main(version_base="1.3", config_name=name, config_path=None)

@@ -64,8 +64,9 @@ def main(argv: Sequence[str]) -> int:
     for word in overrides:
         if word.endswith(".ipynb") and "=" not in word:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
-    from deriva_ml.execution.config_modules import find_configs
-    from deriva_ml.execution.hydra_config import MODEL_CONFIG, sweep_jobs
+    from deriva_ml.config.compose import sweep_jobs
+    from deriva_ml.config.entries import MODEL_CONFIG
+    from deriva_ml.config.modules import find_configs
 
     find_configs(project)
     if args.list_configs or args.cfg or args.info:
@@ -87,7 +88,7 @@ def _one_job(overrides: list[str], swept: bool) -> list[str]:
     Raises:
         DerivaMLRequestError: they are those of several.
     """
-    from deriva_ml.execution.hydra_config import sweep_jobs
+    from deriva_ml.config.compose import sweep_jobs
 
     expanded, description = _named_sweep(overrides)
     if description is None and not swept:
@@ -101,7 +102,7 @@ def _one_job(overrides: list[str], swept: bool) -> list[str]:
 
 def _named_sweep(overrides: list[str]) -> tuple[list[str], str | None]:
     """The overrides with ``+multirun=NAME`` replaced by those it stands for, and its description."""
-    from deriva_ml.execution.hydra_config import multiruns
+    from deriva_ml.config.entries import multiruns
 
     names = [word.partition("=")[2] for word in overrides if word.startswith("+multirun=")]
     if not names:
@@ -127,7 +128,8 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     """
     import inspect
 
-    from deriva_ml.execution.hydra_config import MODEL_CONFIG, compose
+    from deriva_ml.config.compose import compose
+    from deriva_ml.config.entries import MODEL_CONFIG
     from deriva_ml.execution.model_run import check_settings, run_model
 
     composed = compose(MODEL_CONFIG, overrides)
@@ -147,7 +149,7 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> bool:
     """Run one job and say how it ended; False if its record has not come to where it is to go."""
     from deriva_ml.execution.model_run import circumstances, run_model
-    from deriva_ml.process import Terminated, ignore_stops
+    from deriva_ml.signals import Terminated, ignore_stops
 
     composed, arguments = _compose(overrides)
     begun: list[Any] = []
@@ -182,7 +184,7 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
 def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
     """Run the jobs one after the other, nested in an execution of their own; go on past one that fails."""
     from deriva_ml.execution.model_run import end_sweep, start_sweep
-    from deriva_ml.process import Terminated
+    from deriva_ml.signals import Terminated
 
     composed = [
         _compose(job)[1] for job in jobs

@@ -149,7 +149,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _show(args: argparse.Namespace, project: Project, call: Call, overrides: list[str]) -> None:
-    from deriva_ml.execution.config_modules import configuration_of, find_configs
+    from deriva_ml.config.modules import configuration_of, find_configs
 
     def chosen() -> tuple[str, list[str]]:
         return configuration_of(call.name, args.notebook, call.package), [*overrides, *call.overrides]
@@ -230,9 +230,9 @@ def _run(
 
     checking = precheck.start(call, overrides, args.notebook.absolute()) if call and call.sure else None
     from deriva_ml.definitions import Status
-    from deriva_ml.execution.recorded import Request, record_notebook
+    from deriva_ml.execution.notebook_runner import Request, record_notebook
     from deriva_ml.notebook.execute import Outcome
-    from deriva_ml.process import ignore_stops
+    from deriva_ml.signals import ignore_stops
 
     atexit.register(gc.freeze)  # the process is over: collecting what it loaded would only delay its end
     recover_orphans(project)

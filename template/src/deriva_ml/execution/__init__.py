@@ -11,22 +11,21 @@ from deriva_ml.lazy import exporter
 
 if TYPE_CHECKING:
     from deriva_ml.asset import AssetSpec, AssetSpecConfig, LocalFile, LocalFileConfig
-    from deriva_ml.definitions import Workflow
-    from deriva_ml.execution.config_modules import load_configs
-    from deriva_ml.execution.execution import Execution
-    from deriva_ml.execution.hydra_config import (
+    from deriva_ml.config.compose import get_notebook_configuration
+    from deriva_ml.config.entries import (
         BaseConfig,
         DerivaBaseConfig,
         base_defaults,
-        create_model_config,
-        get_notebook_configuration,
         multirun_config,
         notebook_config,
         with_description,
     )
+    from deriva_ml.config.modules import load_configs
+    from deriva_ml.definitions import Workflow
+    from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.inputs import ExecutionConfiguration
-    from deriva_ml.execution.model_run import run_model
-    from deriva_ml.execution.notebook_run import run_notebook
+    from deriva_ml.execution.model_run import create_model_config, run_model
+    from deriva_ml.execution.notebook_api import run_notebook
 
 __all__ = [
     "AssetSpec",
@@ -53,13 +52,14 @@ __getattr__ = exporter(
     __name__,
     {
         "asset": "AssetSpec AssetSpecConfig LocalFile LocalFileConfig",
+        "config.compose": "get_notebook_configuration",
+        "config.entries": "BaseConfig DerivaBaseConfig base_defaults multirun_config notebook_config"
+        " with_description",
+        "config.modules": "load_configs",
         "definitions": "Workflow",
-        "execution.config_modules": "load_configs",
         "execution.execution": "Execution",
-        "execution.hydra_config": "BaseConfig DerivaBaseConfig base_defaults create_model_config"
-        " get_notebook_configuration multirun_config notebook_config with_description",
         "execution.inputs": "ExecutionConfiguration",
-        "execution.model_run": "run_model",
-        "execution.notebook_run": "run_notebook",
+        "execution.model_run": "create_model_config run_model",
+        "execution.notebook_api": "run_notebook",
     },
 )

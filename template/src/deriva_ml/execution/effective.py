@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.execution.values import as_json
 from deriva_ml.process import shell
+from deriva_ml.redaction import redact_override
 
 NOT_SET = "not set yet"
 """What stands in a record for the value of a parameter that had none; ``parameters_not_set`` names those."""
@@ -51,6 +53,24 @@ def parameters_now(run: NotebookRun | None, notebook: Path | None) -> Parameters
         found, source = _injected(cells, declared)
         declared = declared or found
     return effective(kernel.user_ns, declared, _given_by(source, kernel.user_ns))
+
+
+def with_parameters(configuration: ExecutionConfiguration, run: NotebookRun | None) -> ExecutionConfiguration:
+    """Return a configuration with the parameters of the notebook that starts an execution by itself; else as it is.
+
+    Args:
+        run: the runner's, if it started one.
+    """
+    if not run and shell() is None:
+        return configuration
+    from deriva_ml.execution.started import open_notebook  # of no use in a run by the command
+
+    known = parameters_now(run, None if run else open_notebook())
+    values = {**vars(known), "parameters": {**known.parameters, **configuration.parameters}}
+    if run:
+        overrides = [redact_override(override) for override in run.overrides]
+        values |= {"argv": run.argv, "overrides": configuration.overrides or overrides}
+    return replace(configuration, **values)
 
 
 def effective(

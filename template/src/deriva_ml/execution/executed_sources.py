@@ -23,7 +23,6 @@ from deriva_ml.untrusted import is_inside
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Catalog
-    from deriva_ml.execution.execution import Execution
 
 LOG = "executed.jsonl"
 """The file in an execution's working folder: what there is to compare with, then a line for each cell that ran."""
@@ -99,7 +98,7 @@ def _committed(project: Project, provenance: Mapping[str, Any]) -> Any:
         return None
 
 
-def conclude(execution: Execution, record: dict[str, Any]) -> dict[str, Any]:
+def conclude(catalog: Catalog, project: Project, rid: RID, record: dict[str, Any]) -> dict[str, Any]:
     """At a commit in the kernel, do what ``finish`` does, and warn of what differs.
 
     What a kernel executes after a first commit is part of what a later one records.
@@ -110,13 +109,13 @@ def conclude(execution: Execution, record: dict[str, Any]) -> dict[str, Any]:
     Returns:
         What it says now.
     """
-    catalog, rid = execution.ml.catalog, execution.execution_rid
     if not catalog.staged(rid):
         return record
-    if not (execution.working_dir / LOG).is_file():
-        begin(execution.working_dir, execution.ml.project, record)
+    folder = catalog.folder_of(rid)
+    if not (folder / LOG).is_file():
+        begin(folder, project, record)
     said = set(record["provenance"]["differences"])
-    record = finish(catalog, execution.ml.project, rid) or record
+    record = finish(catalog, project, rid) or record
     if new := [line for line in record["provenance"]["differences"] if line not in said]:
         more = f"; and {len(new) - 1} more" if new[1:] else ""
         print(
@@ -206,7 +205,8 @@ def _is_own(catalog: Catalog, rid: RID, path: Path) -> bool:
 
 def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str, list[str]]:
     """What is not committed now, as a patch, and lines about what changed since the execution began."""
-    from deriva_ml.execution.provenance import UNCOMMITTED, current_provenance
+    from deriva_ml.execution.current_code import current_provenance
+    from deriva_ml.execution.provenance import UNCOMMITTED
     from deriva_ml.redaction import redact_diff
 
     try:

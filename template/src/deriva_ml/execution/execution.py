@@ -30,9 +30,10 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution import inputs
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, NotebookRun
-from deriva_ml.process import Owner, Terminated, undisturbed
+from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
+from deriva_ml.process import Owner
 from deriva_ml.project import copy_atomically, write_atomically
+from deriva_ml.signals import Terminated, signals_ignored
 from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Execution:
 
     def execution_stop(self) -> None:
         """Stop the clock: the execution is ``Stopped`` until its outputs are recorded."""
-        with undisturbed():
+        with signals_ignored():
             self._stop()
         self._show()
 
@@ -203,7 +204,7 @@ class Execution:
 
     def end(self, status: Status, reason: str = "") -> None:
         """Stop the clock and record the end: what is registered, ``status`` and why; the working folder goes."""
-        with undisturbed():
+        with signals_ignored():
             self._stop()
             self._close(status, reason, clear=True)
         self._send()
@@ -219,7 +220,7 @@ class Execution:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
-        with undisturbed():
+        with signals_ignored():
             self._stop()
             if error is not None:
                 aborted = isinstance(error, (KeyboardInterrupt, Terminated))
@@ -356,7 +357,7 @@ class Execution:
             DerivaMLRunError: a registered file was never written; everything else has been recorded.
         """
         if self._started is not None:
-            with undisturbed():
+            with signals_ignored():
                 self._stop()
         self._metrics = {name: path for name, path in self._metrics.items() if not path.is_file()}
         if self.dry_run:
@@ -368,12 +369,14 @@ class Execution:
                 if item.number in there
             ]
         else:
-            with undisturbed():
+            with signals_ignored():
                 # A runner has the executed notebook; here, what ran is to be told from it.
                 if self._circumstances and not self._run and "IPython" in sys.modules:
                     from deriva_ml.execution.executed_sources import conclude
 
-                    self._circumstances = conclude(self, self._circumstances)
+                    self._circumstances = conclude(
+                        self.ml.catalog, self.ml.project, self.execution_rid, self._circumstances
+                    )
                 recorded, missing = self._record(keep=not clean_folder)
             recorded = self.ml.catalog.send(self.execution_rid, recorded)
             paths = [

@@ -12,20 +12,10 @@ from typing import Any
 from deriva_ml.asset import AssetFilePath, AssetPaths, AssetSpec, LocalFile
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.dataset import DatasetBag, DatasetSpec
-from deriva_ml.definitions import (
-    RID,
-    Asset,
-    AssetRole,
-    Dataset,
-    ExecAssetType,
-    MLAsset,
-    Row,
-    Workflow,
-    file_of,
-    plain_name,
-)
+from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecAssetType, MLAsset, Row, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.untrusted import plain_name
 
 
 @dataclass
@@ -216,7 +206,7 @@ def _bag(dataset: Dataset, path: Path, wanted: Wanted | None) -> DatasetBag:
     """The bag that a dataset is once what this adds to ``wanted`` has been fetched; None is for no files."""
 
     def local(table: str, row: Row) -> Row:
-        asset = file_of(table, row)
+        asset = Asset.from_row(table, row)
         if asset is None:
             return row
         place = asset.filename

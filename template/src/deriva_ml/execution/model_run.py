@@ -22,9 +22,9 @@ from deriva_ml.execution.closing import close_execution
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
-from deriva_ml.process import stoppable, undisturbed
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact, redact_override
+from deriva_ml.signals import raise_on_signals, signals_ignored
 from deriva_ml.terminal import print
 
 
@@ -111,7 +111,7 @@ def run_model(
             execution.ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
         _record_circumstances(execution, provenance, told.config)
 
-    with stoppable():
+    with raise_on_signals():
         ml = open_connection(deriva_ml, project, ml_class)
         located = _located(workflow, provenance)
         started_by = MODEL_COMMAND if told.project else ""
@@ -127,11 +127,34 @@ def run_model(
             if not why and not isinstance(error, DerivaMLRunError):
                 raise
             if not dry_run:
-                with undisturbed():
+                with signals_ignored():
                     close_execution(ml.catalog, project, execution.execution_rid, Status.failed, why)
                 ml.catalog.send(execution.execution_rid)
             raise DerivaMLRunError(why or str(error), *_names(execution)) from error
     return execution
+
+
+def create_model_config(
+    ml_class: type | None = None, description: str = "Model run", hydra_defaults: Sequence[Any] | None = None
+) -> Any:
+    """Return the configuration of ``deriva-ml-run``: ``run_model`` with the default entry of every group.
+
+    Args:
+        ml_class: a subclass of ``DerivaML`` to hand to the model instead.
+        description: Markdown, recorded with the execution.
+        hydra_defaults: a defaults list to use instead of ``base_defaults``.
+    """
+    from hydra_zen import builds
+
+    from deriva_ml.config.entries import base_defaults
+
+    return builds(
+        run_model,
+        populate_full_signature=True,
+        description=description,
+        ml_class=ml_class,
+        hydra_defaults=list(hydra_defaults or base_defaults),
+    )
 
 
 def _call(model: Any, execution: Execution) -> None:
@@ -161,7 +184,7 @@ def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:
 
 
 def _record_circumstances(execution: Execution, provenance: Provenance, config: str) -> None:
-    from deriva_ml.execution.circumstances import record_environment
+    from deriva_ml.execution.own_start import record_environment
 
     for line in () if execution.dry_run else provenance.warnings:
         print(f"warning: {line}", file=sys.stderr)

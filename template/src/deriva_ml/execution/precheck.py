@@ -51,8 +51,8 @@ def _refusal(request: dict[str, Any]) -> str | None:
     """Why the kernel will refuse; None if it may not."""
     from omegaconf.errors import InterpolationResolutionError
 
-    from deriva_ml.execution.config_modules import configuration_of, find_configs
-    from deriva_ml.execution.hydra_config import compose
+    from deriva_ml.config.compose import compose
+    from deriva_ml.config.modules import configuration_of, find_configs
     from deriva_ml.project import Project
 
     notebook = Path(request["notebook"])

@@ -7,16 +7,14 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 from deriva_ml.definitions import Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.web_address import workflow_url
 from deriva_ml.git import deleted_files, differing_files, git, listed, repository_root, untracked_files
-from deriva_ml.project import Project
 
 SHOWN_FILES = 5  # how many changed files a message names
 UNCOMMITTED = "uncommitted changes, which uncommitted.diff has"
@@ -174,62 +172,6 @@ def _cut(names: Sequence[str]) -> list[str]:
     return [*names[:NAMED_UNTRACKED], *([f"... and {more} more"] if more > 0 else [])]
 
 
-def workflow_url(remotes: Mapping[str, str], commit: str, path: str) -> str:
-    """The address of `path` at `commit`: at the remote `origin`, or else the first that has a web page.
-
-    It has the form of its host (GitHub's, unless the name says otherwise), and no user, password or query;
-    `git:<commit>:<path>` when no remote has a web page. `remotes` holds fetch URLs by name.
-    """
-    pages = (web_url(remotes[name]) for name in sorted(remotes, key=lambda name: name != "origin"))
-    page = next(filter(None, pages), None)
-    if page is None:
-        return f"git:{commit}:{quote(path)}"
-    host = urlsplit(page).netloc
-    infix = next((infix for part, infix in _FILE_PAGES.items() if part in host), "/blob/")
-    return f"{page}{infix}{commit}/{quote(path)}"
-
-
-_FILE_PAGES = {
-    "gitlab": "/-/blob/",
-    "bitbucket": "/src/",
-    **dict.fromkeys(("codeberg", "forgejo", "gitea"), "/src/commit/"),
-}
-
-_SSH_OVER_HTTPS = {
-    "ssh.github.com": "github.com",
-    "altssh.gitlab.com": "gitlab.com",
-    "altssh.bitbucket.org": "bitbucket.org",
-}
-
-
-def web_url(remote: str) -> str | None:
-    """The repository's web page for a git remote in any of git's forms (git-fetch(1), "GIT URLS").
-
-    Returns None for a path on this machine, and for a form that cannot be read with certainty: a credential
-    that was not encoded must never pass for a part of the path.
-    """
-    if "://" not in remote:
-        # user@host:path; a slash before the colon makes it a path, a single letter a Windows drive.
-        match = re.fullmatch(r"(?:[^@/:]+@)?(\[[^\]/]+\]|[^@/:\[\]]{2,}):(?!:)(.+)", remote)
-        if match is None:
-            return None
-        remote = f"ssh://{match[1]}/{match[2].lstrip('/')}"
-    try:
-        parts = urlsplit(remote)
-        port = parts.port
-    except ValueError:
-        return None
-    scheme = parts.scheme.removeprefix("git+").removesuffix("+git")
-    if scheme not in {"https", "http", "ssh", "git"} or not parts.hostname or "@" in parts.path:
-        return None
-    host = _SSH_OVER_HTTPS.get(parts.hostname, parts.hostname)
-    host = f"[{host}]" if ":" in host else host
-    if scheme not in {"https", "http"}:  # their ports are not the web server's
-        scheme, port = "https", None
-    path = quote(unquote(parts.path).strip("/").removesuffix(".git"))
-    return f"{scheme}://{host}{f':{port}' if port else ''}/{path}" if path else None
-
-
 def version_of(describe: str, commit: str, *, dirty: bool) -> str:
     """The PEP 440 version for what `git describe --tags --long` printed ("" when no tag is reachable).
 
@@ -319,23 +261,3 @@ def _is_fit(file: Path, home: Path) -> bool:
     if any(part.startswith(".") for part in parts):
         return False
     return parts[0] in CODE_FOLDERS or file.suffix.lower() in CODE_SUFFIXES - {".toml"}
-
-
-def current_provenance(project: Project) -> Provenance:
-    """Where the code comes from that is running now: the runner's notebook, the open one, or the main script.
-
-    Where that is not known, it is of the project's commit, and ``path`` and ``checksum`` are empty.
-    """
-    run = NotebookRun.current()
-    if run:
-        return Provenance.from_json(run.provenance)
-    from deriva_ml.execution.started import how_started
-
-    start = how_started()
-    found = start.file
-    if found and found.is_file() and found.is_relative_to(project.root) and ".venv" not in found.parts:
-        return collect(found, allow_dirty=True, apart_from=start.written)
-    commit = collect(project.root / "pyproject.toml", allow_dirty=True, apart_from=start.written)
-    page, _, _ = commit.url.rpartition(commit.commit)
-    page = page[: -len("blob/")] + "tree/" if page.endswith("/blob/") else page
-    return replace(commit, url=page + commit.commit, path="", checksum="", blob="")

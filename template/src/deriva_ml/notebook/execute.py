@@ -25,7 +25,7 @@ from deriva_ml.notebook.document import (
 )
 from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.notebook.python_source import write
-from deriva_ml.process import Terminated
+from deriva_ml.signals import Terminated
 
 KERNEL, LANGUAGE = "python3", "python"
 """What Papermill is told, whatever the file says: it is this project's Python that executes the notebook."""

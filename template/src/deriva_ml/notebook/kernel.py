@@ -35,9 +35,9 @@ PREFIX = "dml-"
 """What the names of the kernels' private folders begin with."""
 
 AHEAD = (
-    "deriva_ml.execution.hydra_config",
+    "deriva_ml.config.compose",
     "hydra",
-    "deriva_ml.execution.config_modules",
+    "deriva_ml.config.modules",
     "deriva_ml.execution.execution",
     "deriva_ml.core",
 )

@@ -14,11 +14,11 @@ from deriva_ml.catalog.remote.answers import reads
 from deriva_ml.catalog.remote.errors import ServerRefused
 from deriva_ml.catalog.remote.server import quote
 from deriva_ml.catalog.remote.snapshot import Snapshot, newest, order
-from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row, file_of, plain_name
+from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import write_atomically
 from deriva_ml.terminal import shown
-from deriva_ml.untrusted import DAMAGED, read_json, well_formed
+from deriva_ml.untrusted import DAMAGED, plain_name, read_json, well_formed
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.remote.model import Model
@@ -63,7 +63,7 @@ def _assets(server: Server, model: Model, table: str, rows: Sequence[Row]) -> li
         path = f"/entity/{model.qualified(link.table)}"
         for row in server.get_any(path, link.column, (row["RID"] for row in rows)):
             terms.setdefault(row[link.column], []).append(row[link.other_column])
-    found = (file_of(table, row, sorted(terms.get(row["RID"], ()))) for row in rows)
+    found = (Asset.from_row(table, row, sorted(terms.get(row["RID"], ()))) for row in rows)
     return [asset for asset in found if asset is not None]
 
 

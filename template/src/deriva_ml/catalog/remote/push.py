@@ -44,7 +44,7 @@ from deriva_ml.definitions import (
     Workflow,
     format_duration,
 )
-from deriva_ml.process import alone
+from deriva_ml.file_lock import file_lock
 from deriva_ml.terminal import print
 
 
@@ -114,7 +114,7 @@ class Push:
         """See that the execution's row is there, and its workflow's; its RID there."""
         if not self._there.stored(execution):
             # Where no RID can be leased, two processes at it would insert two rows.
-            with alone(self._local.project.state / "push.lock"):
+            with file_lock(self._local.project.state / "push.lock"):
                 self._begin(execution)
         return self._there.rid(execution)
 

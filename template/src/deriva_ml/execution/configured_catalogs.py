@@ -15,7 +15,7 @@ def connections(project: Project) -> dict[str, DerivaMLConfig]:
     """The entries of the project's ``deriva_ml`` configuration group by name."""
     from hydra_zen import instantiate, store
 
-    from deriva_ml.execution.config_modules import find_configs
+    from deriva_ml.config.modules import find_configs
 
     find_configs(project)
     return {entry["name"]: instantiate(entry["node"]) for entry in store if entry["group"] == "deriva_ml"}

@@ -12,8 +12,7 @@ from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 
-from deriva_ml.definitions import plain_name
-from deriva_ml.untrusted import read_json
+from deriva_ml.untrusted import plain_name, read_json
 
 FOLDER = "alive"
 """In a project's state folder: the files that processes lock, each its own."""

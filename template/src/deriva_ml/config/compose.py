@@ -1,149 +1,17 @@
-"""Configurations with hydra-zen: registering them, and composing one for a run."""
+"""Composes configurations with Hydra: one for a run, or those of a sweep's jobs; lists what can be chosen."""
 
-# Annotations are not postponed here: hydra-zen reads those of ``BaseConfig`` from modules that derive from it, where
-# the text "Any" may mean nothing, and would then take every field for untyped.
+from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from hydra_zen import builds, instantiate, store
+from hydra_zen import instantiate, store
 
+from deriva_ml.config.entries import multiruns, notebook_configs
+from deriva_ml.config.refusals import read, refuse, refuse_unheeded, summarize_error, usable
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.refusals import in_words, read, refuse, refuse_unheeded, usable
-
-MODEL_CONFIG = "deriva_model"
-"""The configuration that ``deriva-ml-run`` composes; a project's ``configs.base`` stores it."""
-
-base_defaults: list[Any] = [
-    "_self_",
-    {"deriva_ml": "default_deriva"},
-    {"datasets": "default_dataset"},
-    {"assets": "default_asset"},
-    {"workflow": "default_workflow"},
-    {"model_config": "default_model"},
-]
-"""Hydra's defaults list of a model run: each group's ``default_*`` entry."""
-
-
-@dataclass
-class BaseConfig:
-    """What every notebook's configuration has; derive from it to add fields of your own.
-
-    Attributes:
-        deriva_ml: a ``DerivaMLConfig``.
-        datasets: ``DatasetSpec`` entries.
-        assets: RIDs, ``AssetSpec`` or ``LocalFile`` entries.
-        workflow: a ``Workflow``, for its name, type and description.
-        model_config: whatever the project keeps in that group.
-        dry_run: execute and record nothing.
-        description: Markdown, recorded with the execution.
-        config_choices: the entry chosen in each group, filled in when the configuration is composed.
-    """
-
-    deriva_ml: Any = None
-    datasets: Any = None
-    assets: Any = None
-    workflow: Any = None
-    model_config: Any = None
-    dry_run: bool = False
-    description: str = ""
-    config_choices: dict[str, str] = field(default_factory=dict)
-
-
-DerivaBaseConfig = builds(BaseConfig, populate_full_signature=True, hydra_defaults=base_defaults)
-"""``BaseConfig`` with the default entry of every group."""
-
-store(DerivaBaseConfig, name="deriva_base")
-
-notebook_configs: dict[str, Any] = {}
-"""Registered notebook configurations by name."""
-
-
-def notebook_config(
-    name: str,
-    config_class: type[BaseConfig] | None = None,
-    defaults: dict[str, str] | None = None,
-    **field_defaults: Any,
-) -> Any:
-    """Register a notebook's configuration under ``name``.
-
-    Args:
-        name: what ``run_notebook`` is called with; the notebook's file name without ``.ipynb``.
-        config_class: a dataclass derived from ``BaseConfig``, for fields of the notebook's own.
-        defaults: the entry to use in each group that is not to have its ``default_*`` entry.
-        field_defaults: values for fields of ``config_class``.
-
-    Returns:
-        The hydra-zen configuration class that was stored.
-    """
-    groups = {"deriva_ml": "default_deriva", "datasets": "default_dataset", "assets": "default_asset"}
-    built = builds(
-        config_class or BaseConfig,
-        populate_full_signature=True,
-        hydra_defaults=[
-            "_self_",
-            *({group: entry} for group, entry in {**groups, **(defaults or {})}.items()),
-        ],
-        **field_defaults,
-    )
-    store(built, name=name)
-    notebook_configs[name] = built
-    return built
-
-
-def create_model_config(
-    ml_class: type | None = None, description: str = "Model run", hydra_defaults: Sequence[Any] | None = None
-) -> Any:
-    """The configuration of ``deriva-ml-run``: ``run_model`` with the default entry of every group.
-
-    Args:
-        ml_class: a subclass of ``DerivaML`` to hand to the model instead.
-        description: Markdown, recorded with the execution.
-        hydra_defaults: a defaults list to use instead of ``base_defaults``.
-    """
-    from deriva_ml.execution.model_run import run_model
-
-    return builds(
-        run_model,
-        populate_full_signature=True,
-        description=description,
-        ml_class=ml_class,
-        hydra_defaults=list(hydra_defaults or base_defaults),
-    )
-
-
-class DescribedList(list[Any]):
-    """A list that carries a description."""
-
-    def __init__(self, items: Sequence[Any] = (), description: str = "") -> None:
-        super().__init__(items)
-        self.description = description
-
-
-def with_description(items: Sequence[Any], description: str) -> Any:
-    """A configuration entry for a list of inputs with a description, which the menu of entries shows."""
-    return builds(DescribedList, items=list(items), description=description, populate_full_signature=True)
-
-
-@dataclass(frozen=True)
-class Multirun:
-    """A named sweep: its overrides, some with several values, and a description in Markdown."""
-
-    name: str
-    overrides: tuple[str, ...]
-    description: str = ""
-
-
-multiruns: dict[str, Multirun] = {}
-"""Registered sweeps by name."""
-
-
-def multirun_config(name: str, overrides: Sequence[str], description: str = "") -> Multirun:
-    """Register a sweep for ``deriva-ml-run +multirun=NAME``."""
-    multiruns[name] = Multirun(name, tuple(overrides), description)
-    return multiruns[name]
 
 
 @dataclass(frozen=True)
@@ -215,7 +83,7 @@ def _groups() -> set[str]:
     return {entry["group"] for entry in store if entry["group"]}
 
 
-def _offer() -> None:
+def _publish_to_hydra() -> None:
     """Let Hydra find every entry that is stored; hydra-zen builds those of ``store(...)(Class, ...)`` only now.
 
     Raises:
@@ -224,7 +92,9 @@ def _offer() -> None:
     try:
         store.add_to_hydra_store(overwrite_ok=True)
     except Exception as error:
-        raise DerivaMLRequestError(f"an entry in src/configs cannot be made: {in_words(error)}") from error
+        raise DerivaMLRequestError(
+            f"an entry in src/configs cannot be made: {summarize_error(error)}"
+        ) from error
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
@@ -236,7 +106,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
     from omegaconf import open_dict
 
     refuse_unheeded(overrides)
-    _offer()
+    _publish_to_hydra()
     try:
         node = _composed(name, overrides)
     except Exception as error:  # beside its own errors, Hydra lets some of Python's through
@@ -281,7 +151,7 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
     from hydra.core.override_parser.types import OverrideType
 
     refuse_unheeded(overrides)
-    _offer()
+    _publish_to_hydra()
     choices: dict[str, list[str]] = {}
     with hydra.initialize(version_base="1.3", config_path=None):
         for item in read(overrides, GlobalHydra.instance().config_loader()):  # which knows a group's entries
@@ -313,9 +183,9 @@ def _values(item: Any) -> list[str]:
     return values
 
 
-def menu() -> str:
-    """Every ``group=value`` that can be chosen, with its description where it has one, and the sweeps."""
-    _offer()
+def list_choices() -> str:
+    """Return every ``group=value`` that can be chosen, with its description where it has one, and the sweeps."""
+    _publish_to_hydra()
     groups: dict[str, list[tuple[str, str]]] = {}
     for entry in store:
         if (group := entry["group"]) and not group.startswith("hydra"):

@@ -67,13 +67,13 @@ def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callabl
         raise DerivaMLRequestError(
             f"{named}: a group takes the name of an entry, as --list-configs shows ({_own_words(error)})"
         ) from error
-    text = in_words(error) if isinstance(error, HydraException) else _own_words(error)
+    text = summarize_error(error) if isinstance(error, HydraException) else _own_words(error)
     for word in overrides:
         text = text.replace(word, _cut(word)) if word else text
     if not isinstance(error, HydraException) and not fails(0):
         guilty = next(place for place in range(len(overrides)) if fails(place + 1))
         text = f"{_cut(overrides[guilty])}: {text}"
-    raise DerivaMLRequestError(text + _meant(name, error)) from error
+    raise DerivaMLRequestError(text + _suggest(name, error)) from error
 
 
 def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
@@ -103,7 +103,7 @@ def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
     word = overrides[place]
     if "=" not in word and not word.startswith("~"):
         return _no_override(overrides, place)
-    why = in_words(error).removeprefix(f"Error parsing override '{word}' ").removeprefix(f"{word}: ")
+    why = summarize_error(error).removeprefix(f"Error parsing override '{word}' ").removeprefix(f"{word}: ")
     if at := re.search(r"^LexerNoViableAltException: .*\n( *)\^\n", str(error), re.DOTALL):
         why = f"at {word[len(at[1]) - len('LexerNoViableAltException: ') :][:1]!r}"
     # An argument that a function of Hydra's does not take is wrong as a text, too.
@@ -172,7 +172,7 @@ def _names_entries(item: Any) -> bool:
     )
 
 
-def in_words(error: BaseException) -> str:
+def summarize_error(error: BaseException) -> str:
     """Hydra's complaint without its search path, its web pages and its advice to add a field that nothing reads, with
     the override or the cause it left out."""
     text = _one_line(error).partition(" Config search path:")[0].partition(" See https://")[0]
@@ -184,7 +184,7 @@ def in_words(error: BaseException) -> str:
     return text if cause in text else f"{text.removesuffix('.')}: {cause}"
 
 
-def _meant(name: str, error: Exception) -> str:
+def _suggest(name: str, error: Exception) -> str:
     """The group, or the field of the configuration ``name``, that an unknown one looks like, for a message."""
     import difflib
 

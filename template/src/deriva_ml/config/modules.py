@@ -146,7 +146,7 @@ def configuration_of(name: str | None, notebook: Path | None, package_name: str 
     Raises:
         DerivaMLRequestError: the notebook's file is not known, or no such configuration is registered.
     """
-    from deriva_ml.execution.hydra_config import notebook_configs
+    from deriva_ml.config.entries import notebook_configs
 
     if not name and not notebook:
         raise DerivaMLRequestError(

@@ -47,8 +47,9 @@ def record_own_start(
         known: the provenance of what runs, as JSON types; by default it is asked for, and may be unknown.
         hydra_config: the composed configuration as YAML.
     """
+    from deriva_ml.execution.current_code import current_provenance
     from deriva_ml.execution.executed_sources import begin
-    from deriva_ml.execution.provenance import UNCOMMITTED, Provenance, current_provenance
+    from deriva_ml.execution.provenance import UNCOMMITTED, Provenance
 
     reasons: dict[str, Any] = {}
     try:

@@ -1,0 +1,1 @@
+"""A project's configurations: registering, finding and composing them with Hydra and hydra-zen."""

@@ -1,0 +1,183 @@
+"""Runs a notebook as a recorded execution in three steps: prepare, execute, end.
+
+The end is in ``notebook_end.py``, where recovery takes it from for a run whose runner is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deriva_ml import disk, liveness
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.journal import Destination
+from deriva_ml.definitions import RID
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.notebook_end import Result, end_run, final_status
+from deriva_ml.execution.provenance import collect
+from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun, asks_for_dry_run
+from deriva_ml.execution.upload import upload
+from deriva_ml.notebook import kernel as kernels
+from deriva_ml.notebook.declarations import Value
+from deriva_ml.notebook.execute import Ended, Outcome, execute
+from deriva_ml.process import Owner
+from deriva_ml.project import Project, write_atomically
+from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run: all of it checked already.
+
+    Attributes:
+        notebook: absolute path.
+        parameters: values to inject.
+        declared: the names that the parameters cell assigns.
+        overrides: Hydra's.
+        kernel: an installed kernel's name; None for this interpreter.
+        timeout: seconds that a cell may take.
+    """
+
+    notebook: Path
+    parameters: dict[str, Value] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    kernel: str | None = None
+    timeout: int | None = None
+    log_output: bool = False
+    allow_dirty: bool = False
+    argv: list[str] = field(default_factory=list)
+    declared: list[str] = field(default_factory=list)
+
+
+def record_notebook(request: Request, project: Project) -> Result:
+    """Execute a notebook, and see every execution that it started recorded to its end and sent where it is to go.
+
+    A notebook that fails before it starts an execution gets one, so that the failure is a record too.
+
+    Raises:
+        DerivaMLRequestError: the repository's state does not allow a run, or the notebook's configuration was
+            refused; nothing has been recorded.
+    """
+    # A dry run is for working on the notebook, before it is committed.
+    allow_dirty = request.allow_dirty or asks_for_dry_run(request.overrides)
+    provenance = collect(request.notebook, allow_dirty=allow_dirty).to_json()
+    folder = project.new_folder(project.runs)
+    with raise_on_signals(once=True):
+        try:
+            result = _run(request, project, folder, provenance)
+        except DerivaMLRequestError:
+            shutil.rmtree(folder)
+            raise
+        except Exception as error:
+            if why := disk.fault(error, project.state):
+                liveness.note(project.state, "", why)
+            raise
+        # Only now: after any other error the folder is what the next command recovers the run from.
+        shutil.rmtree(folder)
+    return _send(result, project)
+
+
+def _run(request: Request, project: Project, folder: Path, provenance: dict[str, Any]) -> Result:
+    run, kernel = _prepare(request, project, folder, provenance)
+    begun = time.monotonic()
+    # While the kernel boots and the cells run, not after them.
+    arguments = (run, project, kernel.environment, request.kernel)
+    describing = threading.Thread(target=_describe_environment, args=arguments, daemon=True)
+    describing.start()
+    ended = _execute(request, project, run, kernel)
+    with signals_ignored():
+        if ended.outcome in {Outcome.completed, Outcome.failed}:
+            kernel.ask_to_end()
+        else:
+            kernel.end()
+        describing.join()
+        # Its exit handlers flush what the notebook left open; only then are the files what they will be.
+        kernel.end(kernels.GRACE_SECONDS)
+        with closing(EmbeddedCatalog(project)) as catalog:
+            return end_run(catalog, project, run, ended, time.monotonic() - begun)
+
+
+def _prepare(
+    request: Request, project: Project, folder: Path, provenance: dict[str, Any]
+) -> tuple[NotebookRun, kernels.Kernel]:
+    """Start the kernel, and note in the run's folder what it and a later recovery have to know."""
+    kernel = kernels.start(
+        request.kernel, request.notebook.parent, folder / "kernel.log", {RUN_VARIABLE: str(folder)}
+    )
+    run = NotebookRun(
+        folder=folder,
+        notebook=request.notebook,
+        owner=Owner.here(project.state),
+        kernel=Owner.of(kernel.process.pid),
+        parameters={name: value.plain for name, value in request.parameters.items()},
+        overrides=request.overrides,
+        provenance=provenance,
+        argv=request.argv,
+        connection=str(kernel.connection_file.parent),
+        declared=request.declared,
+    )
+    try:
+        run.save()
+    except BaseException:
+        kernel.end()
+        raise
+    return run, kernel
+
+
+def _describe_environment(
+    run: NotebookRun, project: Project, variables: Mapping[str, str], kernel: str | None
+) -> None:
+    import deriva_ml.notebook.markdown  # noqa: F401 - for the end, which would wait for it
+    from deriva_ml.execution.locked import describe, shown_lock
+
+    with suppress(OSError):  # there is none
+        write_atomically(run.folder / "uv.lock", shown_lock(project))
+    environment = describe(project, run.provenance["version"], variables, kernel)
+    with disk.unless_refused(project.state):  # the run itself says so
+        write_atomically(
+            run.folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False)
+        )
+
+
+def _execute(request: Request, project: Project, run: NotebookRun, kernel: kernels.Kernel) -> Ended:
+    """Execute the notebook in the kernel; a disk that takes nothing more is a way to fail, too."""
+    try:
+        return execute(
+            request.notebook, run.executed, kernel, request.parameters, request.timeout, request.log_output
+        )
+    except BaseException as error:
+        kernel.end()
+        if not (why := disk.fault(error, project.state)):
+            raise
+        return Ended(Outcome.failed, why)
+
+
+def _send(result: Result, project: Project) -> Result:
+    """Push what was recorded to where it is to go, unless that is for later; what cannot be pushed now waits."""
+    with closing(EmbeddedCatalog(project)) as catalog:
+        waiting = [one for rid in result.executions for one in catalog.journal.pending(rid)]
+        return _push(result, project, catalog, waiting) if waiting else result
+
+
+def _push(
+    result: Result, project: Project, catalog: EmbeddedCatalog, waiting: list[tuple[RID, Destination]]
+) -> Result:
+    unsent, outcome = "", result.outcome
+    if not catalog.journal.is_held(result.executions[0]):
+        try:
+            with raise_on_signals():
+                errors = [str(pushed.error) for pushed in upload(catalog, project, waiting) if pushed.error]
+            unsent = "; ".join(dict.fromkeys(errors))
+        except (KeyboardInterrupt, Terminated) as stop:
+            unsent = "the upload was interrupted"
+            interrupted = isinstance(stop, KeyboardInterrupt)
+            outcome = Outcome.interrupted if interrupted else Outcome.terminated
+    status = final_status(catalog.lookup_execution(rid).status for rid in result.executions)
+    return replace(result, status=status, unsent=unsent, outcome=outcome)

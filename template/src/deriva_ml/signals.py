@@ -1,0 +1,57 @@
+"""How a run is told to stop: SIGINT and SIGTERM as exceptions, or ignored where a record depends on what is done."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM); like ``KeyboardInterrupt``, no handler of errors catches it."""
+
+
+@contextmanager
+def raise_on_signals(once: bool = False) -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` or ``Terminated`` on SIGINT or SIGTERM.
+
+    With ``once``, further ones are ignored: what ends the run has as long as it takes, however impatient the
+    person is.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if once:
+            ignore_stops()
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    with _handling({signal.SIGINT: stop, signal.SIGTERM: stop}):
+        yield
+
+
+@contextmanager
+def signals_ignored() -> Iterator[None]:
+    """Let no SIGINT or SIGTERM interrupt what is done inside: it is short, and a record depends on it."""
+    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
+        yield
+
+
+def ignore_stops() -> None:
+    """Ignore SIGINT and SIGTERM from now on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _handling(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
