@@ -11,11 +11,14 @@ from pathlib import Path
 from textwrap import indent
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.cli.common import CommandParser, aligned, command, relative
+from deriva_ml.cli.arguments import CommandParser
+from deriva_ml.cli.command import command
+from deriva_ml.cli.summary import relative
 from deriva_ml.definitions import RID, AssetRole, ExecAssetType, MLAsset, Status, Workflow, format_duration
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from deriva_ml.table import aligned
 from deriva_ml.terminal import print_lines
 
 WORKFLOW: RID = "DEMO-WORK"

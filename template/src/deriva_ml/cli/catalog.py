@@ -13,9 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
+from deriva_ml.cli.arguments import CommandParser, whole_number
+from deriva_ml.cli.command import command
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_lines
 from deriva_ml.untrusted import check_inside, plain_name, read_json
 

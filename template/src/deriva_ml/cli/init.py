@@ -17,9 +17,11 @@ from contextlib import closing
 from pathlib import Path
 
 from deriva_ml import integrity
+from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.cli.bump_version import FIRST_VERSION
-from deriva_ml.cli.common import FAILED, CommandParser, command, relative
+from deriva_ml.cli.command import FAILED, command
 from deriva_ml.cli.install_kernel import install_kernel, kernel_name, project_name, pyproject
+from deriva_ml.cli.summary import relative
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import IDENTITY_HELP, git, has_identity, listed, repository_root
 from deriva_ml.project import Project, write_atomically

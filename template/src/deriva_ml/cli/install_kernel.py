@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.cli.common import CommandParser, command
+from deriva_ml.cli.arguments import CommandParser
+from deriva_ml.cli.command import command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.project import Project
 from deriva_ml.terminal import print
