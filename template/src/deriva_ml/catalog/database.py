@@ -122,7 +122,7 @@ class Database:
                     self._create()
                 elif version < VERSION:
                     self._migrate(version)
-            disk.flush([self.path])
+            disk.flush_names(self.path.parent)
             if 0 < version < VERSION:
                 print(
                     f"note: {self.path} was brought up to date (schema {version} to {VERSION}), and as it was it is"
