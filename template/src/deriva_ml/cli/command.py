@@ -17,7 +17,7 @@ from deriva_ml.cli.output import unbroken_output
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated, ignore_stops
-from deriva_ml.terminal import print
+from deriva_ml.terminal import one_line, print
 
 WRONG_REQUEST = 2
 FAILED = 1
@@ -91,7 +91,7 @@ def _warnings_as_lines() -> Iterator[None]:
             frame = cast(Any, frame.f_back)
         if not all(file.startswith(ours) for file in files):
             as_python_does(message, category, filename, *others, **named)
-        elif (text := " ".join(str(message).split())) not in told:
+        elif (text := one_line(message)) not in told:
             told.add(text)
             print(f"warning: {text}", file=sys.stderr)
 
