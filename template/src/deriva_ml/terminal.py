@@ -17,14 +17,21 @@ _ACTS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f\ud800-\udfff]"
 )
 
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
 
 def shown(text: object) -> str:
-    """The text as one line that is safe to print: ``\\x1b`` stands for an escape character, ``\\n`` for a line's end."""
+    """Return the text as one line that is safe to print: ``\\x1b`` stands for an escape character, ``\\n`` for a line's end."""
     return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
+def one_line(text: object) -> str:
+    """Return a text as one line: without a terminal's colours, and with a blank for all white space in a row."""
+    return " ".join(_COLOUR.sub("", str(text)).split())
+
+
 def print(*texts: object, **options: Any) -> None:
-    """Python's own, of texts as ``shown`` makes them; only ``sep`` and ``end`` may end a line."""
+    """Print as Python's own does, with texts as ``shown`` makes them; only ``sep`` and ``end`` may end a line."""
     builtins.print(*map(shown, texts), **options)
 
 

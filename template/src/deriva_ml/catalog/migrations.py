@@ -110,7 +110,7 @@ def _bring_up_to_date(database: Database) -> None:
             for vocabulary, names in TERMS.items():
                 database.insert_terms(vocabulary, names)
             database.query(f"PRAGMA user_version = {VERSION}")
-    disk.flush([path])
+    disk.flush_names(path.parent)
     if 0 < version < VERSION:
         print(
             f"note: {path} was brought up to date (schema {version} to {VERSION}), and as it was it is"

@@ -26,6 +26,7 @@ from deriva_ml.notebook.document import (
 from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.notebook.python_source import write
 from deriva_ml.signals import Terminated
+from deriva_ml.terminal import one_line
 
 KERNEL, LANGUAGE = "python3", "python"
 """What Papermill is told, whatever the file says: it is this project's Python that executes the notebook."""
@@ -180,11 +181,6 @@ def _parameter_of(cell: Any, errors: list[Any]) -> str:
         if found := re.search(r"(?m)^-+> *\d+ (\w+) *=", trace):
             return found[1]
     return ""
-
-
-def one_line(text: str) -> str:
-    """What a cell raised, without the terminal's colours and line ends."""
-    return " ".join(re.sub(r"\x1b\[[\d;]*m", "", text).split())
 
 
 def source_of(parameters: Mapping[str, Value]) -> str:
