@@ -216,6 +216,9 @@ class Source:
                 # With a semicolon between them, they are several messages; otherwise one line that is put together.
                 items = self._items(parts, scope) if ";" in between else []
                 return chosen([*items, ()]) if any(map(words, items)) else _nothing_new(call, items)
+            case ast.Call(func=ast.Name(id="join_reasons"), args=parts):
+                items = self._items(ast.List(elts=parts), scope)
+                return chosen([*items, ()]) if any(map(words, items)) else _nothing_new(call, items)
         name = _name(call.func)
         known = self.functions.get(name, [])
         if len(known) != 1 or not scope.may_follow(name, ""):

@@ -159,7 +159,7 @@ def check(project: ProjectFolder) -> list[str]:
 def production(project: ProjectFolder) -> list[str]:
     """The server and the catalog that `deriva_ml=production` stands for."""
     code = (
-        "from deriva_ml.project import Project; from deriva_ml.config.configured_catalogs import connections\n"
+        "from deriva_ml.project import Project; from deriva_ml.execution.configured_catalogs import connections\n"
         "entry = connections(Project.find())['production']; print(entry.hostname, entry.catalog_id, sep='|')"
     )
     return python(project, code).strip().split("|")

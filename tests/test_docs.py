@@ -162,23 +162,16 @@ def test_the_map_has_every_module() -> None:
     assert mapped == modules
 
 
-@pytest.mark.parametrize(
-    ("package", "unknown"),
-    [
-        ("catalog", ("notebook", "execution", "cli", "core")),
-        ("notebook", ("catalog", "execution", "cli", "core")),
-        ("execution", ("cli",)),
-    ],
-)
-def test_imports_point_one_way(package: str, unknown: tuple[str, ...]) -> None:
-    """A package imports nothing of those above it, nor of its sibling, not even inside a function."""
-    for path in (RUNNER / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                parts = (node.module or "").split(".")
-                assert parts[0] != "deriva_ml" or not set(parts[1:2]) & set(unknown), (
-                    f"{path.name}: {node.module}"
-                )
+def test_what_is_to_be_changed_is_where_the_architecture_says() -> None:
+    """Each module that its table names is there once, and has the name that is said to be in it."""
+    table = ARCHITECTURE.text.partition("## To change something")[2].partition("\n## ")[0]
+    modules = [path.relative_to(RUNNER).as_posix() for path in RUNNER.rglob("*.py")]
+    for name in re.findall(r"`([\w/]+\.py)`", table):
+        found = [path for path in modules if f"/{path}".endswith(f"/{name}")]
+        assert len({path for path in found if path == name} or found) == 1, name
+    for inside, name in re.findall(r"`(\w+)` in `([\w/]+\.py)`", table):
+        [path, *_] = [path for path in modules if f"/{path}".endswith(f"/{name}")]
+        assert re.search(rf"\b{inside}\b", (RUNNER / path).read_text(encoding="utf-8")), (inside, name)
 
 
 def test_the_catalog_has_the_tables_that_are_named() -> None:

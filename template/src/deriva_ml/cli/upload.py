@@ -190,7 +190,7 @@ def _execution(catalog: EmbeddedCatalog, rid: str) -> str:
 def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
     """The connection that the arguments name, if they name one."""
     from deriva_ml.catalog.connect import DerivaMLConfig, check_server, located
-    from deriva_ml.config.configured_catalogs import connection
+    from deriva_ml.execution.configured_catalogs import connection
 
     if args.to and (args.host or args.catalog):
         raise DerivaMLRequestError("give either --to, or --host and --catalog")

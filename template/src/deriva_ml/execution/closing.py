@@ -66,9 +66,7 @@ def close_execution(
     except Exception as error:
         why = disk.fault(error, project.state)
         if why and status is not Status.aborted:
-            liveness.note(
-                project.state, rid, detail if why in detail else "; ".join(filter(None, [detail, why]))
-            )
+            liveness.note(project.state, rid, join_reasons(detail, why))
         raise
 
 
@@ -89,9 +87,7 @@ def _close(
         try:
             finish(catalog, project, rid)
         except DAMAGED as error:
-            detail = "; ".join(
-                filter(None, [detail, f"what ran is not known, since {noted.name} is damaged ({error})"])
-            )
+            detail = join_reasons(detail, f"what ran is not known, since {noted.name} is damaged ({error})")
 
     registered = {item.path for item in catalog.staged(rid)}
 
@@ -100,7 +96,7 @@ def _close(
         left = rescue(folder / "assets", project, rid, registered) if clear else ""
         last = Status.failed if said and status == Status.uploaded else Status(status)
         catalog.unstage(rid)
-        reason = "; ".join(filter(None, [detail, said, left]))
+        reason = join_reasons(detail, said, left)
         catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
 
     try:
@@ -111,14 +107,22 @@ def _close(
     except Exception as error:
         if not (why := disk.fault(error, project.state)):
             raise
-        told = detail if why in detail else "; ".join(filter(None, [detail, why]))
         last = Status.failed if status == Status.uploaded else Status(status)
-        reason = "; ".join([told, "its files could not be recorded at its end"])
+        reason = join_reasons(detail, why, "its files could not be recorded at its end")
         catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])
         return catalog.lookup_execution(rid).status
     if clear:
         remove_folder(folder)
     return catalog.lookup_execution(rid).status
+
+
+def join_reasons(*reasons: str) -> str:
+    """Return reasons as one line, each of them once."""
+    line = ""
+    for reason in reasons:
+        if reason not in line:
+            line = f"{line}; {reason}" if line else reason
+    return line
 
 
 def commit_readable(

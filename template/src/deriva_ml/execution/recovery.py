@@ -13,16 +13,11 @@ from deriva_ml import disk, liveness
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
-from deriva_ml.execution.closing import close_execution, commit_readable, remove_folder, rescue
+from deriva_ml.execution.closing import close_execution, commit_readable, join_reasons, remove_folder, rescue
 from deriva_ml.execution.kept_commits import keep_commit
-from deriva_ml.execution.notebook_runner import (
-    record_without_execution,
-    run_outputs,
-    stop_kernel_of,
-    was_refused,
-)
-from deriva_ml.execution.run_state import NotebookRun
-from deriva_ml.notebook.kernel import clear_connection
+from deriva_ml.execution.notebook_end import record_without_execution, run_outputs, was_refused
+from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun
+from deriva_ml.notebook.kernel import GRACE_SECONDS, clear_connection, kill_group
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.state_folder import STATE
@@ -92,7 +87,7 @@ def _close_orphan(
     record = catalog.lookup_execution(rid)
     dropped = _drop_links(catalog, project, rid)
     if record.status not in OPEN_STATUSES:  # it had ended; only files that came later were left
-        said = "; ".join(filter(None, [dropped, commit_readable(catalog, rid)]))
+        said = join_reasons(dropped, commit_readable(catalog, rid))
         catalog.unstage(rid)
         hint = _hint(catalog, rid)
         print(f"recovered files that execution {rid} registered after it was recorded{hint}", file=sys.stderr)
@@ -101,11 +96,21 @@ def _close_orphan(
         return
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
-        stop_kernel_of(run)
+        _stop_kernel_of(run)
         outputs = run_outputs(run, failure or REASON)
     status, reason = (Status.failed, failure) if failure else (Status.aborted, REASON)
-    close_execution(catalog, project, rid, status, "; ".join(filter(None, [reason, dropped])), outputs)
+    close_execution(catalog, project, rid, status, join_reasons(reason, dropped), outputs)
     print(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}", file=sys.stderr)
+
+
+def _stop_kernel_of(run: NotebookRun) -> None:
+    """End the kernel of a runner that was killed, should it be alive here; elsewhere its number is another's."""
+    # A number in a file proves nothing: the process has to be one that was started for this folder.
+    if run.kernel.is_here() and run.kernel.variable(RUN_VARIABLE) == str(run.folder):
+        kill_group(run.kernel.pid)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while run.kernel.is_here() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
 def _drop_links(catalog: EmbeddedCatalog, project: Project, rid: RID) -> str:
@@ -148,7 +153,7 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[P
 
 
 def _record(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> list[RID]:
-    stop_kernel_of(run)  # it would go on for a moment, and may be about to start an execution
+    _stop_kernel_of(run)  # it would go on for a moment, and may be about to start an execution
     if run.dry_run or run.reported().get("dry_run") or was_refused(run) or not run.holds(run.executed):
         return []
     if catalog.executions_of_run(run.folder):

@@ -162,7 +162,7 @@ def _push_all(push: Push, rids: Sequence[RID]) -> Iterator[Pushed]:
 def _credential(project: Project, destination: Destination, noted: str | None) -> Any:
     """The credential that an execution was to be pushed with: a file's path, or what the configuration says now."""
     from deriva_ml.catalog.remote.push import IN_CONFIG, destination_of
-    from deriva_ml.config.configured_catalogs import connections
+    from deriva_ml.execution.configured_catalogs import connections
 
     if noted is None or not noted.startswith(IN_CONFIG):
         return noted
