@@ -28,9 +28,6 @@ from deriva_ml.notebook.python_source import write
 from deriva_ml.signals import Terminated
 from deriva_ml.terminal import one_line
 
-KERNEL, LANGUAGE = "python3", "python"
-"""What Papermill is told, whatever the file says: it is this project's Python that executes the notebook."""
-
 NO_NOTEBOOK = (OSError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a saved notebook may raise if it is not there, or was damaged."""
 
@@ -90,10 +87,8 @@ def _execute(
     gc.disable()  # nothing of what is being loaded is garbage, and looking takes a tenth of a small run
     import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.execute import execute_notebook, remove_error_markers
 
-    from deriva_ml.notebook.engine import NAME, Engine, write_notebook
+    from deriva_ml.notebook.engine import execute_cells, mark_error, write_notebook
 
     gc.freeze()
     gc.enable()
@@ -104,24 +99,11 @@ def _execute(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ids of cells that are missing or used twice: reading mends them
         node = _prepared(nbformat.read(notebook, as_version=4), parameters)
-    engine = Engine(output, kernel.own)
     try:
-        execute_notebook(
-            node,
-            None,  # the engine saves it
-            engine_name=NAME,
-            kernel_name=KERNEL,
-            language=LANGUAGE,
-            progress_bar=sys.stderr.isatty(),
-            log_output=log_output,
-            execution_timeout=timeout,
-            km=kernel.manager(),
-        )
-    except PapermillExecutionError:
-        if not any(map(_stopped_the_run, engine.executed.cells)):
-            # Papermill takes every error that it finds for the end, expected ones too; it marked one.
-            remove_error_markers(engine.executed)
-        write_notebook(engine.executed, output)
+        execute_cells(node, output, kernel, timeout, log_output)
+        if stopped := [number for number, cell in enumerate(node.cells) if _stopped_the_run(cell)]:
+            mark_error(node, stopped[0])
+            write_notebook(node, output)
     except CellTimeoutError:
         return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
     except DeadKernelError:
@@ -135,7 +117,7 @@ def _execute(
             str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
         )
         return Ended(Outcome.failed, f"{failed}: {one_line(said) if alive else kernel.how_it_died()}")
-    return _judge(engine.executed.cells)
+    return _judge(node.cells)
 
 
 def _judge(cells: list[Any]) -> Ended:
@@ -192,7 +174,9 @@ def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
     """The notebook as it is to be executed: without what an earlier run left in it, and with the parameters."""
     import papermill
     from nbformat import v4
+    from papermill.execute import remove_error_markers
 
+    remove_error_markers(notebook)
     for old in injected_earlier(notebook):
         notebook.cells.remove(old)
     notebook.metadata["papermill"] = {
@@ -201,8 +185,8 @@ def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
         "environment_variables": {},
         "version": papermill.__version__,
     }
+    notebook = v4.upgrade(notebook)  # which gives cells an id
     if parameters:
-        notebook = v4.upgrade(notebook)  # which gives cells an id
         cell = v4.new_code_cell(source_of(parameters), metadata={"tags": [INJECTED]})
         at = next(n for n, other in enumerate(notebook.cells, 1) if TAG in tags_of(other))
         notebook.cells.insert(at, cell)
