@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,65 +10,38 @@ import pytest
 from conftest import ProjectFolder
 from notebook_runs.runs import BEFORE, STAGED, committed, contents, latest
 from notebooks import START
+from sweeps.killed import armed
 
-KILLER = """
-import builtins, io, os, pathlib, signal, sys
-
-def kill(when, path):
-    global left
-    if when == event and part in str(path):
-        left -= 1
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-if os.environ.get("CUT") and "deriva-ml-run-notebook" in " ".join(sys.orig_argv):
-    event, part, left = os.environ["CUT"].split()
-    left = int(left)
-    open_, replace, unlink = io.open, os.replace, pathlib.Path.unlink
-
-    def opened(file, mode="r", *args, **options):
-        made = open_(file, mode, *args, **options)
-        if "w" in mode:
-            kill("opened", file)
-        return made
-
-    def replaced(source, target, **options):
-        kill("replacing", target)
-        replace(source, target, **options)
-        kill("replaced", target)
-
-    def unlinked(path, *args, **options):
-        kill("unlinking", path)
-        unlink(path, *args, **options)
-
-    io.open = builtins.open = opened
-    os.replace, pathlib.Path.unlink = replaced, unlinked
-"""
-"""A ``sitecustomize`` that kills the runner at the nth event of a kind on a path with this part."""
+NOTEBOOK = "deriva-ml-run-notebook"
 
 
 @pytest.mark.parametrize(
-    ("cut", "status"),
+    ("moment", "at", "status"),
     [
-        ("opened /executed/ 8", "Aborted"),
-        ("replacing /executed/ 9", "Aborted"),
-        ("replaced /killed4.md 1", "Aborted"),
-        ("opened /objects/ 3", "Aborted"),
-        ("replaced /objects/ 2", "Aborted"),
-        ("unlinking kept.txt 1", "Uploaded"),
-        ("opened /outputs/ 1", "Uploaded"),
+        ("^write .*/executed/", 8, "Aborted"),
+        ("^rename .*/executed/", 9, "Aborted"),
+        ("^renamed .*/killed-markdown.md", 1, "Aborted"),
+        ("^write .*/objects/", 3, "Aborted"),
+        ("^renamed .*/objects/", 2, "Aborted"),
+        ("^remove .*/kept.txt", 1, "Uploaded"),
+        ("^write .*/outputs/", 1, "Uploaded"),
     ],
     ids=["save", "replace", "markdown", "content", "contents", "recorded", "reader"],
 )
 def test_a_runner_that_is_killed_in_a_write(
-    project: ProjectFolder, tmp_path: Path, cut: str, status: str, request: pytest.FixtureRequest
+    project: ProjectFolder, tmp_path: Path, moment: str, at: int, status: str, request: pytest.FixtureRequest
 ) -> None:
-    name = "killed4" if "killed4" in cut else f"killed-{request.node.callspec.id}"
+    name = f"killed-{request.node.callspec.id}"
     path = committed(project, f"{name}.ipynb", START, BEFORE, STAGED, "print('last')")
-    (tmp_path / "sitecustomize.py").write_text(KILLER)
     before = project.run("deriva-ml-catalog", "list", "--json", check=True).out
-    around = {"CUT": cut, "PYTHONPATH": os.pathsep.join([str(tmp_path), project.env["PYTHONPATH"]])}
-    done = project.run("deriva-ml-run-notebook", path, env=around)
+    asked = {
+        "role": NOTEBOOK,
+        "root": str(project.path),
+        "log": str(tmp_path / "log"),
+        "part": moment,
+        "at": at,
+    }
+    done = project.run(NOTEBOOK, path, env=armed(project.env, asked))
     assert done.rc == -9, done.text
     record = latest(project)
     listed = project.run("deriva-ml-catalog", "list", "--json", check=True)
