@@ -15,7 +15,7 @@ LONGEST_SHOWN = 120
 
 
 def quoted(text: str, mark: str = "'") -> str:
-    """The text as Hydra's grammar takes it to the letter
+    """Quote a text so that Hydra's grammar takes it to the letter
     (https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values)."""
     literal = re.sub(
         rf"(\\*)({mark}|\Z)", lambda found: found[1] * 2 + (f"\\{mark}" if found[2] else ""), text
@@ -60,8 +60,7 @@ def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callabl
             raise DerivaMLRequestError(
                 f"{_cut(word)} stands for several runs, which deriva-ml-run --multirun makes{one}"
             ) from error
-    groups = {entry["group"] for entry in store}
-    wrong = [item for item in parsed if item.key_or_group in groups and not _names_entries(item)]
+    wrong = [item for item in parsed if item.key_or_group in store.groups and not _names_entries(item)]
     if wrong:
         named = " ".join(_cut(item.input_line) for item in wrong)
         raise DerivaMLRequestError(
@@ -77,7 +76,7 @@ def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callabl
 
 
 def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
-    """The overrides as Hydra parses them.
+    """Parse overrides as Hydra does.
 
     Raises:
         DerivaMLRequestError: one cannot be read; the message has what to type instead.
@@ -99,7 +98,7 @@ def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
 
 
 def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
-    """What is wrong with an override that Hydra's grammar does not take."""
+    """Return what is wrong with an override that Hydra's grammar does not take."""
     word = overrides[place]
     if "=" not in word and not word.startswith("~"):
         return _no_override(overrides, place)
@@ -115,7 +114,7 @@ def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
 
 
 def _mends(overrides: Sequence[str], place: int) -> Iterator[str]:
-    """What may have been meant: words that the shell has parted, a bracket that is not closed, a text in quotes."""
+    """Yield what may have been meant: words that the shell has parted, a bracket left open, a text in quotes."""
     found = re.fullmatch(r"\s*([~+]*[^\s=:]*)\s*:?\s*=(.*)", overrides[place], re.DOTALL)
     if not found:
         return
@@ -141,7 +140,7 @@ def _reads(text: str) -> bool:
 
 
 def _no_override(overrides: Sequence[str], place: int) -> str:
-    """What is wrong with a word that has no name or no value."""
+    """Return what is wrong with a word that has no name or no value."""
     from hydra_zen import store
 
     word = overrides[place]
@@ -155,7 +154,7 @@ def _no_override(overrides: Sequence[str], place: int) -> str:
     text = re.match(r"([\w.]+)=[^\W\d]", whole) and not re.match(
         r"[\w.]+=(true|false|null) ", whole, re.IGNORECASE
     )
-    if word.strip() and text and whole.partition("=")[0] not in {entry["group"] for entry in store}:
+    if word.strip() and text and whole.partition("=")[0] not in store.groups:
         if _reads(whole):
             return f"{_cut(word)} is no override: write NAME=VALUE, or one text as {shlex.quote(whole)}"
     shown = _cut(word) if word.strip() else repr(word)
@@ -185,7 +184,7 @@ def summarize_error(error: BaseException) -> str:
 
 
 def _suggest(name: str, error: Exception) -> str:
-    """The group, or the field of the configuration ``name``, that an unknown one looks like, for a message."""
+    """Return, for a message, the group or the field of the configuration ``name`` that an unknown one looks like."""
     import difflib
 
     from hydra_zen import store
@@ -193,7 +192,7 @@ def _suggest(name: str, error: Exception) -> str:
     unknown = re.match(r"Could not override '(\w+)'", str(error))
     if not unknown or (None, name) not in store:
         return ""
-    groups = {entry["group"] for entry in store if entry["group"] and not entry["group"].startswith("hydra")}
+    groups = {group for group in store.groups if group and not group.startswith("hydra")}
     fields = getattr(store[None, name], "__dataclass_fields__", {})
     known = groups | {field for field in fields if not field.startswith("_")}
     known = (known | {"+multirun"}) - {unknown[1]}
@@ -224,7 +223,7 @@ def usable(part: str = "") -> Iterator[None]:
 
 
 def _own_words(error: BaseException) -> str:
-    """What an error says, without the place in the configuration; with the name of one that says too little."""
+    """Return what an error says, without the place in the configuration; with its name if that says too little."""
     text = _one_line(error).partition(" full_key: ")[0]
     return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) else text
 

@@ -72,7 +72,7 @@ def end_run(
         DerivaMLRequestError: ``run_notebook`` refused to start, and the notebook failed for that.
     """
     report, executions = run.reported(), catalog.executions_of_run(run.folder)
-    refused = None if executions else report.get("refused")
+    refused = None if executions else report.refused
     if refused and ended.outcome is Outcome.failed and was_refused(run):
         raise DerivaMLRequestError(refused)
     ended = replace(ended, reason=redact(ended.reason))
@@ -81,7 +81,7 @@ def end_run(
         warnings.append(f"run_notebook() was refused, and the notebook went on: {redact(refused)}")
     reason = join_reasons(ended.reason, *warnings)
     outputs = run_outputs(run, ended.reason)
-    if not executions and (report.get("dry_run") or run.dry_run):
+    if not executions and (report.dry_run or run.dry_run):
         return _end_dry_run(project, run, ended, outputs, warnings)
     warnings = [*run.provenance["warnings"], *_environment_warnings(run), *warnings]
     if not executions:
@@ -152,11 +152,11 @@ def _environment_warnings(run: NotebookRun) -> list[str]:
 
 def was_refused(run: NotebookRun) -> bool:
     """Whether the notebook failed as ``run_notebook`` refused to start; it may also have caught that and gone on."""
-    return run.holds(run.executed) and run.reported().get("refused") in errors_of_last_cell(run.executed)
+    return run.holds(run.executed) and run.reported().refused in errors_of_last_cell(run.executed)
 
 
 def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
-    """The RID that the notebook knew its execution by: of the catalog that it is for, if it has one there."""
+    """Return the RID that the notebook knew its execution by: of the catalog that it is for, if it has one there."""
     there = (catalog.journal.remote(rid, one) for one in catalog.journal.destinations(rid))
     return next((known.rid for known in there if known and known.rid), rid)
 
@@ -169,7 +169,7 @@ def _copy_for_reader(outputs: Sequence[Output], folder: Path) -> None:
 
 
 def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun, owner: Owner) -> RID:
-    """An execution for a notebook that never called ``run_notebook``, or failed before it did.
+    """Record an execution for a notebook that never called ``run_notebook``, or failed before it did.
 
     Its parameters are those that were injected: what they became, only the kernel knew.
     """
@@ -200,7 +200,7 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun, owner: 
 
 
 def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
-    """The files of a run that belong to its executions' records: the notebook, its Markdown, then metadata.
+    """Return the files of a run that belong to its executions' records: the notebook, its Markdown, then metadata.
 
     Args:
         reason: why the run did not complete; the Markdown says it first.
