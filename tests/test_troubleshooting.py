@@ -27,7 +27,6 @@ WITHOUT_WORDS = {
     ("cli/common.py", "status"): "the operating system's or SQLite's words",
     ("cli/common.py", "tell"): "a library's words",
     ("disk.py", "_flush_file_system"): "the operating system's words",
-    ("execution/closing.py", "close_execution"): "the reason of the end that could not be recorded",
     ("execution/model_run.py", "run_model"): "what the commit raised",
     ("execution/recovery.py", "_close_orphan"): "what its process noted, see `disk.fault`",
     (

@@ -19,6 +19,9 @@ from hydra_zen import store
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
+STORED_TWICE = re.compile(r"\(name=(.*) group=(.*)\): Store entry already exists")
+"""What hydra-zen 0.17 says of an entry that is there."""
+
 
 def load_configs(package_name: str = "configs") -> list[str]:
     """Import every module of a project's configuration package, sub-packages too, ``experiments`` last.
@@ -111,7 +114,7 @@ def _refuse_stored_twice(name: str, error: Exception) -> None:
     Raises:
         DerivaMLRequestError: it is.
     """
-    said = re.match(r"\(name=(.*) group=(.*)\): Store entry already exists", str(error))
+    said = STORED_TWICE.match(str(error))
     if not said:
         return
     group = None if said[2] == "None" else said[2]

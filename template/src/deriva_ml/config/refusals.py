@@ -13,6 +13,11 @@ from deriva_ml.exceptions import DerivaMLRequestError
 LONGEST_SHOWN = 120
 """Characters of an override that a message repeats."""
 
+# The words of Hydra 1.3 and OmegaConf 2.3:
+PLACE = " full_key: "
+LEFT_OUT = (" Config search path:", " See https://", " To append to your config use ", PLACE)
+UNKNOWN_KEY = re.compile(r"Could not override '(\w+)'")
+
 
 def quoted(text: str, mark: str = "'") -> str:
     """Quote a text so that Hydra's grammar takes it to the letter
@@ -174,12 +179,13 @@ def _names_entries(item: Any) -> bool:
 def summarize_error(error: BaseException) -> str:
     """Hydra's complaint without its search path, its web pages and its advice to add a field that nothing reads, with
     the override or the cause it left out."""
-    text = _one_line(error).partition(" Config search path:")[0].partition(" See https://")[0]
-    text = text.partition(" To append to your config use ")[0].partition(" full_key: ")[0]
+    text = _one_line(error)
+    for beginning in LEFT_OUT:
+        text = text.partition(beginning)[0]
     override = getattr(error, "override", None)
     if override and str(override) not in text:
         text = f"{override}: {text}"
-    cause = _one_line(error.__cause__).partition(" full_key: ")[0] if error.__cause__ else ""
+    cause = _one_line(error.__cause__).partition(PLACE)[0] if error.__cause__ else ""
     return text if cause in text else f"{text.removesuffix('.')}: {cause}"
 
 
@@ -189,7 +195,7 @@ def _suggest(name: str, error: Exception) -> str:
 
     from hydra_zen import store
 
-    unknown = re.match(r"Could not override '(\w+)'", str(error))
+    unknown = UNKNOWN_KEY.match(str(error))
     if not unknown or (None, name) not in store:
         return ""
     groups = {group for group in store.groups if group and not group.startswith("hydra")}
@@ -224,7 +230,7 @@ def usable(part: str = "") -> Iterator[None]:
 
 def _own_words(error: BaseException) -> str:
     """Return what an error says, without the place in the configuration; with its name if that says too little."""
-    text = _one_line(error).partition(" full_key: ")[0]
+    text = _one_line(error).partition(PLACE)[0]
     return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) else text
 
 
