@@ -24,8 +24,9 @@ demo: .venv ## Make a project in demo/, run its notebook, and show what was reco
 test: .venv ## Run the whole test suite (ARGS="-k name" for a part of it)
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-sweeps: .venv ## Push with every request disturbed in turn, where `test` tries some (10 minutes)
-	SWEEP_EVERY=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/push $(ARGS)
+SWEEP_EVERY ?= 1
+sweeps: .venv ## Kill and disturb at every write, statement and request, where `test` tries some (an hour)
+	SWEEP_EVERY=$(SWEEP_EVERY) .venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/push tests/sweeps $(ARGS)
 
 lint: .venv ## Check style and types
 	.venv/bin/ruff check

@@ -22,6 +22,8 @@ from deriva_ml.project import Project
 
 WORKFLOWS = 100
 FAILED_ONE_IN = 50
+OPEN = 3
+"""Executions that are under way while the others are looked up."""
 
 
 def fill(catalog: EmbeddedCatalog, count: int) -> list[str]:
@@ -69,18 +71,21 @@ def main() -> None:
             fresh.close()
 
         catalog = EmbeddedCatalog(project)
-        calls: dict[str, Callable[[], object]] = {
-            "look-up by RID": lambda: catalog.lookup_execution(random.choice(rids)),
-            "latest 20": lambda: catalog.find_executions(20),
-            "latest 20 that failed": lambda: catalog.find_executions(20, Status.failed),
-            "open the catalog, latest 20": opened,
+        for rid in rids[:: args.executions // OPEN]:
+            catalog.update_execution(rid, Status.running)
+        calls: dict[str, tuple[float, Callable[[], object]]] = {
+            "look-up by RID": (10, lambda: catalog.lookup_execution(random.choice(rids))),
+            "latest 20": (10, lambda: catalog.find_executions(20)),
+            "latest 20 that failed": (10, lambda: catalog.find_executions(20, Status.failed)),
+            "open the catalog, latest 20": (10, opened),
+            "open executions": (0.1, catalog.open_executions),
         }
         each = taken / args.executions * 1000
         print(f"{args.executions} executions recorded ({each:.2f} ms each), {size:.0f} MB")
         print(f"{'':32}{'median':>11}{'99 in 100':>11}  budget")
-        for label, call in calls.items():
+        for label, (budget, call) in calls.items():
             median, most = milliseconds(call)
-            print(f"{label:32}{median:8.3f} ms{most:8.3f} ms  at most 10 ms")
+            print(f"{label:32}{median:8.3f} ms{most:8.3f} ms  at most {budget:g} ms")
         catalog.close()
 
 

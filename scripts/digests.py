@@ -13,8 +13,8 @@ sys.path.insert(0, str(RUNNER.parent))
 from deriva_ml import integrity  # noqa: E402
 
 LIST = RUNNER / f"{integrity.DIGESTS}.jinja"
-EXAMPLE = {"demo.py"}
-"""Files that only a project with the worked example gets."""
+EXAMPLE = ("demo.py", "demo_files/")
+"""What the names of files begin with that only a project with the worked example gets."""
 
 
 def content() -> str:
@@ -23,7 +23,9 @@ def content() -> str:
     for name, digest in integrity.digests(RUNNER).items():
         line = f"{digest}  {name}\n"
         if name != LIST.name:
-            lines.append(f"{{% if include_example -%}}\n{line}{{% endif -%}}\n" if name in EXAMPLE else line)
+            lines.append(
+                f"{{% if include_example -%}}\n{line}{{% endif -%}}\n" if name.startswith(EXAMPLE) else line
+            )
     return "".join(lines)
 
 

@@ -36,6 +36,9 @@ KINDS = ["head", "head writer", "1.17.10", "1.17.10 writer"]
 LOOK_UPS = "head look-ups"
 """The run's look-ups of its inputs, which the sweeps of the others leave out: they are the same there."""
 
+PATH = os.pathsep.join([str(Path(__file__).parent), str(Path(deriva_ml.__file__).parent.parent)])
+"""Where a process of such a run finds its modules."""
+
 State = dict[str, list[str]]
 Run = Callable[["Beginning", Catalog], None]
 
@@ -107,7 +110,7 @@ class Beginning:
     def _credentials(project: Project) -> Path:
         return project.root / "credentials.json"
 
-    def process(self, project: Project) -> subprocess.Popen[bytes]:
+    def process(self, project: Project, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """The whole run in a process of its own."""
         values = [
             self.double.url,
@@ -117,9 +120,9 @@ class Beginning:
             self.asset,
             self.dataset,
         ]
-        path = os.pathsep.join([str(Path(__file__).parent), str(Path(deriva_ml.__file__).parent.parent)])
         return subprocess.Popen(
-            [sys.executable, __file__, *map(str, values)], env={**os.environ, "PYTHONPATH": path}
+            [sys.executable, __file__, *map(str, values)],
+            env={**os.environ, "PYTHONPATH": PATH, **(env or {})},
         )
 
     @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import yaml
 
 
@@ -20,6 +21,9 @@ def files_of(project: Path) -> list[str]:
 
 def parse(path: Path) -> Any:
     """Read a file as the tools that it is for do."""
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
     text = path.read_bytes().decode("utf-8")
     match path.suffix or path.name:
         case ".toml":

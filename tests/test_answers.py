@@ -108,7 +108,9 @@ def check_example(project: Path, included: bool) -> None:
     speaking = {
         name
         for name in files_of(project)
-        if re.search(r"my_analysis|digits|DEMO-|demo", (project / name).read_text(encoding="utf-8"))
+        if re.search(
+            r"my_analysis|digits|DEMO-|demo", (project / name).read_text(encoding="utf-8", errors="replace")
+        )
     }
     assert {"README.md", "docs/index.md", "src/configs/base.py"} & speaking if included else not speaking
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from deriva_ml.catalog import database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.tables import VERSION
 from deriva_ml.definitions import RID, AssetRole, StagedAsset, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
@@ -249,6 +251,35 @@ def test_newest_executions_come_first_and_can_be_limited_or_filtered(catalog: Em
     assert (failed.rid, failed.status_detail) == (executions[2], "why")
 
 
+@pytest.mark.parametrize("written", ["here", "by the first version"])
+def test_what_is_open_is_found_without_reading_what_has_ended(catalog: EmbeddedCatalog, written: str) -> None:
+    """Every command asks for it: what it costs does not grow with what was ever run; counted in SQLite's own steps."""
+    if written != "here":
+        catalog.close()
+        old = Path(__file__).parent / "data" / "embedded" / "catalog-v1.db.gz"
+        catalog.project.database.write_bytes(gzip.decompress(old.read_bytes()))
+        catalog = EmbeddedCatalog(catalog.project)
+    running, ended = an_execution(catalog), an_execution(catalog)
+    stage(catalog, ended, "late.txt", b"late")
+    catalog.update_execution(ended, Status.failed)
+    with catalog.transaction():
+        for _ in range(1000):
+            catalog.update_execution(an_execution(catalog), Status.stopped)
+        catalog._db.query('UPDATE "Execution" SET "Status" = ? WHERE "Status" = ?', "Uploaded", "Stopped")
+    catalog.close()
+    catalog = EmbeddedCatalog(catalog.project, read_only=True)
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    catalog._db._connection.set_progress_handler(count, 1)
+    assert {rid for rid, _, _ in catalog.open_executions()} == {running, ended}
+    assert steps < 2000  # reading the thousand that ended takes more than ten thousand
+
+
 def test_datasets_have_versions_and_members(catalog: EmbeddedCatalog, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("1")
     file = catalog.add_file(tmp_path / "x.csv", "numbers", ["File"])
@@ -302,7 +333,7 @@ def test_only_one_of_two_commands_takes_an_orphan_over(catalog: EmbeddedCatalog)
 def test_a_catalog_of_a_newer_runner_is_refused_in_one_line(catalog: EmbeddedCatalog) -> None:
     catalog.close()
     connection = sqlite3.connect(catalog.project.database)
-    connection.execute(f"PRAGMA user_version = {database.VERSION + 1}")
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     with pytest.raises(DerivaMLException, match="written by a newer runner .* copier update"):
         EmbeddedCatalog(catalog.project)

@@ -16,11 +16,12 @@ from deriva_ml import DerivaML, DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.cli import catalog
-from deriva_ml.cli.common import aligned, hydra_flags
+from deriva_ml.cli.arguments import overrides_from_flags
 from deriva_ml.cli.run import parser
 from deriva_ml.config.compose import compose, sweep_jobs
 from deriva_ml.definitions import ExecMetadataType, Workflow
 from deriva_ml.execution import BaseConfig, Execution, ExecutionConfiguration, get_notebook_configuration
+from deriva_ml.table import aligned
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def executed(ml: DerivaML) -> Execution:
 def test_a_reader_that_goes_away_does_not_change_the_exit_status(body: str, status: int) -> None:
     """``deriva-ml-run ... 2>&1 | head -1`` under ``pipefail`` still says whether the run failed."""
     code = (
-        "import sys\nfrom deriva_ml.cli.common import command\n"
+        "import sys\nfrom deriva_ml.cli.command import command\n"
         "from deriva_ml.exceptions import DerivaMLRequestError\n\n"
         f"@command\ndef main(argv):\n    {body}\n\nsys.stdin.read()\nsys.exit(main([]))\n"
     )
@@ -87,7 +88,7 @@ store(builds(BaseConfig, populate_full_signature=True, deriva_ml=connected), nam
     ],
 )
 def test_a_host_and_a_catalog_arrive_as_they_were_typed(host: str, number: str) -> None:
-    overrides = hydra_flags(parser().parse_args(["--host", host, "--catalog", number]))
+    overrides = overrides_from_flags(parser().parse_args(["--host", host, "--catalog", number]))
     config = compose("test_cli", overrides).instantiate()
     assert (config.deriva_ml.hostname, config.deriva_ml.catalog_id) == (host, number)
     assert sweep_jobs([*overrides, "a=1,2"]) == [[*overrides, "a=1"], [*overrides, "a=2"]]

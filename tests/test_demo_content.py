@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
-import io
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import demo_files
 from deriva_ml import demo
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID_DIGITS, Status
@@ -23,7 +22,7 @@ from models.digits import predict
 @pytest.fixture(scope="module")
 def files() -> dict[str, demo.DemoFile]:
     """The demo's files by name."""
-    return {file.file_name: file for file in demo.demo_files()}
+    return {file.file_name: file for file in demo.FILES}
 
 
 @pytest.fixture
@@ -33,15 +32,9 @@ def catalog(tmp_path: Path) -> Iterator[EmbeddedCatalog]:
         yield opened
 
 
-@pytest.fixture
-def ready_made(files: dict[str, demo.DemoFile], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares a test the making of the files, which other tests look at."""
-    monkeypatch.setattr(demo, "demo_files", lambda: list(files.values()))
-
-
 def arrays_of(file: demo.DemoFile) -> dict[str, Any]:
     """A file's arrays; a pickled one is an error."""
-    with np.load(io.BytesIO(file.content), allow_pickle=False) as arrays:
+    with np.load(file.path, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
@@ -73,17 +66,15 @@ def test_a_fifth_of_each_digit_is_held_out(files: dict[str, demo.DemoFile]) -> N
 
 def test_same_images_without_the_data_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where scikit-learn keeps its data elsewhere, it is asked for the same images."""
-    direct = demo.load_digits()
+    direct = demo_files.load_digits()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for one, other in zip(direct, demo.load_digits(), strict=True):
+    for one, other in zip(direct, demo_files.load_digits(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_same_bytes_each_time(files: dict[str, demo.DemoFile]) -> None:
-    """Made again, every file has the same content, so the catalogs of two clones agree."""
-    assert {file.file_name: file.content for file in demo.demo_files()} == {
-        name: file.content for name, file in files.items()
-    }
+def test_the_files_are_what_their_script_makes(files: dict[str, demo.DemoFile]) -> None:
+    """Made again, every file has the same content: it can be told where each number comes from."""
+    assert demo_files.contents() == {name: file.path.read_bytes() for name, file in files.items()}
 
 
 @pytest.mark.parametrize(("name", "least"), [("logistic", 0.88), ("mlp_small", 0.75), ("mlp_wide", 0.88)])
@@ -111,11 +102,10 @@ def test_recorded_with_its_provenance(catalog: EmbeddedCatalog, files: dict[str,
         (f.rid, "Output") for f in files.values()
     }
     for file in files.values():
-        assert Path(catalog.locate(recorded[file.rid])).read_bytes() == file.content
+        assert Path(catalog.locate(recorded[file.rid])).read_bytes() == file.path.read_bytes()
     assert catalog.lookup_execution(demo.EXECUTION).status is Status.uploaded
 
 
-@pytest.mark.usefixtures("ready_made")
 def test_made_once(
     catalog: EmbeddedCatalog, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +121,6 @@ def test_made_once(
     assert len(catalog.find_executions()) == 1
 
 
-@pytest.mark.usefixtures("ready_made")
 @pytest.mark.parametrize("step", ["add_asset", "link_asset", "add_dataset", "update_execution"])
 def test_finishes_what_was_interrupted(
     catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch, step: str
@@ -150,17 +139,11 @@ def test_finishes_what_was_interrupted(
     assert len(catalog.lookup_dataset(demo.DATASET).members["File"]) == 2
 
 
-def test_names_the_missing_library(catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without scikit-learn it says what to install, and records nothing."""
-    imported = builtins.__import__
-
-    def without_sklearn(name: str, *rest: Any) -> Any:
-        if name.partition(".")[0] == "sklearn":
-            raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
-        return imported(name, *rest)
-
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr(builtins, "__import__", without_sklearn)
-    with pytest.raises(DerivaMLRequestError, match="uv add scikit-learn"):
+def test_names_the_missing_file(
+    catalog: EmbeddedCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one of its files it says so, and records nothing."""
+    monkeypatch.setattr(demo, "__file__", str(tmp_path / "demo.py"))
+    with pytest.raises(DerivaMLRequestError, match=r"digits_train\.npz is not there"):
         demo.add_demo(catalog)
     assert catalog.find_executions() == []

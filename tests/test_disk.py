@@ -158,6 +158,18 @@ def test_without_a_call_for_the_whole_disk_every_file_and_folder_is_flushed(
     assert not flushed
 
 
+def test_the_catalogs_own_file_is_not_opened_to_be_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing it again would drop the locks that SQLite holds on it (https://www.sqlite.org/howtocorrupt.html)."""
+    flushed: list[int] = []
+    monkeypatch.setattr(disk, "_flush_file_system", lambda folder: False)
+    monkeypatch.setattr(disk, "flush_open", lambda number: flushed.append(os.fstat(number).st_ino))
+    EmbeddedCatalog(Project(tmp_path)).close()
+    assert {path.stat().st_ino for path in (tmp_path, tmp_path / ".deriva-ml")} <= {*flushed}
+    assert (tmp_path / ".deriva-ml" / "catalog.db").stat().st_ino not in flushed
+
+
 def test_a_disk_that_cannot_be_flushed_keeps_the_staged_file(
     ml: DerivaML, monkeypatch: pytest.MonkeyPatch
 ) -> None:

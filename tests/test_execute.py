@@ -141,7 +141,7 @@ def test_ids_of_cells_are_no_matter_to_a_person(
     tmp_path: Path, minor: int, ids: str, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
     """Cells without ids, and with the same, in older and newer formats: nothing is said, all is run."""
-    from deriva_ml.notebook.parameters import read_notebook
+    from deriva_ml.notebook.document import read_notebook
 
     cells = [
         new_code_cell("a = 1"),

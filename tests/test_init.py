@@ -120,7 +120,7 @@ def test_a_fresh_project_is_set_up_step_by_step(
 def test_a_project_without_the_example_has_no_demo_content(project: Repository, tmp_path: Path) -> None:
     """The example is a question of the template's; without it the module is not there."""
     source = tmp_path / "src"
-    ignored = shutil.ignore_patterns("demo.py", "demo_catalog.py", "__pycache__")
+    ignored = shutil.ignore_patterns("demo.py", "demo_files", "__pycache__")
     shutil.copytree(SOURCE / "deriva_ml", source / "deriva_ml", ignore=ignored)
     said = init_with(make_environment(project.path / ".venv", source), project.path)
     assert "demo content: skipped because this project has no example" in said

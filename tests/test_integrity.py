@@ -155,7 +155,7 @@ def test_formatting_and_linting_the_project_leaves_the_runner_as_it_is(project: 
 
 def test_line_ends_of_a_windows_checkout_are_no_edits(project: Repository) -> None:
     for path in (project.path / "src/deriva_ml").rglob("*"):
-        if path.is_file():
+        if path.is_file() and path.suffix != ".npz":
             path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert main(["--check"]) == 0
 

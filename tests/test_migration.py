@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.tables import VERSION
+from deriva_ml.catalog.migrations import MIGRATIONS
+from deriva_ml.catalog.tables import TERMS, VERSION, statements
 from deriva_ml.definitions import AssetRole, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.process import Owner
@@ -68,18 +70,78 @@ def test_the_file_as_it_was_is_kept_beside_it(project: Project) -> None:
     assert connection.execute('SELECT "RID" FROM "Execution"').fetchall() == [("E-8VZZ",)]
 
 
-@pytest.mark.parametrize("version", range(1, VERSION))
+def write(version: int, path: Path) -> None:
+    """Write the file that the last runner of a version of the tables left."""
+    written = FIRST.with_name(f"catalog-v{version}.db.gz")
+    path.write_bytes(gzip.decompress(written.read_bytes()))
+    assert version_of(path) == version
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
 def test_a_migrated_catalog_has_the_tables_of_a_new_one(
     project: Project, tmp_path: Path, version: int
 ) -> None:
-    written = FIRST.with_name(f"catalog-v{version}.db.gz")
-    project.database.write_bytes(gzip.decompress(written.read_bytes()))
-    assert version_of(project.database) == version
+    """So has one of this version: its tables do not change without a new one."""
+    write(version, project.database)
     (tmp_path / "new").mkdir()
     new = Project(tmp_path / "new")
     EmbeddedCatalog(new).close()
     EmbeddedCatalog(project).close()
     assert schema_of(project.database) == schema_of(new.database)
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_each_migration_makes_the_tables_of_the_next_version_and_no_more(
+    project: Project, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """A table that a later version has is made by that one's migration, in older files, too."""
+    monkeypatch.setattr("deriva_ml.catalog.migrations.VERSION", version + 1)
+    write(version, project.database)
+    EmbeddedCatalog(project).close()
+    following = project.state / "next.db"
+    write(version + 1, following)
+    assert schema_of(project.database) == schema_of(following)
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_a_table_that_comes_later_is_made_in_files_of_every_version(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """Whoever adds one writes it into the tables and into a migration, and files of older versions open."""
+    tag = 'CREATE TABLE "local_tag" ("execution" TEXT NOT NULL, "tag" TEXT NOT NULL)'
+    living = statements()
+    monkeypatch.setattr("deriva_ml.catalog.migrations.statements", lambda: [*living, tag])
+    monkeypatch.setitem(MIGRATIONS, VERSION, lambda database: database.query(tag))
+    monkeypatch.setattr("deriva_ml.catalog.migrations.VERSION", VERSION + 1)
+    write(version, project.database)
+    (tmp_path / "new").mkdir()
+    new = Project(tmp_path / "new")
+    EmbeddedCatalog(new).close()
+    EmbeddedCatalog(project).close()
+    assert tag in schema_of(project.database) == schema_of(new.database)
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_terms_that_are_known_are_in_files_of_every_version(project: Project, version: int) -> None:
+    """So are those of this version: a term does not come without a new one."""
+    write(version, project.database)
+    catalog = EmbeddedCatalog(project)
+    for vocabulary, names in TERMS.items():
+        assert set(names) <= set(catalog._db.column(f'SELECT "Name" FROM "{vocabulary}"'))
+
+
+@pytest.mark.parametrize("by", ["the list of terms", "the migration"])
+def test_a_migration_brings_terms(project: Project, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """An execution of an older catalog can then have a status that its runner did not know."""
+    new = ["Paused"] if by == "the migration" else []
+    monkeypatch.setitem(MIGRATIONS, VERSION, lambda database: database.insert_terms("Execution_Status", new))
+    if by == "the list of terms":
+        monkeypatch.setitem(TERMS, "Execution_Status", (*TERMS["Execution_Status"], "Paused"))
+    monkeypatch.setattr("deriva_ml.catalog.migrations.VERSION", VERSION + 1)
+    catalog = EmbeddedCatalog(project)
+    catalog._db.update("Execution", "E-8VZZ", {"Status": "Paused"})
+    [row] = catalog._db.query('SELECT "ID", "URI", "RID" FROM "Execution_Status" WHERE "Name" = ?', "Paused")
+    assert (row["ID"], row["URI"]) == (f"local:{row['RID']}", f"/id/{row['RID']}")
 
 
 def _open(root: str) -> int:
@@ -96,8 +158,11 @@ def test_several_processes_may_migrate_at_once(project: Project) -> None:
 def test_a_migration_that_fails_leaves_the_catalog_as_it_was(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    statements = ("CREATE TABLE half (id)", "CREATE TABLE half (id)")
-    monkeypatch.setattr("deriva_ml.catalog.database.MIGRATIONS", {1: statements})
+    def fail(database: Database) -> None:
+        database.query("CREATE TABLE half (id)")
+        database.query("CREATE TABLE half (id)")
+
+    monkeypatch.setattr("deriva_ml.catalog.migrations.MIGRATIONS", {1: fail})
     before = schema_of(project.database)
     with pytest.raises(DerivaMLException, match="half already exists"):
         EmbeddedCatalog(project)

@@ -13,7 +13,7 @@ import pytest
 from conftest import SOURCE
 
 RUN = """
-import sys
+import json, re, sys
 from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
@@ -24,11 +24,18 @@ folder, name, *cells = sys.argv[1:]
 folder = Path(folder)
 nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells]), folder / "in.ipynb")
 kernel = kernels.start(name or None, folder, folder / "kernel.log", {})
+peaks = []
+def note_peak(process):
+    if (status := Path("/proc", str(process), "status")).is_file():
+        peaks.append(int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) << 10)
 try:
     ended = execute(folder / "in.ipynb", folder / "out.ipynb", kernel, {})
+    note_peak(kernel.process.pid)
 finally:
     kernel.end()
+note_peak("self")
 print(ended.reason)
+(folder / "peaks.json").write_text(json.dumps(peaks))
 """
 """A runner in a process of its own, which its kernel may stop."""
 
@@ -59,6 +66,7 @@ class Ran:
         )
         assert done.returncode == 0, done.stderr
         self.reason, self.said = done.stdout.strip(), done.stderr
+        self.peaks: list[int] = json.loads((folder / "peaks.json").read_text())
         self.cells: list[Any] = json.loads((folder / "out.ipynb").read_text(encoding="utf-8"))["cells"]
 
     def text(self, cell: int, *streams: str) -> str:
@@ -146,3 +154,33 @@ def test_a_kernel_that_dies_leaves_what_it_printed(tmp_path: Path) -> None:
     ran = Ran(tmp_path, STOP, cell)
     assert "the kernel died in cell [2]: it was ended by SIGKILL" in ran.reason
     assert ran.text(1) == steps(5)
+
+
+MIB = 1 << 20
+MUCH = {
+    "one line": "print('x' * {size})",
+    "lines of wide characters": "for i in range({size} // 500):\n    print('\U0001f600' + 'x' * 495)",
+    "lines on stderr, each flushed": (
+        "import sys\nfor i in range({size} // 500):\n    print('x' * 499, file=sys.stderr, flush=True)"
+    ),
+    "a dictionary": (
+        "from IPython.display import JSON\nJSON({{f'{{i}}': 'x' * 90 for i in range({size} // 100)}})"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+    """The most memory that kernel and runner take where nothing is printed."""
+    return Ran(tmp_path_factory.mktemp("idle"), "from IPython.display import JSON").peaks
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the most memory that a process took")
+@pytest.mark.parametrize("kind", MUCH)
+def test_much_output_takes_six_times_its_size_of_memory(idle: list[int], tmp_path: Path, kind: str) -> None:
+    size = 16 * MIB
+    ran = Ran(tmp_path, MUCH[kind].format(size=size))
+    assert ran.reason == ""
+    assert (tmp_path / "out.ipynb").stat().st_size > size
+    kernel, runner = (peak - before for peak, before in zip(ran.peaks, idle, strict=True))
+    assert kernel < 6 * size and runner < 6 * size, (kernel / size, runner / size)

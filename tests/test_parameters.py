@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from declaring import arrived, declared, flag, in_file, notebook
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.notebook.document import read_notebook
 from deriva_ml.notebook.parameters import (
     Parameter,
     Unevaluated,
     computed_from,
     describe,
     parameters_of,
-    read_notebook,
     resolve,
 )
 
@@ -523,7 +523,8 @@ class TestInspection:
         path = tmp_path / "analysis.ipynb"
         path.write_text(json.dumps(notebook("x: list[int] = []")))
         script = (
-            "import sys; from pathlib import Path; from deriva_ml.notebook.parameters import *\n"
+            "import sys; from pathlib import Path; from deriva_ml.notebook.document import read_notebook\n"
+            "from deriva_ml.notebook.parameters import *\n"
             f"found = parameters_of(read_notebook(Path({str(path)!r}))); describe(found)\n"
             "resolve(found, {}, [])\n"
             "print({'pydantic', 'nbformat', 'papermill', 'yaml', 'hydra', 'pandas', 'IPython'} & set(sys.modules))"

@@ -70,6 +70,6 @@ def test_what_cannot_be_meant_is_refused_in_one_line_that_names_the_file(
 
 def test_what_every_command_imports_needs_no_cryptography() -> None:
     """`--help` does not wait for it: names that do not clash are all that is wanted."""
-    code = "import sys, deriva_ml.cli.common; print({'secrets', 'hmac', 'hashlib'} & sys.modules.keys())"
+    code = "import sys, deriva_ml.cli.command; print({'secrets', 'hmac', 'hashlib'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr

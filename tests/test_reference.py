@@ -154,9 +154,9 @@ def test_every_command_takes_the_common_options() -> None:
 
 def test_the_page_has_every_exit_status() -> None:
     """The table of exit statuses has those that commands return."""
-    from deriva_ml.cli import common
+    from deriva_ml.cli import command
 
-    statuses = {0, common.FAILED, common.WRONG_REQUEST, common.INTERRUPTED}
+    statuses = {0, command.FAILED, command.WRONG_REQUEST, command.INTERRUPTED}
     listed = re.findall(r"^\| (\d+) \|", section("Every command"), re.MULTILINE)
     assert {int(status) for status in listed} == statuses
 

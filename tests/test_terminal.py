@@ -12,11 +12,12 @@ import pytest
 from conftest import SOURCE
 from deriva_ml import DerivaML
 from deriva_ml.cli.catalog import main as catalog_command
-from deriva_ml.cli.common import aligned, command
+from deriva_ml.cli.command import command
 from deriva_ml.definitions import Status, Workflow
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.project import Project
+from deriva_ml.table import aligned
 from deriva_ml.terminal import shown
 
 ACTS = {

@@ -24,8 +24,8 @@ TEXT = PAGE.read_text(encoding="utf-8")
 RUNNER = SOURCE / "deriva_ml"
 
 WITHOUT_WORDS = {
-    ("cli/common.py", "status"): "the operating system's or SQLite's words",
-    ("cli/common.py", "tell"): "a library's words",
+    ("cli/command.py", "status"): "the operating system's or SQLite's words",
+    ("cli/command.py", "tell"): "a library's words",
     ("disk.py", "_flush_file_system"): "the operating system's words",
     ("execution/model_run.py", "run_model"): "what the commit raised",
     ("execution/recovery.py", "_close_orphan"): "what its process noted, see `disk.fault`",

@@ -307,12 +307,12 @@ def test_the_example_can_be_switched_off_and_on(project: ProjectFolder) -> None:
     """Its part of the runner and its dependencies go and come; its notebooks, models and tests are the user's."""
     before = starter(project)
     copier(project, "update", "--defaults", "--data=include_example=false")
-    assert not (project / "src/deriva_ml/demo.py").exists() and starter(project) == before
+    assert not list((project / "src/deriva_ml").glob("demo*")) and starter(project) == before
     assert "scikit-learn" not in (project / "pyproject.toml").read_text()
     commit(project, "Without")
     assert check(project) == ["runner: as the template brought it"]
     copier(project, "update", "--defaults", "--data=include_example=true")
-    assert (project / "src/deriva_ml/demo.py").exists() and starter(project) == before
+    assert len(list((project / "src/deriva_ml").glob("demo*/*.npz"))) == 5 and starter(project) == before
     assert "scikit-learn" in (project / "pyproject.toml").read_text()
     assert check(project) == ["runner: as the template brought it"]
 

@@ -26,7 +26,7 @@ def said(body: str, folder: Path, library: str = "") -> str:
         f"library = types.ModuleType('library')\n"
         f"exec(compile({library!r}, sys.prefix + '/lib/library.py', 'exec'), library.__dict__)\n"
         f"sys.path.insert(0, {str(folder)!r})\n"
-        "source = '''from deriva_ml.cli.common import command\n"
+        "source = '''from deriva_ml.cli.command import command\n"
         f"@command\ndef main(argv):\n    {body}\n    return 0\n'''\n"
         "names = {'library': library}\n"
         f"exec(compile(source, sys.prefix + '/bin/a-command', 'exec'), names)\n"
@@ -75,7 +75,7 @@ def test_and_python_s_own_of_their_source(study: Path) -> None:
 def test_after_the_command_all_is_as_it_was() -> None:
     import warnings
 
-    from deriva_ml.cli.common import command
+    from deriva_ml.cli.command import command
 
     before = warnings.showwarning
     assert command(lambda argv: 0)([]) == 0

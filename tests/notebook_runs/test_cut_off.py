@@ -17,7 +17,8 @@ import builtins, io, os, pathlib, signal, sys
 
 def kill(when, path):
     global left
-    if when == event and part in str(path):
+    saved = pathlib.Path(path).parent.glob("*.ipynb") if part == "/executed/" else ()
+    if when == event and part in str(path) and (not saved or any('"computed before' in p.read_text() for p in saved)):
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -45,14 +46,17 @@ if os.environ.get("CUT") and "deriva-ml-run-notebook" in " ".join(sys.orig_argv)
     io.open = builtins.open = opened
     os.replace, pathlib.Path.unlink = replaced, unlinked
 """
-"""A ``sitecustomize`` that kills the runner at the nth event of a kind on a path with this part."""
+"""A ``sitecustomize`` that kills the runner at the nth event of a kind on a path with this part.
+
+In a save, only after one that has what was computed.
+"""
 
 
 @pytest.mark.parametrize(
     ("cut", "status"),
     [
-        ("opened /executed/ 8", "Aborted"),
-        ("replacing /executed/ 9", "Aborted"),
+        ("opened /executed/ 1", "Aborted"),
+        ("replacing /executed/ 1", "Aborted"),
         ("replaced /killed4.md 1", "Aborted"),
         ("opened /objects/ 3", "Aborted"),
         ("replaced /objects/ 2", "Aborted"),
@@ -65,7 +69,8 @@ def test_a_runner_that_is_killed_in_a_write(
     project: ProjectFolder, tmp_path: Path, cut: str, status: str, request: pytest.FixtureRequest
 ) -> None:
     name = "killed4" if "killed4" in cut else f"killed-{request.node.callspec.id}"
-    path = committed(project, f"{name}.ipynb", START, BEFORE, STAGED, "print('last')")
+    last = f"import time; time.sleep({3 if 'executed' in cut else 0}); print('last')"  # for a save before the end
+    path = committed(project, f"{name}.ipynb", START, BEFORE, STAGED, last)
     (tmp_path / "sitecustomize.py").write_text(KILLER)
     before = project.run("deriva-ml-catalog", "list", "--json", check=True).out
     around = {"CUT": cut, "PYTHONPATH": os.pathsep.join([str(tmp_path), project.env["PYTHONPATH"]])}

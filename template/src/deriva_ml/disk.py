@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,10 +23,25 @@ def flush(paths: Sequence[Path]) -> None:
     Raises:
         OSError: the disk did not take them.
     """
-    if not paths or _flush_file_system(paths[0].parent):
-        return
-    folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
-    for path in [*paths, *folders]:
+    if paths and not _flush_file_system(paths[0].parent):
+        _flush_each([*paths, *{folder for path in paths for folder in (path.parent, path.parent.parent)}])
+
+
+def flush_names(folder: Path) -> None:
+    """Wait until the names in a folder, and its own, are on the disk; none of its files is opened.
+
+    For that of the catalog: SQLite flushes what it writes itself, and closing a file takes from a process the locks that
+    SQLite holds on it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+
+    Raises:
+        OSError: the disk did not take them.
+    """
+    if not _flush_file_system(folder):
+        _flush_each([folder, folder.parent])
+
+
+def _flush_each(paths: Iterable[Path]) -> None:
+    for path in paths:
         with suppress(PermissionError):  # Windows opens no folder, and nothing read-only, for this
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -106,9 +121,8 @@ def fault(error: BaseException, folder: Path) -> str:
     named = getattr(error, "sqlite_errorname", "")  # without loading sqlite3 for the names of its errors
     if named == "SQLITE_FULL":
         return "the disk is full"
-    if named.startswith(
-        _OF_SQLITE
-    ):  # it does not say more: a quota, say, is an error of input and output to it
+    if named.startswith(_OF_SQLITE):
+        # It does not say more: a quota, say, is an error of input and output to it.
         return _tried(folder) or ("it is read-only" if "READONLY" in named else "")
     return ""
 

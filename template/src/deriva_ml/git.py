@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.state_folder import OUTPUTS, STATE
+from deriva_ml.terminal import one_line
 from deriva_ml.working_tree import WorkingTree
 
 IDENTITY_HELP = (
@@ -64,7 +65,7 @@ def _reason(stderr: str, args: tuple[str, ...]) -> str:
     What a remote or a hook says of it is the reason more than what git makes of that.
     """
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith("hint:")]
-    told = [" ".join(line.split()) for line in lines if not _NO_REASON.match(line)]
+    told = [one_line(line) for line in lines if not _NO_REASON.match(line)]
     # In a push of all or nothing, the refs that only went down with another one say "atomic".
     refused = [line for line in told if line.startswith("! [") and "atomic push" not in line]
     complaints = [line for line in told if line.startswith(("fatal:", "error:", "ssh:"))]

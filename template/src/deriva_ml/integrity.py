@@ -38,8 +38,9 @@ class Difference:
 
 
 def digest(content: bytes) -> str:
-    """The SHA-256 of a file as git stores it: a checkout on Windows may end its lines otherwise."""
-    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+    """Return the SHA-256 of a file as git stores it: a checkout on Windows may end a text's lines otherwise."""
+    text = b"\0" not in content  # as git tells one
+    return hashlib.sha256(content.replace(b"\r\n", b"\n") if text else content).hexdigest()
 
 
 def digests(runner: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from deriva_ml import disk
+from deriva_ml import disk, state_folder
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.state_folder import OUTPUTS, STATE
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,7 @@ class Project:
     @cached_property
     def home(self) -> Path:
         """The root of the project that keeps the records: in a linked working tree, that in the main one."""
-        from deriva_ml.state_folder import home_of  # not at the top: `--help` and `--inspect` do without
-
-        return home_of(self.root)
+        return state_folder.home_of(self.root)
 
     @cached_property
     def state(self) -> Path:
@@ -52,9 +52,7 @@ class Project:
         Raises:
             DerivaMLRequestError: it may not be used, or the records are in another place.
         """
-        from deriva_ml.state_folder import STATE, checked
-
-        found, default = checked(STATE, _state_place, self.home), self.home / STATE
+        found, default = state_folder.checked(STATE, _state_place, self.home), self.home / STATE
         if found != default and (default / "catalog.db").exists() and not (found / "catalog.db").exists():
             raise DerivaMLRequestError(
                 f"the records are in {default}, and state of [tool.deriva-ml] says {found}: move that folder there"
@@ -63,10 +61,8 @@ class Project:
 
     def make_state(self) -> None:
         """Make the folder for the records, before anything is written there; see that there can be outputs, too."""
-        from deriva_ml.state_folder import STATE, make
-
         _ = self.outputs
-        make(STATE, self.state, self.home)
+        state_folder.make(STATE, self.state, self.home)
 
     @property
     def database(self) -> Path:
@@ -95,15 +91,11 @@ class Project:
         Raises:
             DerivaMLRequestError: it is a link, and may not lead where it does.
         """
-        from deriva_ml.state_folder import OUTPUTS, checked
-
-        return checked(OUTPUTS, lambda root: root / OUTPUTS, self.root.resolve())
+        return state_folder.checked(OUTPUTS, lambda root: root / OUTPUTS, self.root.resolve())
 
     def make_outputs(self) -> Path:
         """Make the folder for outputs."""
-        from deriva_ml.state_folder import OUTPUTS, make
-
-        make(OUTPUTS, self.outputs, self.root.resolve())
+        state_folder.make(OUTPUTS, self.outputs, self.root.resolve())
         return self.outputs
 
     @property
@@ -117,7 +109,7 @@ class Project:
         return self.source / "deriva_ml"
 
     def pyproject(self) -> dict[str, Any]:
-        """What `pyproject.toml` says.
+        """Return what `pyproject.toml` says.
 
         Raises:
             DerivaMLRequestError: the file is not TOML.
@@ -129,6 +121,15 @@ class Project:
             return tomllib.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DerivaMLRequestError(f"{path} cannot be read: {error}") from error
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the `[project]` table of `pyproject.toml`; empty where there is none.
+
+        Raises:
+            DerivaMLRequestError: the file is not TOML.
+        """
+        table = self.pyproject().get("project")
+        return table if isinstance(table, dict) else {}
 
     def new_folder(self, parent: Path, name: str = "") -> Path:
         """Make and return an empty folder under ``parent``, named by ``name`` and the time, and by chance."""
@@ -152,7 +153,7 @@ class ProjectSettings:
 
 
 def project_settings(start: str | Path | None = None) -> ProjectSettings:
-    """The settings of a project, for its configurations to use.
+    """Return the settings of a project, for its configurations to use.
 
     Args:
         start: a file or folder in the project, such as a module's ``__file__``; by default the working directory.
@@ -186,10 +187,6 @@ def _text(value: Any, name: str, project: Project) -> str:
 
 def _state_place(root: Path) -> Path:
     """Where a project's records are to be, by its settings."""
-    import re
-
-    from deriva_ml.state_folder import STATE
-
     path = root / "pyproject.toml"
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     # Every command asks, and reading TOML takes longer than all else here.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _ACTS = re.compile(
@@ -16,17 +17,33 @@ _ACTS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f\ud800-\udfff]"
 )
 
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
 
 def shown(text: object) -> str:
-    """The text as one line that is safe to print: ``\\x1b`` stands for an escape character, ``\\n`` for a line's end."""
+    """Return the text as one line that is safe to print: ``\\x1b`` stands for an escape character, ``\\n`` for a line's end."""
     return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
+def one_line(text: object) -> str:
+    """Return a text as one line: without a terminal's colours, and with a blank for all white space in a row."""
+    return " ".join(_COLOUR.sub("", str(text)).split())
+
+
 def print(*texts: object, **options: Any) -> None:
-    """Python's own, of texts as ``shown`` makes them; only ``sep`` and ``end`` may end a line."""
+    """Print as Python's own does, with texts as ``shown`` makes them; only ``sep`` and ``end`` may end a line."""
     builtins.print(*map(shown, texts), **options)
 
 
 def print_lines(text: str) -> None:
     """Print a text whose line ends are the runner's own."""
     print(*text.split("\n"), sep="\n")
+
+
+def suggest(wanted: str, known: Mapping[str, str]) -> str:
+    """Return ``(did you mean ...?)`` with what the name most like ``wanted`` stands for, whatever its case; else nothing."""
+    import difflib
+
+    folded = {name.casefold(): meant for name, meant in known.items()}
+    close = difflib.get_close_matches(wanted.casefold(), folded, n=1)
+    return f" (did you mean {folded[close[0]]}?)" if close else ""

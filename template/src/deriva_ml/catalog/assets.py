@@ -6,21 +6,19 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from sqlite3 import Row
 from typing import Any
 
-from deriva_ml.catalog.database import Row
+from deriva_ml.catalog.base import CatalogBase, with_reserved
 from deriva_ml.catalog.objects import is_digest
-from deriva_ml.catalog.records import Records, with_reserved
+from deriva_ml.catalog.tables import asset_table
 from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset
-from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.untrusted import check_inside, is_inside, plain_name
 
 
-class Assets(Records):
+class Assets(CatalogBase):
     """The part of ``EmbeddedCatalog`` that keeps assets; what its methods do is said in ``Catalog``."""
-
-    def asset_tables(self) -> list[str]:
-        return self._db.asset_tables()
 
     def asset_columns(self, table: str) -> dict[str, bool]:
         return {}
@@ -28,15 +26,22 @@ class Assets(Records):
     def make_asset_table(self, name: str) -> None:
         """Make an asset table as a destination has it, so that files for it can be staged; one that is there is kept."""
         with self._db.transaction():
-            self._db.make_asset_table(name)
+            if name in self.asset_tables():
+                return
+            # SQLite takes File and file for one name, keeps some names for itself, and every statement quotes with ".
+            taken = self._db.value("SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE", name)
+            if taken or '"' in name or name.lower().startswith("sqlite_"):
+                raise DerivaMLRequestError(f"files for a table called {name} cannot be kept in this project")
+            for statement in asset_table(name):
+                self._db.query(statement)
 
     def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
         return [self.lookup_asset(rid) for rid in rids]
 
     def lookup_asset(self, rid: RID) -> Asset:
-        for table in self._db.asset_tables():
+        for table in self.asset_tables():
             if row := self._db.first(f'SELECT * FROM "{table}" WHERE "RID" = ?', rid):
-                return self._made(row, functools.partial(self._asset, table), "asset")
+                return self._build(row, functools.partial(self._asset, table), "asset")
         raise self._not_found(rid, "asset")
 
     def _asset(self, table: str, row: Row, role: str | None = None) -> Asset:
@@ -59,14 +64,14 @@ class Assets(Records):
 
     def assets_of(self, execution: RID) -> list[Asset]:
         found = []
-        for table in self._db.asset_tables():
+        for table in self.asset_tables():
             rows = self._db.query(
                 f'SELECT a.*, l."Asset_Role" FROM "{table}" a JOIN "{table}_Execution" l ON l."{table}" = a."RID"'
                 ' WHERE l."Execution" = ? ORDER BY l."Asset_Role", a."Filename"',
                 execution,
             )
             make = functools.partial(self._linked_asset, table)
-            found += self._all_made(rows, make, "asset")
+            found += self._build_all(rows, make, "asset")
         return found
 
     def _linked_asset(self, table: str, row: Row) -> Asset:
@@ -156,7 +161,7 @@ class Assets(Records):
             # A folder of its own keeps two outputs of one name apart.
             path = folder / plain_name(table) / str(number) / plain_name(filename)
             self._db.query(
-                'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored(path), number
+                'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored_path(path), number
             )
             self.journal.stage_columns(number, columns or {})
             path.parent.mkdir(parents=True, exist_ok=True)  # there, if a process was killed right here before
@@ -167,11 +172,11 @@ class Assets(Records):
         rows = self._db.query(
             'SELECT * FROM "local_staged" WHERE "execution" = ? ORDER BY "number"', execution
         )
-        return self._all_made(rows, self._staged, "a file of execution")
+        return self._build_all(rows, self._staged, "a file of execution")
 
     def _staged(self, row: Row) -> StagedAsset:
         table, filename, number = row["table"], row["filename"], row["number"]
-        path = self._located(row["path"])
+        path = self._path_of(row["path"])
         folder = self.project.executions / plain_name(row["execution"])
         if not is_inside(path.parent, folder) and path.parent != folder:
             # A row that means another place names nothing; what was written is where the runner lets it be written.

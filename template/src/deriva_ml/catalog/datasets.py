@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from sqlite3 import Row
 
-from deriva_ml.catalog.database import Row
+from deriva_ml.catalog.base import CatalogBase, with_reserved
 from deriva_ml.catalog.objects import is_digest
-from deriva_ml.catalog.records import Records, with_reserved
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.untrusted import DAMAGED, well_formed
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.untrusted import well_formed
 
 
-class Datasets(Records):
+class Datasets(CatalogBase):
     """The part of ``EmbeddedCatalog`` that keeps datasets; what its methods do is said in ``Catalog``."""
 
     def add_dataset(
@@ -48,13 +48,8 @@ class Datasets(Records):
         return rid
 
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
-        try:
+        with self._damage("dataset", rid):
             return well_formed(self._dataset(rid, version, ()))
-        except DAMAGED as error:
-            raise DerivaMLException(
-                f"the record of dataset {rid} in {self.project.database} is damaged ({error}):"
-                " bring .deriva-ml back from a backup"
-            ) from error
 
     def _dataset(self, rid: RID, version: str | None, above: tuple[RID, ...]) -> Dataset:
         """A dataset that is nested, directly or not, in those ``above``."""
@@ -91,7 +86,7 @@ class Datasets(Records):
             version=version or row["current"],
             description=row["Description"] or "",
             types=tuple(types),
-            members={"File": [dict(found) for found in files if self._made(found, _file, "file")]},
+            members={"File": [dict(found) for found in files if self._build(found, _file, "file")]},
             nested=tuple(self._dataset(child, None, (*above, rid)) for child in nested),
             version_rid=versions.get(version or row["current"]),
         )
@@ -114,7 +109,7 @@ class Datasets(Records):
             ' WHERE l."Execution" = ?',
             execution,
         )
-        return self._all_made(
+        return self._build_all(
             rows, lambda row: Dataset(row["RID"], row["Version"], row["Description"] or ""), "dataset"
         )
 

@@ -9,14 +9,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from sqlite3 import Row
 from typing import Any
 
 from deriva_ml.catalog.assets import Assets
-from deriva_ml.catalog.database import Row
+from deriva_ml.catalog.base import OLD_PREFIX, with_reserved
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.records import BEFORE, with_reserved
 from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, Status, Workflow, is_reserved
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.process import Owner
@@ -90,7 +90,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             self._db.query(
                 'INSERT INTO "local_run" ("execution", "folder", "host", "pid", "started", "lock", "started_by")'
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                *(rid, self._stored(folder) if folder else None, *astuple(owner), started_by),
+                *(rid, self._stored_path(folder) if folder else None, *astuple(owner), started_by),
             )
         return rid
 
@@ -161,7 +161,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         for row in self._execution_rows('WHERE e."RID" = ?', rid):
-            return self._made(row, _record, "execution")
+            return self._build(row, _record, "execution")
         raise self._not_found(rid, "execution")
 
     def find_executions(
@@ -170,26 +170,26 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         where, values = ('WHERE e."Status" = ?', [status.value]) if status else ("", [])
         order = 'ORDER BY e."RCT" DESC, e."RID" DESC LIMIT ?'
         rows = self._execution_rows(f"{where} {order}", *values, -1 if limit is None else limit)
-        return self._all_made(rows, _record, "execution")
+        return self._build_all(rows, _record, "execution")
 
     def executions_of_run(self, folder: Path) -> list[RID]:
         """The executions that were created by the notebook run in ``folder``, oldest first."""
-        stored = self._stored(folder)
+        stored = self._stored_path(folder)
         return self._db.column(
             'SELECT "execution" FROM "local_run" WHERE "folder" IN (?, ?) ORDER BY rowid',
             stored,
-            BEFORE + stored,
+            OLD_PREFIX + stored,
         )
 
     def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
         """Executions that have not ended or have files staged, with who answers for each and the folder of its notebook run."""
         marks = ", ".join("?" for _ in OPEN_STATUSES)
-        rows = self._db.query(
-            'SELECT r.* FROM "Execution" e JOIN "local_run" r ON r."execution" = e."RID"'
-            f' WHERE e."Status" IN ({marks}) OR EXISTS (SELECT 1 FROM "local_staged" WHERE "execution" = e."RID")',
+        rows = self._db.query(  # each half reads an index: the command does this among all that was ever run
+            'SELECT * FROM "local_run" WHERE "execution" IN'
+            f' (SELECT "RID" FROM "Execution" WHERE "Status" IN ({marks}) UNION SELECT "execution" FROM "local_staged")',
             *(status.value for status in OPEN_STATUSES),
         )
-        found = self._all_made(rows, _open, "execution")
+        found = self._build_all(rows, _open, "execution")
         return [(one.execution, one.owner, self._run_folder(one.folder)) for one in found]
 
     def _run_folder(self, stored: str | None) -> Path | None:
@@ -199,7 +199,7 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
     def owner_of(self, rid: RID) -> Owner | None:
         """Who answers, or answered, for an execution."""
         row = self._db.first('SELECT * FROM "local_run" WHERE "execution" = ?', rid)
-        return self._made(row, _owner, "execution") if row else None
+        return self._build(row, _owner, "execution") if row else None
 
     def claim(self, rid: RID, before: Owner, after: Owner) -> bool:
         """Make ``after`` answer for an execution if ``before`` still does; False if somebody else was faster."""

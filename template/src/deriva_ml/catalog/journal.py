@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from sqlite3 import Row
 from typing import Any
 
-from deriva_ml.catalog.database import Database, Row
+from deriva_ml.catalog.database import Database
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.untrusted import DAMAGED, well_formed

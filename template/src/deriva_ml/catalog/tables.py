@@ -1,13 +1,11 @@
-"""The embedded catalog's tables: the deriva-ml schema's, the runner's own, and how each version came from the one before."""
+"""The embedded catalog's tables and terms as they are now: the deriva-ml schema's, and the runner's own."""
 
 from __future__ import annotations
 
 from deriva_ml.definitions import AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
 
 VERSION = 5
-"""Of these tables, kept in SQLite's ``user_version``."""
-
-VOCABULARIES = ("Asset_Type", "Asset_Role", "Dataset_Type", "Execution_Status", "Workflow_Type")
+"""Of these tables and terms, kept in SQLite's ``user_version``; a change of either is a step in ``migrations.py``, too."""
 
 TERMS: dict[str, tuple[str, ...]] = {
     "Asset_Type": (*(t.value for t in ExecAssetType), *(t.value for t in ExecMetadataType), "File"),
@@ -56,24 +54,6 @@ def asset_table(name: str) -> list[str]:
     ]
 
 
-_DESTINATIONS = (
-    'CREATE TABLE "local_destination" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT'
-    ' NULL, "catalog" TEXT NOT NULL, "credential" TEXT, "held" INTEGER NOT NULL,'
-    ' "changes" INTEGER NOT NULL DEFAULT 1, "pushed" INTEGER NOT'
-    ' NULL DEFAULT 0, UNIQUE ("execution", "host", "catalog"))',
-    'CREATE INDEX "local_destination_pending" ON "local_destination" ("execution") WHERE "changes" > "pushed"',
-    'CREATE TABLE "local_remote" ("local" TEXT NOT NULL, "host" TEXT NOT NULL, "catalog" TEXT NOT NULL, "remote"'
-    ' TEXT NOT NULL, "url" TEXT, "stored" INTEGER NOT NULL, PRIMARY KEY ("local", "host", "catalog")) WITHOUT ROWID',
-    'CREATE INDEX "local_remote_remote" ON "local_remote" ("remote")',
-    'CREATE TABLE "local_input" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT NULL,'
-    ' "catalog" TEXT NOT NULL, "table" TEXT NOT NULL, "rid" TEXT NOT NULL, "version_rid" TEXT,'
-    ' UNIQUE ("execution", "host", "catalog", "table", "rid"))',
-    'CREATE TABLE "local_columns" ("staged" INTEGER PRIMARY KEY, "asset" TEXT, "values" TEXT NOT NULL)',
-    'CREATE INDEX "local_columns_asset" ON "local_columns" ("asset")',
-)
-"""The runner's notes about other catalogs; see ``catalog.journal``."""
-
-
 def statements() -> list[str]:
     """The statements that make an empty catalog, in order."""
     term_columns = (
@@ -83,7 +63,7 @@ def statements() -> list[str]:
         '"Description" TEXT',
         '"Synonyms" TEXT',
     )
-    made = [_table(name, *term_columns) for name in VOCABULARIES]
+    made = [_table(name, *term_columns) for name in TERMS]
     made += [
         _table(
             "Workflow", '"Name" TEXT', '"Description" TEXT', '"URL" TEXT', '"Checksum" TEXT', '"Version" TEXT'
@@ -130,15 +110,19 @@ def statements() -> list[str]:
         ' REFERENCES "Execution" ("RID"), "table" TEXT NOT NULL, "filename" TEXT NOT NULL, "path" TEXT NOT NULL,'
         ' "types" TEXT NOT NULL, "description" TEXT NOT NULL)',
         'CREATE INDEX "local_staged_execution" ON "local_staged" ("execution")',
-        *_DESTINATIONS,
+        # Its notes about other catalogs; see ``catalog.journal``.
+        'CREATE TABLE "local_destination" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT'
+        ' NULL, "catalog" TEXT NOT NULL, "credential" TEXT, "held" INTEGER NOT NULL,'
+        ' "changes" INTEGER NOT NULL DEFAULT 1, "pushed" INTEGER NOT'
+        ' NULL DEFAULT 0, UNIQUE ("execution", "host", "catalog"))',
+        'CREATE INDEX "local_destination_pending" ON "local_destination" ("execution") WHERE "changes" > "pushed"',
+        'CREATE TABLE "local_remote" ("local" TEXT NOT NULL, "host" TEXT NOT NULL, "catalog" TEXT NOT NULL, "remote"'
+        ' TEXT NOT NULL, "url" TEXT, "stored" INTEGER NOT NULL, PRIMARY KEY ("local", "host", "catalog")) WITHOUT ROWID',
+        'CREATE INDEX "local_remote_remote" ON "local_remote" ("remote")',
+        'CREATE TABLE "local_input" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT NULL,'
+        ' "catalog" TEXT NOT NULL, "table" TEXT NOT NULL, "rid" TEXT NOT NULL, "version_rid" TEXT,'
+        ' UNIQUE ("execution", "host", "catalog", "table", "rid"))',
+        'CREATE TABLE "local_columns" ("staged" INTEGER PRIMARY KEY, "asset" TEXT, "values" TEXT NOT NULL)',
+        'CREATE INDEX "local_columns_asset" ON "local_columns" ("asset")',
     ]
     return made
-
-
-MIGRATIONS: dict[int, tuple[str, ...]] = {
-    1: _DESTINATIONS,
-    2: ('ALTER TABLE "local_run" ADD COLUMN "lock" TEXT',),
-    3: ('ALTER TABLE "local_run" ADD COLUMN "started_by" TEXT',),
-    4: (),  # paths are relative to the state folder: a runner that takes them for relative to the project is refused
-}
-"""The statements that bring a file of each older version to the next one."""

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deriva_ml.cli.common import CommandParser, command
+from deriva_ml.cli.arguments import CommandParser
+from deriva_ml.cli.command import command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import (
     IDENTITY_HELP,

@@ -13,10 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
+from deriva_ml.cli.arguments import CommandParser, whole_number
+from deriva_ml.cli.command import command
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.table import aligned
+from deriva_ml.terminal import one_line, print, print_lines
 from deriva_ml.untrusted import check_inside, plain_name, read_json
 
 if TYPE_CHECKING:
@@ -158,7 +160,7 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
             record.execution_duration or "",
             "command" if record.started_by.startswith("deriva-ml-") else record.started_by,
             record.workflow.name,
-            " ".join((record.status_detail or record.description).strip().split("\n")[0].split()),
+            one_line((record.status_detail or record.description).strip().split("\n")[0]),
         )
         for record in found
     ]

@@ -17,14 +17,16 @@ from contextlib import closing
 from pathlib import Path
 
 from deriva_ml import integrity
+from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.cli.bump_version import FIRST_VERSION
-from deriva_ml.cli.common import FAILED, CommandParser, command, relative
-from deriva_ml.cli.install_kernel import install_kernel, kernel_name, project_name, pyproject
+from deriva_ml.cli.command import FAILED, command
+from deriva_ml.cli.install_kernel import install_kernel, kernel_name, project_name
+from deriva_ml.cli.summary import relative
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import IDENTITY_HELP, git, has_identity, listed, repository_root
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.state_folder import OUTPUTS, STATE
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import one_line, print, print_lines
 from deriva_ml.working_tree import WorkingTree
 
 DONE = "done"
@@ -246,7 +248,7 @@ def first_commit(project: Project) -> str:
             return PRESENT
     who: list[str] = []
     if not has_identity(root):
-        match pyproject(project).get("authors"):
+        match project.metadata().get("authors"):
             case [{"name": str(name), "email": str(email)}, *_] if name and email:
                 who = ["-c", f"user.name={name}", "-c", f"user.email={email}"]
             case _:
@@ -279,4 +281,4 @@ def _complaint(text: str) -> str:
     begun = next(
         (n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)), len(lines) - 1
     )
-    return " ".join(" ".join(lines[begun:]).split()).removeprefix("× ")
+    return one_line(" ".join(lines[begun:])).removeprefix("× ")

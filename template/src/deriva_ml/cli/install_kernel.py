@@ -8,9 +8,9 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from deriva_ml.cli.common import CommandParser, command
+from deriva_ml.cli.arguments import CommandParser
+from deriva_ml.cli.command import command
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.project import Project
 from deriva_ml.terminal import print
@@ -99,20 +99,10 @@ def install_kernel(
 
 
 def kernel_name(text: str) -> str:
-    """`text` as a kernel's name: lower case, with a dash for whatever Jupyter does not allow in one."""
+    """Return `text` as a kernel's name: lower case, with a dash for whatever Jupyter does not allow in one."""
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.") or "deriva-ml"
 
 
 def project_name(project: Project) -> str:
-    """The name that the project's `pyproject.toml` declares, else its folder's."""
-    return str(pyproject(project).get("name") or project.root.name)
-
-
-def pyproject(project: Project) -> dict[str, Any]:
-    """The `[project]` table of `pyproject.toml`; empty when there is none.
-
-    Raises:
-        DerivaMLRequestError: the file is not TOML.
-    """
-    table = project.pyproject().get("project", {})
-    return table if isinstance(table, dict) else {}
+    """Return the name that the project's `pyproject.toml` declares, else its folder's."""
+    return str(project.metadata().get("name") or project.root.name)

@@ -9,20 +9,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from deriva_ml.cli.common import (
-    FAILED,
+from deriva_ml.cli.arguments import (
     CommandParser,
     add_allow_dirty,
     add_configuration_flags,
     add_overrides,
-    command,
-    hydra_flags,
-    normalize,
-    recover_orphans,
-    relative,
-    say_recorded,
-    show,
+    complete_bare_info,
+    overrides_from_flags,
 )
+from deriva_ml.cli.command import FAILED, command
+from deriva_ml.cli.configuration import show_configuration
+from deriva_ml.cli.summary import print_summary, relative
 from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
@@ -58,9 +55,9 @@ def parser() -> argparse.ArgumentParser:
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
-    args = parser().parse_intermixed_args(normalize(argv))
+    args = parser().parse_intermixed_args(complete_bare_info(argv))
     project = Project.find()
-    overrides = hydra_flags(args)
+    overrides = overrides_from_flags(args)
     for word in overrides:
         if word.endswith(".ipynb") and "=" not in word:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
@@ -70,11 +67,12 @@ def main(argv: Sequence[str]) -> int:
 
     find_configs(project)
     if args.list_configs or args.cfg or args.info:
-        show(args, lambda: (MODEL_CONFIG, _one_job(overrides, args.multirun)))
+        show_configuration(args, lambda: (MODEL_CONFIG, _one_job(overrides, args.multirun)))
         return 0
     from deriva_ml.execution.model_run import RunContext, run_context
+    from deriva_ml.execution.recovery import recover_project
 
-    recover_orphans(project)
+    recover_project(project)
     run_context.set(RunContext(project=project, allow_dirty=args.allow_dirty))
     overrides, description = _named_sweep(overrides)
     if description is None and not args.multirun:
@@ -171,14 +169,14 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
             ignore_stops()  # its end is recorded; there is nothing left to stop
         for execution in begun:
             if not execution.dry_run:
-                say_recorded(project, execution.local_rid)
+                print_summary(project, execution.local_rid)
         raise
     finally:
         run_context.reset(token)
     if execution.dry_run:
         print(f"Dry run: nothing was recorded; its output is in {relative(execution.working_dir)}")
         return True
-    return say_recorded(project, execution.local_rid)
+    return print_summary(project, execution.local_rid)
 
 
 def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
@@ -212,11 +210,11 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
         if parent:
             parent.end(Status.aborted, "interrupted")
             print(f"Sweep {parent.execution_rid}: interrupted")
-            say_recorded(project, parent.local_rid)
+            print_summary(project, parent.local_rid)
         raise
     reason = f"{failed} of {len(jobs)} jobs failed" if failed else ""
     if parent:
         parent.end(Status.failed if failed else Status.uploaded, reason)
         print(f"Sweep {parent.execution_rid}: {len(jobs)} executions{', ' + reason if reason else ''}")
-        waiting += not say_recorded(project, parent.local_rid)
+        waiting += not print_summary(project, parent.local_rid)
     return FAILED if failed or waiting else 0

@@ -13,37 +13,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.cli.common import (
-    FAILED,
-    INTERRUPTED,
+from deriva_ml.cli.arguments import (
     CommandParser,
     add_allow_dirty,
     add_configuration_flags,
     add_overrides,
-    command,
-    hydra_flags,
-    normalize,
-    recover_orphans,
-    relative,
-    say_recorded,
-    show,
+    complete_bare_info,
+    overrides_from_flags,
     take_parameters,
     whole_number,
 )
+from deriva_ml.cli.command import FAILED, INTERRUPTED, command
+from deriva_ml.cli.configuration import show_configuration
+from deriva_ml.cli.summary import print_summary, relative
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.calls import Call, call_of
-from deriva_ml.notebook.cells import source_of
+from deriva_ml.notebook.declarations import Parameter, Value
+from deriva_ml.notebook.document import injected_earlier, read_notebook, source_of
 from deriva_ml.notebook.language import check_language
-from deriva_ml.notebook.parameters import (
-    Parameter,
-    Value,
-    computed_from,
-    describe,
-    injected_earlier,
-    parameters_of,
-    read_notebook,
-    resolve,
-)
+from deriva_ml.notebook.parameters import computed_from, describe, parameters_of, resolve
 from deriva_ml.project import Project
 from deriva_ml.terminal import print, print_lines
 
@@ -119,14 +107,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
     taken, others = take_parameters(argv)
     pairs = _pairs(taken)
-    args = parser().parse_intermixed_args(normalize(others))
+    args = parser().parse_intermixed_args(complete_bare_info(others))
     args.parameter = pairs
-    # The notebook and the overrides come in any order; only one of them is a notebook.
-    words = [str(args.notebook), *args.overrides]
-    files = [place for place, word in enumerate(words) if word.endswith(".ipynb")]
-    place = next((one for one in files if "=" not in words[one] or Path(words[one]).is_file()), 0)
-    args.notebook = Path(words.pop(place))
-    args.overrides = words
+    args.notebook, args.overrides = _notebook_among([str(args.notebook), *args.overrides])
     notebook = read_notebook(args.notebook)
     check_language(notebook, args.notebook)
     declared = parameters_of(notebook)
@@ -135,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
         print_lines(describe(declared))
         return 0
     project = Project.find(args.notebook.absolute().parent)
-    overrides = hydra_flags(args)
+    overrides = overrides_from_flags(args)
     try:
         if args.list_configs or args.cfg or args.info:
             _show(args, project, call_of(notebook) or Call(), overrides)
@@ -156,6 +139,17 @@ def main(argv: Sequence[str]) -> int:
         raise
 
 
+def _notebook_among(words: list[str]) -> tuple[Path, list[str]]:
+    """Return the notebook and the overrides, which come in any order; the first word where none is a notebook's name."""
+
+    def is_notebook(word: str) -> bool:
+        return word.endswith(".ipynb") and ("=" not in word or Path(word).is_file())
+
+    notebook = next(filter(is_notebook, words), words[0])
+    words.remove(notebook)
+    return Path(notebook), words
+
+
 def _show(args: argparse.Namespace, project: Project, call: Call, overrides: list[str]) -> None:
     from deriva_ml.config.modules import configuration_of, find_configs
 
@@ -163,7 +157,7 @@ def _show(args: argparse.Namespace, project: Project, call: Call, overrides: lis
         return configuration_of(call.name, args.notebook, call.package), [*overrides, *call.overrides]
 
     find_configs(project, call.package)
-    show(args, chosen)
+    show_configuration(args, chosen)
 
 
 def _pairs(taken: Sequence[tuple[str, ...]]) -> list[tuple[str, str]]:
@@ -239,11 +233,12 @@ def _run(
     checking = precheck.start(call, overrides, args.notebook.absolute()) if call and call.sure else None
     from deriva_ml.definitions import Status
     from deriva_ml.execution.notebook_runner import Request, record_notebook
+    from deriva_ml.execution.recovery import recover_project
     from deriva_ml.notebook.execute import Outcome
     from deriva_ml.signals import ignore_stops
 
     atexit.register(gc.freeze)  # the process is over: collecting what it loaded would only delay its end
-    recover_orphans(project)
+    recover_project(project)
     if checking:
         precheck.finish(checking)
     begun = time.monotonic()
@@ -277,7 +272,7 @@ def _run(
     ]
     took = f" ({time.monotonic() - begun:.1f} s)"
     for rid in result.executions:
-        good &= say_recorded(project, rid, took, lines if rid == result.executions[-1] else ())
+        good &= print_summary(project, rid, took, lines if rid == result.executions[-1] else ())
     if not result.executions:
         print(*(f"  {line}" for line in lines), sep="\n")
         print(f"Dry run: nothing was recorded; its output is in {shown}")

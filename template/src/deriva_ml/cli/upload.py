@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.common import FAILED, WRONG_REQUEST, CommandParser, add_server_flags, aligned, command
+from deriva_ml.cli.arguments import CommandParser, add_server_flags
+from deriva_ml.cli.command import FAILED, WRONG_REQUEST, command
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_lines
 
 if TYPE_CHECKING:

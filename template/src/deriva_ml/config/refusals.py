@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.terminal import one_line
 
 LONGEST_SHOWN = 120
 """Characters of an override that a message repeats."""
@@ -179,13 +180,13 @@ def _names_entries(item: Any) -> bool:
 def summarize_error(error: BaseException) -> str:
     """Hydra's complaint without its search path, its web pages and its advice to add a field that nothing reads, with
     the override or the cause it left out."""
-    text = _one_line(error)
+    text = _words(error)
     for beginning in LEFT_OUT:
         text = text.partition(beginning)[0]
     override = getattr(error, "override", None)
     if override and str(override) not in text:
         text = f"{override}: {text}"
-    cause = _one_line(error.__cause__).partition(PLACE)[0] if error.__cause__ else ""
+    cause = _words(error.__cause__).partition(PLACE)[0] if error.__cause__ else ""
     return text if cause in text else f"{text.removesuffix('.')}: {cause}"
 
 
@@ -230,12 +231,12 @@ def usable(part: str = "") -> Iterator[None]:
 
 def _own_words(error: BaseException) -> str:
     """Return what an error says, without the place in the configuration; with its name if that says too little."""
-    text = _one_line(error).partition(PLACE)[0]
+    text = _words(error).partition(PLACE)[0]
     return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) else text
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _words(error: BaseException) -> str:
+    return one_line(error) or type(error).__name__
 
 
 def _cut(word: str) -> str:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from deriva_ml.execution.provenance import Provenance, collect
 from deriva_ml.execution.run_state import NotebookRun
+from deriva_ml.execution.web_address import commit_url
 from deriva_ml.project import Project
 
 
 def current_provenance(project: Project) -> Provenance:
-    """Where the code comes from that is running now: the runner's notebook, the open one, or the main script.
+    """Return where the code comes from that is running now: the runner's notebook, the open one, or the main script.
 
     Where that is not known, it is of the project's commit, and ``path`` and ``checksum`` are empty.
     """
@@ -24,6 +25,4 @@ def current_provenance(project: Project) -> Provenance:
     if found and found.is_file() and found.is_relative_to(project.root) and ".venv" not in found.parts:
         return collect(found, allow_dirty=True, apart_from=start.written)
     commit = collect(project.root / "pyproject.toml", allow_dirty=True, apart_from=start.written)
-    page, _, _ = commit.url.rpartition(commit.commit)
-    page = page[: -len("blob/")] + "tree/" if page.endswith("/blob/") else page
-    return replace(commit, url=page + commit.commit, path="", checksum="", blob="")
+    return replace(commit, url=commit_url(commit.url, commit.commit), path="", checksum="", blob="")

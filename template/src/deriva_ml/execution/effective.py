@@ -121,7 +121,8 @@ def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str],
 
 def _told_by(notebook: Path) -> tuple[list[str], bool]:
     """Read the names of the parameters cell in a file, and whether one was injected; none if it cannot tell."""
-    from deriva_ml.notebook.parameters import injected_earlier, parameters_of, read_notebook
+    from deriva_ml.notebook.document import injected_earlier, read_notebook
+    from deriva_ml.notebook.parameters import parameters_of
 
     with suppress(DerivaMLRequestError):
         document = read_notebook(notebook)

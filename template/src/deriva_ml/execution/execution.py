@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from deriva_ml import disk
 from deriva_ml.asset import AssetFilePath
+from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.definitions import (
     DRY_RUN_RID,
@@ -32,12 +33,16 @@ from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.process import Owner
-from deriva_ml.project import copy_atomically, write_atomically
+from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.signals import Terminated, signals_ignored
 from deriva_ml.terminal import print
 
-if TYPE_CHECKING:
-    from deriva_ml.core import DerivaML
+
+class Connection(Protocol):
+    """What an execution needs of a ``DerivaML``."""
+
+    catalog: Catalog
+    project: Project
 
 
 class Execution:
@@ -64,7 +69,7 @@ class Execution:
 
     def __init__(
         self,
-        ml: DerivaML,
+        ml: Connection,
         configuration: ExecutionConfiguration,
         workflow: Workflow | None = None,
         dry_run: bool = False,

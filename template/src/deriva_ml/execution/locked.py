@@ -126,8 +126,8 @@ def _is_one_of(version: str, others: Iterable[str]) -> bool:
 
 def _own_name(project: Project) -> str | None:
     try:
-        name = project.pyproject().get("project", {}).get("name")
-    except (DerivaMLRequestError, AttributeError):
+        name = project.metadata().get("name")
+    except DerivaMLRequestError:
         return None
     return normalized(str(name)) if name else None
 

@@ -23,8 +23,8 @@ from deriva_ml.execution.provenance import collect
 from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
+from deriva_ml.notebook.declarations import Value
 from deriva_ml.notebook.execute import Ended, Outcome, execute
-from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored

@@ -47,7 +47,7 @@ def finish(process: subprocess.Popen[str]) -> None:
         raise DerivaMLRequestError(refused)
 
 
-def _refusal(request: dict[str, Any]) -> str | None:
+def _why_refused(request: dict[str, Any]) -> str | None:
     """Why the kernel will refuse; None if it may not."""
     from omegaconf.errors import InterpolationResolutionError
 
@@ -57,7 +57,7 @@ def _refusal(request: dict[str, Any]) -> str | None:
     notebook = Path(request["notebook"])
     find_configs(Project.find(notebook.parent), request["package"])
     name = configuration_of(request["name"], notebook, request["package"])
-    refused = _refused(name, request["overrides"])
+    refused = _try_to_compose(name, request["overrides"])
     cause: BaseException | None = refused
     while cause:
         if isinstance(cause, InterpolationResolutionError):  # of what cells may set
@@ -66,11 +66,11 @@ def _refusal(request: dict[str, Any]) -> str | None:
     if refused:
         for module, names in request["imports"]:
             __import__(module, fromlist=names)  # which may store the entry that was not found
-        refused = _refused(name, request["overrides"])
+        refused = _try_to_compose(name, request["overrides"])
     return str(refused) if refused else None
 
 
-def _refused(name: str, overrides: list[str]) -> DerivaMLRequestError | None:
+def _try_to_compose(name: str, overrides: list[str]) -> DerivaMLRequestError | None:
     from deriva_ml.config.compose import compose
 
     try:
@@ -81,5 +81,7 @@ def _refused(name: str, overrides: list[str]) -> DerivaMLRequestError | None:
 
 
 if __name__ == "__main__":
-    answer = _refusal(json.loads(sys.argv[1]))  # raises, and so does not answer, where the kernel is to tell
+    answer = _why_refused(
+        json.loads(sys.argv[1])
+    )  # raises, and so does not answer, where the kernel is to tell
     print(f"\n{json.dumps({'refused': answer})}", end="", flush=True)

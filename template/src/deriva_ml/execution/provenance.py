@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -55,12 +55,12 @@ class Provenance:
     untracked: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON types."""
+        """Return the record as JSON types."""
         return {**asdict(self), "warnings": list(self.warnings), "untracked": list(self.untracked)}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Provenance:
-        """The inverse of `to_json`."""
+        """Make the record of JSON types; the inverse of `to_json`."""
         lists = {name: tuple(record.get(name, ())) for name in ("warnings", "untracked")}
         return cls(**{**record, **lists})
 
@@ -68,7 +68,7 @@ class Provenance:
 def workflow_of(
     provenance: Mapping[str, Any], name: str, workflow_type: str | list[str], description: str
 ) -> Workflow:
-    """The workflow that a run is filed under: the commit's, whatever differed from it when it ran.
+    """Return the workflow that a run is filed under: the commit's, whatever differed from it when it ran.
 
     What differed is the execution's, which records it. A file that is in no commit has no other checksum than
     that of what ran.
@@ -96,6 +96,51 @@ def collect(path: Path, *, allow_dirty: bool, apart_from: Path | None = None) ->
         DerivaMLRequestError: there is no such file, no repository, no commit, or (without `allow_dirty`)
             something is not committed.
     """
+    root, name, commit = _find_commit(path)
+    blob = git(root, *_REVISION, f"HEAD:{name}", check=False)
+    home = _home(root, name)
+    written = apart_from.resolve() if apart_from else None
+    untracked = [other for other in untracked_files(root) if root / other != written]
+    code = [other for other in untracked if other == name or _is_code(other, home)]
+    changed = [*differing_files(root), *code]
+    if not blob and name not in changed:  # an ignored file
+        changed.append(name)
+    diff, checksum = "", blob
+    if changed:
+        changed.sort(key=lambda other: other != name)
+        if not allow_dirty:
+            raise DerivaMLRequestError(_refusal(root, changed))
+        with tempfile.TemporaryDirectory() as scratch:
+            stripping = _stripping(root, Path(scratch))
+            diff = _diff(root, stripping, name, home, untracked)
+            if name in changed:
+                checksum = git(root, *stripping, "hash-object", "--", name)
+    # Fetch URLs by remote, with the person's `insteadOf` rewriting applied.
+    remotes = dict(re.findall(r"^(\S+)\t(.*) \(fetch\)", git(root, "remote", "-v"), re.MULTILINE))
+    describe = git(root, "describe", "--tags", "--long", "--match", "v[0-9]*", check=False)
+    return Provenance(
+        url=workflow_url(remotes, commit, name),
+        checksum=checksum,
+        version=version_of(describe, commit, dirty=bool(changed)),
+        commit=commit,
+        path=name,
+        dirty=bool(changed),
+        diff=diff,
+        warnings=tuple(_warnings(root, commit, changed, has_remote=bool(remotes), has_tag=bool(describe))),
+        blob=blob,
+        untracked=tuple(_cut(sorted({*untracked} - {*code}))),
+    )
+
+
+_REVISION = ("rev-parse", "--verify", "--quiet")
+
+
+def _find_commit(path: Path) -> tuple[Path, str, str]:
+    """Return the top of a file's repository, the file's path there, and the commit that is checked out.
+
+    Raises:
+        DerivaMLRequestError: there is no such file, no repository, or no commit.
+    """
     file = path.resolve()
     if not file.is_file():
         raise DerivaMLRequestError(f"no such file: {path}")
@@ -106,65 +151,33 @@ def collect(path: Path, *, allow_dirty: bool, apart_from: Path | None = None) ->
             " uv run deriva-ml-init makes one"
         )
     root = root.resolve()
-    name = file.relative_to(root).as_posix()
-    resolve = ("rev-parse", "--verify", "--quiet")
-    commit = git(root, *resolve, "HEAD", check=False)
+    commit = git(root, *_REVISION, "HEAD", check=False)
     if not commit:
         raise DerivaMLRequestError(f"{root} has no commit yet: uv run deriva-ml-init makes the first one")
-    blob = git(root, *resolve, f"HEAD:{name}", check=False)
-    home = _home(root, name)
-    written = apart_from.resolve() if apart_from else None
-    untracked = [other for other in untracked_files(root) if root / other != written]
-    code = [other for other in untracked if other == name or _is_code(other, home)]
-    changed = [*differing_files(root), *code]
-    if not blob and name not in changed:  # an ignored file
-        changed.append(name)
-    if changed and not allow_dirty:
-        changed.sort(key=lambda other: other != name)
-        if set(changed) <= set(deleted_files(root)):
-            raise DerivaMLRequestError(
-                f"deleted, and not committed: {listed(changed, SHOWN_FILES)}; git restore brings it back,"
-                " or commit the deletion"
-            )
-        said = f"not committed: {listed(changed, SHOWN_FILES)};"
-        said += " commit, or pass --allow-dirty to record the run with the diff"
-        if any(other.endswith(".ipynb") for other in changed) and not _filter(root):
-            said += " (uv run deriva-ml-init installs the filter that keeps outputs out of git)"
-        raise DerivaMLRequestError(said)
+    return root, file.relative_to(root).as_posix(), commit
 
-    diff, checksum = "", blob
+
+def _refusal(root: Path, changed: Sequence[str]) -> str:
+    """Return what a person is told who has not committed these files."""
+    names = listed(changed, SHOWN_FILES)
+    if set(changed) <= set(deleted_files(root)):
+        return f"deleted, and not committed: {names}; git restore brings it back, or commit the deletion"
+    text = f"not committed: {names}; commit, or pass --allow-dirty to record the run with the diff"
+    if any(other.endswith(".ipynb") for other in changed) and not _filter(root):
+        text += " (uv run deriva-ml-init installs the filter that keeps outputs out of git)"
+    return text
+
+
+def _warnings(
+    root: Path, commit: str, changed: Sequence[str], has_remote: bool, has_tag: bool
+) -> Iterator[str]:
+    """Yield what keeps others from finding this code, a line each."""
     if changed:
-        with tempfile.TemporaryDirectory() as scratch:
-            stripping = _stripping(root, Path(scratch))
-            diff = _diff(root, stripping, name, home, untracked)
-            if name in changed:
-                checksum = git(root, *stripping, "hash-object", "--", name)
-    # Fetch URLs by remote, with the person's `insteadOf` rewriting applied.
-    remotes = dict(re.findall(r"^(\S+)\t(.*) \(fetch\)", git(root, "remote", "-v"), re.MULTILINE))
-    warnings = []
-    if changed:
-        warnings.append(f"uncommitted changes are recorded as a diff: {listed(changed, SHOWN_FILES)}")
-    if remotes and not git(root, "for-each-ref", "--count=1", f"--contains={commit}", "refs/remotes"):
-        warnings.append(
-            f"commit {commit[:7]} is on no remote branch: git push, or nobody else can find this code"
-        )
-    describe = git(root, "describe", "--tags", "--long", "--match", "v[0-9]*", check=False)
-    if not describe and git(root, "rev-parse", "--is-shallow-repository") == "true":
-        warnings.append(
-            "the clone is shallow and holds no version tag: git fetch --unshallow --tags gets them"
-        )
-    return Provenance(
-        url=workflow_url(remotes, commit, name),
-        checksum=checksum,
-        version=version_of(describe, commit, dirty=bool(changed)),
-        commit=commit,
-        path=name,
-        dirty=bool(changed),
-        diff=diff,
-        warnings=tuple(warnings),
-        blob=blob,
-        untracked=tuple(_cut(sorted({*untracked} - {*code}))),
-    )
+        yield f"uncommitted changes are recorded as a diff: {listed(changed, SHOWN_FILES)}"
+    if has_remote and not git(root, "for-each-ref", "--count=1", f"--contains={commit}", "refs/remotes"):
+        yield f"commit {commit[:7]} is on no remote branch: git push, or nobody else can find this code"
+    if not has_tag and git(root, "rev-parse", "--is-shallow-repository") == "true":
+        yield "the clone is shallow and holds no version tag: git fetch --unshallow --tags gets them"
 
 
 def _cut(names: Sequence[str]) -> list[str]:
@@ -173,7 +186,7 @@ def _cut(names: Sequence[str]) -> list[str]:
 
 
 def version_of(describe: str, commit: str, *, dirty: bool) -> str:
-    """The PEP 440 version for what `git describe --tags --long` printed ("" when no tag is reachable).
+    """Return the PEP 440 version for what `git describe --tags --long` printed ("" when no tag is reachable).
 
     A commit after the tag is a post-release of it, and names its commit in the local part.
     """
@@ -198,7 +211,7 @@ def _filter(root: Path) -> str:
 
 
 def _stripping(root: Path, scratch: Path) -> list[str]:
-    """Options that make git read notebooks without outputs, in a clone with or without its own filter.
+    """Return the options that make git read notebooks without outputs, in a clone with or without its own filter.
 
     Git then applies one and the same filter to a diff, a checksum and a commit.
     """
@@ -213,7 +226,7 @@ def _stripping(root: Path, scratch: Path) -> list[str]:
 
 
 def _diff(root: Path, stripping: Sequence[str], executed: str, home: str, untracked: Sequence[str]) -> str:
-    """What the working tree has beyond HEAD, as one patch; the lines before it name what it leaves out."""
+    """Return what the working tree has beyond HEAD, as one patch; the lines before it name what it leaves out."""
     # Explicit options: a person's own diff settings (external tools, prefixes, colours) make no patch.
     command = [*stripping, "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv"]
     command += ["--src-prefix=a/", "--dst-prefix=b/"]
@@ -230,7 +243,7 @@ def _diff(root: Path, stripping: Sequence[str], executed: str, home: str, untrac
 
 
 def _home(root: Path, executed: str) -> str:
-    """The project that an executed file belongs to: the nearest folder above it that has a `pyproject.toml`.
+    """Return the project that an executed file belongs to: the nearest folder above it that has a `pyproject.toml`.
 
     Relative to the repository's top, and empty for that itself: a repository may hold several projects.
     """

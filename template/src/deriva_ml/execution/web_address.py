@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
 
+@dataclass(frozen=True)
+class GitHost:
+    """A kind of Git host. Another is one more among `HOSTS`.
+
+    Attributes:
+        names: a server is of this kind if one of these is in its name.
+        file_page: what stands between the repository's page and the commit in the address of a file's page.
+        ssh_servers: those that take SSH at the port of HTTPS, with the server that has the pages.
+    """
+
+    names: tuple[str, ...]
+    file_page: str
+    ssh_servers: Mapping[str, str] = field(default_factory=dict)
+
+
+HOSTS = (
+    GitHost(("gitlab",), "/-/blob/", {"altssh.gitlab.com": "gitlab.com"}),
+    GitHost(("bitbucket",), "/src/", {"altssh.bitbucket.org": "bitbucket.org"}),
+    GitHost(("codeberg", "forgejo", "gitea"), "/src/commit/"),
+    GitHost(("",), "/blob/", {"ssh.github.com": "github.com"}),  # GitHub, and any other
+)
+"""The kinds that are known; the first one that fits is taken."""
+
+_SSH_SERVERS = {name: page for host in HOSTS for name, page in host.ssh_servers.items()}
+
+
 def workflow_url(remotes: Mapping[str, str], commit: str, path: str) -> str:
-    """The address of `path` at `commit`: at the remote `origin`, or else the first that has a web page.
+    """Return the address of `path` at `commit`: at the remote `origin`, or else the first that has a web page.
 
     It has the form of its host (GitHub's, unless the name says otherwise), and no user, password or query;
     `git:<commit>:<path>` when no remote has a web page. `remotes` holds fetch URLs by name.
@@ -17,28 +44,21 @@ def workflow_url(remotes: Mapping[str, str], commit: str, path: str) -> str:
     page = next(filter(None, pages), None)
     if page is None:
         return f"git:{commit}:{quote(path)}"
-    host = urlsplit(page).netloc
-    infix = next((infix for part, infix in _FILE_PAGES.items() if part in host), "/blob/")
-    return f"{page}{infix}{commit}/{quote(path)}"
+    server = urlsplit(page).netloc
+    host = next(host for host in HOSTS if any(name in server for name in host.names))
+    return f"{page}{host.file_page}{commit}/{quote(path)}"
 
 
-_FILE_PAGES = {
-    "gitlab": "/-/blob/",
-    "bitbucket": "/src/",
-    **dict.fromkeys(("codeberg", "forgejo", "gitea"), "/src/commit/"),
-}
-
-_SSH_OVER_HTTPS = {
-    "ssh.github.com": "github.com",
-    "altssh.gitlab.com": "gitlab.com",
-    "altssh.bitbucket.org": "bitbucket.org",
-}
+def commit_url(file_url: str, commit: str) -> str:
+    """Return the address of a commit, from what `workflow_url` gave for one of its files."""
+    page = file_url.rpartition(commit)[0]
+    return (page.removesuffix("blob/") + "tree/" if page.endswith("/blob/") else page) + commit
 
 
 def web_url(remote: str) -> str | None:
-    """The repository's web page for a git remote in any of git's forms (git-fetch(1), "GIT URLS").
+    """Return the web page of the repository for a git remote in any of git's forms (git-fetch(1), "GIT URLS").
 
-    Returns None for a path on this machine, and for a form that cannot be read with certainty: a credential
+    It is None for a path on this machine, and for a form that cannot be read with certainty: a credential
     that was not encoded must never pass for a part of the path.
     """
     if "://" not in remote:
@@ -55,7 +75,7 @@ def web_url(remote: str) -> str | None:
     scheme = parts.scheme.removeprefix("git+").removesuffix("+git")
     if scheme not in {"https", "http", "ssh", "git"} or not parts.hostname or "@" in parts.path:
         return None
-    host = _SSH_OVER_HTTPS.get(parts.hostname, parts.hostname)
+    host = _SSH_SERVERS.get(parts.hostname, parts.hostname)
     host = f"[{host}]" if ":" in host else host
     if scheme not in {"https", "http"}:  # their ports are not the web server's
         scheme, port = "https", None

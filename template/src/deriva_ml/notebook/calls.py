@@ -1,4 +1,4 @@
-"""Tells from a notebook's text how it calls ``run_notebook()``."""
+"""Tells from a notebook's text how it calls ``run_notebook()``, without running it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deriva_ml.notebook.parameters import tags_of
+from deriva_ml.notebook.cells import literal, tree_of
+from deriva_ml.notebook.document import EXPECTS_ERROR, source_of, tags_of
 
 ARGUMENTS = (
     "name",
@@ -27,8 +28,6 @@ CHANGES = re.compile(
     re.IGNORECASE,
 )
 """Words of cells that may change what the configuration is composed from: entries, places and variables."""
-
-_MAGIC = re.compile(r"(?m)^(\s*)[%!].*")
 
 
 @dataclass(frozen=True)
@@ -51,45 +50,32 @@ class Call:
 
 
 def call_of(notebook: Mapping[str, Any]) -> Call | None:
-    """The notebook's only call of ``run_notebook``.
+    """Return the notebook's only call of ``run_notebook``.
 
-    Returns:
-        None where the text does not tell: there is no such call or more than one, the call is a part of something
-        else (such as ``try``), or its arguments are no literals.
+    None where the text does not tell: there is no such call or more than one, the call is a part of something else
+    (such as ``try``), or its arguments are no literals.
     """
     found: ast.Call | None = None
     imports: list[tuple[str, list[str]]] = []
     sure = True
     for cell in notebook["cells"]:
-        source = "".join(cell["source"])
+        source = source_of(cell)
         if cell["cell_type"] != "code":
             continue
         sure = sure and not (found is None and CHANGES.search(source))
-        tree = _tree(source)
+        tree = tree_of(source)
         if tree is None:
             if "run_notebook" in source:
                 return None
             continue
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_it(node.func)]
         alone = [one for one in tree.body if isinstance(one, ast.Assign | ast.Expr) and one.value in calls]
-        if calls and (found or len(calls) > 1 or not alone or "raises-exception" in tags_of(cell)):
+        if calls and (found or len(calls) > 1 or not alone or EXPECTS_ERROR in tags_of(cell)):
             return None
         if found is None:
             imports += _imports(tree)
         found = found or next(iter(calls), None)
     return _read(found, imports, sure) if found else None
-
-
-def _tree(source: str) -> ast.Module | None:
-    """The cell's syntax, with lines that are IPython's left out; None if it is no Python."""
-    if source.startswith("%%") and not re.match(r"%%(time|capture)\b", source):
-        return None
-    for text in (source, _MAGIC.sub(r"\1pass", source)):
-        try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError):
-            pass
-    return None
 
 
 def _is_it(function: ast.expr) -> bool:
@@ -107,17 +93,12 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
 def _read(call: ast.Call, imports: list[tuple[str, list[str]]], sure: bool) -> Call | None:
     nodes = dict(zip(ARGUMENTS, call.args, strict=False))
     nodes |= {str(keyword.arg): keyword.value for keyword in call.keywords}
-    try:
-        given = {
-            name: ast.literal_eval(nodes[name])
-            for name in ("name", "config_name", "overrides", "config_package")
-            if name in nodes
-        }
-    except ValueError:
-        return None
+    known = ("name", "config_name", "overrides", "config_package")
+    given = {name: literal(nodes[name], ...) for name in known if name in nodes}
     name = given.get("name") or given.get("config_name")
     overrides, package = given.get("overrides") or [], given.get("config_package", "configs")
-    literal = all(isinstance(one, str) for one in (name or "", package, *overrides))
-    if "None" in nodes or not literal or isinstance(overrides, str):  # **arguments, or what will be refused
+    if "None" in nodes or ... in given.values() or not isinstance(overrides, list | tuple):
+        return None  # **arguments, what only the kernel knows, or what will be refused
+    if not all(isinstance(one, str) for one in (name or "", package, *overrides)):
         return None
     return Call(name, list(overrides), package, imports, sure)

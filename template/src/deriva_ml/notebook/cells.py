@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -22,14 +23,31 @@ CONSTRUCTORS = {
 BUILTINS = frozenset(
     {"bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"}
 )
+NO_PYTHON = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
+"""What ``ast`` raises for a text that is no Python, or more than it can take, and for what is no literal."""
+_IPYTHONS_LINE = re.compile(r"(?m)^(\s*)(?:[\w, ]+=\s*)?[%!].*")
 _ENUMS = frozenset({"Enum", "Flag", "IntEnum", "IntFlag", "ReprEnum", "StrEnum"})
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _BODIES = ("body", "orelse", "finalbody", "handlers")
 
 
-def source_of(cell: Mapping[str, Any]) -> str:
-    """The text of a cell, which a file may have as lines."""
-    return "".join(cell.get("source") or "")
+def tree_of(source: str) -> ast.Module | None:
+    """Return the syntax of a cell without IPython's own lines, and without loading IPython; None if it is no Python."""
+    magic = re.match(r"\s*%%(\w*)", source)
+    if magic and magic[1] not in PYTHON_MAGICS:
+        return None
+    for text in (source, _IPYTHONS_LINE.sub(r"\1pass", source)):
+        with suppress(*NO_PYTHON):
+            return ast.parse(text)
+    return None
+
+
+def literal(value: ast.expr | None, otherwise: Any) -> Any:
+    """Return the value of a literal; ``otherwise`` for any other expression, or none."""
+    try:
+        return ast.literal_eval(value or "")
+    except NO_PYTHON:
+        return otherwise
 
 
 def parse(source: str, name: str) -> tuple[ast.Module, str]:
@@ -47,7 +65,7 @@ def parse(source: str, name: str) -> tuple[ast.Module, str]:
 
 
 def _transformed(source: str) -> str:
-    """What IPython makes of its own syntax in a cell; lines keep their numbers."""
+    """Return what IPython makes of its own syntax in a cell; lines keep their numbers."""
     from IPython.core.inputtransformer2 import TransformerManager  # takes a fifth of a second
 
     before = ""
@@ -99,7 +117,7 @@ class Names:
         for source in self.sources:
             try:
                 tree, _ = parse(source, "cell")
-            except (DerivaMLRequestError, SyntaxError, ValueError, RecursionError, MemoryError):
+            except (DerivaMLRequestError, *NO_PYTHON):
                 continue
             for statement in _statements(tree.body):
                 for name, meaning in _bindings(statement):
@@ -140,10 +158,7 @@ class Names:
         for statement in found.body:
             for member, _, value in assignments(statement):
                 if value and not member.startswith("_"):
-                    try:
-                        members[member] = ast.literal_eval(value)
-                    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                        members[member] = ...
+                    members[member] = literal(value, ...)
         return members
 
     def may_be_enum(self, name: str) -> bool:
@@ -211,25 +226,28 @@ def assignments(statement: ast.AST) -> Iterator[tuple[str, str | None, ast.expr 
             yield from ((target.id, None, value) for target in targets if isinstance(target, ast.Name))
 
 
+def assigned(source: str) -> dict[str, ast.expr | None]:
+    """Return what a cell assigns to single names, by name; nothing where it is no Python."""
+    tree = tree_of(source) or ast.Module([], [])
+    return {name: value for one in tree.body for name, _, value in assignments(one)}
+
+
 def dependencies(tree: ast.Module) -> dict[str, frozenset[str]]:
-    """For each name that a cell sets: the names that it is computed from, also by way of others."""
+    """Return for each name that a cell sets the names that it is computed from, also by way of others."""
     found: dict[str, frozenset[str]] = {}
     for statement in tree.body:
-        used = set(_free(statement))
+        used = frozenset(_free(statement))
         used = used.union(*(found[name] for name in used if name in found))
-        for name, certain in _set_by(statement):
-            before = frozenset() if certain else found.get(name, frozenset())
-            found[name] = before | used
+        certain = isinstance(
+            statement, ast.Assign | ast.AnnAssign | _DEFINITIONS
+        )  # it replaces what was there
+        for name in _stored(statement):
+            found[name] = used if certain else used | found.get(name, frozenset())
     return found
 
 
-def _set_by(statement: ast.AST) -> Iterator[tuple[str, bool]]:
-    """The names that a statement sets, and whether it surely replaces them."""
-    certain = isinstance(statement, ast.Assign | ast.AnnAssign | _DEFINITIONS)
-    yield from ((name, certain) for name in _stored(statement))
-
-
 def _stored(node: ast.AST) -> Iterator[str]:
+    """Yield the names that are set, other than those of arguments and in comprehensions."""
     match node:
         case ast.Name(id=name, ctx=ast.Store()):
             yield name
@@ -245,7 +263,7 @@ def _stored(node: ast.AST) -> Iterator[str]:
 
 
 def _free(node: ast.AST, own: frozenset[str] = frozenset()) -> Iterator[str]:
-    """The names that are read, without arguments of functions and the variables of comprehensions."""
+    """Yield the names that are read, without arguments of functions and the variables of comprehensions."""
     match node:
         case ast.Name(id=name, ctx=ast.Load()):
             if name not in own:

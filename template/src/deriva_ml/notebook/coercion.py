@@ -21,9 +21,9 @@ from pydantic.errors import PydanticUserError
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.cells import BUILTINS, CONSTRUCTORS, dotted
-from deriva_ml.notebook.parameters import Parameter, Unevaluated, Value
+from deriva_ml.notebook.declarations import Parameter, Unevaluated, Value
+from deriva_ml.notebook.literals import Float, Misread, Word, as_in_file, from_json, from_literal, to_float
 from deriva_ml.notebook.python_source import Written, write
-from deriva_ml.notebook.written import Float, Misread, Word, from_json, from_literal, real, shown
 
 
 def coerce(parameter: Parameter, value: Any, *, is_text: bool) -> Value:
@@ -48,7 +48,7 @@ def coerce(parameter: Parameter, value: Any, *, is_text: bool) -> Value:
     takes = parameter.type_name
     if parameter.annotation is None and takes != "Any":
         takes += f", the type of its default {parameter.default_source} (annotate it to change that)"
-    written = repr(value) if is_text else shown(value)
+    written = repr(value) if is_text else as_in_file(value)
     origin = "-p" if is_text else "the parameter file"
     _, problem = max(problems, key=lambda found: found[0])
     raise DerivaMLRequestError(
@@ -223,7 +223,7 @@ def _member(name: str, members: dict[str, Any] | None, value: Any) -> Written:
 
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("a truth value is no number")
+        raise ValueError("expected a number, got a boolean")
     return value
 
 
@@ -231,7 +231,7 @@ def _no_overflow(value: Any) -> Any:
     if isinstance(value, str):
         with suppress(SyntaxError):
             float(value)  # if this is none, pydantic says so in its own way
-            return real(value)
+            return to_float(value)
     return _no_bool(value)
 
 
@@ -295,14 +295,14 @@ _GENERICS: dict[str, Any] = {
     **dict.fromkeys(("dict", "Dict", "Mapping", "MutableMapping"), dict),
     "Union": Union,
 }
+_OF_ANY: dict[Any, Any] = {
+    **{kind: kind[_Any] for kind in (list, set, frozenset)},
+    **{tuple: tuple[_Any, ...], dict: dict[str, _Any]},
+}
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("Any", "object"), _Any),
     **{"str": str, "int": _INT, "float": _FLOAT, "bool": bool, "None": None, "bytes": bytes},
     "complex": Annotated[complex, PlainValidator(_to_complex)],
-    **{name: list[_Any] for name, kind in _GENERICS.items() if kind is list},
-    **{name: set[_Any] for name, kind in _GENERICS.items() if kind is set},
-    **{name: frozenset[_Any] for name, kind in _GENERICS.items() if kind is frozenset},
-    **{name: tuple[_Any, ...] for name, kind in _GENERICS.items() if kind is tuple},
-    **{name: dict[str, _Any] for name, kind in _GENERICS.items() if kind is dict},
+    **{name: _OF_ANY[kind] for name, kind in _GENERICS.items() if kind in _OF_ANY},
 }
 _MODULES = ("typing", "typing_extensions", "collections.abc", "builtins", *{*CONSTRUCTORS.values()})

@@ -1,24 +1,34 @@
-"""Papermill's engine as the runner has it: every save in one step, all output waited for. Imports Papermill."""
+"""Papermill's execution as the runner has it: saved by time, each save in one step, all output waited for."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
+from time import monotonic
 from typing import Any
 
 import nbformat
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellExecutionComplete, DeadKernelError
 from nbclient.util import run_sync
 from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
+from papermill.engines import NotebookExecutionManager
+from papermill.execute import ERROR_ANCHOR_MSG, ERROR_MARKER_TAG, ERROR_MESSAGE_TEMPLATE
 
+from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.project import replacing
 from deriva_ml.terminal import print
 
-NAME = "deriva-ml"
+KERNEL_NAME = "python3"
+"""What Papermill is told, whatever the file says: it is this project's Python that executes the notebook."""
+
+START_SECONDS = 60
+"""How long a kernel may take to answer at first; as long as Papermill lets it."""
 
 QUIET = 5.0
 """Seconds without output after which a kernel that is not the project's, and has ended a cell, has lost the rest."""
@@ -29,20 +39,76 @@ JOINED = 1 << 16
 """Characters up to which what a stream prints is put together to one output."""
 
 
+SAVE_SECONDS, SAVE_SHARE = 2.0, 20
+"""Seconds between two saves, at least, and how many times as long as the last one took: each writes the whole notebook."""
+
+
 class Saving(NotebookExecutionManager):  # type: ignore[misc]
-    """Papermill's account of an execution; a save that is cut off leaves the one before it."""
+    """Papermill's account of an execution, saved by time; a save that is cut off leaves the one before it."""
+
+    def __init__(self, notebook: Any, output: Path, log_output: bool) -> None:
+        super().__init__(notebook, str(output), log_output, progress_bar=sys.stderr.isatty())
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def save(self, **_: Any) -> None:
+        """Save what has changed: now, or as soon as it is time."""
+        begun = monotonic()
+        if begun < self._due:
+            self._timer = self._timer or ensure_event_loop().call_later(self._due - begun, self._save_late)
+            return
+        self._stop_timer()
         write_notebook(self.nb, Path(self.output_path))
-        self.last_save_time = self.now()
+        ended = monotonic()
+        self._due = ended + max(SAVE_SECONDS, SAVE_SHARE * (ended - begun))
+
+    def autosave_cell(self) -> None:
+        """Do nothing while a message is still in memory beside what was made of it; ``Client`` saves then."""
+
+    def notebook_complete(self, **options: Any) -> None:
+        self._due = 0.0
+        super().notebook_complete(**options)
+
+    def _save_late(self) -> None:
+        self._timer = None
+        with suppress(OSError):  # that the disk is full is met again as the next cell begins or ends
+            self.save()
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
 
 def write_notebook(notebook: Any, path: Path, split_lines: bool = False) -> None:
     """Write a notebook in one step; with every line by itself, as git likes it, or in less time and memory."""
-    text = nbformat.writes(notebook, split_lines=split_lines)
-    with replacing(path) as temporary:
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.write(text)
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
+        if split_lines:
+            stream.write(nbformat.writes(notebook))
+        else:
+            stream.writelines(_json(notebook))
+
+
+def _json(node: Mapping[str, Any]) -> Iterator[str]:
+    """A notebook or a cell as JSON, an output at a time, so that no other is in memory a second time."""
+    before = "{"
+    for key, value in node.items():
+        yield f"{before}{json.dumps(key)}: "
+        before = ",\n"
+        if key in {"cells", "outputs"}:
+            yield "["
+            for number, part in enumerate(value):
+                yield ",\n" if number else ""
+                yield from _json(part) if key == "cells" else _pieces(json.dumps(part, ensure_ascii=False))
+            yield "]"
+        else:
+            yield json.dumps(value, ensure_ascii=False)
+    yield "}"
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A text in pieces, since each is encoded as a whole."""
+    return (text[at : at + JOINED] for at in range(0, len(text), JOINED))
 
 
 class Client(PapermillNotebookClient):  # type: ignore[misc]
@@ -64,10 +130,12 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         message = await self.kc.iopub_channel.get_msg(timeout=timeout)
         self._arrived += 1
         of = message["parent_header"].get("msg_id")
+        state = message["content"].get("execution_state") if message["msg_type"] == "status" else None
         if of in self._begun:
             with suppress(CellExecutionComplete):
                 self.process_message(message, *self._begun[of])
-        state = message["content"].get("execution_state") if message["msg_type"] == "status" else None
+            del message  # before it is written
+            self.nb_man.save()
         return state == "idle" and of == request
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: Any, cell_index: int) -> Any:
@@ -123,49 +191,28 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     wait_for_reply = run_sync(async_wait_for_reply)
 
 
-class Engine(NBClientEngine):  # type: ignore[misc]
-    """What Papermill executes a notebook with; ``executed`` is the notebook then, whatever happened.
-
-    Args:
-        output: where it is saved.
-        own: whether the kernel is the project's.
-    """
-
-    def __init__(self, output: Path, own: bool) -> None:
-        self._output, self._own = output, own
-        papermill_engines.register(NAME, self)
-
-    def execute_notebook(
-        self, nb: Any, kernel_name: str, *, progress_bar: bool, log_output: bool, **options: Any
-    ) -> Any:
-        del options["output_path"], options["input_path"]
-        saving = Saving(nb, str(self._output), log_output, progress_bar)
-        self.executed = saving.nb
-        saving.notebook_start()
-        try:
-            self.execute_managed_notebook(saving, kernel_name, log_output=log_output, **options)
-        finally:
-            saving.cleanup_pbar()
-            saving.notebook_complete()
-        return saving.nb
-
-    def execute_managed_notebook(
-        self,
-        nb_man: Saving,
-        kernel_name: str,
-        *,
-        start_timeout: int,
-        execution_timeout: int | None,
-        log_output: bool,
-        km: Any,
-        **_: Any,
-    ) -> Any:
-        return Client(
-            nb_man,
-            self._own,
-            km=km,
-            timeout=execution_timeout,
-            startup_timeout=start_timeout,
-            kernel_name=kernel_name,
+def execute_cells(notebook: Any, output: Path, kernel: Kernel, timeout: int | None, log_output: bool) -> None:
+    """Execute a notebook's cells and save it, whatever happens."""
+    saving = Saving(notebook, output, log_output)
+    saving.notebook_start()
+    try:
+        Client(
+            saving,
+            kernel.own,
+            km=kernel.manager(),
+            timeout=timeout,
+            startup_timeout=START_SECONDS,
+            kernel_name=KERNEL_NAME,
             log_output=log_output,
         ).execute()
+    finally:
+        saving.cleanup_pbar()
+        saving.notebook_complete()
+
+
+def mark_error(notebook: Any, number: int) -> None:
+    """Put the two cells into a notebook by which Papermill leads its reader to the cell that ended the run."""
+    marks = [ERROR_ANCHOR_MSG, ERROR_MESSAGE_TEMPLATE % notebook.cells[number].execution_count]
+    for at, text in zip((number, 0), marks, strict=True):
+        cell = nbformat.v4.new_markdown_cell(text, metadata={"tags": [ERROR_MARKER_TAG]})
+        notebook.cells.insert(at, cell)

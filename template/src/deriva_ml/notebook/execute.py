@@ -14,21 +14,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.notebook.kernel import Kernel
-from deriva_ml.notebook.parameters import (
+from deriva_ml.notebook.declarations import Value
+from deriva_ml.notebook.document import (
     EXPECTS_ERROR,
     INJECTED,
     SKIPPED,
     TAG,
-    Value,
     injected_earlier,
     tags_of,
 )
+from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.notebook.python_source import write
 from deriva_ml.signals import Terminated
-
-KERNEL, LANGUAGE = "python3", "python"
-"""What Papermill is told, whatever the file says: it is this project's Python that executes the notebook."""
+from deriva_ml.terminal import one_line
 
 NO_NOTEBOOK = (OSError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a saved notebook may raise if it is not there, or was damaged."""
@@ -89,10 +87,8 @@ def _execute(
     gc.disable()  # nothing of what is being loaded is garbage, and looking takes a tenth of a small run
     import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-    from papermill.execute import execute_notebook, remove_error_markers
 
-    from deriva_ml.notebook.engine import NAME, Engine, write_notebook
+    from deriva_ml.notebook.engine import execute_cells, mark_error, write_notebook
 
     gc.freeze()
     gc.enable()
@@ -103,24 +99,11 @@ def _execute(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ids of cells that are missing or used twice: reading mends them
         node = _prepared(nbformat.read(notebook, as_version=4), parameters)
-    engine = Engine(output, kernel.own)
     try:
-        execute_notebook(
-            node,
-            None,  # the engine saves it
-            engine_name=NAME,
-            kernel_name=KERNEL,
-            language=LANGUAGE,
-            progress_bar=sys.stderr.isatty(),
-            log_output=log_output,
-            execution_timeout=timeout,
-            km=kernel.manager(),
-        )
-    except PapermillExecutionError:
-        if not any(map(_stopped_the_run, engine.executed.cells)):
-            # Papermill takes every error that it finds for the end, expected ones too; it marked one.
-            remove_error_markers(engine.executed)
-        write_notebook(engine.executed, output)
+        execute_cells(node, output, kernel, timeout, log_output)
+        if stopped := [number for number, cell in enumerate(node.cells) if _stopped_the_run(cell)]:
+            mark_error(node, stopped[0])
+            write_notebook(node, output)
     except CellTimeoutError:
         return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
     except DeadKernelError:
@@ -134,7 +117,7 @@ def _execute(
             str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
         )
         return Ended(Outcome.failed, f"{failed}: {one_line(said) if alive else kernel.how_it_died()}")
-    return _judge(engine.executed.cells)
+    return _judge(node.cells)
 
 
 def _judge(cells: list[Any]) -> Ended:
@@ -182,11 +165,6 @@ def _parameter_of(cell: Any, errors: list[Any]) -> str:
     return ""
 
 
-def one_line(text: str) -> str:
-    """What a cell raised, without the terminal's colours and line ends."""
-    return " ".join(re.sub(r"\x1b\[[\d;]*m", "", text).split())
-
-
 def source_of(parameters: Mapping[str, Value]) -> str:
     """The injected cell, an assignment a line, as Papermill would write it if it knew these types."""
     return "".join(["# Parameters\n", *(f"{name} = {value.source}\n" for name, value in parameters.items())])
@@ -196,7 +174,9 @@ def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
     """The notebook as it is to be executed: without what an earlier run left in it, and with the parameters."""
     import papermill
     from nbformat import v4
+    from papermill.execute import remove_error_markers
 
+    remove_error_markers(notebook)
     for old in injected_earlier(notebook):
         notebook.cells.remove(old)
     notebook.metadata["papermill"] = {
@@ -205,8 +185,8 @@ def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
         "environment_variables": {},
         "version": papermill.__version__,
     }
+    notebook = v4.upgrade(notebook)  # which gives cells an id
     if parameters:
-        notebook = v4.upgrade(notebook)  # which gives cells an id
         cell = v4.new_code_cell(source_of(parameters), metadata={"tags": [INJECTED]})
         at = next(n for n, other in enumerate(notebook.cells, 1) if TAG in tags_of(other))
         notebook.cells.insert(at, cell)

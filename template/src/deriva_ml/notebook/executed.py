@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any
 
-from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.notebook.parameters import INJECTED, SKIPPED, TAG, parameters_of, tags_of
+from deriva_ml.notebook.cells import assigned, tree_of
+from deriva_ml.notebook.document import INJECTED, SKIPPED, TAG, tags_of
 
 INJECTED_HEAD = "# Parameters"
 """The first line of the cell that Papermill injects."""
@@ -26,8 +27,8 @@ class CodeCell:
     tags: tuple[str, ...] = ()
 
 
-def plain(source: str) -> str:
-    """A cell's text as it is compared: how lines end, and empty ones at its end, mean nothing."""
+def _normalized(source: str) -> str:
+    """Return a cell's text as it is compared: how lines end, and empty ones at its end, mean nothing."""
     return source.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
 
 
@@ -38,7 +39,7 @@ def code_cells(notebook: Any) -> list[CodeCell] | None:
             code = [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
             texts = ["".join(map(str, cell.get("source") or "")) for cell in code]
             return [
-                CodeCell(plain(text), tuple(map(str, tags_of(cell))))
+                CodeCell(_normalized(text), tuple(map(str, tags_of(cell))))
                 for cell, text in zip(code, texts, strict=True)
                 if text.strip()
             ]
@@ -64,12 +65,12 @@ def compare(executed: Sequence[str], committed: Sequence[CodeCell]) -> list[str]
 
 
 def _own(executed: Sequence[str], committed: Sequence[CodeCell]) -> Iterator[tuple[int, str]]:
-    """The executed cells that say something of their own, with their places from 1."""
-    names = _parameters(committed)
-    declared = {cell.source for cell in committed if TAG in cell.tags}
+    """Yield the executed cells that say something of their own, with their places from 1."""
+    declared = [cell.source for cell in committed if TAG in cell.tags]
+    names = assigned(declared[0]).keys() if declared else set()
     injected = {cell.source for cell in committed if INJECTED in cell.tags}
     before = ""
-    for place, text in enumerate(map(plain, executed), start=1):
+    for place, text in enumerate(map(_normalized, executed), start=1):
         if not text.strip():
             continue
         at_its_place = before in declared or bool(injected)
@@ -79,30 +80,16 @@ def _own(executed: Sequence[str], committed: Sequence[CodeCell]) -> Iterator[tup
         yield place, text
 
 
-def _parameters(committed: Sequence[CodeCell]) -> set[str]:
-    cells = [
-        {"cell_type": "code", "metadata": {"tags": list(cell.tags)}, "source": cell.source}
-        for cell in committed
-    ]
-    try:
-        return {parameter.name for parameter in parameters_of({"cells": cells}) or ()}
-    except DerivaMLRequestError:  # the cell is no Python
-        return set()
-
-
-def _only_sets(text: str, names: set[str]) -> bool:
+def _only_sets(text: str, names: Collection[str]) -> bool:
     """Whether a cell is one of Papermill's that gives plain values to some of these names, and does nothing else."""
     if text.split("\n", 1)[0].strip() != INJECTED_HEAD:
         return False
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError):
-        return False
-    return bool(statements) and all(
+    body = tree.body if (tree := tree_of(text)) else []
+    return bool(body) and all(
         isinstance(one, ast.Assign)
         and all(isinstance(target, ast.Name) and target.id in names for target in one.targets)
         and _is_plain(one.value)
-        for one in statements
+        for one in body
     )
 
 
@@ -127,21 +114,18 @@ def _matched(
     kept: list[tuple[int, str]] = []
     at, exact = 0, True
     for place, text in executed:
-        following = at
-        while following < len(committed) and _may_be_skipped(committed[following], text):
-            following += 1
-        if following < len(committed) and committed[following].source == text:
-            at = following + 1
+        rest = enumerate(committed[at:], start=at + 1)
+        after, cell = next(
+            ((n, one) for n, one in rest if one.source == text or SKIPPED not in one.tags), (0, None)
+        )
+        if cell and cell.source == text:
+            at = after
         elif kept and kept[-1][1] == text:
             continue
         else:
             exact = False
         kept.append((place, text))
     return kept, exact
-
-
-def _may_be_skipped(cell: CodeCell, text: str) -> bool:
-    return SKIPPED in cell.tags and cell.source != text
 
 
 def _differences(committed: Sequence[CodeCell], executed: Sequence[tuple[int, str]]) -> Iterator[str]:
@@ -163,24 +147,19 @@ def _differences(committed: Sequence[CodeCell], executed: Sequence[tuple[int, st
 
 
 def _where_they_part(text: str, other: str) -> tuple[str, str]:
-    """The first lines that two texts do not have in common."""
-    ours, theirs = text.split("\n"), other.split("\n")
-    first = next(
-        (n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
-        min(len(ours), len(theirs)),
-    )
-    return _line(ours, first), _line(theirs, first)
-
-
-def _line(lines: Sequence[str], number: int) -> str:
-    return _short(lines[number]) if number < len(lines) else "nothing"
+    """Return the first lines that two texts do not have in common."""
+    pairs = zip_longest(text.split("\n"), other.split("\n"))
+    ours, theirs = next(pair for pair in pairs if pair[0] != pair[1])
+    return _short(ours), _short(theirs)
 
 
 def _first_line(text: str) -> str:
     return _short(next(line for line in text.split("\n") if line.strip()))
 
 
-def _short(line: str, width: int = 60) -> str:
+def _short(line: str | None, width: int = 60) -> str:
+    if line is None:
+        return "nothing"
     line = line.strip()
     return f"`{line if len(line) <= width else line[: width - 1] + '…'}`"
 

@@ -16,8 +16,8 @@ from nbconvert.preprocessors import HighlightMagicsPreprocessor, Preprocessor
 from nbformat import NotebookNode, from_dict, v4
 
 from deriva_ml.notebook import widgets
+from deriva_ml.notebook.document import SKIPPED, tags_of
 from deriva_ml.notebook.from_html import figure, from_html, in_words, is_better
-from deriva_ml.notebook.parameters import SKIPPED, tags_of
 
 ERROR_MARKER = "papermill-error-cell-tag"  # on the two cells of raw HTML that Papermill adds when one fails
 _SHOWN = ["text/markdown", "text/latex", "text/plain"]

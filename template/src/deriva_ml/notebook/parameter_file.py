@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.notebook.parameters import read_text
-from deriva_ml.notebook.written import Misread, from_json, once, plain, shown
+from deriva_ml.notebook.document import read_text
+from deriva_ml.notebook.literals import Misread, as_in_file, check_once, from_json, from_yaml_word
 
 
 def load_parameter_file(path: Path) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def load_parameter_file(path: Path) -> dict[str, Any]:
     try:
         values = from_json(text if text.strip() else "null") if kind == "JSON" else _from_yaml(text)
         if isinstance(values, dict):
-            once(unicodedata.normalize("NFKC", str(name)) for name in values)
+            check_once(unicodedata.normalize("NFKC", str(name)) for name in values)
     except Misread as error:
         raise DerivaMLRequestError(f"parameter file {path}: {error}") from None
     except (ValueError, RecursionError) as error:
@@ -47,7 +47,7 @@ def load_parameter_file(path: Path) -> dict[str, Any]:
     for name in values:
         if not isinstance(name, str):
             raise DerivaMLRequestError(
-                f"parameter file {path}: name {shown(name)} is not text: put it in quotes"
+                f"parameter file {path}: name {as_in_file(name)} is not text: put it in quotes"
             )
     return {unicodedata.normalize("NFKC", name): value for name, value in values.items()}
 
@@ -62,13 +62,13 @@ def _at(node: Any) -> Iterator[None]:
 
 
 def _from_yaml(text: str) -> Any:
-    """What a YAML text holds; ValueError with the line if it is not valid, or would be misread."""
+    """Return what a YAML text holds; ValueError with the line if it is not valid, or would be misread."""
     import yaml
 
     prefix = "tag:yaml.org,2002:"
 
     class Loader(yaml.SafeLoader):
-        """Takes words without quotes by ``plain`` alone, and names once."""
+        """Takes words without quotes by ``from_yaml_word`` alone, and names once."""
 
         def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
             if kind is yaml.ScalarNode and implicit[0]:
@@ -80,7 +80,7 @@ def _from_yaml(text: str) -> Any:
             node: yaml.MappingNode = super().compose_mapping_node(anchor)
             for at, (key, _) in enumerate(node.value, 1):
                 with _at(key):
-                    once(one.value for one, _ in node.value[:at] if isinstance(one, yaml.ScalarNode))
+                    check_once(one.value for one, _ in node.value[:at] if isinstance(one, yaml.ScalarNode))
             return node
 
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
@@ -101,7 +101,7 @@ def _from_yaml(text: str) -> Any:
 
         def plain(self, node: yaml.ScalarNode) -> Any:
             with _at(node):
-                return plain(node.value)
+                return from_yaml_word(node.value)
 
     constructors: Any = Loader
     for tag in ("plain", "int", "float", "bool", "null"):

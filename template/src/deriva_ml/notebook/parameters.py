@@ -3,188 +3,25 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import tokenize
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from io import StringIO
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.notebook.cells import Names, assignments, dependencies, is_ipythons, parse, source_of
+from deriva_ml.notebook.cells import NO_PYTHON, Names, assignments, dependencies, is_ipythons, literal, parse
+from deriva_ml.notebook.declarations import Parameter, Unevaluated, Value
+from deriva_ml.notebook.document import TAG, source_of, tags_of
+from deriva_ml.terminal import suggest
 
-TAG = "parameters"  # Papermill's convention: its injected cell follows the first cell with this tag
-# nbclient's, for a cell that is meant to raise, and for one that is not to run.
-EXPECTS_ERROR, SKIPPED = "raises-exception", "skip-execution"
-INJECTED = "injected-parameters"  # and that of the cell itself
 HOW_TO_TAG = (
     f"put the variables in one code cell near the top and tag it '{TAG}' "
     "(JupyterLab: Property Inspector > Cell Tags; VS Code: '...' on the cell > Add Cell Tag)"
 )
-
-
-@dataclass(frozen=True)
-class Unevaluated:
-    """The source of a default that is an expression, known to the kernel only; empty for no default."""
-
-    source: str
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One variable that the parameters cell assigns.
-
-    Attributes:
-        name: The variable's name.
-        annotation: Its type annotation as written, or None.
-        default: The literal it is assigned, or an `Unevaluated` expression.
-        default_source: The right-hand side as written.
-        comment: The trailing comment, else the comment lines right above, without ``#``.
-        uses: The names that its default is computed from, also by way of others.
-        names: What names in its annotation and default stand for.
-    """
-
-    name: str
-    annotation: str | None
-    default: Any
-    default_source: str
-    comment: str
-    uses: frozenset[str] = frozenset()
-    names: Names = field(default_factory=Names, compare=False, repr=False)
-
-    @property
-    def required(self) -> bool:
-        """True if the cell only annotates the name, so that a run must be given a value."""
-        return isinstance(self.default, Unevaluated) and not self.default.source
-
-    @property
-    def type_name(self) -> str:
-        """The annotation, else the type of the default, else ``Any``."""
-        if self.annotation is not None:
-            return self.annotation
-        if isinstance(self.default, Unevaluated):
-            return self.names.type_made(self.expression) or "Any"
-        return "Any" if self.default is None else type(self.default).__name__
-
-    @property
-    def expression(self) -> ast.expr:
-        """The default's syntax tree."""
-        return ast.parse(f"({self.default_source or '...'}\n)", mode="eval").body
-
-
-@dataclass(frozen=True)
-class Value:
-    """What a run is given for a parameter.
-
-    Attributes:
-        source: The Python that makes it, in one line, as the injected cell has it.
-        plain: The same as JSON types, for records.
-    """
-
-    source: str
-    plain: Any
-
-
-def read_notebook(path: Path) -> dict[str, Any]:
-    """Return the notebook document in `path` (nbformat 4) as plain dictionaries and lists.
-
-    Raises:
-        DerivaMLRequestError: The file is missing, is no notebook, or cannot be read as one.
-    """
-    if not path.is_file():
-        folders = (Path("notebooks"), Path(), path if path.is_dir() else path.parent)
-        nearby = {file.name: str(file) for folder in folders for file in sorted(folder.glob("*.ipynb"))}
-        raise DerivaMLRequestError(
-            f"there is no notebook file {path}{_nearest(path.stem + '.ipynb', nearby)}"
-        )
-    if path.suffix != ".ipynb":
-        raise DerivaMLRequestError(f"{path} is not a notebook: its name does not end in .ipynb")
-    text = read_text(path)
-    try:
-        notebook = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        if conflict := re.search(r"^(<{7}|>{7}) .*$", text, re.MULTILINE):
-            line = text.count("\n", 0, conflict.start()) + 1
-            raise DerivaMLRequestError(
-                f"{path} line {line}: unresolved merge conflict ({conflict[0].strip()}): choose a side with "
-                "'git checkout --ours' or '--theirs' and that file, then 'git add' it"
-            ) from None
-        raise DerivaMLRequestError(f"{path} is not valid JSON: {error}") from None
-    match notebook:
-        case {"nbformat": int(version)} if version < 4:
-            raise DerivaMLRequestError(
-                f"{path} has the old notebook format {version}: bring it to format 4 with "
-                "'jupyter nbconvert --to notebook --inplace' and that file"
-            )
-        case {"nbformat": int(version)} if version > 4:
-            raise DerivaMLRequestError(
-                f"{path} has the notebook format {version}, which is not known here: save it in format 4"
-            )
-        case {"nbformat": int(), "cells": list(cells)} if not all(map(_is_cell, cells)):
-            number = list(map(_is_cell, cells)).index(False) + 1
-            raise DerivaMLRequestError(
-                f"cell {number} of {path} is damaged:"
-                " it lacks a 'cell_type', 'metadata', a 'source' of text or 'outputs'"
-            )
-        case {"nbformat": int(), "nbformat_minor": int(), "cells": list(), "metadata": dict()}:
-            return dict(notebook)
-    raise DerivaMLRequestError(
-        f"{path} is no notebook:"
-        " it lacks a number 'nbformat' or 'nbformat_minor', a list of 'cells' or 'metadata'"
-    )
-
-
-def _is_cell(cell: object) -> bool:
-    """Whether a cell has what every tool relies on."""
-    match cell:
-        case {"cell_type": "code", "metadata": dict(), "source": source, "outputs": list(outputs)}:
-            return _is_text(source) and all(isinstance(one, dict) and "output_type" in one for one in outputs)
-        case {"cell_type": str(kind), "metadata": dict(), "source": source} if kind != "code":
-            return _is_text(source)
-    return False
-
-
-def _is_text(source: object) -> bool:
-    """Whether it is a text, or a list of its lines."""
-    return all(isinstance(line, str) for line in (source if isinstance(source, list) else [source]))
-
-
-def read_text(path: Path) -> str:
-    """What a file holds.
-
-    Raises:
-        DerivaMLRequestError: It cannot be read, or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DerivaMLRequestError(
-            f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8"
-        ) from None
-    except OSError as error:
-        raise DerivaMLRequestError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _nearest(wanted: str, known: Mapping[str, str]) -> str:
-    """Suggest what the name most like `wanted` stands for, whatever its case."""
-    import difflib
-
-    folded = {name.casefold(): meant for name, meant in known.items()}
-    close = difflib.get_close_matches(wanted.casefold(), folded, n=1)
-    return f" (did you mean {folded[close[0]]}?)" if close else ""
-
-
-def tags_of(cell: Mapping[str, Any]) -> Sequence[str]:
-    """The tags of a cell; none where its metadata are not as they should be."""
-    match cell:
-        case {"metadata": {"tags": list(tags)}}:
-            return tags
-    return []
 
 
 def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
@@ -206,7 +43,7 @@ def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
         )
     try:
         tree, source = parse(source_of(cell), f"cell {number}")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except NO_PYTHON as error:
         line = getattr(error, "text", None) or ""
         raise DerivaMLRequestError(
             f"the parameters cell is not valid Python: {error}: {line.strip()}"
@@ -227,10 +64,7 @@ def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
                 text = ast.unparse(value) if "\n" in text else text
             else:  # a bare `name: int`; something else in the cell may set it
                 text = "..." if stored.count(name) > 1 else ""
-            try:
-                default = ast.literal_eval(value or "")
-            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                default = Unevaluated(text)
+            default = literal(value, Unevaluated(text))
             comment = _comment_of(statement, comments)
             if before := found.get(name):
                 annotation, comment = annotation or before.annotation, comment or before.comment
@@ -283,7 +117,7 @@ def resolve(
         raise DerivaMLRequestError(f"cannot set {names}: the notebook has no parameters cell; {HOW_TO_TAG}")
     known = {parameter.name: parameter for parameter in declared or ()}
     for name in given.keys() - known.keys():
-        hint = _nearest(name, {other: f"'{other}'" for other in known})
+        hint = suggest(name, {other: f"'{other}'" for other in known})
         raise DerivaMLRequestError(
             f"unknown parameter {name!r}{hint}; the notebook has: {', '.join(known) or 'none'}"
         )
@@ -316,11 +150,6 @@ def computed_from(declared: Sequence[Parameter], given: Collection[str]) -> tupl
     return [one.name for one in derived], [
         one.name for one in declared if one.name in given and any(one.name in other.uses for other in derived)
     ]
-
-
-def injected_earlier(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The cells that earlier runs injected into a notebook: it is an executed one."""
-    return [cell for cell in notebook["cells"] if INJECTED in tags_of(cell) and TAG not in tags_of(cell)]
 
 
 def describe(parameters: Sequence[Parameter] | None) -> str:

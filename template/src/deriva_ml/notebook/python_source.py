@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from deriva_ml.notebook.parameters import Value
+from deriva_ml.notebook.declarations import Value
 
 
 @dataclass(frozen=True, order=True)
@@ -34,7 +34,7 @@ def write(value: Any, spelled: Mapping[type, str]) -> Value:
     """
     writer = _Writer(spelled)
     try:
-        source, plain = writer.source(value), writer.plain(value)
+        source, plain = writer.source(value), _plain(value)
         ast.parse(source)
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(f"it cannot be written as Python: {error}") from None
@@ -79,34 +79,33 @@ class _Writer:
                 return f"{{{', '.join(f'{self.source(key)}: {self.source(one)}' for key, one in value.items())}}}"
         raise ValueError(f"a {type(value).__name__} cannot be written as Python")
 
-    def plain(self, value: Any) -> Any:
-        match value:
-            case Written(plain=plain):
-                return plain
-            case None | bool():
-                return value
-            case str():
-                return str(value)
-            case int():
-                return int(value)
-            case float():
-                return float(value)
-            case datetime() | date() | time():
-                return value.isoformat()
-            case timedelta():
-                from pydantic_core import to_jsonable_python
 
-                return to_jsonable_python(value)
-            case bytes():
-                return repr(value)
-            case dict():
-                plain = ((self.plain(key), self.plain(one)) for key, one in value.items())
-                return {key if isinstance(key, str) else str(key): one for key, one in plain}
-            case set() | frozenset():
-                return [self.plain(one) for one in _ordered(value)]
-            case list() | tuple():
-                return [self.plain(one) for one in value]
-        return str(value)
+def _plain(value: Any) -> Any:
+    """Return a value in JSON's types."""
+    for kind in (bool, str, int, float):  # and not what is derived from them
+        if isinstance(value, kind):
+            return kind(value)
+    match value:
+        case Written(plain=plain):
+            return plain
+        case None:
+            return None
+        case datetime() | date() | time():
+            return value.isoformat()
+        case timedelta():
+            from pydantic_core import to_jsonable_python
+
+            return to_jsonable_python(value)
+        case bytes():
+            return repr(value)
+        case dict():
+            plain = ((_plain(key), _plain(one)) for key, one in value.items())
+            return {key if isinstance(key, str) else str(key): one for key, one in plain}
+        case set() | frozenset():
+            return [_plain(one) for one in _ordered(value)]
+        case list() | tuple():
+            return [_plain(one) for one in value]
+    return str(value)
 
 
 def _quoted(text: str) -> str:

@@ -22,8 +22,8 @@ INTERVAL = 0.05
 AT_ONCE = 20
 """Flushes that send at once all the same, before a crash perhaps; as many a second, and no more, later."""
 
-LARGEST = 1 << 20
-"""Characters after which a stream does not wait any longer: while a message is made it takes five times its text."""
+LARGEST = 1 << 18
+"""Characters of a message, about: while it is made it takes five times its text, here and in the runner."""
 
 PIPE = 1 << 16
 """Bytes that a pipe holds (https://man7.org/linux/man-pages/man7/pipe.7.html)."""
@@ -39,17 +39,19 @@ class Stream(OutStream):
     flush_timeout = None  # type: ignore[assignment]  # however long the runner has no time to read
     other: Stream | None = None
     _order = threading.RLock()
+    _reading = threading.Lock()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._numbers = count(1)
         self._written = self._sent = self._size = 0
         self._waits = False
         self._allowance, self._allowed = float(AT_ONCE), time.monotonic()
-        self._reading = threading.Lock()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         super().__init__(*args, **options)  # type: ignore[no-untyped-call]
 
     def write(self, string: str) -> int | None:  # type: ignore[override]
+        if isinstance(string, str) and len(string) > LARGEST:
+            return sum(self.write(string[at : at + LARGEST]) or 0 for at in range(0, len(string), LARGEST))
         length = super().write(string)
         self._written = next(self._numbers)
         self._size += len(string)
@@ -105,7 +107,8 @@ class Stream(OutStream):
         waiting = select.poll()
         waiting.register(self._fid, select.POLLIN)
         while waiting.poll() and self._should_watch:
-            self.take()
+            for stream in Publisher.streams or (self,):  # of both that are there, the same first
+                stream.take()
 
     def take(self) -> None:
         """Take what has been written to the file descriptor until now, and keep a copy in the kernel's log."""

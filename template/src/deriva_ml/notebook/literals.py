@@ -16,22 +16,19 @@ class Misread(DerivaMLException, ValueError):
     """What is written would be read as something else."""
 
 
-class Int(int):
+class _AsWritten:
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class Int(_AsWritten, int):
     """A whole number that is shown as it was written."""
 
-    text: str
 
-    def __repr__(self) -> str:
-        return self.text
-
-
-class Float(float):
+class Float(_AsWritten, float):
     """A number that is shown as it was written, for a ``Decimal`` keeps its last zeros."""
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 class Word(str):
@@ -50,8 +47,8 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _TRUTH = {"true": True, "false": False}
 
 
-def plain(text: str) -> Any:
-    """What a word of YAML without quotes stands for, where readers of YAML 1.1 and 1.2 agree with the eye.
+def from_yaml_word(text: str) -> Any:
+    """Return what a word of YAML without quotes stands for, where readers of YAML 1.1 and 1.2 agree with the eye.
 
     Raises:
         Misread: they do not.
@@ -76,12 +73,12 @@ def plain(text: str) -> Any:
             f"{text} is what YAML takes for base 60: write the number that is meant, or '{text}' in quotes"
         )
     if _REAL.fullmatch(text):
-        return real(text)
+        return to_float(text)
     return float(text.replace(".", "")) if _NOT_FINITE.fullmatch(text) else text
 
 
-def real(text: str) -> Float:
-    """The number that `text` is, if a float can be it.
+def to_float(text: str) -> Float:
+    """Return the number that `text` is, if a float can be it.
 
     Raises:
         ValueError: it is too large or too small, or no number.
@@ -96,17 +93,17 @@ def real(text: str) -> Float:
 
 
 def from_json(text: str) -> Any:
-    """What a JSON text holds.
+    """Return what a JSON text holds.
 
     Raises:
         ValueError: it is not valid, has a name twice, or a number that no float can be.
         RecursionError: it is too deep.
     """
-    return json.loads(text, parse_float=real, object_pairs_hook=_once)
+    return json.loads(text, parse_float=to_float, object_pairs_hook=_once)
 
 
 def from_literal(text: str) -> Any:
-    """What a Python literal stands for.
+    """Return what a Python literal stands for.
 
     Raises:
         ValueError: it has a name twice, or a number that no float can be.
@@ -116,19 +113,19 @@ def from_literal(text: str) -> Any:
     for node in ast.walk(tree):
         match node:
             case ast.Constant(value=float()):
-                real(ast.get_source_segment(text.strip(), node) or "")
+                to_float(ast.get_source_segment(text.strip(), node) or "")
             case ast.Dict(keys=keys):
-                once(key.value for key in keys if isinstance(key, ast.Constant))
+                check_once(key.value for key in keys if isinstance(key, ast.Constant))
     return ast.literal_eval(tree)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    once(name for name, _ in pairs)
+    check_once(name for name, _ in pairs)
     return dict(pairs)
 
 
-def once(names: Iterable[Any]) -> None:
-    """See that no name stands twice.
+def check_once(names: Iterable[Any]) -> None:
+    """Refuse names that stand twice.
 
     Raises:
         Misread: one does.
@@ -140,6 +137,6 @@ def once(names: Iterable[Any]) -> None:
         seen.add(name)
 
 
-def shown(value: Any) -> str:
-    """A value as a parameter file has it."""
+def as_in_file(value: Any) -> str:
+    """Return a value as a parameter file has it."""
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

@@ -1,0 +1,123 @@
+"""The base of the embedded catalog's parts: its file and objects, records made from rows, RIDs that are not there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Row
+from typing import Any, TypeVar
+
+from deriva_ml.catalog.journal import Journal
+from deriva_ml.catalog.migrations import open_database
+from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.definitions import RID, MLAsset
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.project import Project
+from deriva_ml.terminal import print
+from deriva_ml.untrusted import DAMAGED, well_formed
+
+T = TypeVar("T")
+
+OLD_PREFIX = ".deriva-ml/"
+"""What a stored path began with before version 5 of the tables."""
+
+
+class CatalogBase:
+    """A project's own records, opened; the base of the catalog's parts.
+
+    Args:
+        read_only: for a disk that takes nothing.
+
+    Raises:
+        DerivaMLException: the file was written by a newer runner, or is no catalog.
+    """
+
+    def __init__(self, project: Project, read_only: bool = False) -> None:
+        self.project = project
+        project.make_state()
+        self._warned: set[str] = set()
+        for path in project.state.glob("*"):
+            if path.is_symlink():  # it would be followed wherever it leads
+                raise DerivaMLException(
+                    f"{path} is a link, and nothing below {project.state} is followed: put the file or folder itself there"
+                )
+        self.objects = ObjectStore(project.objects)
+        self._db = open_database(project.database, self.objects.flush, read_only)
+        self.journal = Journal(self._db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing."""
+        with self._db.transaction():
+            yield
+
+    def _stored_path(self, path: Path) -> str:
+        """Return a path as rows hold it: relative to the state folder, which may be moved between a run and its recovery."""
+        return str(path.relative_to(self.project.state) if path.is_relative_to(self.project.state) else path)
+
+    def _path_of(self, stored: str) -> Path:
+        """Return the path that a row holds; before version 5 of the tables it was relative to the project."""
+        return self.project.state / stored.removeprefix(OLD_PREFIX)
+
+    def _build(self, row: Row, make: Callable[[Row], T], kind: str) -> T:
+        """Make the record that a row stands for.
+
+        Raises:
+            DerivaMLException: the row holds what no runner writes there.
+        """
+        name = next((row[key] for key in ("RID", "execution") if key in row.keys()), "one")
+        with self._damage(kind, name):
+            return well_formed(make(row))
+
+    def _build_all(self, rows: Iterable[Row], make: Callable[[Row], T], kind: str) -> list[T]:
+        """Make the records that rows stand for, without those that are damaged, each of which is told once."""
+        built = []
+        for row in rows:
+            try:
+                built.append(self._build(row, make, kind))
+            except DerivaMLException as error:
+                if str(error) not in self._warned:
+                    self._warned.add(str(error))
+                    print(f"warning: left out: {error}", file=sys.stderr)
+        return built
+
+    @contextmanager
+    def _damage(self, kind: str, rid: RID) -> Iterator[None]:
+        """Say which record it is that holds what no runner writes there."""
+        try:
+            yield
+        except DAMAGED as error:
+            raise DerivaMLException(
+                f"the record of {kind} {rid} in {self.project.database} is damaged ({error}):"
+                " bring .deriva-ml back from a backup"
+            ) from error
+
+    def asset_tables(self) -> list[str]:
+        """Return the asset tables that the catalog has: deriva-ml's own, then those made for others' names."""
+        pattern = "%\\_Asset\\_Type"
+        names = self._db.column(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE ? ESCAPE '\\'", pattern
+        )
+        tables = [name.removesuffix("_Asset_Type") for name in names]
+        return sorted(tables, key=lambda name: (name not in set(MLAsset), name))
+
+    def _not_found(self, rid: RID, wanted: str) -> DerivaMLRequestError:
+        """Return the error for an RID that is not what was asked for, saying what it is instead."""
+        for table in ("Dataset", "Execution", "Workflow", *self.asset_tables()):
+            if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
+                what = "asset" if table in self.asset_tables() else table.lower()
+                return DerivaMLRequestError(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
+        return DerivaMLRequestError(
+            f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"
+            " uv run deriva-ml-catalog list shows what there is"
+        )
+
+
+def with_reserved(rid: RID | None, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row with the RID that is reserved for it, if one is."""
+    return {**row, "RID": rid} if rid else row

@@ -1,0 +1,142 @@
+"""Opens the embedded catalog's file: makes its tables, or brings those of an older runner up to date."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import sys
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from deriva_ml import disk
+from deriva_ml.catalog.database import Database
+from deriva_ml.catalog.tables import TERMS, VERSION, statements
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.terminal import print
+
+FIRST = 32**4
+"""The least number that is minted: RIDs look like ERMrest's (``1-0000``). Each catalog starts at a number of its own
+above it, so that one clone's RIDs mean nothing in another's."""
+
+
+def add_destinations(database: Database) -> None:
+    """Make the tables for notes about other catalogs."""
+    for statement in (
+        'CREATE TABLE "local_destination" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT'
+        ' NULL, "catalog" TEXT NOT NULL, "credential" TEXT, "held" INTEGER NOT NULL,'
+        ' "changes" INTEGER NOT NULL DEFAULT 1, "pushed" INTEGER NOT'
+        ' NULL DEFAULT 0, UNIQUE ("execution", "host", "catalog"))',
+        'CREATE INDEX "local_destination_pending" ON "local_destination" ("execution") WHERE "changes" > "pushed"',
+        'CREATE TABLE "local_remote" ("local" TEXT NOT NULL, "host" TEXT NOT NULL, "catalog" TEXT NOT NULL, "remote"'
+        ' TEXT NOT NULL, "url" TEXT, "stored" INTEGER NOT NULL, PRIMARY KEY ("local", "host", "catalog")) WITHOUT ROWID',
+        'CREATE INDEX "local_remote_remote" ON "local_remote" ("remote")',
+        'CREATE TABLE "local_input" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT NULL,'
+        ' "catalog" TEXT NOT NULL, "table" TEXT NOT NULL, "rid" TEXT NOT NULL, "version_rid" TEXT,'
+        ' UNIQUE ("execution", "host", "catalog", "table", "rid"))',
+        'CREATE TABLE "local_columns" ("staged" INTEGER PRIMARY KEY, "asset" TEXT, "values" TEXT NOT NULL)',
+        'CREATE INDEX "local_columns_asset" ON "local_columns" ("asset")',
+    ):
+        database.query(statement)
+
+
+def add_lock(database: Database) -> None:
+    """Let a run name the file that its process locks."""
+    database.query('ALTER TABLE "local_run" ADD COLUMN "lock" TEXT')
+
+
+def add_started_by(database: Database) -> None:
+    """Let a run say which program started it."""
+    database.query('ALTER TABLE "local_run" ADD COLUMN "started_by" TEXT')
+
+
+def refuse_runners_that_read_paths_from_the_project(database: Database) -> None:
+    """Change nothing: paths are relative to the state folder from here on, which older runners do not know."""
+
+
+MIGRATIONS: dict[int, Callable[[Database], None]] = {
+    1: add_destinations,
+    2: add_lock,
+    3: add_started_by,
+    4: refuse_runners_that_read_paths_from_the_project,
+}
+"""What brings a file of each older version to the next one.
+
+Once released a step stays as it is, whatever becomes of the tables: it takes nothing from ``tables.py``. It runs inside
+a transaction, and may change rows and terms (``insert_terms``) too. Terms of ``TERMS`` that lack are inserted after it.
+"""
+
+
+def open_database(path: Path, flush: Callable[[], None], read_only: bool) -> Database:
+    """Open a catalog's file, with the tables that this runner knows.
+
+    Args:
+        flush: called before a transaction is committed, to have on the disk what its rows name.
+        read_only: for a disk that takes nothing.
+
+    Raises:
+        DerivaMLException: the file was written by a newer runner, is no catalog, or the disk takes nothing.
+    """
+    try:
+        database = Database(path, flush, read_only)
+        _bring_up_to_date(database)
+    except (sqlite3.DatabaseError, OSError) as error:
+        if why := disk.fault(error, path.parent):
+            raise DerivaMLException(disk.not_taken(path.parent, why)) from error
+        raise DerivaMLException(f"{path} cannot be used as a catalog: {error}") from error
+    return database
+
+
+def _bring_up_to_date(database: Database) -> None:
+    path, version = database.path, _version(database)
+    if version > VERSION:
+        raise DerivaMLException(
+            f"{path} was written by a newer runner (schema {version}, this one knows"
+            f" {VERSION}): bring the project up to date with copier update"
+        )
+    if version == VERSION:
+        return
+    if database.read_only:
+        raise DerivaMLException(
+            f"{path} was written by an older runner, and cannot be brought up to date: it is read-only here"
+        )
+    if version == 0:
+        database.use_write_ahead_log()
+    with database.transaction(durable=True):
+        version = _version(database)  # another run may have been faster
+        if version < VERSION:
+            _create(database) if version == 0 else _migrate(database, version)
+            for vocabulary, names in TERMS.items():
+                database.insert_terms(vocabulary, names)
+            database.query(f"PRAGMA user_version = {VERSION}")
+    disk.flush_names(path.parent)
+    if 0 < version < VERSION:
+        print(
+            f"note: {path} was brought up to date (schema {version} to {VERSION}), and as it was it is"
+            f" kept as {path.name}.v{version}; older runners, such as those of other working trees, are"
+            " refused from now on",
+            file=sys.stderr,
+        )
+
+
+def _version(database: Database) -> int:
+    return int(database.value("PRAGMA user_version"))
+
+
+def _create(database: Database) -> None:
+    for statement in statements():
+        database.query(statement)
+    first = FIRST + secrets.randbelow(30 * FIRST)
+    database.query('INSERT INTO "local_catalog" VALUES (?, ?)', str(uuid.uuid4()), first)
+
+
+def _migrate(database: Database, version: int) -> None:
+    """Take the steps from a version to this one, after a copy of the file as it was."""
+    copy = database.path.with_name(f"{database.path.name}.v{version}")
+    copy.touch(mode=database.path.stat().st_mode & 0o660)
+    with closing(sqlite3.connect(database.path)) as before, closing(sqlite3.connect(copy)) as after:
+        before.backup(after)
+    disk.flush([copy])
+    for older in range(version, VERSION):
+        MIGRATIONS[older](database)

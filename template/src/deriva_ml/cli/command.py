@@ -1,0 +1,102 @@
+"""Makes a function a command: errors and warnings as lines, exit statuses, output that no closed pipe stops."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from deriva_ml import disk
+from deriva_ml.cli.arguments import take_parameters
+from deriva_ml.cli.output import unbroken_output
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.project import Project
+from deriva_ml.signals import Terminated, ignore_stops
+from deriva_ml.terminal import one_line, print
+
+WRONG_REQUEST = 2
+FAILED = 1
+INTERRUPTED = 130
+
+Main = Callable[[Sequence[str]], int]
+
+
+def command(main: Main) -> Callable[..., int]:
+    """Make ``main(argv) -> status`` a console script that never shows a traceback for a person's mistake.
+
+    A ``DerivaMLRequestError`` ends with status 2, any other ``DerivaMLException`` with 1, Ctrl-C with 130.
+    ``--debug`` among the arguments lets the traceback through.
+    """
+
+    @functools.wraps(main)
+    def entry(argv: Sequence[str] | None = None) -> int:
+        with unbroken_output(), _warnings_as_lines():
+            return status(list(sys.argv[1:] if argv is None else argv))
+
+    def status(arguments: list[str]) -> int:
+        debugging = "--debug" in take_parameters(arguments)[1]
+        try:
+            return main(arguments)
+        except DerivaMLException as error:
+            if debugging:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return WRONG_REQUEST if isinstance(error, DerivaMLRequestError) else FAILED
+        except Terminated:
+            ignore_stops()
+            print("terminated", file=sys.stderr)
+            return FAILED
+        except Exception as error:
+            # A disk that is full or read-only, or a damaged catalog; sqlite3 is not loaded for its errors' names.
+            known = isinstance(error, OSError) or type(error).__module__ == "sqlite3"
+            if debugging or not known:
+                raise
+            print(f"error: {_said(error)}", file=sys.stderr)
+            return FAILED
+        except KeyboardInterrupt:
+            ignore_stops()  # another Ctrl-C, while Python shuts down, would change the exit status
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
+
+    return entry
+
+
+def _said(error: Exception) -> str:
+    """What a person is told of an error of the disk or the catalog."""
+    try:
+        state = Project.find().state
+    except DerivaMLException:
+        state = Path.cwd()
+    place = getattr(error, "filename2", None) or getattr(error, "filename", None) or state
+    why = disk.fault(error, state)
+    return disk.not_taken(place, why) if why else str(error)
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print what a library warns of as one line, and once; what a person's own code meets, as Python does."""
+    as_python_does, told = warnings.showwarning, set[str]()
+    # Libraries, Python's own and others; the runner; what has no file.
+    ours = (sys.prefix, os.path.dirname(os.__file__), str(Path(__file__).parents[1]), "<", "sys")
+
+    def tell(message: Any, category: Any, filename: str, *others: Any, **named: Any) -> None:
+        files, frame = [filename], sys._getframe(1)
+        while frame:
+            files.append(frame.f_code.co_filename)
+            frame = cast(Any, frame.f_back)
+        if not all(file.startswith(ours) for file in files):
+            as_python_does(message, category, filename, *others, **named)
+        elif (text := one_line(message)) not in told:
+            told.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
+    warnings.showwarning = tell
+    try:
+        yield
+    finally:
+        warnings.showwarning = as_python_does

@@ -1,0 +1,36 @@
+"""What a command says of an execution when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from deriva_ml.project import Project
+from deriva_ml.terminal import print
+
+
+def print_summary(project: Project, rid: str, took: str = "", lines: Sequence[str] = ()) -> bool:
+    """Print how an execution ended and where its record is; False if it has not come to where it is to go.
+
+    Args:
+        took: a note on the time it took.
+        lines: what to say before the record.
+    """
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.execution.upload import recorded
+
+    with closing(EmbeddedCatalog(project)) as catalog:
+        found = recorded(catalog, rid)
+        held = found.waits and catalog.journal.is_held(found.local)
+    print(f"Execution {found.rid}: {found.status}{took}")
+    for line in [*lines, f"record    {found.link}"]:
+        print(f"  {line}")
+    if found.waits:
+        print(f"  upload    uv run deriva-ml-upload {found.local}")
+    return held or not found.waits
+
+
+def relative(path: Path) -> Path:
+    """Return the path as one would type it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,65 @@
+"""Lays out tables for a terminal: columns aligned, and cut to its width."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from deriva_ml.terminal import shown
+
+NARROWEST = 8
+"""Columns of a terminal that a cell of a table keeps, however narrow that is."""
+
+
+def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Sequence[Any] = ()) -> str:
+    """Return a table in aligned columns, one row a line.
+
+    Args:
+        rows: the first has the headings.
+        width: what a line has room for, in columns of a terminal; None for as much as there is.
+        elastic: the headings of columns that are cut where a line would be longer, the widest first.
+    """
+    cells = [[shown(cell) for cell in row] for row in rows]
+    widths = [max(map(_breadth, column)) for column in zip(*cells, strict=True)]
+    places = [place for place, heading in enumerate(rows[0]) if heading in elastic]
+    excess = sum(widths) + 2 * len(widths) - 2 - (width or sys.maxsize)
+    while excess > 0 and places:
+        widest = max(places, key=widths.__getitem__)
+        if widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    lines = []
+    for row in cells:
+        cut = [
+            _cut(cell, room) if place in places else cell
+            for place, (cell, room) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(cell + " " * (room - _breadth(cell)) for cell, room in zip(cut, widths, strict=True))
+        lines.append(_cut(line.rstrip(), width or sys.maxsize))
+    return "\n".join(lines)
+
+
+def _breadth(text: str) -> int:
+    """Return the columns that a text takes on a terminal: two for a character of East Asia, none for what combines with another
+    (https://www.unicode.org/reports/tr11/)."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        2
+        if unicodedata.east_asian_width(one) in "WF"
+        else unicodedata.category(one) not in {"Mn", "Me", "Cf"}
+        for one in text
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    """Return the text, or as much of it as fits with a mark of the cut."""
+    if _breadth(text) <= room:
+        return text
+    text = text[: 2 * room]
+    while _breadth(text) > room - 1:
+        text = text[:-1]
+    return f"{text}…"

@@ -1,0 +1,1 @@
+"""Commands that are killed wherever they change something that lasts."""
