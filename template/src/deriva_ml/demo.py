@@ -65,7 +65,7 @@ FILES = (
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command's arguments."""
     return CommandParser(
         "create-demo-catalog",
         usage="[options]",

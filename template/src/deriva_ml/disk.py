@@ -114,7 +114,7 @@ def admit(source: os.stat_result, path: Path, also: int) -> None:
 
 
 def fault(error: BaseException, folder: Path) -> str:
-    """Why the disk did not take what was to be written into ``folder``, in a few words; empty for any other error."""
+    """Return why the disk did not take what was to go into ``folder``, in a few words; empty for another error."""
     error = error.__cause__ or error
     if isinstance(error, OSError):
         return _because(error.errno)
@@ -138,7 +138,7 @@ def _because(number: int | None) -> str:
 
 
 def not_taken(place: object, why: str) -> str:
-    """A line for a person about a place that the disk took nothing for."""
+    """Return a line for a person about a place that the disk took nothing for."""
     mended = why.startswith(("the disk is full", "the disk quota"))
     return f"nothing can be written to {place}: {why}{'; make room and repeat the command' if mended else ''}"
 
@@ -154,7 +154,7 @@ def unless_refused(folder: Path) -> Iterator[None]:
 
 
 def _tried(folder: Path) -> str:
-    """What keeps a file from being written into a folder."""
+    """Return what keeps a file from being written into a folder."""
     path = folder / f".{os.urandom(8).hex()}"
     try:
         path.write_bytes(bytes(1 << 16))

@@ -60,7 +60,7 @@ def has_identity(cwd: Path) -> bool:
 
 
 def _reason(stderr: str, args: tuple[str, ...]) -> str:
-    """Where git says why it failed: a refused ref, else its first complaint, else its last line.
+    """Return where git says why it failed: a refused ref, else its first complaint, else its last line.
 
     What a remote or a hook says of it is the reason more than what git makes of that.
     """
@@ -77,7 +77,7 @@ def _reason(stderr: str, args: tuple[str, ...]) -> str:
 
 
 def repository_root(cwd: Path) -> Path | None:
-    """The top folder of the working tree that holds `cwd`, or None outside any repository.
+    """Return the top folder of the working tree that holds `cwd`, or None outside any repository.
 
     Raises:
         DerivaMLRequestError: there is a repository, but git will not read it (for instance
@@ -93,12 +93,12 @@ def repository_root(cwd: Path) -> Path | None:
 
 
 def changed_files(root: Path) -> list[str]:
-    """Paths, relative to the repository's top, that differ from the last commit; untracked files too."""
+    """Return paths, relative to the repository's top, that differ from the last commit; untracked files too."""
     return [*differing_files(root), *untracked_files(root)]
 
 
 def differing_files(root: Path) -> list[str]:
-    """Paths, relative to the repository's top, that git knows and that differ from the last commit.
+    """Return paths, relative to the repository's top, that git knows and that differ from the last commit.
 
     A renamed file counts under both of its names. Notebooks do not count of which only outputs differ that a
     filter takes off (`git status` goes by a file's size, and reports those).
@@ -108,12 +108,12 @@ def differing_files(root: Path) -> list[str]:
 
 
 def deleted_files(root: Path) -> list[str]:
-    """Paths, relative to the repository's top, that git knows and that are gone from the folder."""
+    """Return paths, relative to the repository's top, that git knows and that are gone from the folder."""
     return list(filter(None, git(root, "ls-files", "--deleted", "-z").split("\0")))
 
 
 def untracked_files(root: Path) -> list[str]:
-    """Paths, relative to the repository's top, that git neither knows nor ignores, and the runner has not made."""
+    """Return paths, relative to the repository's top, that git neither knows nor ignores, nor the runner made."""
     untracked = git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     return [name for name in untracked if name and not _is_made_by_runner(root, name)]
 
@@ -128,13 +128,13 @@ def _is_made_by_runner(root: Path, name: str) -> bool:
 
 
 def push_remote(root: Path, branch: str) -> str | None:
-    """Where this branch is pushed to: git's own settings, else `origin`, else the first remote."""
+    """Return where this branch is pushed to: git's own settings, else `origin`, else the first remote."""
     remotes = git(root, "remote").splitlines()
     configured = git(root, "for-each-ref", "--format=%(push:remotename)", f"refs/heads/{branch}")
     return next((name for name in (configured, "origin", *remotes) if name in remotes), None)
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """The first `most` names for a message, and how many more there are."""
+    """Return the first `most` names for a message, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -44,13 +44,13 @@ def digest(content: bytes) -> str:
 
 
 def digests(runner: Path) -> dict[str, str]:
-    """The digests of the runner's files by name, but for caches, hidden files, and the list itself."""
+    """Return the digests of the runner's files by name, but for caches, hidden files, and the list itself."""
     files = {path.relative_to(runner).as_posix(): path for path in runner.rglob("*") if path.is_file()}
     return {name: digest(files[name].read_bytes()) for name in sorted(files) if not _ignored(name)}
 
 
 def compare(project: Project) -> list[Difference]:
-    """The files of the project's runner that are not as they came, by name.
+    """Return the files of the project's runner that are not as they came, by name.
 
     Raises:
         DerivaMLRequestError: there is no list of digests to compare with, or it is damaged.
@@ -70,7 +70,7 @@ def compare(project: Project) -> list[Difference]:
 
 
 def brought(path: Path) -> dict[str, str]:
-    """The digests that came with the runner, by name.
+    """Return the digests that came with the runner, by name.
 
     Raises:
         DerivaMLRequestError: the list is not there, or has a line that is none of its own.
@@ -97,7 +97,7 @@ def _ignored(name: str) -> bool:
 
 
 def _commit_of(runner: Path, name: str, came: Mapping[str, str]) -> str:
-    """The newest commit in which the file has the content that the template brought, in git's short spelling.
+    """Return the newest commit in which the file has the content that the template brought, in git's short spelling.
 
     The commit that brought the file is not always one: what Copier merged with an edit is committed merged.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def exporter(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of ``package``.
+    """Return the ``__getattr__`` of ``package``.
 
     Args:
         package: its ``__name__``.

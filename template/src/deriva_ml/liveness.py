@@ -96,7 +96,7 @@ def note(state: Path, about: str, text: str) -> None:
 
 
 def noted(state: Path, name: str, about: str) -> str:
-    """What the process that held a lock had to tell; empty if that is nothing."""
+    """Return what the process that held a lock had to tell; empty if that is nothing."""
     try:
         told = read_json(state / FOLDER / plain_name(name))
     except (OSError, ValueError):

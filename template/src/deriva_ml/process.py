@@ -13,7 +13,7 @@ from deriva_ml import liveness
 
 
 def shell() -> Any:
-    """IPython's shell, if code runs here in cells; it is not loaded for the question."""
+    """Return IPython's shell, if code runs here in cells; it is not loaded for the question."""
     module = sys.modules.get("IPython")
     return module.get_ipython() if module else None
 
@@ -33,13 +33,13 @@ class Owner:
 
     @classmethod
     def of(cls, pid: int | None = None) -> Owner:
-        """The owner that process ``pid`` (default: this one) is."""
+        """Return the owner that process ``pid`` (default: this one) is."""
         pid = pid or os.getpid()
         return cls(platform.node(), pid, _started(pid))
 
     @classmethod
     def here(cls, state: Path) -> Owner:
-        """This process, which holds a lock in a project's state folder from now on."""
+        """Return this process, which holds a lock in a project's state folder from now on."""
         return replace(cls.of(), lock=liveness.show(state))
 
     def is_gone(self, state: Path) -> bool:
@@ -60,7 +60,7 @@ class Owner:
         return self.host == platform.node() and self.pid > 1 and not self._has_ended()
 
     def variable(self, name: str) -> str:
-        """An environment variable that the process was started with; empty if that cannot be told."""
+        """Return an environment variable that the process was started with; empty if that cannot be told."""
         import psutil
 
         try:
@@ -81,7 +81,7 @@ class Owner:
 
 
 def _started(pid: int) -> float:
-    """When a process started: in clock ticks since the machine did, where Linux tells, else by the wall clock.
+    """Return when a process started: in clock ticks since the machine did, where Linux tells, else by the wall clock.
 
     The wall clock can be set while a run is going on, and every process seems to have started at another time.
     """

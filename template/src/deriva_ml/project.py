@@ -186,7 +186,7 @@ def _text(value: Any, name: str, project: Project) -> str:
 
 
 def _state_place(root: Path) -> Path:
-    """Where a project's records are to be, by its settings."""
+    """Return where a project's records are to be, by its settings."""
     path = root / "pyproject.toml"
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     # Every command asks, and reading TOML takes longer than all else here.

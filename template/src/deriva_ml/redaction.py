@@ -12,7 +12,7 @@ HIDDEN = "***"
 
 
 def redact(value: Any) -> Any:
-    """A copy of a parameter or configuration value that may be recorded.
+    """Return a copy of a parameter or configuration value that may be recorded.
 
     At any depth, what stands under the name of a credential (`hf_token`, `apiKey`; not `max_tokens`) becomes
     `***`, unless it is empty or a bool; under a name that may mean something else (`session`, `key`), only what looks
@@ -33,7 +33,7 @@ def redact(value: Any) -> Any:
 
 
 def redact_diff(diff: str) -> str:
-    """A diff whose lines are each what ``redact`` makes of them; of a value over several lines, each line goes."""
+    """Return a diff with each line as ``redact`` makes it; of a value over several lines, each line goes."""
     kept = []
     depth = {"+": 0, "-": 0}  # of brackets around a credential, in the text after the change and before it
     hangs: dict[str, _Hanging | None] = dict.fromkeys(depth)
@@ -56,7 +56,7 @@ def redact_diff(diff: str) -> str:
 
 
 def redact_override(override: str) -> str:
-    """A Hydra override (`deriva_ml.credential=abc`) with the value of a credential replaced by `***`."""
+    """Return a Hydra override (`deriva_ml.credential=abc`) with the value of a credential replaced by `***`."""
     name, equals, value = override.partition("=")
     if equals and is_credential(name, value):
         return f"{name}={HIDDEN}"
@@ -64,7 +64,7 @@ def redact_override(override: str) -> str:
 
 
 def redact_addresses(text: str) -> str:
-    """A text in which nothing but web addresses is masked: their users, passwords, tokens and signatures."""
+    """Return a text in which nothing but web addresses is masked: their users, passwords, tokens and signatures."""
     return _IN_QUERY.sub(_hide_in_query, _USER_OF_URL.sub(r"\1", text))
 
 
@@ -82,7 +82,7 @@ CREDENTIAL = "credential"
 
 
 def _said_by(name: str) -> str:
-    """``CREDENTIAL`` for the name of one, the word that may be of one, or nothing."""
+    """Return ``CREDENTIAL`` for the name of one, the word in a name that may be one, or nothing."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     words = _TEXT_TOKENS.sub("", re.sub(r"[^a-z0-9]+", "_", words).strip("_"))
     if _CREDENTIALS.search(words):
@@ -199,14 +199,14 @@ _DIGEST = re.compile(r"(?i)(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{96
 
 
 def _hide_in_query(found: re.Match[str]) -> str:
-    """A parameter of an address; a signature there is one whatever it looks like."""
+    """Mask a parameter of an address; a signature there is one whatever it looks like."""
     before, name, value = found.groups()
     signs = name.lower() in {"sig", "signature"} or is_credential(name, value)
     return f"{before}{name}={HIDDEN if signs else value}"
 
 
 def _hide_scheme(found: re.Match[str]) -> str:
-    """What stands after ``Bearer`` or ``Basic`` (RFC 6750, RFC 7617), unless it is a word."""
+    """Mask what stands after ``Bearer`` or ``Basic`` (RFC 6750, RFC 7617), unless it is a word."""
     name, space, value = found.groups()
     if name.lower() == "basic":
         try:
@@ -224,7 +224,7 @@ def _hide_flagged(found: re.Match[str]) -> str:
 
 
 def _hide_lines(found: re.Match[str]) -> str:
-    """As many lines, each with its sign."""
+    """Return as many masked lines, each with its sign."""
     _, *lines = found[0].split("\n")
     return "\n".join([HIDDEN, *(line[:1] + HIDDEN for line in lines)])
 
@@ -251,7 +251,7 @@ def _indent_of(line: str) -> int:
 
 
 def _hanging(line: str) -> _Hanging | None:
-    """What a line begins whose last word is the name of a credential."""
+    """Return the value that begins on the line after this one, if its last word is the name of a credential."""
     if line.rstrip()[-1:] not in {":", "=", "|", ">", "+", "-", "\\"}:
         return None
     *_, last = (None, *_NAMED.finditer(line))
@@ -260,7 +260,7 @@ def _hanging(line: str) -> _Hanging | None:
 
 
 def _below(text: str, name: int, end_of_line: int) -> tuple[int, int]:
-    """Where the value lies that begins on the line after its name; where there is none, both are the line's end."""
+    """Return where the value lies that begins on the line after its name; without one, both are the line's end."""
     begun = text.rfind("\n", 0, name) + 1
     hanging = _Hanging(_indent_of(text[begun:name]))
     start = end = end_of_line
@@ -279,7 +279,7 @@ def _below(text: str, name: int, end_of_line: int) -> tuple[int, int]:
 
 
 def _opened(line: str) -> int:
-    """How many brackets around a credential's value a line opens and does not close."""
+    """Return how many brackets around a credential's value a line opens and does not close."""
     at = 0
     for name in _NAMED.finditer(line):
         if name.start() >= at and line[name.end() : name.end() + 1] in {"(", "[", "{"}:
@@ -291,7 +291,7 @@ def _opened(line: str) -> int:
 
 
 def _left_open(text: str, depth: int = 0, at: int = 0) -> tuple[int, int]:
-    """How deep in brackets a text ends; and where they all were closed, if that is 0."""
+    """Return how deep in brackets a text ends; and where they all were closed, if that is 0."""
     for found in re.compile(r"[()\[\]{}]").finditer(text, at):
         depth += 1 if found[0] in "([{" else -1
         if found[0] in ")]}" and depth <= 0:

@@ -18,7 +18,7 @@ _MARKERS = {STATE: ".deriva-ml-of", OUTPUTS: ".outputs-of"}
 
 
 def home_of(root: Path) -> Path:
-    """The project whose records those of the project at ``root`` are kept with; links are resolved.
+    """Return the project whose records those of the project at ``root`` are kept with; links are resolved.
 
     In a linked working tree it is the same one in the main tree, which is not removed with a branch.
 
@@ -32,7 +32,7 @@ def home_of(root: Path) -> Path:
 
 
 def checked(name: str, place_in: Callable[[Path], Path], root: Path) -> Path:
-    """The folder that the project at ``root`` has for its records or outputs, if it may be used.
+    """Return the folder that the project at ``root`` has for its records or outputs, if it may be used.
 
     A folder of its own may. One that a link or a setting leads to has to be empty or marked as the project's, and
     to belong to the person: nothing is written into another project's records, nor among files that are none.
@@ -87,7 +87,7 @@ def _real(place: Path) -> Path:
 
 
 def _identity(root: Path) -> str:
-    """What tells a project's repository from others, wherever it is moved; empty where there is none.
+    """Return what tells a project's repository from others, wherever it is moved; empty where there is none.
 
     A working tree of a bare repository has one of its own, since it has records of its own.
     """
@@ -109,7 +109,7 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Another process sees all of the text or nothing."""
+    """Write a file so that another process sees all of the text or nothing."""
     held = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     held.write_text(text, encoding="utf-8", errors="surrogateescape")  # a path may have any bytes
     os.replace(held, path)

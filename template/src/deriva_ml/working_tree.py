@@ -28,7 +28,7 @@ class WorkingTree:
 
     @classmethod
     def around(cls, folder: Path) -> WorkingTree | None:
-        """The working tree that a folder is in; None if it is in none.
+        """Return the working tree that a folder is in; None if it is in none.
 
         Raises:
             DerivaMLRequestError: it is in one whose repository is not where it was.
@@ -56,7 +56,7 @@ class WorkingTree:
         return self.own != self.common
 
     def main(self) -> Path | None:
-        """The top folder of the repository's main working tree.
+        """Return the top folder of the repository's main working tree.
 
         None where it has none (it is bare), or nothing says where that is (`git init --separate-git-dir`).
         """

@@ -36,7 +36,7 @@ _VERSION_TAG = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command's arguments."""
     parser = CommandParser(
         "bump-version",
         usage="[{major,minor,patch}] [options]",
@@ -99,13 +99,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def version_tags(names: str) -> list[str]:
-    """The versions (`v1.2.3`) among the lines of `names`, lowest first; every other tag is left out."""
+    """Return the versions (`v1.2.3`) among the lines of `names`, lowest first; every other tag is left out."""
     found = filter(None, map(_VERSION_TAG.fullmatch, names.splitlines()))
     return [match[0] for match in sorted(found, key=lambda match: [int(number) for number in match.groups()])]
 
 
 def _committed_root(cwd: Path) -> Path:
-    """The repository of `cwd`, which has a commit, and a person whom git knows; refused otherwise."""
+    """Return the repository of `cwd`, if it has a commit, and git knows the person."""
     root = repository_root(cwd)
     if root is None:
         raise DerivaMLRequestError(f"{cwd} is not in a git repository: run deriva-ml-init first")
@@ -119,7 +119,7 @@ def _committed_root(cwd: Path) -> Path:
 
 
 def _home(root: Path) -> Path:
-    """The project here: a repository may hold several, each in a folder, with a lock file and settings of its own."""
+    """Return the project here: a repository may hold several, each with a lock file and settings of its own."""
     here = Path.cwd()
     inside = [folder for folder in (here, *here.parents) if folder.is_relative_to(root)]
     return next((folder for folder in inside if (folder / "pyproject.toml").is_file()), root)
@@ -141,7 +141,7 @@ def _check_clean(root: Path, lock_file: str) -> bool:
 
 
 def _tags_on(remote: str | None, root: Path) -> list[str]:
-    """The version tags that the remote has; none where it does not answer (the push will say why)."""
+    """Return the version tags that the remote has; none where it does not answer (the push will say why)."""
     if remote is None:
         return []
     lines = git(root, "ls-remote", "--tags", "--refs", remote, check=False)
@@ -219,5 +219,5 @@ def _push(root: Path, remote: str, branch: str, tag: str, refs: list[str]) -> No
 
 
 def _commit(root: Path, revision: str = "HEAD") -> str:
-    """The commit's short hash and subject, as git prints them."""
+    """Return the commit's short hash and subject, as git prints them."""
     return git(root, "log", "-1", "--format=%h (%s)", revision)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments, with a parser of its own for each of `list`, `show` and `open`."""
+    """Return the parser of the command's arguments, with one for each of `list`, `show` and `open`."""
     parser = CommandParser(
         "deriva-ml-catalog",
         usage="list|show|open [options]",
@@ -65,11 +65,6 @@ def parser() -> argparse.ArgumentParser:
         usage="RID [options]",
         description="Show one execution, asset or dataset with all that belongs to it.",
     )
-    showing.add_argument(
-        "rid",
-        metavar="RID",
-        help="the execution, asset or dataset, by its RID here or where it was pushed to",
-    )
     opening = commands.add_parser(
         "open",
         help="open an execution's notebook, or an asset",
@@ -77,9 +72,8 @@ def parser() -> argparse.ArgumentParser:
         description="Open an execution's notebook, or an asset, with the desktop's program. Copies of the execution's"
         " outputs, or of the asset, are put into outputs/ under their own names.",
     )
-    opening.add_argument(
-        "rid", metavar="RID", help="the execution or asset, by its RID here or where it was pushed to"
-    )
+    for each, what in ((showing, "execution, asset or dataset"), (opening, "execution or asset")):
+        each.add_argument("rid", metavar="RID", help=f"the {what}, by its RID here or where it was pushed to")
     for each in (listing, showing):
         each.add_argument("--json", action="store_true", help="write JSON, for a program to read")
     return parser
@@ -103,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _opened(project: Project) -> EmbeddedCatalog:
-    """The project's catalog, with what was left open closed; as it is where the disk takes nothing."""
+    """Open the project's catalog and close what was left open there; only read it where the disk takes nothing."""
     from deriva_ml import disk
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.execution.recovery import recover
@@ -148,24 +142,25 @@ def _list(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
         return
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     narrow = room is not None and room < NARROW
-    rows: list[tuple[str, ...]] = [
-        ("RID", "there", "status", "when (UTC)", "duration", "started by", "workflow", "description")
-    ]
-    rows += [
-        (
-            record.rid,
-            _rids_there(catalog, record.rid),
-            record.status.value,
-            record.created[: 16 if narrow else 19].replace("T", " "),
-            record.execution_duration or "",
-            "command" if record.started_by.startswith("deriva-ml-") else record.started_by,
-            record.workflow.name,
-            one_line((record.status_detail or record.description).strip().split("\n")[0]),
-        )
-        for record in found
-    ]
-    left_out = {*([] if any(row[1] for row in rows[1:]) else [1]), *([4] if narrow else [])}
-    rows = [tuple(cell for place, cell in enumerate(row) if place not in left_out) for row in rows]
+    columns = {
+        "RID": [record.rid for record in found],
+        "there": [_rids_there(catalog, record.rid) for record in found],
+        "status": [record.status.value for record in found],
+        "when (UTC)": [record.created[: 16 if narrow else 19].replace("T", " ") for record in found],
+        "duration": [record.execution_duration or "" for record in found],
+        "started by": [
+            "command" if record.started_by.startswith("deriva-ml-") else record.started_by for record in found
+        ],
+        "workflow": [record.workflow.name for record in found],
+        "description": [
+            one_line((record.status_detail or record.description).strip().split("\n")[0]) for record in found
+        ],
+    }
+    if narrow:
+        del columns["duration"]
+    if not any(columns["there"]):
+        del columns["there"]
+    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
     print_lines(aligned(rows, room, ("started by", "workflow", "description")))
     if more:
         print("... and more; -n 0 shows all")
@@ -191,7 +186,7 @@ def _show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
 
 
 def _here(catalog: EmbeddedCatalog, rid: str) -> str:
-    """The RID here of a record, which may be given by the one that it has where it was pushed to."""
+    """Return the RID here of a record, which may be given by the one that it has where it was pushed to."""
     for look_up in (catalog.lookup_execution, catalog.lookup_asset, catalog.lookup_dataset):
         with suppress(DerivaMLRequestError):
             look_up(rid)
@@ -201,17 +196,17 @@ def _here(catalog: EmbeddedCatalog, rid: str) -> str:
 
 
 def _elsewhere(catalog: EmbeddedCatalog, rid: str) -> list[str]:
-    """Addresses of a record in the catalogs that it was pushed to."""
+    """Return addresses of a record in the catalogs that it was pushed to."""
     return [destination.link(remote) for destination, remote in catalog.journal.elsewhere(rid)]
 
 
 def _rids_there(catalog: EmbeddedCatalog, rid: str) -> str:
-    """The RIDs of a record in the catalogs that it was pushed to, where they are not the one here."""
+    """Return the RIDs of a record in the catalogs that it was pushed to, where they are not the one here."""
     return ", ".join(remote for _, remote in catalog.journal.elsewhere(rid) if remote != rid)
 
 
 def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
-    """What there is to know about an execution, or else an asset or a dataset, in plain types."""
+    """Return what there is to know about an execution, or else an asset or a dataset, in plain types."""
     refusals = []
     for facts in (_execution_facts, _asset_facts, _dataset_facts):
         try:
@@ -254,22 +249,7 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     record = catalog.lookup_execution(rid)
     assets = catalog.assets_of(rid)
-    configuration: dict[str, Any] = {}
-    # Of several, which a notebook with several commits may have, the last one says how it ended.
-    for asset in sorted(assets, key=lambda one: (len(one.rid), one.rid)):
-        if (
-            asset.filename == "configuration.json"
-            and asset.role == "Output"
-            and {"Deriva_Config", "Execution_Config"}.intersection(asset.types)  # the latter of older runners
-        ):
-            try:
-                configuration = _configuration(Path(catalog.locate(asset)))
-            except (
-                OSError,
-                ValueError,
-                DerivaMLException,
-            ) as error:  # lost or damaged; the rest can be shown
-                print(f"warning: the configuration of {rid} cannot be shown: {error}", file=sys.stderr)
+    configuration = _configuration_of(catalog, rid, assets)
     provenance = configuration.get("provenance", {})
     datasets = [
         {
@@ -283,7 +263,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     ]
     place = next(iter(catalog.journal.destinations(rid)), None)
     # What ran; the workflow is the commit's, whatever differed from it.
-    version = configuration.get("provenance", {}).get("version") or record.workflow.version
+    version = provenance.get("version") or record.workflow.version
     return {
         "execution": rid,
         "pushed to": _elsewhere(catalog, rid),
@@ -318,8 +298,26 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     }
 
 
+def _configuration_of(catalog: EmbeddedCatalog, rid: str, assets: Sequence[Asset]) -> dict[str, Any]:
+    """Return an execution's configuration as it was recorded; empty where it is lost or damaged."""
+    types = {"Deriva_Config", "Execution_Config"}  # the latter of older runners
+    found: dict[str, Any] = {}
+    # Of several, which a notebook with several commits may have, the last one says how it ended.
+    for asset in sorted(assets, key=lambda one: (len(one.rid), one.rid)):
+        if (
+            asset.filename == "configuration.json"
+            and asset.role == "Output"
+            and types.intersection(asset.types)
+        ):
+            try:
+                found = _configuration(Path(catalog.locate(asset)))
+            except (OSError, ValueError, DerivaMLException) as error:
+                print(f"warning: the configuration of {rid} cannot be shown: {error}", file=sys.stderr)
+    return found
+
+
 def _configuration(path: Path) -> dict[str, Any]:
-    """What a configuration file says, each part of the type that it has to have; others are left out."""
+    """Return what a configuration file says, each part of the type that it has to have; others are left out."""
     found = read_json(path)
     if not isinstance(found, dict):
         raise ValueError("it is no mapping")
@@ -333,7 +331,7 @@ def _configuration(path: Path) -> dict[str, Any]:
 
 
 def _asset_row(catalog: EmbeddedCatalog, asset: Asset, place: Destination | None = None) -> dict[str, Any]:
-    """An asset's columns; with its RID at the place that its execution was, or is to be, pushed to."""
+    """Return an asset's columns; with its RID at the place that its execution was, or is to be, pushed to."""
     there = catalog.journal.remote(asset.rid, place) if place else None
     return {
         "RID": asset.rid,
@@ -375,7 +373,7 @@ def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
 
 
 def _rank(asset: Asset) -> int:
-    """How far an output is from what a person would read first: the notebook's Markdown, a report, a picture, a text."""
+    """Return an output's place among those to read: the notebook's Markdown, a report, a picture, a text, the rest."""
     import mimetypes
 
     from deriva_ml.definitions import ExecAssetType, ExecMetadataType, MLAsset

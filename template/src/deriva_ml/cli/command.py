@@ -67,7 +67,7 @@ def command(main: Main) -> Callable[..., int]:
 
 
 def _said(error: Exception) -> str:
-    """What a person is told of an error of the disk or the catalog."""
+    """Return what a person is told of an error of the disk or the catalog."""
     try:
         state = Project.find().state
     except DerivaMLException:

@@ -50,7 +50,7 @@ _NOTEBOOK = """{"cells": [{"cell_type": "code", "execution_count": 1, "id": "0",
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command's arguments."""
     parser = CommandParser(
         "deriva-ml-init",
         usage="[options]",
@@ -117,7 +117,7 @@ def check(project: Project) -> int:
 
 
 def _rendering(project: Project) -> str:
-    """The options and the place with which Copier renders this project's version of the template again."""
+    """Return the options and the place with which Copier renders this project's version of the template again."""
     import yaml
 
     try:
@@ -175,7 +175,7 @@ def _strips(root: Path) -> bool:
 
 
 def jupyter_kernel(project: Project) -> str:
-    """A kernel of the project's name in its own environment, for the JupyterLab that runs there."""
+    """Install a kernel of the project's name in its own environment, for the JupyterLab that runs there."""
     name = kernel_name(project_name(project))
     try:
         _, fresh = install_kernel(name, prefix=Path(sys.prefix))
@@ -185,7 +185,7 @@ def jupyter_kernel(project: Project) -> str:
 
 
 def lock_file(project: Project) -> str:
-    """The exact versions of the environment, as uv resolves them."""
+    """Lock the exact versions of the environment, as uv resolves them."""
     if (project.root / "uv.lock").exists():
         return PRESENT
     # `uv run` names itself in UV, also where it is not on the PATH.
@@ -200,7 +200,7 @@ def lock_file(project: Project) -> str:
 
 
 def embedded_catalog(project: Project) -> str:
-    """The project's own catalog; one of an earlier runner is brought up to date."""
+    """Make the project's own catalog; one of an earlier runner is brought up to date."""
     from deriva_ml.catalog.embedded import EmbeddedCatalog
 
     there, kept = project.database.exists(), set(project.state.glob("catalog.db.v*"))
@@ -218,7 +218,7 @@ def embedded_catalog(project: Project) -> str:
 
 
 def demo_content(project: Project) -> str:
-    """The dataset and the models that the example notebook reads, where the project has the example."""
+    """Record the dataset and the models that the example notebook reads, where the project has the example."""
     if importlib.util.find_spec("deriva_ml.demo") is None:
         return "skipped because this project has no example"
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -276,7 +276,7 @@ def _run(cwd: Path, *args: str) -> None:
 
 
 def _complaint(text: str) -> str:
-    """From where a program (uv) begins to tell of an error, which it may wrap; else its last line, as of a traceback."""
+    """Return what a program (uv) says of an error, which it may wrap; else its last line, as of a traceback."""
     lines = [line for raw in text.splitlines() if (line := raw.strip(" \t│├╰─▶"))]
     begun = next(
         (n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)), len(lines) - 1

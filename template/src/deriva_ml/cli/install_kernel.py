@@ -17,7 +17,7 @@ from deriva_ml.terminal import print
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command's arguments."""
     parser = CommandParser(
         "deriva-ml-install-kernel",
         usage="[options]",

@@ -27,7 +27,7 @@ from deriva_ml.terminal import print
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command's arguments."""
     parser = CommandParser(
         "deriva-ml-run",
         usage="[options] [OVERRIDE ...]",
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _one_job(overrides: list[str], swept: bool) -> list[str]:
-    """The overrides of the one run whose configuration is to be shown.
+    """Return the overrides of the one run whose configuration is to be shown.
 
     Raises:
         DerivaMLRequestError: they are those of several.
@@ -99,7 +99,7 @@ def _one_job(overrides: list[str], swept: bool) -> list[str]:
 
 
 def _named_sweep(overrides: list[str]) -> tuple[list[str], str | None]:
-    """The overrides with ``+multirun=NAME`` replaced by those it stands for, and its description."""
+    """Return the overrides with ``+multirun=NAME`` replaced by those it stands for, and its description."""
     from deriva_ml.config.entries import multiruns
 
     names = [word.partition("=")[2] for word in overrides if word.startswith("+multirun=")]
@@ -118,7 +118,7 @@ def _named_sweep(overrides: list[str]) -> tuple[list[str], str | None]:
 
 
 def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """The composition of ``deriva_model``, and the arguments for ``run_model`` that it describes.
+    """Return the composition of ``deriva_model``, and the arguments for ``run_model`` that it describes.
 
     Raises:
         DerivaMLRequestError: it has something that no model run takes, such as an experiment of a project without any,
@@ -184,9 +184,7 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     from deriva_ml.execution.model_run import start_sweep
     from deriva_ml.signals import Terminated
 
-    composed = [
-        _compose(job)[1] for job in jobs
-    ]  # a job that cannot be composed stops the sweep before it starts
+    composed = [_compose(job)[1] for job in jobs]  # one that cannot be composed stops all before any starts
     first = composed[0]
     places = {
         (getattr(one["deriva_ml"], "hostname", None), getattr(one["deriva_ml"], "catalog_id", None))

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import (
     CommandParser,
@@ -35,6 +35,9 @@ from deriva_ml.notebook.parameters import computed_from, describe, parameters_of
 from deriva_ml.project import Project
 from deriva_ml.terminal import print, print_lines
 
+if TYPE_CHECKING:
+    from deriva_ml.execution.recorded import Result
+
 PAPERMILL = {
     **dict.fromkeys(("--parameters", "--parameters-raw", "-r"), "-p NAME VALUE"),
     **dict.fromkeys(("--parameters-file", "--parameters-yaml", "-y"), "--file FILE"),
@@ -45,7 +48,7 @@ PAPERMILL = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command's arguments."""
     parser = CommandParser(
         "deriva-ml-run-notebook",
         usage="NOTEBOOK [options] [OVERRIDE ...]",
@@ -231,7 +234,6 @@ def _run(
     from deriva_ml.execution import precheck
 
     checking = precheck.start(call, overrides, args.notebook.absolute()) if call and call.sure else None
-    from deriva_ml.definitions import Status
     from deriva_ml.execution.notebook_runner import Request, record_notebook
     from deriva_ml.execution.recovery import recover_project
     from deriva_ml.notebook.execute import Outcome
@@ -258,6 +260,16 @@ def _run(
     )
     if result.outcome in {Outcome.interrupted, Outcome.terminated}:
         ignore_stops()  # there is nothing left to stop
+    good = _print_end(args.notebook, project, result, f" ({time.monotonic() - begun:.1f} s)")
+    if result.outcome is Outcome.interrupted:
+        return INTERRUPTED
+    return 0 if good else FAILED
+
+
+def _print_end(notebook: Path, project: Project, result: Result, took: str) -> bool:
+    """Print how a run of a notebook ended, and where all of it is; False if it failed or could not be sent."""
+    from deriva_ml.definitions import Status
+
     for line in result.warnings:
         print(f"warning: {line}", file=sys.stderr)
     good = result.status in {Status.uploaded, Status.stopped, Status.pending_upload}
@@ -267,22 +279,19 @@ def _run(
         print(f"error: {result.unsent}; the record is kept in this project", file=sys.stderr)
     shown = relative(result.folder)
     lines = [
-        f"notebook  {shown / args.notebook.name}",
-        f"markdown  {shown / args.notebook.with_suffix('.md').name}",
+        f"notebook  {shown / notebook.name}",
+        f"markdown  {shown / notebook.with_suffix('.md').name}",
     ]
-    took = f" ({time.monotonic() - begun:.1f} s)"
     for rid in result.executions:
         good &= print_summary(project, rid, took, lines if rid == result.executions[-1] else ())
     if not result.executions:
         print(*(f"  {line}" for line in lines), sep="\n")
         print(f"Dry run: nothing was recorded; its output is in {shown}")
-    if result.outcome is Outcome.interrupted:
-        return INTERRUPTED
-    return 0 if good else FAILED
+    return good
 
 
 def _recorded(argv: Sequence[str]) -> list[str]:
-    """The command line as it may be recorded: without the value of a credential."""
+    """Return the command line as it may be recorded: without the value of a credential."""
     from deriva_ml.redaction import is_credential, redact_override
 
     shown = [redact_override(word) for word in argv]

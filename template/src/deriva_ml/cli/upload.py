@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
+    """Return the parser of the command's arguments."""
     parser = CommandParser(
         "deriva-ml-upload",
         usage="[RID ...] [options]",
@@ -152,7 +152,7 @@ def _push(
     waiting: Sequence[tuple[str, Destination]],
     opened: Push | None,
 ) -> int:
-    """Push, saying of each how it went; the exit status."""
+    """Push, say of each how it went, and return the exit status."""
     from deriva_ml.execution.upload import upload
 
     failed, wrong, said = 0, 0, set()
@@ -183,14 +183,14 @@ def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:
 
 
 def _execution(catalog: EmbeddedCatalog, rid: str) -> str:
-    """The execution here that an RID means, which may be the one where it was pushed to."""
+    """Return the execution here that an RID means, which may be the one where it was pushed to."""
     from deriva_ml.execution.upload import recorded
 
     return recorded(catalog, rid).local
 
 
 def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
-    """The connection that the arguments name, if they name one."""
+    """Return the connection that the arguments name, if they name one."""
     from deriva_ml.catalog.connect import DerivaMLConfig, check_server, located
     from deriva_ml.execution.configured_catalogs import connection
 
@@ -215,7 +215,7 @@ def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | 
 def _wanted(
     catalog: EmbeddedCatalog, rids: Sequence[str], destination: Destination
 ) -> list[tuple[str, Destination]]:
-    """Executions, and those of a sweep, that are not at the destination as they are here."""
+    """Return executions, and those of a sweep, that are not at the destination as they are here."""
     from deriva_ml.definitions import OPEN_STATUSES
 
     wanted = dict.fromkeys(one for rid in rids for one in (rid, *catalog.list_execution_children(rid)))

@@ -33,7 +33,7 @@ _XLA_FLAG = re.compile(r"(?<!\S)--xla_\w*determinis\w*(?:=\w+)?(?!\S)")  # other
 
 
 def snapshot(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The Python, machine (memory in bytes), packages and recorded variables of this process, as JSON types.
+    """Describe the Python, machine (memory in bytes), packages and recorded variables of this process, as JSON types.
 
     Holds no path and no user or host name. Starts no process.
 
@@ -67,7 +67,7 @@ def snapshot(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
 
 
 def _gpus(driver: Path) -> dict[str, Any]:
-    """What the NVIDIA kernel driver says of itself and its cards; empty where there is none."""
+    """Return what the NVIDIA kernel driver says of itself and its cards; empty where there is none."""
     try:
         version = re.search(r"\b\d+\.\d+(?:\.\d+)?\b", (driver / "version").read_text(errors="replace"))
         cards = [card.read_text(errors="replace") for card in sorted(driver.glob("gpus/*/information"))]
@@ -78,7 +78,7 @@ def _gpus(driver: Path) -> dict[str, Any]:
 
 
 def _packages() -> dict[str, str]:
-    """Version by name of what can be imported; of two with one name, the one that import finds."""
+    """Return version by name of what can be imported; of two with one name, the one that import finds."""
     from importlib.metadata import distributions
 
     found: dict[str, tuple[str, str]] = {}

@@ -23,7 +23,7 @@ TOOLS = frozenset({"pip", "setuptools", "uv", "wheel"})
 def describe(
     project: Project, version: str, variables: Mapping[str, str] = os.environ, kernel: str | None = None
 ) -> dict[str, Any]:
-    """What `environment.json` says of a run, as JSON types: a ``snapshot``, and what of it is not locked.
+    """Return what `environment.json` says of a run, as JSON types: a ``snapshot``, and what of it is not locked.
 
     Args:
         version: of the project as it is recorded; the installed one is that of the day when it was installed.
@@ -46,7 +46,7 @@ def describe(
 
 
 def shown_lock(project: Project) -> bytes:
-    """The content of the project's `uv.lock` as it is recorded: without the logins of package indexes.
+    """Return the content of the project's `uv.lock` as it is recorded: without the logins of package indexes.
 
     Raises:
         OSError: there is none.
@@ -58,7 +58,7 @@ def shown_lock(project: Project) -> bytes:
 
 
 def warnings_of(environment: Mapping[str, Any]) -> list[str]:
-    """A line about the packages that ``describe`` found not to be locked, if there are any."""
+    """Return a line about the packages that ``describe`` found not to be locked, if there are any."""
     unlocked: dict[str, str] = environment.get("not_locked", {})
     # Another version of what the project asks for says more than one of a hundred that came with some tool.
     names = sorted(unlocked, key=lambda name: " (locked " not in unlocked[name])
@@ -73,12 +73,12 @@ def warnings_of(environment: Mapping[str, Any]) -> list[str]:
 
 
 def normalized(name: str) -> str:
-    """A package's name as locks and indexes spell it (PEP 503)."""
+    """Return a package's name as locks and indexes spell it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def read_lock(text: str) -> dict[str, set[str]]:
-    """The versions by name that a `uv.lock` has; ``""`` stands for a version that it does not tell.
+    """Return the versions by name that a `uv.lock` has; ``""`` stands for a version that it does not tell.
 
     A scan of the lines that uv begins a package with: TOML would take forty times as long.
     """
@@ -94,7 +94,7 @@ def read_lock(text: str) -> dict[str, set[str]]:
 def not_locked(
     packages: Mapping[str, str], locked: Mapping[str, set[str]], own: str | None = None
 ) -> dict[str, str]:
-    """The installed packages that a lock does not have, by name: ``21.0``, or ``2.1 (locked 2.2)``.
+    """Return the installed packages that a lock does not have, by name: ``21.0``, or ``2.1 (locked 2.2)``.
 
     One that is locked for other systems in other versions may have any of these. What is locked and not installed is
     not judged: it may not be for this system.

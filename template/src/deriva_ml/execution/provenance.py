@@ -6,10 +6,10 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from deriva_ml.definitions import Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -109,7 +109,7 @@ def collect(path: Path, *, allow_dirty: bool, apart_from: Path | None = None) ->
     if changed:
         changed.sort(key=lambda other: other != name)
         if not allow_dirty:
-            raise DerivaMLRequestError(_refusal(root, changed))
+            _refuse(root, changed)
         with tempfile.TemporaryDirectory() as scratch:
             stripping = _stripping(root, Path(scratch))
             diff = _diff(root, stripping, name, home, untracked)
@@ -126,7 +126,7 @@ def collect(path: Path, *, allow_dirty: bool, apart_from: Path | None = None) ->
         path=name,
         dirty=bool(changed),
         diff=diff,
-        warnings=tuple(_warnings(root, commit, changed, has_remote=bool(remotes), has_tag=bool(describe))),
+        warnings=_warnings(root, commit, changed, has_remote=bool(remotes), has_tag=bool(describe)),
         blob=blob,
         untracked=tuple(_cut(sorted({*untracked} - {*code}))),
     )
@@ -157,27 +157,40 @@ def _find_commit(path: Path) -> tuple[Path, str, str]:
     return root, file.relative_to(root).as_posix(), commit
 
 
-def _refusal(root: Path, changed: Sequence[str]) -> str:
-    """Return what a person is told who has not committed these files."""
-    names = listed(changed, SHOWN_FILES)
+def _refuse(root: Path, changed: Sequence[str]) -> NoReturn:
+    """Say that these files are not committed, and what to do.
+
+    Raises:
+        DerivaMLRequestError: always.
+    """
     if set(changed) <= set(deleted_files(root)):
-        return f"deleted, and not committed: {names}; git restore brings it back, or commit the deletion"
-    text = f"not committed: {names}; commit, or pass --allow-dirty to record the run with the diff"
+        raise DerivaMLRequestError(
+            f"deleted, and not committed: {listed(changed, SHOWN_FILES)}; git restore brings it back,"
+            " or commit the deletion"
+        )
+    said = f"not committed: {listed(changed, SHOWN_FILES)};"
+    said += " commit, or pass --allow-dirty to record the run with the diff"
     if any(other.endswith(".ipynb") for other in changed) and not _filter(root):
-        text += " (uv run deriva-ml-init installs the filter that keeps outputs out of git)"
-    return text
+        said += " (uv run deriva-ml-init installs the filter that keeps outputs out of git)"
+    raise DerivaMLRequestError(said)
 
 
 def _warnings(
     root: Path, commit: str, changed: Sequence[str], has_remote: bool, has_tag: bool
-) -> Iterator[str]:
-    """Yield what keeps others from finding this code, a line each."""
+) -> tuple[str, ...]:
+    """Return what keeps others from finding this code, a line each."""
+    warnings = []
     if changed:
-        yield f"uncommitted changes are recorded as a diff: {listed(changed, SHOWN_FILES)}"
+        warnings.append(f"uncommitted changes are recorded as a diff: {listed(changed, SHOWN_FILES)}")
     if has_remote and not git(root, "for-each-ref", "--count=1", f"--contains={commit}", "refs/remotes"):
-        yield f"commit {commit[:7]} is on no remote branch: git push, or nobody else can find this code"
+        warnings.append(
+            f"commit {commit[:7]} is on no remote branch: git push, or nobody else can find this code"
+        )
     if not has_tag and git(root, "rev-parse", "--is-shallow-repository") == "true":
-        yield "the clone is shallow and holds no version tag: git fetch --unshallow --tags gets them"
+        warnings.append(
+            "the clone is shallow and holds no version tag: git fetch --unshallow --tags gets them"
+        )
+    return tuple(warnings)
 
 
 def _cut(names: Sequence[str]) -> list[str]:
