@@ -178,8 +178,8 @@ def _names_entries(item: Any) -> bool:
 
 
 def summarize_error(error: BaseException) -> str:
-    """Hydra's complaint without its search path, its web pages and its advice to add a field that nothing reads, with
-    the override or the cause it left out."""
+    """Return Hydra's complaint in one line: without its search path, web pages and advice to add a field that nothing
+    reads, and with the override and the cause that it left out."""
     text = _words(error)
     for beginning in LEFT_OUT:
         text = text.partition(beginning)[0]

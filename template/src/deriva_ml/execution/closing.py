@@ -184,7 +184,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def salvage_unregistered(folder: Path, project: Project, rid: RID, registered: Collection[Path] = ()) -> str:
-    """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any.
+    """Move files that nobody registered out of a folder that is about to go; return a line about them, if any.
 
     Those that the runner had not written to their end are nobody's. The line is the same if it is asked for again.
     """

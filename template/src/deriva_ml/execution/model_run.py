@@ -120,17 +120,7 @@ def run_model(
         )
         with execution.execute():
             _call(model_config, execution)
-        try:
-            execution.commit_output_assets()
-        except Exception as error:
-            why = disk.fault(error, project.state)
-            if not why and not isinstance(error, DerivaMLRunError):
-                raise
-            if not dry_run:
-                with signals_ignored():
-                    close_execution(ml.catalog, project, execution.execution_rid, Status.failed, why)
-                ml.catalog.send(execution.execution_rid)
-            raise DerivaMLRunError(why or str(error), *_names(execution)) from error
+        _commit(execution)
     return execution
 
 
@@ -176,6 +166,22 @@ def _call(model: Any, execution: Execution) -> None:
         with disk.unless_refused(execution.ml.project.state):
             execution.add_metadata("traceback.txt", redact(shown), ExecMetadataType.log_file)
         raise DerivaMLRunError(f"{type(error).__name__}: {error}", *_names(execution)) from error
+
+
+def _commit(execution: Execution) -> None:
+    """Record the outputs; an execution that lacks one, or room on the disk, ends as ``Failed``."""
+    ml = execution.ml
+    try:
+        execution.commit_output_assets()
+    except Exception as error:
+        why = disk.fault(error, ml.project.state)
+        if not why and not isinstance(error, DerivaMLRunError):
+            raise
+        if not execution.dry_run:
+            with signals_ignored():
+                close_execution(ml.catalog, ml.project, execution.execution_rid, Status.failed, why)
+            ml.catalog.send(execution.execution_rid)
+        raise DerivaMLRunError(why or str(error), *_names(execution)) from error
 
 
 def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:

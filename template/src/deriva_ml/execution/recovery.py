@@ -33,7 +33,9 @@ REASON = "the process that ran it ended without recording its end"
 
 
 def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
-    """Close every orphan, say so on stderr, and clear away folders that nobody needs; nothing on a disk that takes nothing.
+    """Close every orphan, say so on stderr, and clear away folders that nobody needs.
+
+    On a disk that takes nothing more it does nothing, and warns.
 
     An orphan is ``Aborted``, unless its process noted that the disk did not let it record how it failed.
 
@@ -120,7 +122,7 @@ def _stop_kernel_of(run: NotebookRun) -> None:
 
 
 def _drop_links(catalog: EmbeddedCatalog, project: Project, rid: RID) -> str:
-    """Let go of links out of the project among registered files, for anybody may have put them there; a line about them.
+    """Unregister files that are links out of the project, for anybody may have put them there; return a line about them.
 
     The process that registered a file elsewhere follows its link; one that only finds it does not.
     """
