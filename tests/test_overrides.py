@@ -353,11 +353,11 @@ def test_the_arguments_are_those_of_run_notebook() -> None:
 
 LOOKED_AT = """
 import json, sys
-from deriva_ml.execution.precheck import _refusal
+from deriva_ml.execution.precheck import _why_refused
 
 for request in json.load(sys.stdin):
     try:
-        print(json.dumps(_refusal(request)))
+        print(json.dumps(_why_refused(request)))
     except Exception as error:
         print(json.dumps(None))
 """

@@ -27,8 +27,7 @@ WITHOUT_WORDS = {
     ("cli/command.py", "status"): "the operating system's or SQLite's words",
     ("cli/command.py", "tell"): "a library's words",
     ("disk.py", "_flush_file_system"): "the operating system's words",
-    ("execution/closing.py", "close_execution"): "the reason of the end that could not be recorded",
-    ("execution/model_run.py", "run_model"): "what the commit raised",
+    ("execution/model_run.py", "_commit"): "what the commit raised",
     ("execution/recovery.py", "_close_orphan"): "what its process noted, see `disk.fault`",
     (
         "cli/run.py",

@@ -21,7 +21,7 @@ from deriva_ml.project import Project
 def open_connection(
     config: DerivaMLConfig | None, project: Project, ml_class: type[DerivaML] | None = None
 ) -> DerivaML:
-    """The connection that a configuration's ``deriva_ml`` describes; an ``ml_class`` if one is given.
+    """Return the connection that a configuration's ``deriva_ml`` describes; an ``ml_class`` if one is given.
 
     Raises:
         DerivaMLRequestError: the configuration has none, or the catalog cannot be told from it.
@@ -82,7 +82,7 @@ class DerivaML:
         return self.catalog.catalog_id
 
     def create_workflow(self, name: str, workflow_type: str | list[str], description: str = "") -> Workflow:
-        """A workflow for the running notebook or script, with its commit, checksum and version; recorded with its first execution."""
+        """Describe the running notebook or script, with its commit, checksum and version."""
         return workflow_of(current_provenance(self.project).to_json(), name, workflow_type, description)
 
     def create_execution(
@@ -105,34 +105,34 @@ class DerivaML:
         return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
-        """One execution's row, with its workflow."""
+        """Return an execution's row, with its workflow."""
         return self.catalog.lookup_execution(rid)
 
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
     ) -> list[ExecutionRecord]:
-        """Executions, newest first."""
+        """Return executions, newest first."""
         return self.catalog.find_executions(limit, status)
 
     def lookup_asset(self, rid: RID) -> Asset:
-        """An asset's row, from whichever asset table it is in."""
+        """Return an asset's row, from whichever asset table it is in."""
         return self.catalog.lookup_asset(rid)
 
     def lookup_dataset(self, dataset: RID | DatasetSpec) -> Dataset:
-        """A dataset's record with its members, at the version asked for or the current one."""
+        """Return a dataset's record with its members, at the version asked for or the current one."""
         spec = DatasetSpec(dataset) if isinstance(dataset, str) else dataset
         return self.catalog.lookup_dataset(spec.rid, spec.version)
 
     def list_execution_children(self, rid: RID) -> list[RID]:
-        """A sweep's executions, in order."""
+        """Return a sweep's executions, in order."""
         return self.catalog.list_execution_children(rid)
 
     def list_execution_parents(self, rid: RID) -> list[RID]:
-        """The sweeps that an execution is part of."""
+        """Return the sweeps that an execution is part of."""
         return self.catalog.list_execution_parents(rid)
 
     def cite(self, rid: RID) -> str:
-        """An address that names a record for good; of a dry run, which has no record, a line that says so."""
+        """Return an address that names a record for good; of a dry run, which has no record, a line that says so."""
         if rid == DRY_RUN_RID:
             return f"{rid} is a dry run: nothing was recorded, and there is nothing to cite"
         return self.catalog.cite(rid)

@@ -69,11 +69,11 @@ def main(argv: Sequence[str]) -> int:
     if args.list_configs or args.cfg or args.info:
         show_configuration(args, lambda: (MODEL_CONFIG, _one_job(overrides, args.multirun)))
         return 0
-    from deriva_ml.execution.model_run import Circumstances, circumstances
+    from deriva_ml.execution.model_run import RunContext, run_context
     from deriva_ml.execution.recovery import recover_project
 
     recover_project(project)
-    circumstances.set(Circumstances(project=project, allow_dirty=args.allow_dirty))
+    run_context.set(RunContext(project=project, allow_dirty=args.allow_dirty))
     overrides, description = _named_sweep(overrides)
     if description is None and not args.multirun:
         return 0 if _run_job(overrides) else FAILED
@@ -146,13 +146,13 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 
 def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> bool:
     """Run one job and say how it ended; False if its record has not come to where it is to go."""
-    from deriva_ml.execution.model_run import circumstances, run_model
+    from deriva_ml.execution.model_run import run_context, run_model
     from deriva_ml.signals import Terminated, ignore_stops
 
     composed, arguments = _compose(overrides)
     begun: list[Any] = []
-    told = replace(
-        circumstances.get(),
+    context = replace(
+        run_context.get(),
         overrides=overrides,
         choices=composed.choices,
         config=composed.yaml,
@@ -160,8 +160,8 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
         parent=parent,
         begun=begun.append,
     )
-    token = circumstances.set(told)
-    project = told.project or Project.find()
+    token = run_context.set(context)
+    project = context.project or Project.find()
     try:
         execution = run_model(**arguments)
     except (DerivaMLException, KeyboardInterrupt, Terminated) as error:
@@ -172,7 +172,7 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
                 print_summary(project, execution.local_rid)
         raise
     finally:
-        circumstances.reset(token)
+        run_context.reset(token)
     if execution.dry_run:
         print(f"Dry run: nothing was recorded; its output is in {relative(execution.working_dir)}")
         return True
@@ -181,7 +181,7 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
 
 def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
     """Run the jobs one after the other, nested in an execution of their own; go on past one that fails."""
-    from deriva_ml.execution.model_run import end_sweep, start_sweep
+    from deriva_ml.execution.model_run import start_sweep
     from deriva_ml.signals import Terminated
 
     composed = [_compose(job)[1] for job in jobs]  # one that cannot be composed stops all before any starts
@@ -206,13 +206,13 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
                 print(f"error: {error}", file=sys.stderr)
     except (KeyboardInterrupt, Terminated):
         if parent:
-            end_sweep(parent, Status.aborted, "interrupted")
+            parent.end(Status.aborted, "interrupted")
             print(f"Sweep {parent.execution_rid}: interrupted")
             print_summary(project, parent.local_rid)
         raise
     reason = f"{failed} of {len(jobs)} jobs failed" if failed else ""
     if parent:
-        end_sweep(parent, Status.failed if failed else Status.uploaded, reason)
+        parent.end(Status.failed if failed else Status.uploaded, reason)
         print(f"Sweep {parent.execution_rid}: {len(jobs)} executions{', ' + reason if reason else ''}")
         waiting += not print_summary(project, parent.local_rid)
     return FAILED if failed or waiting else 0

@@ -36,7 +36,7 @@ from deriva_ml.project import Project
 from deriva_ml.terminal import print, print_lines
 
 if TYPE_CHECKING:
-    from deriva_ml.execution.recorded import Result
+    from deriva_ml.execution.notebook_end import Result
 
 PAPERMILL = {
     **dict.fromkeys(("--parameters", "--parameters-raw", "-r"), "-p NAME VALUE"),

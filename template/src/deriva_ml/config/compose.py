@@ -21,12 +21,10 @@ class Composition:
     Attributes:
         node: OmegaConf's, without Hydra's own part.
         choices: the entry chosen in each group.
-        overrides: as they were given.
     """
 
     node: Any
     choices: dict[str, str]
-    overrides: tuple[str, ...]
 
     @property
     def yaml(self) -> str:
@@ -40,14 +38,14 @@ class Composition:
         return OmegaConf.to_yaml(OmegaConf.create(_literal(redact(resolved))))
 
     def part(self, key: str) -> Any:
-        """What the configuration holds under ``key``, in plain types with every reference resolved."""
+        """Return what the configuration holds under ``key``, in plain types with every reference resolved."""
         from omegaconf import OmegaConf
 
         whole: Any = OmegaConf.to_container(self.node, resolve=True)
         return whole[key]
 
     def instantiate(self) -> Any:
-        """The object that the configuration describes.
+        """Make the object that the configuration describes.
 
         Raises:
             DerivaMLRequestError: it, or a part of it, cannot be made.
@@ -56,14 +54,14 @@ class Composition:
             return instantiate(self.node)
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the call that the configuration describes, without calling it; raises likewise."""
+        """Make the arguments of the call that the configuration describes, without calling it; raises likewise."""
         return {str(key): self._argument(str(key)) for key in self.node if not str(key).startswith("_")}
 
     def _argument(self, key: str) -> Any:
         from omegaconf import OmegaConf
 
         if OmegaConf.is_missing(self.node, key):
-            how = "choose one, as --list-configs shows" if key in _groups() else f"give one, {key}=VALUE"
+            how = "choose one, as --list-configs shows" if key in store.groups else f"give one, {key}=VALUE"
             raise DerivaMLRequestError(f"the configuration has no {key}: {how}")
         with usable(key):
             part = self.node[key]
@@ -71,16 +69,12 @@ class Composition:
 
 
 def _literal(value: Any) -> Any:
-    """The value with its texts as OmegaConf has to be given them, to be read as they are."""
+    """Return the value with its texts escaped, so that OmegaConf reads them as they are."""
     if isinstance(value, dict):
         return {key: _literal(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_literal(one) for one in value]
     return value.replace("${", "\\${") if isinstance(value, str) else value
-
-
-def _groups() -> set[str]:
-    return {entry["group"] for entry in store if entry["group"]}
 
 
 def _publish_to_hydra() -> None:
@@ -124,7 +118,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
     }
     with open_dict(node):
         del node["hydra"]
-    return Composition(node, choices, tuple(overrides))
+    return Composition(node, choices)
 
 
 def _composed(name: str, overrides: Sequence[str]) -> Any:
@@ -138,7 +132,7 @@ def _composed(name: str, overrides: Sequence[str]) -> Any:
 
 
 def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """Every combination of the values in ``a=1,2 b=3,4``, as lists of overrides; in Hydra's own syntax and order.
+    """Return every combination of the values in ``a=1,2 b=3,4``, as overrides in Hydra's own syntax and order.
 
     Of several overrides of one name the last holds, as in Hydra's own sweeps. (Its ``BasicSweeper.split_arguments``
     would spell numbers anew, and take ``~name`` for ``~name=null``.)
@@ -170,7 +164,7 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def _values(item: Any) -> list[str]:
-    """The values that a sweep's override stands for."""
+    """Return the values that a sweep's override stands for."""
     word = item.input_line
     if not item.is_discrete_sweep():
         raise DerivaMLRequestError(f"{word} has no single values to run with: list them, or use range()")

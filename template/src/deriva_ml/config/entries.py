@@ -98,7 +98,7 @@ class DescribedList(list[Any]):
 
 
 def with_description(items: Sequence[Any], description: str) -> Any:
-    """A configuration entry for a list of inputs with a description, which the menu of entries shows."""
+    """Return a configuration entry for a list of inputs; the menu of entries shows its description."""
     return builds(DescribedList, items=list(items), description=description, populate_full_signature=True)
 
 

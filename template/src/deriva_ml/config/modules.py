@@ -19,6 +19,9 @@ from hydra_zen import store
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
+STORED_TWICE = re.compile(r"\(name=(.*) group=(.*)\): Store entry already exists")
+"""What hydra-zen 0.17 says of an entry that is there."""
+
 
 def load_configs(package_name: str = "configs") -> list[str]:
     """Import every module of a project's configuration package, sub-packages too, ``experiments`` last.
@@ -38,7 +41,7 @@ def load_configs(package_name: str = "configs") -> list[str]:
 
 
 def _modules_of(package: Any) -> Iterator[str]:
-    """The names of a package's modules, also of its sub-packages, which are imported for that.
+    """Yield the names of a package's modules, also of its sub-packages, which are imported for that.
 
     A file whose own name has a dot is no module for Python, and gets a name in which it is one.
     """
@@ -98,7 +101,7 @@ def _import(name: str) -> Any:
 
 
 def _entries() -> set[_Key]:
-    """What is stored so far; nothing if an entry cannot be made, of which composing tells."""
+    """Return the groups and names of what is stored; none if an entry cannot be made, of which composing tells."""
     try:
         return {(entry["group"], entry["name"]) for entry in store}
     except Exception:
@@ -111,7 +114,7 @@ def _refuse_stored_twice(name: str, error: Exception) -> None:
     Raises:
         DerivaMLRequestError: it is.
     """
-    said = re.match(r"\(name=(.*) group=(.*)\): Store entry already exists", str(error))
+    said = STORED_TWICE.match(str(error))
     if not said:
         return
     group = None if said[2] == "None" else said[2]
@@ -127,7 +130,7 @@ def _refuse_stored_twice(name: str, error: Exception) -> None:
 
 
 def _shown(module: dict[str, Any]) -> str:
-    """The file of the module with these contents, as the project's pages name it."""
+    """Return the file of the module with these contents, as the project's pages name it."""
     name = module["__name__"]
     path = name.replace(".", "/")
     if name in _dotted:
@@ -136,7 +139,7 @@ def _shown(module: dict[str, Any]) -> str:
 
 
 def configuration_of(name: str | None, notebook: Path | None, package_name: str = "configs") -> str:
-    """The name of the configuration that a notebook asks for.
+    """Return the name of the configuration that a notebook asks for.
 
     Args:
         name: given to ``run_notebook``; None for the one that has the name of the notebook's file.
@@ -168,13 +171,13 @@ def configuration_of(name: str | None, notebook: Path | None, package_name: str 
 
 
 def _last_line_of(name: str, error: Exception) -> str:
-    """Where in module ``name`` an import went wrong, as far as the traceback tells."""
+    """Return where in module ``name`` an import went wrong, as far as the traceback tells."""
     lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == name]
     return f" (line {lines[-1]})" if lines else ""
 
 
 def find_configs(project: Project, package_name: str = "configs") -> list[str]:
-    """``load_configs`` for a project, whatever the working directory."""
+    """Import a project's configuration modules, whatever the working directory; see ``load_configs``."""
     if str(project.source) not in sys.path:
         sys.path.insert(0, str(project.source))
     return load_configs(package_name)

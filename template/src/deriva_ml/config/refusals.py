@@ -14,9 +14,14 @@ from deriva_ml.terminal import one_line
 LONGEST_SHOWN = 120
 """Characters of an override that a message repeats."""
 
+# The words of Hydra 1.3 and OmegaConf 2.3:
+PLACE = " full_key: "
+LEFT_OUT = (" Config search path:", " See https://", " To append to your config use ", PLACE)
+UNKNOWN_KEY = re.compile(r"Could not override '(\w+)'")
+
 
 def quoted(text: str, mark: str = "'") -> str:
-    """The text as Hydra's grammar takes it to the letter
+    """Quote a text so that Hydra's grammar takes it to the letter
     (https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values)."""
     literal = re.sub(
         rf"(\\*)({mark}|\Z)", lambda found: found[1] * 2 + (f"\\{mark}" if found[2] else ""), text
@@ -61,8 +66,7 @@ def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callabl
             raise DerivaMLRequestError(
                 f"{_cut(word)} stands for several runs, which deriva-ml-run --multirun makes{one}"
             ) from error
-    groups = {entry["group"] for entry in store}
-    wrong = [item for item in parsed if item.key_or_group in groups and not _names_entries(item)]
+    wrong = [item for item in parsed if item.key_or_group in store.groups and not _names_entries(item)]
     if wrong:
         named = " ".join(_cut(item.input_line) for item in wrong)
         raise DerivaMLRequestError(
@@ -78,7 +82,7 @@ def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callabl
 
 
 def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
-    """The overrides as Hydra parses them.
+    """Parse overrides as Hydra does.
 
     Raises:
         DerivaMLRequestError: one cannot be read; the message has what to type instead.
@@ -100,7 +104,7 @@ def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
 
 
 def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
-    """What is wrong with an override that Hydra's grammar does not take."""
+    """Return what is wrong with an override that Hydra's grammar does not take."""
     word = overrides[place]
     if "=" not in word and not word.startswith("~"):
         return _no_override(overrides, place)
@@ -116,7 +120,7 @@ def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
 
 
 def _mends(overrides: Sequence[str], place: int) -> Iterator[str]:
-    """What may have been meant: words that the shell has parted, a bracket that is not closed, a text in quotes."""
+    """Yield what may have been meant: words that the shell has parted, a bracket left open, a text in quotes."""
     found = re.fullmatch(r"\s*([~+]*[^\s=:]*)\s*:?\s*=(.*)", overrides[place], re.DOTALL)
     if not found:
         return
@@ -142,7 +146,7 @@ def _reads(text: str) -> bool:
 
 
 def _no_override(overrides: Sequence[str], place: int) -> str:
-    """What is wrong with a word that has no name or no value."""
+    """Return what is wrong with a word that has no name or no value."""
     from hydra_zen import store
 
     word = overrides[place]
@@ -156,7 +160,7 @@ def _no_override(overrides: Sequence[str], place: int) -> str:
     text = re.match(r"([\w.]+)=[^\W\d]", whole) and not re.match(
         r"[\w.]+=(true|false|null) ", whole, re.IGNORECASE
     )
-    if word.strip() and text and whole.partition("=")[0] not in {entry["group"] for entry in store}:
+    if word.strip() and text and whole.partition("=")[0] not in store.groups:
         if _reads(whole):
             return f"{_cut(word)} is no override: write NAME=VALUE, or one text as {shlex.quote(whole)}"
     shown = _cut(word) if word.strip() else repr(word)
@@ -174,27 +178,28 @@ def _names_entries(item: Any) -> bool:
 
 
 def summarize_error(error: BaseException) -> str:
-    """Hydra's complaint without its search path, its web pages and its advice to add a field that nothing reads, with
-    the override or the cause it left out."""
-    text = _words(error).partition(" Config search path:")[0].partition(" See https://")[0]
-    text = text.partition(" To append to your config use ")[0].partition(" full_key: ")[0]
+    """Return Hydra's complaint in one line: without its search path, web pages and advice to add a field that nothing
+    reads, and with the override and the cause that it left out."""
+    text = _words(error)
+    for beginning in LEFT_OUT:
+        text = text.partition(beginning)[0]
     override = getattr(error, "override", None)
     if override and str(override) not in text:
         text = f"{override}: {text}"
-    cause = _words(error.__cause__).partition(" full_key: ")[0] if error.__cause__ else ""
+    cause = _words(error.__cause__).partition(PLACE)[0] if error.__cause__ else ""
     return text if cause in text else f"{text.removesuffix('.')}: {cause}"
 
 
 def _suggest(name: str, error: Exception) -> str:
-    """The group, or the field of the configuration ``name``, that an unknown one looks like, for a message."""
+    """Return, for a message, the group or the field of the configuration ``name`` that an unknown one looks like."""
     import difflib
 
     from hydra_zen import store
 
-    unknown = re.match(r"Could not override '(\w+)'", str(error))
+    unknown = UNKNOWN_KEY.match(str(error))
     if not unknown or (None, name) not in store:
         return ""
-    groups = {entry["group"] for entry in store if entry["group"] and not entry["group"].startswith("hydra")}
+    groups = {group for group in store.groups if group and not group.startswith("hydra")}
     fields = getattr(store[None, name], "__dataclass_fields__", {})
     known = groups | {field for field in fields if not field.startswith("_")}
     known = (known | {"+multirun"}) - {unknown[1]}
@@ -225,8 +230,8 @@ def usable(part: str = "") -> Iterator[None]:
 
 
 def _own_words(error: BaseException) -> str:
-    """What an error says, without the place in the configuration; with the name of one that says too little."""
-    text = _words(error).partition(" full_key: ")[0]
+    """Return what an error says, without the place in the configuration; with its name if that says too little."""
+    text = _words(error).partition(PLACE)[0]
     return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) else text
 
 

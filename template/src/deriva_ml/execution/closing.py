@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Output:
     for_reader: bool = False
 
     def of(self, rid: RID) -> StagedAsset:
-        """It as a file of an execution."""
+        """Return it as a file of an execution."""
         return StagedAsset(0, rid, self.table.value, self.path.name, self.path, (self.kind.value,), "")
 
 
@@ -61,59 +61,63 @@ def close_execution(
     Returns:
         The status that it ended with; ``Pending_Upload`` where that is to become ``Uploaded``.
     """
+    with _noted_for_recovery(project, rid, status, detail):
+        folder = catalog.folder_of(rid)
+        detail = join_reasons(detail, _conclude_sources(catalog, project, rid))
+        registered = {item.path for item in catalog.staged(rid)}
+
+        def end(missing: list[StagedAsset], unreadable: list[StagedAsset]) -> None:
+            said = _describe_unrecorded(missing, unreadable)
+            left = salvage_unregistered(folder / "assets", project, rid, registered) if clear else ""
+            last = Status.failed if said and status == Status.uploaded else Status(status)
+            catalog.unstage(rid)
+            reason = join_reasons(detail, said, left)
+            catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
+
+        try:
+            if clear:
+                # Here, where no other run waits for it: only unreadable files are left for the end.
+                salvage_unregistered(folder / "assets", project, rid, registered)
+            commit_readable(
+                catalog, rid, [output.of(rid) for output in outputs if output.path.is_file()], end
+            )
+        except Exception as error:
+            if not (why := disk.fault(error, project.state)):
+                raise
+            last = Status.failed if status == Status.uploaded else Status(status)
+            reason = join_reasons(detail, why, "its files could not be recorded at its end")
+            catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])
+            return catalog.lookup_execution(rid).status
+        if clear:
+            remove_folder(folder)
+        return catalog.lookup_execution(rid).status
+
+
+def _conclude_sources(catalog: Catalog, project: Project, rid: RID) -> str:
+    """Record what a kernel without a runner noted of its cells; return a line if that is damaged."""
+    folder = catalog.folder_of(rid)
+    noted = folder / "executed.jsonl"
+    if not is_inside(noted, folder) or not noted.is_file():
+        return ""
+    from deriva_ml.execution.executed_sources import finish
+
     try:
-        return _close(catalog, project, rid, status, detail, outputs, clear)
+        finish(catalog, project, rid)
+    except DAMAGED as error:
+        return f"what ran is not known, since {noted.name} is damaged ({error})"
+    return ""
+
+
+@contextmanager
+def _noted_for_recovery(project: Project, rid: RID, status: Status, detail: str) -> Iterator[None]:
+    """Note why an execution failed, if the disk does not let even that be recorded."""
+    try:
+        yield
     except Exception as error:
         why = disk.fault(error, project.state)
         if why and status is not Status.aborted:
             liveness.note(project.state, rid, join_reasons(detail, why))
         raise
-
-
-def _close(
-    catalog: Catalog,
-    project: Project,
-    rid: RID,
-    status: Status,
-    detail: str,
-    outputs: Sequence[Output],
-    clear: bool,
-) -> Status:
-    folder = catalog.folder_of(rid)
-    noted = folder / "executed.jsonl"
-    if is_inside(noted, folder) and noted.is_file():  # no runner saw the cells: the kernel noted them
-        from deriva_ml.execution.executed_sources import finish
-
-        try:
-            finish(catalog, project, rid)
-        except DAMAGED as error:
-            detail = join_reasons(detail, f"what ran is not known, since {noted.name} is damaged ({error})")
-
-    registered = {item.path for item in catalog.staged(rid)}
-
-    def end(missing: list[StagedAsset], unreadable: list[StagedAsset]) -> None:
-        said = _describe_unrecorded(missing, unreadable)
-        left = rescue(folder / "assets", project, rid, registered) if clear else ""
-        last = Status.failed if said and status == Status.uploaded else Status(status)
-        catalog.unstage(rid)
-        reason = join_reasons(detail, said, left)
-        catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
-
-    try:
-        if clear:
-            # Here, where no other run waits for it: only unreadable files are left for the end.
-            rescue(folder / "assets", project, rid, registered)
-        commit_readable(catalog, rid, [output.of(rid) for output in outputs if output.path.is_file()], end)
-    except Exception as error:
-        if not (why := disk.fault(error, project.state)):
-            raise
-        last = Status.failed if status == Status.uploaded else Status(status)
-        reason = join_reasons(detail, why, "its files could not be recorded at its end")
-        catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])
-        return catalog.lookup_execution(rid).status
-    if clear:
-        remove_folder(folder)
-    return catalog.lookup_execution(rid).status
 
 
 def join_reasons(*reasons: str) -> str:
@@ -179,8 +183,8 @@ def _is_readable(path: Path) -> bool:
     return True
 
 
-def rescue(folder: Path, project: Project, rid: RID, registered: Collection[Path] = ()) -> str:
-    """Move files that nobody registered out of a folder that is about to go; a line about them, if there are any.
+def salvage_unregistered(folder: Path, project: Project, rid: RID, registered: Collection[Path] = ()) -> str:
+    """Move files that nobody registered out of a folder that is about to go; return a line about them, if any.
 
     Those that the runner had not written to their end are nobody's. The line is the same if it is asked for again.
     """

@@ -26,7 +26,7 @@ def texts_of(
     hydra_config: str = "",
     created: str = "",
 ) -> Texts:
-    """The files that say so, without credentials.
+    """Return the files that say how an execution came about, without credentials.
 
     Args:
         provenance: of the code, as JSON types; its ``diff`` is a file of its own.
@@ -63,7 +63,7 @@ def texts_of(
 
 
 def described(description: str, given: Mapping[str, Any], overrides: Sequence[str]) -> str:
-    """A description with the parameters and overrides that were given, without credentials."""
+    """Return a description with the parameters and overrides that were given, without credentials."""
     told = [redact_override(f"{name}={value}") for name, value in given.items()]
     told += map(redact_override, overrides)
     return f"{description} [{', '.join(told)}]" if told else description

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def connections(project: Project) -> dict[str, DerivaMLConfig]:
-    """The entries of the project's ``deriva_ml`` configuration group by name."""
+    """Return the entries of the project's ``deriva_ml`` configuration group by name."""
     from hydra_zen import instantiate, store
 
     from deriva_ml.config.modules import find_configs
@@ -22,7 +22,7 @@ def connections(project: Project) -> dict[str, DerivaMLConfig]:
 
 
 def connection(project: Project, name: str) -> DerivaMLConfig:
-    """One entry of the group, which names a server.
+    """Return the entry of the group that has a name, and a server.
 
     Raises:
         DerivaMLRequestError: there is none of that name, or it names no server.

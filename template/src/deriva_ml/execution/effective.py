@@ -33,7 +33,7 @@ class Parameters:
 
 
 def parameters_now(run: NotebookRun | None, notebook: Path | None) -> Parameters:
-    """The parameters of the notebook that this kernel executes; none where there is no kernel, or no telling.
+    """Return the parameters of the notebook that this kernel executes; none where there is no kernel, or no telling.
 
     Args:
         run: the runner's, if it started one: it knows the parameters cell, and what was injected.
@@ -79,7 +79,7 @@ def effective(
     given: Mapping[str, Any],
     injected: bool = True,
 ) -> Parameters:
-    """The values of parameters in a namespace.
+    """Return the values of parameters in a namespace.
 
     Args:
         namespace: a kernel's.
@@ -106,7 +106,7 @@ def _is_past(cells: Sequence[str], given: Mapping[str, Any]) -> bool:
 
 
 def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str], str]:
-    """The names of the parameters cell, and the cell that was injected after it, as far as those executed tell.
+    """Return the names of the parameters cell, and the cell injected after it, as far as the executed ones tell.
 
     Papermill heads the cell that it injects with a comment. Of several that ran, the last counts.
     """
@@ -120,7 +120,7 @@ def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str],
 
 
 def _told_by(notebook: Path) -> tuple[list[str], bool]:
-    """The names of the parameters cell in a file, and whether one was injected there; none if it cannot tell."""
+    """Read the names of the parameters cell in a file, and whether one was injected; none if it cannot tell."""
     from deriva_ml.notebook.document import injected_earlier, read_notebook
     from deriva_ml.notebook.parameters import parameters_of
 
@@ -132,7 +132,7 @@ def _told_by(notebook: Path) -> tuple[list[str], bool]:
 
 
 def _assigned(cell: str) -> dict[str, ast.expr | None]:
-    """What a cell assigns to single names, the rest of it left aside; nothing where it is no Python."""
+    """Return what a cell assigns to single names, the rest of it left aside; nothing where it is no Python."""
     found: dict[str, ast.expr | None] = {}
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for statement in ast.parse(cell).body:
@@ -145,7 +145,7 @@ def _assigned(cell: str) -> dict[str, ast.expr | None]:
 
 
 def _given_by(cell: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that an injected cell assigns, in JSON's types; those that are no literals as they are now."""
+    """Return the values that an injected cell assigns, in JSON's types; of no literal, the value now."""
     given = {}
     for name, value in _assigned(cell).items():
         try:

@@ -85,7 +85,7 @@ class _Hook:
 
 
 def _committed(project: Project, provenance: Mapping[str, Any]) -> Any:
-    """The notebook's document at the commit; None where that is not known, or the notebook is not in it."""
+    """Return the notebook's document at the commit; None where that is not known, or the notebook is not in it."""
     path, root = str(provenance["path"]), repository_root(project.root) if provenance["commit"] else None
     if root is None or not path.endswith(".ipynb"):
         return None
@@ -204,7 +204,7 @@ def _is_own(catalog: Catalog, rid: RID, path: Path) -> bool:
 
 
 def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """What is not committed now, as a patch, and lines about what changed since the execution began."""
+    """Return what is not committed now, as a patch, and lines about what changed since the execution began."""
     from deriva_ml.execution.current_code import current_provenance
     from deriva_ml.execution.provenance import UNCOMMITTED
     from deriva_ml.redaction import redact_diff

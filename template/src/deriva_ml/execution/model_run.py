@@ -25,11 +25,10 @@ from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact, redact_override
 from deriva_ml.signals import raise_on_signals, signals_ignored
-from deriva_ml.terminal import print
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class RunContext:
     """What a model's configuration does not say about its run.
 
     Attributes:
@@ -55,8 +54,8 @@ class Circumstances:
 
 MODEL_COMMAND = "deriva-ml-run"
 _INJECTED = {"ml_instance", "execution"}  # what the run puts in
-_UNKNOWN = Circumstances()
-circumstances: ContextVar[Circumstances] = ContextVar("circumstances", default=_UNKNOWN)
+_UNKNOWN = RunContext()
+run_context: ContextVar[RunContext] = ContextVar("run_context", default=_UNKNOWN)
 """Those of the run that is going on, set by the command that started it."""
 
 
@@ -88,49 +87,40 @@ def run_model(
     """
     from deriva_ml.core import open_connection
     from deriva_ml.execution.configuration_record import described
+    from deriva_ml.execution.own_start import record_start
 
-    told = circumstances.get()
-    project = told.project or Project.find()
+    context = run_context.get()
+    project = context.project or Project.find()
     check_settings(model_config)
     source = _source_of(model_config)
-    provenance = collect(source, allow_dirty=told.allow_dirty or dry_run)
-    settings = settings_of(model_config, told.settings)
+    provenance = collect(source, allow_dirty=context.allow_dirty or dry_run)
+    settings = settings_of(model_config, context.settings)
     configuration = ExecutionConfiguration(
         datasets=list(datasets or ()),
         assets=list(assets or ()),
-        description=described(description, {}, told.overrides),
-        config_choices=told.choices,
+        description=described(description, {}, context.overrides),
+        config_choices=context.choices,
         parameters=settings,
-        overrides=[redact_override(override) for override in told.overrides],
-        parameters_given={name: settings[name] for name in _set_by(told.overrides) if name in settings},
+        overrides=[redact_override(override) for override in context.overrides],
+        parameters_given={name: settings[name] for name in _set_by(context.overrides) if name in settings},
     )
 
     def begun(execution: Execution) -> None:
-        told.begun(execution)
-        if told.parent and not dry_run:
-            execution.ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
-        _record_circumstances(execution, provenance, told.config)
+        context.begun(execution)
+        if context.parent and not dry_run:
+            execution.ml.catalog.nest(context.parent[0], execution.execution_rid, context.parent[1])
+        record_start(execution, provenance, context.config)
 
     with raise_on_signals():
         ml = open_connection(deriva_ml, project, ml_class)
         located = _located(workflow, provenance)
-        started_by = MODEL_COMMAND if told.project else ""
+        started_by = MODEL_COMMAND if context.project else ""
         execution = Execution(
             ml, configuration, located, dry_run, source=source, begun=begun, started_by=started_by
         )
         with execution.execute():
             _call(model_config, execution)
-        try:
-            execution.commit_output_assets()
-        except Exception as error:
-            why = disk.fault(error, project.state)
-            if not why and not isinstance(error, DerivaMLRunError):
-                raise
-            if not dry_run:
-                with signals_ignored():
-                    close_execution(ml.catalog, project, execution.execution_rid, Status.failed, why)
-                ml.catalog.send(execution.execution_rid)
-            raise DerivaMLRunError(why or str(error), *_names(execution)) from error
+        _commit(execution)
     return execution
 
 
@@ -178,18 +168,25 @@ def _call(model: Any, execution: Execution) -> None:
         raise DerivaMLRunError(f"{type(error).__name__}: {error}", *_names(execution)) from error
 
 
+def _commit(execution: Execution) -> None:
+    """Record the outputs; an execution that lacks one, or room on the disk, ends as ``Failed``."""
+    ml = execution.ml
+    try:
+        execution.commit_output_assets()
+    except Exception as error:
+        why = disk.fault(error, ml.project.state)
+        if not why and not isinstance(error, DerivaMLRunError):
+            raise
+        if not execution.dry_run:
+            with signals_ignored():
+                close_execution(ml.catalog, ml.project, execution.execution_rid, Status.failed, why)
+            ml.catalog.send(execution.execution_rid)
+        raise DerivaMLRunError(why or str(error), *_names(execution)) from error
+
+
 def _names(execution: Execution) -> tuple[RID, RID] | tuple[None, None]:
-    """What an error says of the execution that failed: none, if it is not recorded."""
+    """Return the RIDs that an error gives of the execution that failed: none, if it is not recorded."""
     return (None, None) if execution.dry_run else (execution.execution_rid, execution.local_rid)
-
-
-def _record_circumstances(execution: Execution, provenance: Provenance, config: str) -> None:
-    from deriva_ml.execution.own_start import record_environment
-
-    for line in () if execution.dry_run else provenance.warnings:
-        print(f"warning: {line}", file=sys.stderr)
-    execution.record_circumstances(provenance.to_json(), config)
-    record_environment(execution, provenance.version)
 
 
 def check_settings(model: Any) -> None:
@@ -220,14 +217,14 @@ def check_settings(model: Any) -> None:
 
 
 def _function_of(model: Any) -> Any:
-    """The model function without what is bound to it."""
+    """Return the model function without what is bound to it."""
     while isinstance(model, functools.partial):
         model = model.func
     return model
 
 
 def _source_of(model: Any) -> Path:
-    """The file that defines the model function."""
+    """Return the file that defines the model function."""
     try:
         return Path(inspect.getfile(_function_of(model))).resolve()
     except TypeError as error:
@@ -241,7 +238,7 @@ def _bound_by(model: Any) -> dict[str, Any]:
 
 
 def settings_of(model: Any, composed: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting that the model function is called with, in JSON's types: those bound, and else its own defaults.
+    """Return every setting that the model function is called with, in JSON's types: those bound, else its defaults.
 
     Args:
         composed: the composed configuration's, for a setting that is an object: that says how it was made.
@@ -263,23 +260,23 @@ def settings_of(model: Any, composed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _set_by(overrides: Sequence[str]) -> list[str]:
-    """The names of the settings that overrides of ``model_config`` set."""
+    """Return the names of the settings that overrides of ``model_config`` set."""
     found = (re.match(r"[+~]*model_config\.(\w+)", override) for override in overrides)
     return list(dict.fromkeys(match[1] for match in found if match))
 
 
 def _located(workflow: Any, provenance: Provenance) -> Workflow:
-    """The workflow with the place where its code stands filled in."""
+    """Return the workflow with the place where its code stands filled in."""
     if not isinstance(workflow, Workflow):
         raise DerivaMLRequestError("the configuration has no workflow: choose one, as --list-configs shows")
     return workflow_of(provenance.to_json(), workflow.name, workflow.workflow_type, workflow.description)
 
 
 def start_sweep(project: Project, description: str, workflow: Workflow, config: DerivaMLConfig) -> Execution:
-    """Record the execution that a sweep's jobs are nested in, ``Running`` until ``end_sweep``."""
+    """Record the execution that a sweep's jobs are nested in, ``Running`` until it is ended."""
     from deriva_ml.core import open_connection
 
-    provenance = collect(project.root / "pyproject.toml", allow_dirty=circumstances.get().allow_dirty)
+    provenance = collect(project.root / "pyproject.toml", allow_dirty=run_context.get().allow_dirty)
     ml = open_connection(config, project)
     located = _located(workflow, provenance)
     located.name = f"{located.name} sweep"
@@ -288,8 +285,3 @@ def start_sweep(project: Project, description: str, workflow: Workflow, config: 
     execution.record_circumstances(provenance.to_json())
     execution.execution_start()
     return execution
-
-
-def end_sweep(execution: Execution, status: Status, reason: str) -> None:
-    """End a sweep's own execution."""
-    execution.end(status, reason)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,77 +53,66 @@ def run_notebook(
             nothing has been recorded.
     """
     run = NotebookRun.current()
-    try:
-        return _start(
-            run,
-            name or config_name,
-            list(overrides or ()),
-            workflow_name,
-            workflow_type,
-            ml_class,
-            config_package,
+    with _reported_to(run):
+        notebook = run.notebook if run else _open_notebook()
+        project = Project.find(notebook.parent if notebook else None)
+        all_overrides = [*(run.overrides if run else ()), *(overrides or ())]
+        name, composed = _compose(project, notebook, name or config_name, all_overrides, config_package)
+        config = composed.instantiate()
+        config.config_choices = composed.choices
+        hydra_config = composed.yaml
+        provenance = run.provenance if run else current_provenance(project).to_json()
+        ml = open_connection(config.deriva_ml, project, ml_class)
+        if not run:  # the runner has done it for its own
+            from deriva_ml.execution.recovery import recover_project
+
+            recover_project(project)
+
+        def begun(execution: Execution) -> None:
+            if run:
+                execution.record_circumstances(provenance, hydra_config)
+            else:
+                from deriva_ml.execution.own_start import record_own_start
+
+                record_own_start(execution, provenance, hydra_config)
+
+        workflow = config.workflow
+        if not isinstance(workflow, Workflow):
+            workflow = Workflow(name.replace("_", " ").title(), workflow_type, description=config.description)
+        parameters = parameters_now(run, notebook)
+        description = config.description or f"Execution of {name}"
+        execution = Execution(
+            ml,
+            ExecutionConfiguration(
+                datasets=config.datasets,
+                assets=config.assets,
+                description=described(description, parameters.parameters_given, all_overrides),
+                argv=run.argv if run else sys.argv,
+                config_choices=composed.choices,
+                overrides=[redact_override(override) for override in all_overrides],
+                **vars(parameters),
+            ),
+            workflow_of(
+                provenance, workflow_name or workflow.name, workflow.workflow_type, workflow.description
+            ),
+            dry_run=config.dry_run,
+            run=run,
+            source=notebook,
+            begun=begun,
         )
+        execution.execution_start()
+        return ml, execution, config
+
+
+@contextmanager
+def _reported_to(run: NotebookRun | None) -> Iterator[None]:
+    """Tell the runner, if there is one, why the notebook's execution is refused."""
+    try:
+        yield
     except DerivaMLRequestError as error:
         if run:
             run.report(refused=str(error))
         raise
-
-
-def _start(
-    run: NotebookRun | None,
-    name: str | None,
-    overrides: list[str],
-    workflow_name: str | None,
-    workflow_type: str | list[str],
-    ml_class: type[DerivaML] | None,
-    config_package: str,
-) -> tuple[DerivaML, Execution, Any]:
-    notebook = run.notebook if run else _open_notebook()
-    project = Project.find(notebook.parent if notebook else None)
-    overrides = [*(run.overrides if run else ()), *overrides]
-    name, composed = _compose(project, notebook, name, overrides, config_package)
-    config = composed.instantiate()
-    config.config_choices = composed.choices
-    hydra_config = composed.yaml
-    provenance = run.provenance if run else current_provenance(project).to_json()
-    ml = open_connection(config.deriva_ml, project, ml_class)
-    if not run:  # the runner has done it for its own
-        from deriva_ml.execution.recovery import recover_project
-
-        recover_project(project)
-
-    def begun(execution: Execution) -> None:
-        if run:
-            execution.record_circumstances(provenance, hydra_config)
-        else:
-            from deriva_ml.execution.own_start import record_own_start
-
-            record_own_start(execution, provenance, hydra_config)
-
-    workflow = config.workflow
-    if not isinstance(workflow, Workflow):
-        workflow = Workflow(name.replace("_", " ").title(), workflow_type, description=config.description)
-    parameters = parameters_now(run, notebook)
-    description = config.description or f"Execution of {name}"
-    execution = Execution(
-        ml,
-        ExecutionConfiguration(
-            datasets=config.datasets,
-            assets=config.assets,
-            description=described(description, parameters.parameters_given, overrides),
-            argv=run.argv if run else sys.argv,
-            config_choices=composed.choices,
-            overrides=[redact_override(override) for override in overrides],
-            **vars(parameters),
-        ),
-        workflow_of(provenance, workflow_name or workflow.name, workflow.workflow_type, workflow.description),
-        dry_run=config.dry_run,
-        run=run,
-        source=notebook,
-        begun=begun,
-    )
-    execution.execution_start()
-    return ml, execution, config
 
 
 def _open_notebook() -> Path | None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml import disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -23,6 +24,9 @@ from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.redaction import redact, redact_override
 from deriva_ml.terminal import print
 from deriva_ml.untrusted import check_inside, plain_name
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 STATUS = {
     Outcome.completed: Status.uploaded,
@@ -72,7 +76,7 @@ def end_run(
         DerivaMLRequestError: ``run_notebook`` refused to start, and the notebook failed for that.
     """
     report, executions = run.reported(), catalog.executions_of_run(run.folder)
-    refused = None if executions else report.get("refused")
+    refused = None if executions else report.refused
     if refused and ended.outcome is Outcome.failed and was_refused(run):
         raise DerivaMLRequestError(refused)
     ended = replace(ended, reason=redact(ended.reason))
@@ -81,7 +85,7 @@ def end_run(
         warnings.append(f"run_notebook() was refused, and the notebook went on: {redact(refused)}")
     reason = join_reasons(ended.reason, *warnings)
     outputs = run_outputs(run, ended.reason)
-    if not executions and (report.get("dry_run") or run.dry_run):
+    if not executions and (report.dry_run or run.dry_run):
         return _end_dry_run(project, run, ended, outputs, warnings)
     warnings = [*run.provenance["warnings"], *_environment_warnings(run), *warnings]
     if not executions:
@@ -152,11 +156,11 @@ def _environment_warnings(run: NotebookRun) -> list[str]:
 
 def was_refused(run: NotebookRun) -> bool:
     """Whether the notebook failed as ``run_notebook`` refused to start; it may also have caught that and gone on."""
-    return run.holds(run.executed) and run.reported().get("refused") in errors_of_last_cell(run.executed)
+    return run.holds(run.executed) and run.reported().refused in errors_of_last_cell(run.executed)
 
 
 def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
-    """The RID that the notebook knew its execution by: of the catalog that it is for, if it has one there."""
+    """Return the RID that the notebook knew its execution by: of the catalog that it is for, if it has one there."""
     there = (catalog.journal.remote(rid, one) for one in catalog.journal.destinations(rid))
     return next((known.rid for known in there if known and known.rid), rid)
 
@@ -169,7 +173,7 @@ def _copy_for_reader(outputs: Sequence[Output], folder: Path) -> None:
 
 
 def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun, owner: Owner) -> RID:
-    """An execution for a notebook that never called ``run_notebook``, or failed before it did.
+    """Record an execution for a notebook that never called ``run_notebook``, or failed before it did.
 
     Its parameters are those that were injected: what they became, only the kernel knew.
     """
@@ -200,7 +204,7 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun, owner: 
 
 
 def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
-    """The files of a run that belong to its executions' records: the notebook, its Markdown, then metadata.
+    """Return the files of a run that belong to its executions' records: the notebook, its Markdown, then metadata.
 
     Args:
         reason: why the run did not complete; the Markdown says it first.
@@ -210,7 +214,7 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
     if run.holds(executed):
         if markdown.is_symlink():  # which would be followed
             markdown.unlink()
-        _complete(run, executed, markdown, reason)
+        _complete(run, markdown, reason)
         for path in (executed, markdown):  # which the run's folder keeps for its owner yet
             if path.is_file() and run.notebook.is_file():
                 disk.admit(run.notebook.stat(), path, 0o600)
@@ -221,39 +225,26 @@ def run_outputs(run: NotebookRun, reason: str = "") -> list[Output]:
         Output(markdown, MLAsset.execution_asset, ExecAssetType.notebook_output, for_reader=True),
         Output(run.folder / "environment.json", metadata, ExecMetadataType.runtime_env),
         Output(lock, metadata, ExecMetadataType.execution_config),
-        *(
-            [Output(log, metadata, ExecMetadataType.log_file)]
-            if run.holds(log) and log.stat().st_size
-            else ()
-        ),
+        Output(log, metadata, ExecMetadataType.log_file),
     ]
-    return [output for output in listed if run.holds(output.path)]
+    held = [output for output in listed if run.holds(output.path)]
+    return [output for output in held if output.path != log or log.stat().st_size]
 
 
-def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> None:
+def _complete(run: NotebookRun, markdown: Path, reason: str) -> None:
     """Make the executed notebook fit to be recorded, and convert it.
 
     One that cannot be converted is still recorded itself, unless a credential stands in it.
     """
-    import nbformat
-
-    from deriva_ml.execution.values import as_json
-    from deriva_ml.notebook.engine import write_notebook
-    from deriva_ml.notebook.execute import replace_parameters
     from deriva_ml.notebook.markdown import to_markdown
 
+    executed = run.executed
     shown = redact(run.parameters)
     may_stay = shown == run.parameters
     try:
-        node = nbformat.read(executed, as_version=4)
-        # Papermill notes absolute paths of this machine, which say nothing to a reader elsewhere.
-        node.metadata.papermill.update(input_path=run.provenance["path"], output_path=executed.name)
-        if not may_stay:
-            replace_parameters(node, run.parameters, shown)
-        node.metadata.papermill["parameters"] = as_json(shown, whole=True)  # JSON knows no NaN
-        write_notebook(node, executed, split_lines=executed.stat().st_size < LARGE)
+        notebook = _clean(run, shown)
         may_stay = True
-        text = to_markdown(node)
+        text = to_markdown(notebook)
         if reason and "**This run failed**" not in text:
             text = f"**This run did not complete:** {reason}\n\n{text}"
         write_atomically(markdown, text)
@@ -262,3 +253,22 @@ def _complete(run: NotebookRun, executed: Path, markdown: Path, reason: str) -> 
     finally:
         if not may_stay:
             executed.unlink()
+
+
+def _clean(run: NotebookRun, shown: dict[str, Any]) -> NotebookNode:
+    """Save the executed notebook without paths of this machine, and with the parameters as they may be shown."""
+    import nbformat
+
+    from deriva_ml.execution.values import as_json
+    from deriva_ml.notebook.engine import write_notebook
+    from deriva_ml.notebook.execute import replace_parameters
+
+    executed = run.executed
+    notebook: NotebookNode = nbformat.read(executed, as_version=4)
+    # Papermill notes absolute paths of this machine, which say nothing to a reader elsewhere.
+    notebook.metadata.papermill.update(input_path=run.provenance["path"], output_path=executed.name)
+    if shown != run.parameters:
+        replace_parameters(notebook, run.parameters, shown)
+    notebook.metadata.papermill["parameters"] = as_json(shown, whole=True)  # JSON knows no NaN
+    write_notebook(notebook, executed, split_lines=executed.stat().st_size < LARGE)
+    return notebook

@@ -17,8 +17,6 @@ from typing import Any
 
 from deriva_ml import disk, liveness
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.journal import Destination
-from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.notebook_end import Result, end_run, final_status
 from deriva_ml.execution.provenance import collect
@@ -30,6 +28,8 @@ from deriva_ml.notebook.execute import Ended, Outcome, execute
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
+
+INTERRUPTED = "the upload was interrupted"
 
 
 @dataclass(frozen=True)
@@ -161,23 +161,18 @@ def _execute(request: Request, project: Project, run: NotebookRun, kernel: kerne
 
 def _send(result: Result, project: Project) -> Result:
     """Push what was recorded to where it is to go, unless that is for later; what cannot be pushed now waits."""
-    with closing(EmbeddedCatalog(project)) as catalog:
-        waiting = [one for rid in result.executions for one in catalog.journal.pending(rid)]
-        return _push(result, project, catalog, waiting) if waiting else result
-
-
-def _push(
-    result: Result, project: Project, catalog: EmbeddedCatalog, waiting: list[tuple[RID, Destination]]
-) -> Result:
     unsent, outcome = "", result.outcome
-    if not catalog.journal.is_held(result.executions[0]):
+    with closing(EmbeddedCatalog(project)) as catalog:
+        pending = [one for rid in result.executions for one in catalog.journal.pending(rid)]
+        if not pending or catalog.journal.is_held(result.executions[0]):
+            return result
         try:
             with raise_on_signals():
-                errors = [str(pushed.error) for pushed in upload(catalog, project, waiting) if pushed.error]
+                errors = [str(pushed.error) for pushed in upload(catalog, project, pending) if pushed.error]
             unsent = "; ".join(dict.fromkeys(errors))
-        except (KeyboardInterrupt, Terminated) as stop:
-            unsent = "the upload was interrupted"
-            interrupted = isinstance(stop, KeyboardInterrupt)
-            outcome = Outcome.interrupted if interrupted else Outcome.terminated
-    status = final_status(catalog.lookup_execution(rid).status for rid in result.executions)
+        except KeyboardInterrupt:
+            unsent, outcome = INTERRUPTED, Outcome.interrupted
+        except Terminated:
+            unsent, outcome = INTERRUPTED, Outcome.terminated
+        status = final_status(catalog.lookup_execution(rid).status for rid in result.executions)
     return replace(result, status=status, unsent=unsent, outcome=outcome)

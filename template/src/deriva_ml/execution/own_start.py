@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
     from deriva_ml.execution.execution import Execution
+    from deriva_ml.execution.provenance import Provenance
 
 UNKNOWN_CODE = "the code that ran is in no file of this project, as far as is known"
 
@@ -36,6 +38,25 @@ def record_environment(execution: Execution, version: str) -> None:
         execution.asset_file_path(
             MLAsset.execution_metadata, "uv.lock", ExecMetadataType.execution_config
         ).write_bytes(lock)
+
+
+def record_start(
+    execution: Execution, provenance: Provenance, hydra_config: str, known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Record provenance, configuration and environment of an execution; warn of what they lack.
+
+    Args:
+        hydra_config: the composed configuration as YAML.
+        known: what is known better than by ``provenance``.
+
+    Returns:
+        What `configuration.json` holds.
+    """
+    for line in () if execution.dry_run else provenance.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    record = execution.record_circumstances({**provenance.to_json(), **(known or {})}, hydra_config)
+    record_environment(execution, provenance.version)
+    return record
 
 
 def record_own_start(
@@ -62,9 +83,6 @@ def record_own_start(
     if not (reasons or provenance.path or shell()):  # cells are compared at the end
         lines = [UNCOMMITTED, UNKNOWN_CODE] if provenance.dirty else [UNKNOWN_CODE]
         reasons = {"dirty": True, "differences": lines}
-    for line in provenance.warnings:
-        print(f"warning: {line}", file=sys.stderr)
-    record = execution.record_circumstances({**provenance.to_json(), **reasons}, hydra_config)
-    record_environment(execution, provenance.version)
+    record = record_start(execution, provenance, hydra_config, reasons)
     if not execution.dry_run:
         begin(execution.working_dir, execution.ml.project, record)

@@ -47,35 +47,41 @@ def finish(process: subprocess.Popen[str]) -> None:
         raise DerivaMLRequestError(refused)
 
 
-def _refusal(request: dict[str, Any]) -> str | None:
+def _why_refused(request: dict[str, Any]) -> str | None:
     """Why the kernel will refuse; None if it may not."""
     from omegaconf.errors import InterpolationResolutionError
 
-    from deriva_ml.config.compose import compose
     from deriva_ml.config.modules import configuration_of, find_configs
     from deriva_ml.project import Project
 
     notebook = Path(request["notebook"])
     find_configs(Project.find(notebook.parent), request["package"])
     name = configuration_of(request["name"], notebook, request["package"])
+    refused = _try_to_compose(name, request["overrides"])
+    cause: BaseException | None = refused
+    while cause:
+        if isinstance(cause, InterpolationResolutionError):  # of what cells may set
+            return None
+        cause = cause.__cause__ or cause.__context__
+    if refused:
+        for module, names in request["imports"]:
+            __import__(module, fromlist=names)  # which may store the entry that was not found
+        refused = _try_to_compose(name, request["overrides"])
+    return str(refused) if refused else None
+
+
+def _try_to_compose(name: str, overrides: list[str]) -> DerivaMLRequestError | None:
+    from deriva_ml.config.compose import compose
+
     try:
-        compose(name, request["overrides"])
-        return None
+        compose(name, overrides)
     except DerivaMLRequestError as error:
-        cause: BaseException | None = error
-        while cause:
-            if isinstance(cause, InterpolationResolutionError):  # of what cells may set
-                return None
-            cause = cause.__cause__ or cause.__context__
-    for module, names in request["imports"]:
-        __import__(module, fromlist=names)  # which may store the entry that was not found
-    try:
-        compose(name, request["overrides"])
-        return None
-    except DerivaMLRequestError as error:
-        return str(error)
+        return error
+    return None
 
 
 if __name__ == "__main__":
-    answer = _refusal(json.loads(sys.argv[1]))  # raises, and so does not answer, where the kernel is to tell
+    answer = _why_refused(
+        json.loads(sys.argv[1])
+    )  # raises, and so does not answer, where the kernel is to tell
     print(f"\n{json.dumps({'refused': answer})}", end="", flush=True)

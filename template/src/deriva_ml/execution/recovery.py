@@ -13,7 +13,13 @@ from deriva_ml import disk, liveness
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
-from deriva_ml.execution.closing import close_execution, commit_readable, join_reasons, remove_folder, rescue
+from deriva_ml.execution.closing import (
+    close_execution,
+    commit_readable,
+    join_reasons,
+    remove_folder,
+    salvage_unregistered,
+)
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.notebook_end import record_without_execution, run_outputs, was_refused
 from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun
@@ -27,7 +33,9 @@ REASON = "the process that ran it ended without recording its end"
 
 
 def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
-    """Close every orphan, say so on stderr, and clear away folders that nobody needs; nothing on a disk that takes nothing.
+    """Close every orphan, say so on stderr, and clear away folders that nobody needs.
+
+    On a disk that takes nothing more it does nothing, and warns.
 
     An orphan is ``Aborted``, unless its process noted that the disk did not let it record how it failed.
 
@@ -76,7 +84,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> N
 
 
 def recover_project(project: Project) -> None:
-    """``recover`` for a command that has no use for the catalog itself."""
+    """Recover a project for a command that has no use for the catalog itself; see ``recover``."""
     with closing(EmbeddedCatalog(project)) as catalog:
         recover(catalog, project)
 
@@ -114,7 +122,7 @@ def _stop_kernel_of(run: NotebookRun) -> None:
 
 
 def _drop_links(catalog: EmbeddedCatalog, project: Project, rid: RID) -> str:
-    """Let go of links out of the project among registered files, for anybody may have put them there; a line about them.
+    """Unregister files that are links out of the project, for anybody may have put them there; return a line about them.
 
     The process that registered a file elsewhere follows its link; one that only finds it does not.
     """
@@ -154,7 +162,7 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[P
 
 def _record(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> list[RID]:
     _stop_kernel_of(run)  # it would go on for a moment, and may be about to start an execution
-    if run.dry_run or run.reported().get("dry_run") or was_refused(run) or not run.holds(run.executed):
+    if run.dry_run or run.reported().dry_run or was_refused(run) or not run.holds(run.executed):
         return []
     if catalog.executions_of_run(run.folder):
         return []
@@ -179,7 +187,7 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
     for folder in _folders(project.executions):
         owner = catalog.owner_of(folder.name)
         if folder.name not in open_rids and (owner is None or owner.is_gone(project.state)):
-            rescue(folder / "assets", project, folder.name)
+            salvage_unregistered(folder / "assets", project, folder.name)
             remove_folder(folder)
     ObjectStore(project.objects).clear()
     still_open = catalog.open_executions()
@@ -197,11 +205,11 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
 
 
 def _is_old(folder: Path) -> bool:
-    """True for what a runner that was killed in its first moment left; one in that moment now is let be."""
+    """Whether a runner that was killed in its first moment left the folder; one may be in that moment now."""
     return folder.exists() and time.time() - folder.stat().st_mtime > 3600
 
 
 def _folders(parent: Path) -> list[Path]:
-    """The folders in one, but no links to others."""
+    """Return the folders in one, but no links to others."""
     found = parent.iterdir() if parent.is_dir() else ()
     return [path for path in found if path.is_dir() and not path.is_symlink()]

@@ -21,6 +21,19 @@ RUN_VARIABLE = "DERIVA_ML_RUN"
 
 
 @dataclass(frozen=True)
+class Report:
+    """What a kernel tells its runner.
+
+    Attributes:
+        refused: why ``run_notebook`` refused to start.
+        dry_run: an execution was started that is not to be recorded.
+    """
+
+    refused: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
 class NotebookRun:
     """A run of a notebook by the runner, as its kernel and a later recovery find it in the run's folder.
 
@@ -66,7 +79,7 @@ class NotebookRun:
 
     @classmethod
     def found(cls, folder: Path) -> NotebookRun | None:
-        """What a folder holds; None if that is nothing, damaged, or of another version of the runner.
+        """Read it from a folder; None if that holds none, a damaged one, or one of another version of the runner.
 
         It may be somebody else's: what it names elsewhere proves nothing.
         """
@@ -77,7 +90,7 @@ class NotebookRun:
 
     @classmethod
     def current(cls) -> NotebookRun | None:
-        """The run that this kernel was started for, if the runner started it."""
+        """Return the run that this kernel was started for, if the runner started it."""
         folder = os.environ.get(RUN_VARIABLE)
         return cls.load(Path(folder)) if folder else None
 
@@ -102,26 +115,21 @@ class NotebookRun:
         return folder
 
     def dry_run_folders(self) -> list[Path]:
-        """Those that were made, in order."""
+        """Return those that were made, in order."""
         parent = self.folder / "dry-run"
         return sorted(parent.iterdir(), key=lambda path: int(path.name)) if parent.is_dir() else []
 
     def report(self, **facts: Any) -> None:
-        """Leave facts for the runner: ``refused`` (why ``run_notebook`` refused to start) or ``dry_run``."""
-        write_atomically(self.folder / "report.json", json.dumps(self.reported() | facts))
+        """Leave facts for the runner: fields of a ``Report``."""
+        facts = asdict(replace(self.reported(), **facts))
+        write_atomically(self.folder / "report.json", json.dumps(facts))
 
-    def reported(self) -> dict[str, Any]:
-        """What the kernel left; nothing if that is damaged."""
+    def reported(self) -> Report:
+        """Read what the kernel left; nothing if that is damaged."""
         try:
-            found = read_json(self.folder / "report.json")
-        except (OSError, ValueError):
-            return {}
-        if not isinstance(found, dict):
-            return {}
-        good = {"refused": str | None, "dry_run": bool}
-        return {
-            name: found[name] for name in good.keys() & found.keys() if isinstance(found[name], good[name])
-        }
+            return well_formed(Report(**read_json(self.folder / "report.json")))
+        except (OSError, *DAMAGED):
+            return Report()
 
 
 def asks_for_dry_run(overrides: Sequence[str]) -> bool:

@@ -39,7 +39,7 @@ class Start:
 
 
 def how_started() -> Start:
-    """How what runs in this process was started, unless it was by the project's own commands.
+    """Find out how what runs in this process was started, unless it was by the project's own commands.
 
     Jupyter Server 2 puts the notebook's path into its kernels' environment, and VS Code into the namespace; papermill
     and nbconvert have it in their own command line only.
@@ -74,13 +74,13 @@ def how_started() -> Start:
 
 
 def open_notebook() -> Path | None:
-    """The file of the notebook whose kernel this is, where that is known."""
+    """Return the file of the notebook whose kernel this is, where that is known."""
     file = how_started().file
     return file if file and file.suffix == ".ipynb" else None
 
 
 def _script(path: Path) -> Start:
-    """A file that Python was given; what an environment installed is another program's."""
+    """Return the start of a file that Python was given; one that an environment installed is another program's."""
     if {"site-packages", "dist-packages"} & set(path.parts) or (path.parent.parent / "pyvenv.cfg").is_file():
         name = path.parent.name if path.stem == "__main__" else path.stem
         return Start(f"{OTHER} ({name})")
@@ -93,7 +93,7 @@ def _notebook(named: str) -> Path | None:
 
 
 def _launcher() -> psutil.Process:
-    """The process that started this kernel: jupyter_client notes it, since a wrapper may stand between."""
+    """Return the process that started this kernel: jupyter_client notes it, since a wrapper may stand between."""
     import psutil
 
     here = psutil.Process()
@@ -105,7 +105,7 @@ def _launcher() -> psutil.Process:
 
 
 def _program(command: Sequence[str]) -> tuple[str, list[str]]:
-    """The name of the program that a command line runs, which may be an interpreter's script or module, and its arguments."""
+    """Return the name of the program, script or module that a command line runs, and its arguments."""
     rest = list(command)
     if rest and _PYTHON.fullmatch(Path(rest[0]).name):
         interpreter = rest.pop(0)
@@ -125,7 +125,7 @@ def _program(command: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _papermill(arguments: list[str], folder: Path | None) -> tuple[Path | None, Path | None]:
-    """The notebooks that a command line of Papermill's reads and writes, as its own parser reads it."""
+    """Return the notebooks that a command line of Papermill's reads and writes, as its own parser reads it."""
     try:
         from papermill.cli import papermill
 
@@ -146,7 +146,7 @@ def _papermill(arguments: list[str], folder: Path | None) -> tuple[Path | None, 
 
 
 def _nbconvert(arguments: list[str], folder: Path | None) -> Path | None:
-    """The one notebook that a command line of nbconvert's names, as its own parser reads it."""
+    """Return the one notebook that a command line of nbconvert's names, as its own parser reads it."""
     try:
         from nbconvert.nbconvertapp import NbConvertApp
 

@@ -26,7 +26,7 @@ class _NoJson(Exception):
 
 
 def as_json(value: Any, *, whole: bool = False, instead: Any = None) -> Any:
-    """A value in JSON's types, as a parameter file would give it.
+    """Return a value in JSON's types, as a parameter file would give it.
 
     Lists, tuples and sets are lists, a dataclass is a mapping of its fields, a date is its ISO form, a path and a
     ``Decimal`` are their texts, an Enum's member is ``Color.RED``, and what JSON has no number for is ``nan``,
@@ -97,12 +97,12 @@ def _plain(value: Any, budget: list[float], otherwise: Callable[[Any], Any]) -> 
 
 
 def _text(text: str) -> str:
-    """The text as a file can hold it: a lone half of a character is written out."""
+    """Return the text as a file can hold it: a lone half of a character is written out."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def _ordered(items: list[Any]) -> list[Any]:
-    """A set's items in the same order each time."""
+    """Return a set's items in the same order each time."""
     try:
         return sorted(items)
     except TypeError:
@@ -114,7 +114,7 @@ def _refused(value: Any) -> Any:
 
 
 def _described(value: Any) -> str:
-    """What a value says of itself, cut, and at no great cost."""
+    """Return what a value says of itself, cut, and at no great cost."""
     from deriva_ml.redaction import redact
 
     name = type(value).__name__
@@ -128,7 +128,7 @@ def _described(value: Any) -> str:
 
 
 def _large(value: Any) -> str:
-    """What there is to say of an array, a frame or a collection of the standard library that is large; else nothing.
+    """Return what there is to say of a large array, frame or collection of the standard library; else nothing.
 
     Their own ``repr`` may write all of it.
     """
