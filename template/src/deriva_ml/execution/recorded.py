@@ -31,7 +31,7 @@ from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, RUN_VARIABLE, NotebookRun, asks_for_dry_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
-from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
+from deriva_ml.notebook.execute import ExecutionResult, Outcome, errors_of_last_cell, execute
 from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
 from deriva_ml.project import Project, copy_atomically, write_atomically
@@ -162,7 +162,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
     try:
         run.save()
     except BaseException:
-        kernel.end()
+        kernel.kill()
         raise
     begun = time.monotonic()
     # Loaded while the kernel boots and the cells run, not after them.
@@ -174,18 +174,18 @@ def _run(request: Request, project: Project, folder: Path, provenance: Provenanc
             request.notebook, run.executed, kernel, request.parameters, request.timeout, request.log_output
         )
     except BaseException as error:
-        kernel.end()
+        kernel.kill()
         if not (why := disk.fault(error, project.state)):
             raise
-        ended = Ended(Outcome.failed, why)
+        ended = ExecutionResult(Outcome.failed, why)
     with undisturbed():
         if ended.outcome in {Outcome.completed, Outcome.failed}:
-            kernel.ask_to_end()
+            kernel.shutdown()
         else:
-            kernel.end()
+            kernel.kill()
         ahead.join()
         # Its exit handlers flush what the notebook left open; only then are the files what they will be.
-        kernel.end(kernels.GRACE_SECONDS)
+        kernel.kill(kernels.GRACE_SECONDS)
         return _finish(project, run, ended, time.monotonic() - begun)
 
 
@@ -202,18 +202,18 @@ def _prepare(
         write_atomically(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))
 
 
-def _finish(project: Project, run: NotebookRun, ended: Ended, seconds: float) -> Result:
+def _finish(project: Project, run: NotebookRun, ended: ExecutionResult, seconds: float) -> Result:
     with closing(EmbeddedCatalog(project)) as catalog:
         return _end(catalog, project, run, ended, seconds)
 
 
 def _end(
-    catalog: EmbeddedCatalog, project: Project, run: NotebookRun, ended: Ended, seconds: float
+    catalog: EmbeddedCatalog, project: Project, run: NotebookRun, ended: ExecutionResult, seconds: float
 ) -> Result:
     report = run.reported()
     executions = catalog.executions_of_run(run.folder)
     refused = None if executions else report.get("refused")
-    if refused and ended.outcome is Outcome.failed and was_refused(run):
+    if refused and ended.evalue == refused:
         raise DerivaMLRequestError(refused)
     failed = ended.outcome is not Outcome.completed
     dry_run = not executions and (report.get("dry_run") or run.dry_run)
@@ -272,7 +272,7 @@ def _environment_warnings(run: NotebookRun) -> list[str]:
 
 
 def was_refused(run: NotebookRun) -> bool:
-    """Whether the notebook failed as ``run_notebook`` refused to start; it may also have caught that and gone on."""
+    """Whether a notebook whose runner is gone failed as ``run_notebook`` refused to start; it may also have caught that and gone on."""
     return run.holds(run.executed) and run.reported().get("refused") in errors_of_last_cell(run.executed)
 
 

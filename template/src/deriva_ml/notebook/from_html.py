@@ -44,7 +44,7 @@ def from_html(text: str) -> str:
         for table in soup("table"):
             for caption in table("caption"):
                 table.insert_before(caption)
-            table.replace_with(BeautifulSoup(_squared(table), "html.parser"))
+            table.replace_with(BeautifulSoup(_expand_spans(table), "html.parser"))
         markdown = MarkdownConverter(heading_style="ATX", escape_misc=True, autolinks=False).convert_soup(
             soup
         )
@@ -98,7 +98,7 @@ def _media(tag: Any) -> str:
     return f'<p>({name}: <a href="{html.escape(source)}">{html.escape(source)}</a>)</p>'
 
 
-def _squared(table: Any) -> str:
+def _expand_spans(table: Any) -> str:
     """A table as Markdown's are: one header row, as many cells in each row, no cell in two of them."""
     rows = [row for row in table("tr") if row.find_parent("table") is table]
     cells = [row(["td", "th"], recursive=False) for row in rows]
