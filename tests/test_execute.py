@@ -13,13 +13,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_
 
 from conftest import SOURCE
 from deriva_ml.notebook import kernel as kernels
-from deriva_ml.notebook.execute import Ended, Outcome, execute
+from deriva_ml.notebook.execute import ExecutionResult, Outcome, execute
 from deriva_ml.notebook.markdown import to_markdown
 from deriva_ml.notebook.parameters import Value
 
 RAISES, SKIP = "raises-exception", "skip-execution"
 Cell = str | tuple[str, str]
-Ran = tuple[Ended, Any]
+Ran = tuple[ExecutionResult, Any]
 Run = Callable[..., Ran]
 
 
@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> Run:
         try:
             ended = execute(path, tmp_path / "out.ipynb", kernel, parameters or {}, timeout)
         finally:
-            kernel.end()
+            kernel.kill()
         return ended, nbformat.read(tmp_path / "out.ipynb", as_version=4)
 
     return executed
@@ -73,7 +73,7 @@ AFTER = "print('the end')"
 )
 def test_an_error_in_a_tagged_cell_is_expected(run: Run, expected: str) -> None:
     ended, notebook = run((expected, RAISES), AFTER)
-    assert ended == Ended(Outcome.completed)
+    assert ended == ExecutionResult(Outcome.completed)
     assert printed(notebook)[-1] == "the end"
     assert "failed" not in to_markdown(notebook) and "exception here" not in nbformat.writes(notebook)
 
@@ -118,8 +118,9 @@ def test_a_failure_says_what_happened_and_in_which_cell(run: Run, cells: Sequenc
 
 
 def test_a_tagged_cell_may_not_take_longer_than_any_other(run: Run) -> None:
-    ended, _ = run("1", ("import time; time.sleep(60)", RAISES), timeout=1)
-    assert ended == Ended(Outcome.failed, "a cell took longer than 1 seconds in cell [2]")
+    slow = "import time; time.sleep(60)"
+    ended, _ = run("1", (slow, RAISES), timeout=1)
+    assert ended == ExecutionResult(Outcome.failed, f"a cell took longer than 1 seconds in cell [2]: {slow}")
 
 
 def test_a_value_that_cannot_be_assigned_is_told_by_its_parameter(run: Run) -> None:
@@ -131,7 +132,7 @@ def test_a_value_that_cannot_be_assigned_is_told_by_its_parameter(run: Run) -> N
 
 def test_a_cell_that_is_left_out_is_said_not_to_have_run(run: Run) -> None:
     ended, notebook = run(("print('never')", SKIP), AFTER)
-    assert ended == Ended(Outcome.completed)
+    assert ended == ExecutionResult(Outcome.completed)
     assert printed(notebook) == ["the end"]
     assert "(this cell did not run: it is tagged skip-execution)" in to_markdown(notebook)
 
@@ -161,8 +162,8 @@ def test_ids_of_cells_are_no_matter_to_a_person(
     try:
         ended = execute(path, tmp_path / "out.ipynb", kernel, {})
     finally:
-        kernel.end()
-    assert ended == Ended(Outcome.completed)
+        kernel.kill()
+    assert ended == ExecutionResult(Outcome.completed)
     assert [str(one.message) for one in recwarn if "id" in str(one.message)] == []
     assert capfd.readouterr().err == ""
     executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)

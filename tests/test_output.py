@@ -32,7 +32,7 @@ try:
     ended = execute(folder / "in.ipynb", folder / "out.ipynb", kernel, {})
     note_peak(kernel.process.pid)
 finally:
-    kernel.end()
+    kernel.kill()
 note_peak("self")
 print(ended.reason)
 (folder / "peaks.json").write_text(json.dumps(peaks))

@@ -240,7 +240,7 @@ class Refused(DerivaMLRequestError):
         super().__init__(message)
 
 
-class Ended:
+class ExecutionResult:
     code: int
     reason: str
 
@@ -301,7 +301,7 @@ def knows_no_word(foreign):
 
 def ends(execution):
     execution.close("Failed", detail="given as a detail")
-    return Ended(1, "given as a reason")
+    return ExecutionResult(1, "given as a reason")
 
 
 def seconds(text):

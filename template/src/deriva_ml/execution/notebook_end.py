@@ -18,7 +18,7 @@ from deriva_ml.execution.closing import Output, close_execution, join_reasons
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.provenance import workflow_of
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
-from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell
+from deriva_ml.notebook.execute import ExecutionResult, Outcome, errors_of_last_cell
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.redaction import redact, redact_override
@@ -64,7 +64,7 @@ class Result:
 
 
 def end_run(
-    catalog: EmbeddedCatalog, project: Project, run: NotebookRun, ended: Ended, seconds: float
+    catalog: EmbeddedCatalog, project: Project, run: NotebookRun, ended: ExecutionResult, seconds: float
 ) -> Result:
     """End every execution of a run whose kernel has ended; a run that started none gets one, unless it was a dry run.
 
@@ -77,7 +77,7 @@ def end_run(
     """
     report, executions = run.reported(), catalog.executions_of_run(run.folder)
     refused = None if executions else report.refused
-    if refused and ended.outcome is Outcome.failed and was_refused(run):
+    if refused and ended.evalue == refused:
         raise DerivaMLRequestError(refused)
     ended = replace(ended, reason=redact(ended.reason))
     warnings = []
@@ -110,7 +110,11 @@ def end_run(
 
 
 def _end_dry_run(
-    project: Project, run: NotebookRun, ended: Ended, outputs: Sequence[Output], warnings: Sequence[str]
+    project: Project,
+    run: NotebookRun,
+    ended: ExecutionResult,
+    outputs: Sequence[Output],
+    warnings: Sequence[str],
 ) -> Result:
     kept = project.new_folder(project.make_outputs(), "dry-run")
     _copy_for_reader(outputs, kept)

@@ -24,7 +24,7 @@ from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun, asks_for_dr
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.declarations import Value
-from deriva_ml.notebook.execute import Ended, Outcome, execute
+from deriva_ml.notebook.execute import ExecutionResult, Outcome, execute
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
@@ -94,12 +94,12 @@ def _run(request: Request, project: Project, folder: Path, provenance: dict[str,
     ended = _execute(request, project, run, kernel)
     with signals_ignored():
         if ended.outcome in {Outcome.completed, Outcome.failed}:
-            kernel.ask_to_end()
+            kernel.shutdown()
         else:
-            kernel.end()
+            kernel.kill()
         describing.join()
         # Its exit handlers flush what the notebook left open; only then are the files what they will be.
-        kernel.end(kernels.GRACE_SECONDS)
+        kernel.kill(kernels.GRACE_SECONDS)
         with closing(EmbeddedCatalog(project)) as catalog:
             return end_run(catalog, project, run, ended, time.monotonic() - begun)
 
@@ -126,7 +126,7 @@ def _prepare(
     try:
         run.save()
     except BaseException:
-        kernel.end()
+        kernel.kill()
         raise
     return run, kernel
 
@@ -146,17 +146,17 @@ def _describe_environment(
         )
 
 
-def _execute(request: Request, project: Project, run: NotebookRun, kernel: kernels.Kernel) -> Ended:
+def _execute(request: Request, project: Project, run: NotebookRun, kernel: kernels.Kernel) -> ExecutionResult:
     """Execute the notebook in the kernel; a disk that takes nothing more is a way to fail, too."""
     try:
         return execute(
             request.notebook, run.executed, kernel, request.parameters, request.timeout, request.log_output
         )
     except BaseException as error:
-        kernel.end()
+        kernel.kill()
         if not (why := disk.fault(error, project.state)):
             raise
-        return Ended(Outcome.failed, why)
+        return ExecutionResult(Outcome.failed, why)
 
 
 def _send(result: Result, project: Project) -> Result:

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+import textwrap
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from deriva_ml.notebook.python_source import write
 from deriva_ml.signals import Terminated
 from deriva_ml.terminal import one_line
 
+SHOWN_CODE = 100
+"""Characters of a cell that a message shows."""
+
 NO_NOTEBOOK = (OSError, ValueError, LookupError, TypeError, AttributeError)
 """What reading a saved notebook may raise if it is not there, or was damaged."""
 
@@ -42,11 +46,20 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Ended:
-    """An outcome, and the reason for any but ``completed``."""
+class ExecutionResult:
+    """An outcome, and the reason for any but ``completed``.
+
+    Attributes:
+        cell: the number, as Jupyter shows it, of the cell whose error ended the run; None if none did.
+        ename: the class of that error.
+        evalue: its message.
+    """
 
     outcome: Outcome
     reason: str = ""
+    cell: int | None = None
+    ename: str = ""
+    evalue: str = ""
 
 
 def execute(
@@ -56,7 +69,7 @@ def execute(
     parameters: Mapping[str, Value],
     timeout: int | None = None,
     log_output: bool = False,
-) -> Ended:
+) -> ExecutionResult:
     """Execute every cell of ``notebook`` in order, saving to ``output`` after each.
 
     Args:
@@ -68,12 +81,13 @@ def execute(
         How it ended; whatever happened, ``output`` holds what had been computed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
+    cells: list[Any] = []
     try:
-        return _execute(notebook, output, kernel, parameters, timeout, log_output)
+        return _execute(notebook, output, kernel, parameters, timeout, log_output, cells)
     except KeyboardInterrupt:
-        return Ended(Outcome.interrupted, f"interrupted (Ctrl-C){_where(output)}")
+        return ExecutionResult(Outcome.interrupted, f"interrupted (Ctrl-C){_where(cells)}")
     except Terminated:
-        return Ended(Outcome.terminated, f"terminated (SIGTERM){_where(output)}")
+        return ExecutionResult(Outcome.terminated, f"terminated (SIGTERM){_where(cells)}")
 
 
 def _execute(
@@ -83,7 +97,8 @@ def _execute(
     parameters: Mapping[str, Value],
     timeout: int | None,
     log_output: bool,
-) -> Ended:
+    cells: list[Any],
+) -> ExecutionResult:
     gc.disable()  # nothing of what is being loaded is garbage, and looking takes a tenth of a small run
     import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -99,28 +114,33 @@ def _execute(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ids of cells that are missing or used twice: reading mends them
         node = _prepared(nbformat.read(notebook, as_version=4), parameters)
+    cells += node.cells
     try:
         execute_cells(node, output, kernel, timeout, log_output)
         if stopped := [number for number, cell in enumerate(node.cells) if _stopped_the_run(cell)]:
             mark_error(node, stopped[0])
             write_notebook(node, output)
     except CellTimeoutError:
-        return Ended(Outcome.failed, f"a cell took longer than {timeout} seconds{_where(output)}")
+        return ExecutionResult(
+            Outcome.failed, f"a cell took longer than {timeout} seconds{_where(cells)}: {_code_of(cells)}"
+        )
     except DeadKernelError:
-        return Ended(Outcome.failed, f"the kernel died{_where(output)}: {kernel.how_it_died()}")
+        return ExecutionResult(Outcome.failed, f"the kernel died{_where(cells)}: {kernel.exit_reason()}")
     except Exception as error:
         # A disk that is full, where the notebook is saved; output that is none by the notebook's format; a kernel
         # that never answered. What had been computed is recorded all the same.
-        alive, where = kernel.process.poll() is None, _where(output)
+        alive, where = kernel.process.poll() is None, _where(cells)
         failed = f"the run could not go on{where}" if where else "the kernel did not start"
         said = (
             str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
         )
-        return Ended(Outcome.failed, f"{failed}: {one_line(said) if alive else kernel.how_it_died()}")
+        return ExecutionResult(
+            Outcome.failed, f"{failed}: {one_line(said) if alive else kernel.exit_reason()}"
+        )
     return _judge(node.cells)
 
 
-def _judge(cells: list[Any]) -> Ended:
+def _judge(cells: list[Any]) -> ExecutionResult:
     """How a notebook ended whose kernel lives: an error fails it, unless its cell is tagged as meant to raise.
 
     Papermill's own judgement knows no such tag, and takes ``sys.exit(0)`` for success, though the cells behind it
@@ -134,15 +154,16 @@ def _judge(cells: list[Any]) -> Ended:
         what = f"{name}: {one_line(text)}" if text.strip() else name
         where = f"cell [{cell.execution_count}]"
         if not _stopped_the_run(cell):
-            return Ended(Outcome.failed, f"{where} showed {what}, and the cells after it ran")
+            return ExecutionResult(Outcome.failed, f"{where} showed {what}, and the cells after it ran")
+        reason = f"{where} raised {what}"
         if name == "SystemExit":
             rest = any(map(_is_executed, cells[number + 1 :]))
             unrun = ": the cells after it did not run" if rest else ""
-            return Ended(Outcome.failed, f"{where} called sys.exit({one_line(text)}){unrun}")
-        if parameter := _parameter_of(cell, errors):
-            return Ended(Outcome.failed, f"parameter {parameter!r} cannot be what was given: {what}")
-        return Ended(Outcome.failed, f"{where} raised {what}")
-    return Ended(Outcome.completed)
+            reason = f"{where} called sys.exit({one_line(text)}){unrun}"
+        elif parameter := _parameter_of(cell, errors):
+            reason = f"parameter {parameter!r} cannot be what was given: {what}"
+        return ExecutionResult(Outcome.failed, reason, cell.execution_count, name, text)
+    return ExecutionResult(Outcome.completed)
 
 
 def _stopped_the_run(cell: Any) -> bool:
@@ -208,27 +229,29 @@ def replace_parameters(notebook: Any, given: Mapping[str, Any], shown: Mapping[s
 
 
 def errors_of_last_cell(output: Path) -> list[str]:
-    """What the last cell that was begun raised, in its own words."""
+    """What the last cell that was begun raised in a run whose runner is gone, in its own words."""
     try:
-        return [out["evalue"] for cell in _begun(output)[-1:] for out in cell["outputs"] if "evalue" in out]
+        cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
+        return [out["evalue"] for cell in _begun(cells)[-1:] for out in cell["outputs"] if "evalue" in out]
     except NO_NOTEBOOK:
         return []
 
 
-def _where(output: Path) -> str:
+def _where(cells: list[Any]) -> str:
     """The last cell that was begun, by the number that Jupyter shows."""
-    begun = _begun(output)
+    begun = _begun(cells)
     return f" in cell [{begun[-1].get('execution_count') or len(begun)}]" if begun else ""
 
 
-def _begun(output: Path) -> list[dict[str, Any]]:
-    """The code cells that were begun, as the saved notebook tells."""
-    try:
-        cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
-        begun = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
-        return list(filter(_is_executed, begun))
-    except NO_NOTEBOOK:
-        return []
+def _code_of(cells: list[Any]) -> str:
+    """The code of the last cell that was begun, as far as it fits on a line."""
+    return textwrap.shorten(_begun(cells)[-1].source, SHOWN_CODE, placeholder="...")
+
+
+def _begun(cells: list[Any]) -> list[Any]:
+    """The code cells that were begun."""
+    begun = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
+    return list(filter(_is_executed, begun))
 
 
 def _is_executed(cell: Mapping[str, Any]) -> bool:

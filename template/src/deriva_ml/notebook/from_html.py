@@ -14,24 +14,10 @@ from bs4.element import NavigableString
 from bs4.exceptions import ParserRejectedMarkup
 from markdownify import MarkdownConverter
 
+from deriva_ml.notebook.displayed_html import figure, in_words
+
 _TOO_LONG = 1_000_000  # characters of HTML that would take seconds to convert
-_DATA_FRAME = re.compile(r"<table[^>]*(?:class=\"[^\"]*\bdataframe\b|id=\"T_)")  # pandas, polars...; a Styler
-_MORE_THAN_TEXT = re.compile(r"<(?:table|img|svg|iframe|video|audio|canvas|embed|object)\b|<a\s[^>]*\bhref\b")
-# Of scikit-learn, xarray and ITables, whose text says it all: their tables and images serve to unfold and to sort.
-_TEXT_IS_BETTER = re.compile(r"class=['\"](?:sk|xr)-|<table id=['\"]itables_")
 _SVG = re.compile(r"<svg\b.*?</svg\s*>", re.DOTALL | re.IGNORECASE)
-_FIGURES = {
-    re.compile(mark): name
-    for mark, name in {
-        r"Plotly\.newPlot|plotly-graph-div": "a Plotly figure",
-        r"vegaEmbed|vega-embed": "a Vega chart",
-        r"\sdata-root-id=": "a Bokeh figure",
-        r"leaflet(?:\.min)?\.js": "a map",
-        r"vis\.Network\(|vis-network": "a network graph",
-        r"new Animation\(": "an animation",
-    }.items()
-}
-"""What the HTML of libraries that draw with scripts has in it, and what a reader of the notebook sees there."""
 _MEDIA = {
     "video": "a video",
     "audio": "an audio clip",
@@ -39,23 +25,6 @@ _MEDIA = {
     "embed": "a file",
     "object": "a file",
 }
-
-
-def in_words(what: str) -> str:
-    """The line that stands for what Markdown cannot show."""
-    return f"({what}: see the notebook)"
-
-
-def is_better(text: str, plain_says_nothing: bool) -> bool:
-    """Whether the HTML tells a reader more than the plain text that comes with it."""
-    if plain_says_nothing or _DATA_FRAME.search(text):
-        return bool(text.strip())
-    return bool(_MORE_THAN_TEXT.search(text)) and not _TEXT_IS_BETTER.search(text)
-
-
-def figure(text: str) -> str:
-    """What HTML shows that is drawn by a script of a library that is known here; empty for other HTML."""
-    return next((name for mark, name in _FIGURES.items() if mark.search(text)), "")
 
 
 def from_html(text: str) -> str:
@@ -75,7 +44,7 @@ def from_html(text: str) -> str:
         for table in soup("table"):
             for caption in table("caption"):
                 table.insert_before(caption)
-            table.replace_with(BeautifulSoup(_squared(table), "html.parser"))
+            table.replace_with(BeautifulSoup(_expand_spans(table), "html.parser"))
         markdown = MarkdownConverter(heading_style="ATX", escape_misc=True, autolinks=False).convert_soup(
             soup
         )
@@ -129,7 +98,7 @@ def _media(tag: Any) -> str:
     return f'<p>({name}: <a href="{html.escape(source)}">{html.escape(source)}</a>)</p>'
 
 
-def _squared(table: Any) -> str:
+def _expand_spans(table: Any) -> str:
     """A table as Markdown's are: one header row, as many cells in each row, no cell in two of them."""
     rows = [row for row in table("tr") if row.find_parent("table") is table]
     cells = [row(["td", "th"], recursive=False) for row in rows]

@@ -34,7 +34,7 @@ RUN = "run"
 PREFIX = "dml-"
 """What the names of the kernels' private folders begin with."""
 
-AHEAD = (
+PRELOAD = (
     "deriva_ml.config.compose",
     "hydra",
     "deriva_ml.config.modules",
@@ -78,7 +78,7 @@ class Kernel:
         manager.provisioner = provisioner
         return manager
 
-    def ask_to_end(self) -> None:
+    def shutdown(self) -> None:
         """Ask the kernel to run its exit handlers and end; do not wait for it."""
         if self.process.poll() is None:
             from jupyter_client.blocking.client import BlockingKernelClient
@@ -89,7 +89,7 @@ class Kernel:
             self._client.start_channels(shell=False, iopub=False, stdin=False, hb=False, control=True)
             self._client.shutdown()
 
-    def end(self, grace: float = 0.0) -> None:
+    def kill(self, grace: float = 0.0) -> None:
         """See the kernel ended, within ``grace`` seconds by itself; processes that it started end with it."""
         try:
             self.process.wait(grace)
@@ -101,20 +101,20 @@ class Kernel:
             self._client.stop_channels()
         shutil.rmtree(self.connection_file.parent, ignore_errors=True)
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         """The last line that the kernel process itself wrote, if any."""
         lines = (
             self.log.read_text(encoding="utf-8", errors="replace").split("\n") if self.log.is_file() else []
         )
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
-    def how_it_died(self) -> str:
+    def exit_reason(self) -> str:
         """Why the process ended, in words."""
         code = self.process.wait()
         if code < 0:
             how = f"it was ended by {signal.Signals(-code).name}"
             return f"{how} (out of memory, perhaps)" if -code == getattr(signal, "SIGKILL", None) else how
-        return f"it exited with status {code}; its last words: {self.last_words() or 'none'}"
+        return f"it exited with status {code}; its last words: {self.last_log_line() or 'none'}"
 
 
 def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, str]) -> Kernel:
@@ -232,13 +232,13 @@ def _main() -> None:
     gc.disable()  # nothing of what is being loaded is garbage
     from deriva_ml.notebook.streams import KernelApp
 
-    threading.Thread(target=_load_ahead, daemon=True).start()
+    threading.Thread(target=_preload, daemon=True).start()
     KernelApp.launch_instance()
 
 
-def _load_ahead() -> None:
+def _preload() -> None:
     try:
-        for name in AHEAD:
+        for name in PRELOAD:
             importlib.import_module(name)
     finally:
         gc.freeze()  # modules outlive every collection, so that none need look at them

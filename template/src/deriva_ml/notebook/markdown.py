@@ -1,26 +1,21 @@
-"""Converts an executed notebook with nbconvert to one Markdown text that stands alone, without side files."""
+"""Writes an executed notebook as one Markdown text that stands alone, without side files."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from nbconvert import MarkdownExporter
-from nbconvert.filters import strip_ansi
-from nbconvert.preprocessors import HighlightMagicsPreprocessor, Preprocessor
-from nbformat import NotebookNode, from_dict, v4
-
 from deriva_ml.notebook import widgets
+from deriva_ml.notebook.displayed_html import figure, in_words, is_better
 from deriva_ml.notebook.document import SKIPPED, tags_of
-from deriva_ml.notebook.from_html import figure, from_html, in_words, is_better
 
 ERROR_MARKER = "papermill-error-cell-tag"  # on the two cells of raw HTML that Papermill adds when one fails
-_SHOWN = ["text/markdown", "text/latex", "text/plain"]
+_SHOWN = ("text/markdown", "text/latex", "text/plain")
 # A bare repr; Altair's and Bokeh's; that of a renderer which is not there.
 _SAYS_NOTHING = re.compile(
     r"(\s*(<[^<>]* (?:object|at 0x\w+)>|[\w.]+\((\.\.\.|id='[\w-]+', \.\.\.)\)|<Vega(Lite)? \d.*))?\s*",
@@ -50,13 +45,9 @@ _BAR_BELOW = re.compile(
     r"\n{1,9}\r[^\n]*?(?:\x1b\[A)+"
 )  # an inner progress bar, which the outer one outlives
 _NO_COLOUR = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|(?!\[)[ -/]*[0-~]?)")  # links, character sets
-# As nbconvert's, but three backticks in the code do not end it, and a cell without code has no block.
-_TEMPLATE = """{%- extends 'markdown/index.md.j2' -%}
-{% block input %}{% if cell.source %}{% set fence = '`' * (8 if '```' in cell.source else 3) %}
-{{ fence }}{{ cell.metadata.magics_language or nb.metadata.language_info.name }}
-{{ cell.source }}
-{{ fence }}
-{% endif %}{% endblock input %}"""
+_ESCAPES = re.compile(r"\x1b\[.*?[@-~]")  # colours, and what moves the cursor
+_REWRITTEN = re.compile(r"(?m)^[^\n]*[\r\b][^\n]*")
+_MAGIC = re.compile(r"\s*%%(R|bash|cython|javascript|julia|latex|octave|perl|ruby|sh|sql)\s")
 
 
 def to_markdown(notebook: Mapping[str, Any], title: str | None = None) -> str:
@@ -66,54 +57,63 @@ def to_markdown(notebook: Mapping[str, Any], title: str | None = None) -> str:
     output that Markdown cannot hold is represented by its text, or by a line that says what the notebook shows. A
     failed run is told before anything else.
     """
-    node = from_dict({"metadata": {}, "cells": [], **notebook, "nbformat": 4, "nbformat_minor": 4})
-    text, _ = _EXPORTER.from_notebook_node(node)
-    return (f"# {title}\n\n" if title else "") + text.replace("\r", "").rstrip() + "\n"
+    cells: Sequence[Mapping[str, Any]] = notebook.get("cells") or []
+    match notebook:
+        case {"metadata": {"language_info": {"name": str(language)}}}:
+            pass
+        case _:
+            language = "python"
+    states = widgets.states_of(notebook)
+    blocks = [f"# {title}"] if title else []
+    blocks += _failure(cells)
+    for cell in cells:
+        blocks += _cell(cell, language, states)
+    blocks = [block.replace("\r", "").strip("\n") for block in blocks]
+    return "\n\n".join(filter(None, blocks)).rstrip() + "\n"
 
 
-class _Readable(Preprocessor):
-    """Builds a valid notebook of what a reader of Markdown can use, whatever the kernel left."""
-
-    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        cells = [v4.new_markdown_cell(line) for line in _failure(nb.cells)]
-        states = widgets.states_of(nb)
-        for cell in nb.cells:
-            cells += _cell(cell, states)
-        language = nb.metadata.get("language_info") or {"name": "python"}
-        return v4.new_notebook(cells=cells, metadata={"language_info": language}), resources
-
-
-def _cell(cell: NotebookNode, states: widgets.States) -> Iterable[NotebookNode]:
+def _cell(cell: Mapping[str, Any], language: str, states: widgets.States) -> Iterator[str]:
     """A cell as a reader is to see it; what its tags keep from them is told of."""
     source, tags = _text(cell.get("source")), tags_of(cell)
     left_out = {found[1]: tag for tag in tags if (found := _LEFT_OUT.fullmatch(str(tag)))}
     if "cell" in left_out:
-        yield v4.new_markdown_cell(in_words(f"a cell that is tagged {left_out['cell']}"))
+        yield in_words(f"a cell that is tagged {left_out['cell']}")
         return
-    match cell.get("cell_type"):
-        case "markdown" if ERROR_MARKER not in tags:
-            yield v4.new_markdown_cell(_embed(source, cell.get("attachments", {})))
-        case "raw":
-            yield v4.new_raw_cell(source, metadata=cell.get("metadata", {}))
-        case "code":
-            source = source.strip("\n") if source.strip() else ""
-            outputs = _outputs(cell.get("outputs", []), states)
+    match cell:
+        case {"cell_type": "markdown"} if ERROR_MARKER not in tags:
+            yield _embed(source, cell.get("attachments") or {})
+        case {"cell_type": "raw", "metadata": {"raw_mimetype": kind} | {"format": kind}}:
+            yield source if kind == "text/markdown" else ""
+        case {"cell_type": "raw"}:
+            yield source
+        case {"cell_type": "code"}:
+            if "input" in left_out and source.strip():
+                yield in_words(f"code that is tagged {left_out['input']}")
+            elif source.strip():
+                yield _fenced(source.strip("\n"), language)
             if SKIPPED in tags:
-                outputs = [_said(f"(this cell did not run: it is tagged {SKIPPED})")]
-            if "output" in left_out and outputs:
-                outputs = [_said(in_words(f"output that is tagged {left_out['output']}"))]
-            if "input" in left_out and source:
-                yield v4.new_markdown_cell(in_words(f"code that is tagged {left_out['input']}"))
-                source = ""
-            yield v4.new_code_cell(source, outputs=outputs)
+                yield f"(this cell did not run: it is tagged {SKIPPED})"
+                return
+            outputs = _outputs(cell.get("outputs") or [], states)
+            yield from (
+                [in_words(f"output that is tagged {left_out['output']}")]
+                if ("output" in left_out and outputs)
+                else outputs
+            )
 
 
-def _said(line: str) -> NotebookNode:
-    output: NotebookNode = v4.new_output("display_data", {"text/markdown": line})
-    return output
+def _fenced(source: str, language: str) -> str:
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`{3,}", source)), default=0))
+    magic = _MAGIC.match(source)
+    return f"{fence}{magic[1].lower() if magic else language}\n{source}\n{fence}"
 
 
-def _failure(cells: list[NotebookNode]) -> Iterable[str]:
+def _indented(text: str) -> str:
+    """A text as a block of code, which nothing in it can end."""
+    return "    " + text.strip("\n").replace("\n", "\n    ") if text.strip() else ""
+
+
+def _failure(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One line on the cell that ended the run, for Papermill's markers, which are raw HTML."""
     failed = [cell for cell in cells if cell.get("metadata", {}).get("papermill", {}).get("exception")]
     failed += [cell for mark, cell in pairwise(cells) if ERROR_MARKER in tags_of(mark)][-1:]
@@ -127,48 +127,67 @@ def _failure(cells: list[NotebookNode]) -> Iterable[str]:
 
 
 def _headline(error: Mapping[str, Any]) -> str:
-    message = _on_screen(_text(error.get("evalue"))).strip().partition("\n")[0]
+    message = _render_terminal(_text(error.get("evalue"))).strip().partition("\n")[0]
     return f"{_text(error.get('ename'))}: {message}".removesuffix(": ")
 
 
-def _outputs(outputs: Iterable[Mapping[str, Any]], states: widgets.States) -> list[NotebookNode]:
-    # nbconvert's CoalesceStreamsPreprocessor would repeat a progress bar after each print, and its search for
-    # carriage returns takes time quadratic in the length of a line.
-    kept: list[NotebookNode] = []
+class _Stream:
+    """What was written to a stream in a row; ``begun`` says that its last line may yet be begun again."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.begun = False
+        self._parts: list[str] = []
+
+    def write(self, text: str) -> None:
+        self._parts.append(text)
+        self.begun = "\r" in text.rpartition("\n")[2] or (self.begun and "\n" not in text)
+
+    def __str__(self) -> str:
+        return _indented(_render_terminal("".join(self._parts)))
+
+
+def _outputs(outputs: Iterable[Mapping[str, Any]], states: widgets.States) -> list[str]:
+    """The outputs of a cell as blocks of Markdown; what was printed is one as long as nothing comes between."""
+    kept: list[_Stream | str] = []
     last = None  # the stream written to just before
     for output in outputs:
         before, last = last, None
         match output.get("output_type"):
             case "stream":
-                name, text = str(output.get("name")), _text(output.get("text"))
-                last = next((stream for stream in reversed(kept) if stream.get("name") == name), None)
+                name = str(output.get("name"))
+                streams = (one for one in reversed(kept) if isinstance(one, _Stream) and one.name == name)
+                last = next(streams, None)
                 # A bar that is not finished goes on.
-                if last and (last is before or last is kept[-1] or "\r" in last.text.rpartition("\n")[2]):
-                    last.text += text
-                else:
-                    last = v4.new_output("stream", name=name, text=text)
-                    kept.append(last)
+                if not last or not (last is before or last is kept[-1] or last.begun):
+                    kept.append(last := _Stream(name))
+                last.write(_text(output.get("text")))
             case "error":
                 lines = output.get("traceback")
-                trace = _on_screen("\n".join(map(_text, lines)) if isinstance(lines, list) else _text(lines))
-                told = dict.fromkeys([_headline(output), trace.strip("\n")])
-                kept.append(v4.new_output("error", ename="", evalue="", traceback=list(filter(None, told))))
+                trace = _render_terminal(
+                    "\n".join(map(_text, lines)) if isinstance(lines, list) else _text(lines)
+                )
+                kept += map(_indented, dict.fromkeys([_headline(output), trace.strip("\n")]))
             case "display_data" | "execute_result":
                 data = output.get("data") or {}
                 if shown := widgets.displayed(data, states):
                     kept += _outputs(shown, states)
-                elif data := _display(data):
-                    kept.append(v4.new_output("display_data", data))
-    for output in kept:
-        if output.output_type == "stream":
-            output.text = _on_screen(output.text).strip("\n")
-    return [output for output in kept if output.get("text", "\n.").strip()]
+                else:
+                    kept.append(_display(data))
+    return list(filter(None, map(str, kept)))
 
 
-def _display(data: Mapping[str, Any]) -> dict[str, str]:
-    """A bundle of MIME types as text, of which the exporter takes the best; empty if there is nothing to see."""
+def _display(data: Mapping[str, Any]) -> str:
+    """The best of a bundle of MIME types as Markdown; empty if there is nothing to see."""
+    texts = _texts(data)
+    best = next((mime for mime in _SHOWN if texts.get(mime, "").strip()), None)
+    return "" if best is None else _indented(texts[best]) if best == "text/plain" else texts[best]
+
+
+def _texts(data: Mapping[str, Any]) -> Mapping[str, str]:
+    """What there is to show of a bundle, as text; if anything is better than that, as Markdown or LaTeX."""
     texts = {mime: text for mime, value in data.items() if (text := _text(value)).strip()}
-    texts["text/plain"] = plain = _on_screen(texts.get("text/plain", ""))
+    texts["text/plain"] = plain = _render_terminal(texts.get("text/plain", ""))
     rich, nothing = texts.get("text/html", ""), bool(_SAYS_NOTHING.fullmatch(plain))
     images = sorted((mime for mime in texts if mime.startswith("image/")), key=lambda mime: "svg" not in mime)
     drawn = next((name for kind, name in _DRAWN.items() for mime in data if mime.startswith(kind)), None)
@@ -178,14 +197,14 @@ def _display(data: Mapping[str, Any]) -> dict[str, str]:
         pass
     elif drawn is not None and not images and (nothing or widgets.VIEW not in data):
         return {"text/markdown": in_words(drawn)} if drawn else {}
-    elif is_better(rich, nothing) and not (drawn and images) and (converted := from_html(rich)):
+    elif is_better(rich, nothing) and not (drawn and images) and (converted := _from_html(rich)):
         texts["text/markdown"] = converted
     elif images and "text/latex" not in texts:
         alt = "image" if nothing else re.sub(r"[\[\]<>\\`\s]+", " ", plain).strip()[:80]
         texts["text/markdown"] = f"![{alt}]({_data_uri(images[0], texts[images[0]])})"
     elif nothing and "text/latex" not in texts:
         return _last_resort(texts, rich)
-    return {mime: texts[mime] for mime in _SHOWN if texts.get(mime, "").strip()}
+    return texts
 
 
 def _last_resort(texts: Mapping[str, str], rich: str) -> dict[str, str]:
@@ -233,22 +252,24 @@ def _text(value: Any) -> str:
     return "" if value is None else text
 
 
-def _on_screen(text: str) -> str:
+def _from_html(text: str) -> str:
+    from deriva_ml.notebook.from_html import from_html  # which loads a parser
+
+    return from_html(text)
+
+
+def _render_terminal(text: str) -> str:
     """What a terminal shows of `text` in the end; a line that is begun again is replaced as a whole."""
-    lines = strip_ansi(_NO_COLOUR.sub("", _BAR_BELOW.sub("", text))).split("\n")
-    for number, line in enumerate(lines):
-        line = line.rstrip("\r").rpartition("\r")[2]
-        while (place := line.find("\b")) >= 0:
-            line = line[: max(0, place - 1)] + line[place + 1 :]
-        lines[number] = line
-    return "\n".join(lines)
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", _NO_COLOUR.sub("", _BAR_BELOW.sub("", text)))
+    return _REWRITTEN.sub(_rewritten, text) if "\r" in text or "\b" in text else text
 
 
-# Made here because it takes as long as the import, which a runner does while the kernel is at work.
-_EXPORTER = MarkdownExporter(
-    default_preprocessors=[],  # some move images and attachments to side files
-    preprocessors=[_Readable, HighlightMagicsPreprocessor],
-    config={"NbConvertBase": {"display_data_priority": _SHOWN}},
-    raw_mimetypes=["text/markdown", ""],
-    raw_template=_TEMPLATE,
-)
+def _rewritten(line: re.Match[str]) -> str:
+    shown: list[str] = []
+    for char in line[0].rstrip("\r").rpartition("\r")[2]:
+        if char != "\b":
+            shown.append(char)
+        elif shown:
+            shown.pop()
+    return "".join(shown)
