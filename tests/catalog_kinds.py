@@ -25,11 +25,11 @@ from deriva_double import DerivaDouble
 from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.server import Server, any_of, quote
 from deriva_ml.catalog.tables import TERMS
 from deriva_ml.definitions import RID, Asset, Status, Workflow
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 

@@ -20,9 +20,9 @@ from deriva_double import DerivaDouble
 from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.remote import hatrac
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, Workflow
+from deriva_ml.deriva import hatrac
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution.upload import upload
 from deriva_ml.process import Owner
 from deriva_ml.project import Project

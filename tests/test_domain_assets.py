@@ -12,9 +12,9 @@ import pytest
 
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML, DerivaMLRequestError
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.cli.upload import main as upload
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution import Execution, ExecutionConfiguration
 from deriva_ml.project import Project
 from domain_schema import DOMAIN

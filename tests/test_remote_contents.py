@@ -10,10 +10,10 @@ import pytest
 
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.push import Push
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.push import Push
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.project import Project
 from domain_schema import EXECUTION, ROLE, TYPE, association, table

@@ -18,9 +18,9 @@ import pytest
 
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.server import Patience, Server
-from deriva_ml.catalog.remote.transfer import Download, Upload, download, object_name, upload
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.server import Patience, Server
+from deriva_ml.deriva.transfer import Download, Upload, download, object_name, upload
 from deriva_ml.exceptions import DerivaMLException
 
 QUICK = Patience(pause=0.001)
@@ -176,8 +176,8 @@ def test_what_is_under_way_at_an_error_is_finished_and_reported(
 UPLOADING = """
 import hashlib, signal, sys
 from pathlib import Path
-from deriva_ml.catalog.remote.server import Server
-from deriva_ml.catalog.remote.transfer import Upload, upload
+from deriva_ml.deriva.server import Server
+from deriva_ml.deriva.transfer import Upload, upload
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite that runs in the background ignores it
 url, cookie, folder = sys.argv[1:]
@@ -249,8 +249,8 @@ DOWNLOADING = """
 import sys
 from pathlib import Path
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.catalog.remote.server import Patience, Server
-from deriva_ml.catalog.remote.transfer import Download, download
+from deriva_ml.deriva.server import Patience, Server
+from deriva_ml.deriva.transfer import Download, download
 
 url, cookie, folder, path, md5, length = sys.argv[1:]
 server = Server(url, 1, {"cookie": cookie}, Patience(pause=0.001))

@@ -14,9 +14,9 @@ import catalog_kinds as kinds
 from catalog_kinds import Place, a_workflow, begin, record, status_there, uploaded, write
 from deriva_double import DerivaDouble
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, format_duration
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
 from domain_schema import DOMAIN

@@ -15,9 +15,9 @@ from deriva_double import DerivaDouble, Fault
 from deriva_ml import DerivaML
 from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.remote.datasets import recollection
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.datasets import recollection
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.process import Owner
 from deriva_ml.project import Project

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble, Fault
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.server import Patience, Server
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.server import Patience, Server
 
 QUICK = Patience(pause=0.001)
 PASSING = (Fault.ABORTED, Fault.ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.TRUNCATED)

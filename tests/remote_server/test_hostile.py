@@ -19,10 +19,10 @@ import catalog_kinds as kinds
 from deriva_double import DerivaDouble
 from deriva_ml.catalog.connect import DerivaMLConfig, connect
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.catalog.remote import server as module
-from deriva_ml.catalog.remote import session
-from deriva_ml.catalog.remote.server import Patience, Server
-from deriva_ml.catalog.remote.transfer import Download, download
+from deriva_ml.deriva import server as module
+from deriva_ml.deriva import session
+from deriva_ml.deriva.server import Patience, Server
+from deriva_ml.deriva.transfer import Download, download
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.project import Project
 from remote_server.calls import put
@@ -284,7 +284,7 @@ def test_an_object_is_where_it_was_put_and_nowhere_else(
     file = tmp_path / "a.txt"
     file.write_bytes(b"content" * 1000)
     if large:
-        monkeypatch.setattr("deriva_ml.catalog.remote.hatrac.LARGEST_PUT", 1 << 10)
+        monkeypatch.setattr("deriva_ml.deriva.hatrac.LARGEST_PUT", 1 << 10)
     md5 = base64.b64encode(hashlib.md5(file.read_bytes()).digest()).decode()
     for said in ("https://www.example.org/hatrac/a/b.txt:1", "/hatrac/other:1", "//evil.example.org/x", ""):
 

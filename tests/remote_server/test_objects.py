@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble, Fault
-from deriva_ml.catalog.remote import hatrac
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.server import Server, object_name
+from deriva_ml.deriva import hatrac
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.server import Server, object_name
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from remote_server.calls import PASSING, QUICK, digest, put, refused, versions
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.server import Patience, Server
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.server import Patience, Server
 from deriva_ml.exceptions import DerivaMLException
 from remote_server.calls import ASSETS, QUICK, asset_rows, refused
 

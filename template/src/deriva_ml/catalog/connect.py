@@ -55,7 +55,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Catalog:
 
         return EmbeddedCatalog(project)
     check_server(config)
-    from deriva_ml.catalog.remote.catalog import DerivaCatalog
+    from deriva_ml.deriva.catalog import DerivaCatalog
 
     return DerivaCatalog(project, located(config, project))
 

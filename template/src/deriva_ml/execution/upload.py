@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
-from deriva_ml.catalog.remote.errors import ServerUnreachable
 from deriva_ml.definitions import RID, Status
+from deriva_ml.deriva.errors import ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.remote.push import Push
+    from deriva_ml.deriva.push import Push
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def upload(
     Args:
         opened: the connection to the one destination there is, if it has been made.
     """
-    from deriva_ml.catalog.remote.push import Push
+    from deriva_ml.deriva.push import Push
 
     groups: dict[tuple[Destination, str | None], list[RID]] = {}
     for rid, destination in waiting:
@@ -111,8 +111,8 @@ def set_columns(catalog: EmbeddedCatalog, project: Project, rid: RID, values: Ma
     Raises:
         DerivaMLRequestError: there is no such asset or column, or the asset waits for nothing.
     """
-    from deriva_ml.catalog.remote.datasets import recollection
-    from deriva_ml.catalog.remote.model import Model
+    from deriva_ml.deriva.datasets import recollection
+    from deriva_ml.deriva.model import Model
 
     try:
         asset = catalog.lookup_asset(rid)
@@ -161,7 +161,7 @@ def _push_all(push: Push, rids: Sequence[RID]) -> Iterator[Pushed]:
 
 def _credential(project: Project, destination: Destination, noted: str | None) -> Any:
     """The credential that an execution was to be pushed with: a file's path, or what the configuration says now."""
-    from deriva_ml.catalog.remote.push import IN_CONFIG, destination_of
+    from deriva_ml.deriva.push import IN_CONFIG, destination_of
     from deriva_ml.execution.connections import connections
 
     if noted is None or not noted.startswith(IN_CONFIG):

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deriva_ml.catalog.objects import CHUNK, ObjectStore
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.hatrac import object_name
-from deriva_ml.catalog.remote.parallel import Report, each
-from deriva_ml.catalog.remote.server import Server
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.hatrac import object_name
+from deriva_ml.deriva.parallel import Report, each
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
 __all__ = ["Download", "Upload", "download", "object_name", "upload"]

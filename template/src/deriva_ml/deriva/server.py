@@ -16,19 +16,19 @@ from typing import Any, TypeVar
 from urllib.parse import quote as _quote
 from urllib.parse import unquote
 
-from deriva_ml.catalog.remote import hatrac
-from deriva_ml.catalog.remote.answers import object_of, rows_of, strange, value_of
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.hatrac import object_name
-from deriva_ml.catalog.remote.login import (
+from deriva_ml.definitions import RID, Row
+from deriva_ml.deriva import hatrac
+from deriva_ml.deriva.answers import object_of, rows_of, strange, value_of
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.hatrac import object_name
+from deriva_ml.deriva.login import (
     CATALOG,
     address,
     catalog_name,
     checked_credential,
     stored_credential,
 )
-from deriva_ml.catalog.remote.retry import LIVE, PATIENT, Attempts, Patience
-from deriva_ml.definitions import RID, Row
+from deriva_ml.deriva.retry import LIVE, PATIENT, Attempts, Patience
 from deriva_ml.exceptions import DerivaMLRequestError
 
 __all__ = ["LIVE", "Patience", "Row", "Server", "any_of", "object_name", "quote"]
@@ -137,7 +137,7 @@ class Server:
         """This thread's own ``HatracStore``, whose base is the whole server: sessions cannot be shared."""
         from deriva.core import HatracStore
 
-        from deriva_ml.catalog.remote.session import Adapter
+        from deriva_ml.deriva.session import Adapter
 
         patience = patience or self.patience
         timeout = patience.connect, patience.read
@@ -159,7 +159,7 @@ class Server:
     def _bind(self, kind: type, *arguments: Any) -> Any:
         from deriva.core import DEFAULT_SESSION_CONFIG
 
-        from deriva_ml.catalog.remote.session import keep_login
+        from deriva_ml.deriva.session import keep_login
 
         # deriva would not verify the certificate of "localhost", and send the login to whoever listens there.
         config = {**DEFAULT_SESSION_CONFIG, "bypass_cert_verify_host_list": []}

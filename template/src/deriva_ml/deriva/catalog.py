@@ -14,21 +14,6 @@ from deriva_ml.catalog.connect import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.remote.access import check_reading, check_recording, look_up
-from deriva_ml.catalog.remote.answers import reading, reads
-from deriva_ml.catalog.remote.datasets import (
-    datasets_of,
-    find_assets,
-    find_dataset,
-    not_found,
-    recollection,
-)
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.executions import read_executions, with_status
-from deriva_ml.catalog.remote.model import UNKNOWN_SOURCE, Model
-from deriva_ml.catalog.remote.push import Push, destination_of
-from deriva_ml.catalog.remote.server import Patience, Server, quote
-from deriva_ml.catalog.remote.transfer import Download, download
 from deriva_ml.definitions import (
     OPEN_STATUSES,
     RID,
@@ -41,6 +26,21 @@ from deriva_ml.definitions import (
     Workflow,
     is_reserved,
 )
+from deriva_ml.deriva.access import check_reading, check_recording, look_up
+from deriva_ml.deriva.answers import reading, reads
+from deriva_ml.deriva.datasets import (
+    datasets_of,
+    find_assets,
+    find_dataset,
+    not_found,
+    recollection,
+)
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.executions import read_executions, with_status
+from deriva_ml.deriva.model import UNKNOWN_SOURCE, Model
+from deriva_ml.deriva.push import Push, destination_of
+from deriva_ml.deriva.server import Patience, Server, quote
+from deriva_ml.deriva.transfer import Download, download
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project

@@ -12,13 +12,13 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from deriva_ml.catalog.remote.answers import strange
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.retry import Attempts, Patience
+from deriva_ml.deriva.answers import strange
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.retry import Attempts, Patience
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.remote.server import Server
+    from deriva_ml.deriva.server import Server
 
 LARGEST_PUT = 25 << 20
 """Bytes that go in one request; also the least that a chunk of a larger content has."""
@@ -250,7 +250,7 @@ def read(server: Server, url: str, offset: int) -> Iterator[bytes]:
 
 
 def _open(server: Server, path: str, offset: int) -> Any:
-    from deriva_ml.catalog.remote.session import Elsewhere, fetch_elsewhere, read_all
+    from deriva_ml.deriva.session import Elsewhere, fetch_elsewhere, read_all
 
     store = server.binding()
     # Compressed, an offset would count other bytes.
