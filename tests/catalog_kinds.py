@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.catalog.tables import TERMS
 from deriva_ml.definitions import RID, Asset, Status, Workflow
+from deriva_ml.deriva.connect import connect
 from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.hatrac import put_object
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.process import Owner
@@ -116,7 +118,7 @@ class Place:
                 return local.add_file(source, f"about {filename}", types).rid
         md5 = hashlib.md5(content).hexdigest()
         name = f"/hatrac/File/{md5}.{filename}"
-        url = self.curator.put_object(name, source, md5, len(content), filename=filename)
+        url = put_object(self.curator, name, source, md5, len(content), filename=filename)
         self.sent.append(url)
         row = {"URL": url, "Filename": filename, "Length": len(content), "MD5": md5}
         [rid] = self._insert("File", {**row, "Description": f"about {filename}"})

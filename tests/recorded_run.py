@@ -17,11 +17,13 @@ from typing import Any
 import deriva_ml
 from catalog_kinds import record, write
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, Workflow
 from deriva_ml.deriva import hatrac
+from deriva_ml.deriva.connect import connect
+from deriva_ml.deriva.hatrac import put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.execution.upload import upload
 from deriva_ml.process import Owner
@@ -181,7 +183,7 @@ def _plant(curator: Server, folder: Path) -> tuple[str, str]:
         source = folder / name
         source.write_bytes(content)
         md5 = digest(content)
-        url = curator.put_object(f"/hatrac/{table}/{md5}.{name}", source, md5, len(content), filename=name)
+        url = put_object(curator, f"/hatrac/{table}/{md5}.{name}", source, md5, len(content), filename=name)
         return insert(table, URL=url, Filename=name, Length=len(content), MD5=md5)
 
     def dataset(description: str, *files: str, nested: str | None = None) -> str:

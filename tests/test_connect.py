@@ -14,10 +14,11 @@ from deriva.core import read_credential
 
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaMLConfig, DerivaMLException, DerivaMLRequestError
-from deriva_ml.catalog.connect import connect, located
+from deriva_ml.catalog.catalog_config import located
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.connect import connect
 from deriva_ml.deriva.push import destination_of
 from deriva_ml.deriva.server import Server
 from deriva_ml.process import Owner

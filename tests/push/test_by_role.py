@@ -13,9 +13,10 @@ import requests
 import recorded_run
 from deriva_double import DerivaDouble, Fault
 from deriva_ml import DerivaML
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.connect import connect
 from deriva_ml.deriva.datasets import recollection
 from deriva_ml.deriva.server import Server
 from deriva_ml.execution import ExecutionConfiguration

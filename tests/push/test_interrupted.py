@@ -12,11 +12,13 @@ import pytest
 import recorded_run
 from deriva_double import DerivaDouble, Fault
 from deriva_double.http import Request
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Workflow
 from deriva_ml.deriva import push
-from deriva_ml.deriva.server import Patience, Server
+from deriva_ml.deriva.connect import connect
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project

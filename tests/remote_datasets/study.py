@@ -12,7 +12,8 @@ from deriva_ml.deriva.datasets import (
     find_dataset,
 )
 from deriva_ml.deriva.model import Model
-from deriva_ml.deriva.server import Patience, Server, quote
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server, quote
 from domain_schema import DOMAIN
 
 

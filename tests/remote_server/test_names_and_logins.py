@@ -15,6 +15,7 @@ import pytest
 from deriva_double import DerivaDouble
 from deriva_ml.deriva import server
 from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.hatrac import get_object
 from deriva_ml.deriva.login import address, checked_credential, server_name
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -227,7 +228,7 @@ def test_who_logs_in_again_while_a_run_goes_on_is_let_in(
     again(double, credential)
     url = put(opened, "/hatrac/a", file)
     again(double, credential)
-    assert b"".join(opened.get_object(url)) == file.read_bytes()
+    assert b"".join(get_object(opened, url)) == file.read_bytes()
     again(double, credential)
     assert opened.path_builder().schemas["deriva-ml"]
 

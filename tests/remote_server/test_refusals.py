@@ -8,7 +8,8 @@ import pytest
 
 from deriva_double import DerivaDouble
 from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
-from deriva_ml.deriva.server import Patience, Server
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 from remote_server.calls import ASSETS, QUICK, asset_rows, refused
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRecord, Status, Workflow
+from deriva_ml.deriva.connect import connect
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration

@@ -14,7 +14,7 @@ from deriva_ml.project import Project
 from deriva_ml.terminal import print, print_lines
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.connect import DerivaMLConfig
+    from deriva_ml.catalog.catalog_config import DerivaMLConfig
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.catalog.journal import Destination
     from deriva_ml.deriva.push import Push
@@ -189,7 +189,7 @@ def _execution(catalog: EmbeddedCatalog, rid: str) -> str:
 
 def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
     """The connection that the arguments name, if they name one."""
-    from deriva_ml.catalog.connect import DerivaMLConfig, check_server, located
+    from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
     from deriva_ml.execution.connections import connection
 
     if args.to and (args.host or args.catalog):

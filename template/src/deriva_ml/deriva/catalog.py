@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from deriva_ml.catalog.connect import DerivaMLConfig
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Catalog
@@ -39,7 +39,8 @@ from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
 from deriva_ml.deriva.executions import read_executions, with_status
 from deriva_ml.deriva.model import UNKNOWN_SOURCE, Model
 from deriva_ml.deriva.push import Push, destination_of
-from deriva_ml.deriva.server import Patience, Server, quote
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server, quote
 from deriva_ml.deriva.transfer import Download, download
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner

@@ -8,22 +8,18 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row, file_of, plain_name
 from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.server import quote
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.server import Server, quote
 from deriva_ml.deriva.snapshot import Snapshot, newest, order
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.project import write_atomically
+from deriva_ml.project import Project, write_atomically
 from deriva_ml.terminal import shown
 from deriva_ml.untrusted import DAMAGED, read_json, well_formed
-
-if TYPE_CHECKING:
-    from deriva_ml.deriva.model import Model
-    from deriva_ml.deriva.server import Server
-    from deriva_ml.project import Project
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog.connect import DerivaMLConfig
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.definitions import (
@@ -42,8 +42,9 @@ from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.executions import status_name
 from deriva_ml.deriva.login import catalog_name, server_name
 from deriva_ml.deriva.model import UNKNOWN_SOURCE, Model
+from deriva_ml.deriva.retry import LIVE, Patience
 from deriva_ml.deriva.rows import Rows
-from deriva_ml.deriva.server import LIVE, Patience, Server, quote
+from deriva_ml.deriva.server import Server, quote
 from deriva_ml.process import alone
 from deriva_ml.terminal import print
 

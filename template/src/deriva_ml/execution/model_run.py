@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml import disk
-from deriva_ml.catalog.connect import DerivaMLConfig
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.closing import close_execution
