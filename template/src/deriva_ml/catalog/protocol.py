@@ -22,7 +22,7 @@ from deriva_ml.process import Owner
 class Catalog(Protocol):
     """A place that executions are recorded in.
 
-    Look-ups raise ``DerivaMLRequestError`` for an RID that is not there or is something else. Everything else
+    Look-ups raise ``NotFound`` for an RID that is not there or is something else. Everything else
     that a catalog refuses is a ``DerivaMLException``. Every write is complete or did not happen.
     """
 

@@ -12,7 +12,7 @@ from deriva_ml.catalog.database import Database, Row
 from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import RID
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.project import Project
 from deriva_ml.terminal import print
 from deriva_ml.untrusted import DAMAGED, well_formed
@@ -90,13 +90,13 @@ class Records:
                     print(f"warning: left out: {error}", file=sys.stderr)
         return made
 
-    def _not_found(self, rid: RID, wanted: str) -> DerivaMLRequestError:
+    def _not_found(self, rid: RID, wanted: str) -> NotFound:
         """The error for an RID that is not what was asked for, saying what it is instead."""
         for table in ("Dataset", "Execution", "Workflow", *self._db.asset_tables()):
             if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
                 what = "asset" if table in self._db.asset_tables() else table.lower()
-                return DerivaMLRequestError(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
-        return DerivaMLRequestError(
+                return NotFound(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
+        return NotFound(
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"
             " uv run deriva-ml-catalog list shows what there is"
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.common import CommandParser, aligned, command, whole_number
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
 from deriva_ml.project import Project
 from deriva_ml.terminal import print, print_lines
 from deriva_ml.untrusted import check_inside, read_json
@@ -191,7 +191,7 @@ def _show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
 def _here(catalog: EmbeddedCatalog, rid: str) -> str:
     """The RID here of a record, which may be given by the one that it has where it was pushed to."""
     for look_up in (catalog.lookup_execution, catalog.lookup_asset, catalog.lookup_dataset):
-        with suppress(DerivaMLRequestError):
+        with suppress(NotFound):
             look_up(rid)
             return rid
     known = catalog.journal.locals_of(rid)
@@ -214,7 +214,7 @@ def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     for facts in (_execution_facts, _asset_facts, _dataset_facts):
         try:
             return facts(catalog, rid)
-        except DerivaMLRequestError as error:
+        except NotFound as error:
             refusals.append(error)
     raise refusals[0]
 
@@ -354,7 +354,7 @@ def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
     try:
         catalog.lookup_execution(rid)
         assets = [asset for asset in catalog.assets_of(rid) if asset.role == "Output"]
-    except DerivaMLRequestError:
+    except NotFound:
         assets = [catalog.lookup_asset(rid)]
     folder = project.make_outputs() / plain_name(rid)
     names = Counter(asset.filename for asset in assets)
