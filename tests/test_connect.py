@@ -18,11 +18,11 @@ from deriva_ml.catalog.catalog_config import located
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import Status, Workflow
-from deriva_ml.deriva.connect import connect
 from deriva_ml.deriva.push import destination_of
 from deriva_ml.deriva.server import Server
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from recorder import connect
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def test_a_row_that_is_refused_keeps_back_nothing_else_and_can_be_mended(
     assert upload([asset, "--set", f"{column}={value}"]) == 0
     assert upload([asset, "--set", "Nothing=1"]) == 2
     assert "has no column Nothing that can be given; it has Visit, Size, Code" in capsys.readouterr().err
-    study.ml.catalog.send(execution.execution_rid)
+    execution.deliver()
     rows = {row["Filename"]: row for row in study.rows("Scan Image")}
     assert rows.keys() == files.keys()
     assert str(rows["b.png"][column] or "") == value

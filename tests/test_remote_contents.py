@@ -67,7 +67,7 @@ def test_a_row_that_another_key_of_the_table_keeps_out_is_told(double: DerivaDou
     assert record(ml, "Scan", {"a.csv": "1"}) is Status.uploaded
 
     assert record(ml, "Scan", {"a.csv": "2", "b.csv": "2"}) is not Status.uploaded
-    local = ml.catalog.local  # type: ignore[attr-defined]
+    local = ml.connection.local
     [(execution, destination)] = local.journal.pending()
     push = Push.open(local, destination, double.credential())
     with pytest.raises(ServerRefused) as caught:

@@ -16,7 +16,6 @@ from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Workflow
 from deriva_ml.deriva import push
-from deriva_ml.deriva.connect import connect
 from deriva_ml.deriva.retry import Patience
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -32,6 +31,7 @@ from recorded_run import (
     told,
     whole_run,
 )
+from recorder import connect
 
 Check = Callable[[Project, DerivaMLException | None], object]
 

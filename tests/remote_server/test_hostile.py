@@ -21,13 +21,13 @@ from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.deriva import server as module
 from deriva_ml.deriva import session, transfer
-from deriva_ml.deriva.connect import connect
 from deriva_ml.deriva.hatrac import get_object
 from deriva_ml.deriva.retry import Patience
 from deriva_ml.deriva.server import Server
 from deriva_ml.deriva.transfer import Download, download
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.project import Project
+from recorder import connect
 from remote_server.calls import put
 
 ONCE = Patience(attempts=1)

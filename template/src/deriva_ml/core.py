@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRecord, Status, Workflow
 from deriva_ml.deriva.connect import connect
@@ -69,7 +70,12 @@ class DerivaML:
     ) -> None:
         self.project = project or Project.find()
         config = DerivaMLConfig(hostname, catalog_id, credential, offline=offline)
-        self.catalog = connect(config, self.project)
+        self.connection = connect(config, self.project)
+
+    @property
+    def catalog(self) -> Source:
+        """Where inputs are looked up: the project's own catalog, or the one on the server."""
+        return self.connection.source
 
     @property
     def host_name(self) -> str:

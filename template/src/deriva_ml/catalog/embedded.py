@@ -6,7 +6,7 @@ Its executions are here; its datasets and assets are parts of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ from deriva_ml.catalog.assets import Assets
 from deriva_ml.catalog.database import Row
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
-from deriva_ml.catalog.protocol import Catalog
+from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.records import BEFORE, with_reserved
 from deriva_ml.definitions import (
     OPEN_STATUSES,
     RID,
-    Asset,
     ExecutionRecord,
     Status,
     Workflow,
@@ -33,8 +32,8 @@ from deriva_ml.redaction import redact
 from deriva_ml.untrusted import check_inside, well_formed
 
 
-class EmbeddedCatalog(Assets, Datasets, Catalog):
-    """A project's own catalog; what its methods do is said in ``Catalog``.
+class EmbeddedCatalog(Assets, Datasets, Source):
+    """A project's own catalog; what its look-ups do is said in ``Source``.
 
     Raises:
         DerivaMLException: the file was written by a newer runner, or is no catalog.
@@ -68,9 +67,6 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         links = ({"Workflow": rid, "Workflow_Type": name} for name in workflow.types)
         self._db.insert("Workflow_Workflow_Type", *links)
         return rid
-
-    def check_recording(self) -> None:
-        """Nobody has to be let in."""
 
     def add_execution(
         self,
@@ -113,9 +109,6 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
     def folder_of(self, execution: RID) -> Path:
         return check_inside(self.project.executions / plain_name(execution), self.project.state)
 
-    def send(self, execution: RID, recorded: Sequence[Asset] = ()) -> list[Asset]:
-        return list(recorded)
-
     def update_execution(
         self, rid: RID, status: Status | None = None, detail: str | None = None, **durations: str
     ) -> None:
@@ -130,12 +123,6 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             if status is Status.uploaded and self.journal.pending(rid):
                 changes["Status"] = Status.pending_upload.value
             self._db.update("Execution", rid, changes)
-
-    def local_rid(self, rid: RID) -> RID:
-        return rid
-
-    def show(self, rid: RID) -> None:
-        pass
 
     def keep_here(self, rid: RID) -> None:
         """Let an execution that waits to be pushed be recorded here only."""

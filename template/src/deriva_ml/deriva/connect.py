@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
+from deriva_ml.catalog.connection import Connection, Undelivered
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
 
-def connect(config: DerivaMLConfig, project: Project) -> Catalog:
-    """The project's embedded catalog, or the Deriva catalog that ``config`` names.
+def connect(config: DerivaMLConfig, project: Project) -> Connection:
+    """Open the project's own catalog, and the Deriva catalog that ``config`` names, if it names one.
 
     Raises:
         DerivaMLRequestError: the configuration means a Deriva catalog and does not say which; or that one cannot
@@ -25,8 +25,15 @@ def connect(config: DerivaMLConfig, project: Project) -> Catalog:
             raise DerivaMLRequestError(
                 "--offline is for a run that is to be sent to a server: choose one with deriva_ml=production or --host"
             )
-        return EmbeddedCatalog(project)
+        local = EmbeddedCatalog(project)
+        return Connection(local, local, Undelivered(local))
     check_server(config)
-    from deriva_ml.deriva.catalog import DerivaCatalog  # a run in the project's own catalog needs none of it
+    # A run in the project's own catalog needs none of it.
+    from deriva_ml.deriva.delivery import DerivaDelivery
+    from deriva_ml.deriva.site import Site
+    from deriva_ml.deriva.source import DerivaSource
 
-    return DerivaCatalog(project, located(config, project))
+    local = EmbeddedCatalog(project)
+    site = Site(local, located(config, project))
+    delivery = DerivaDelivery(site)
+    return Connection(local, DerivaSource(site, delivery), delivery)

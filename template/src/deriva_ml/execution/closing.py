@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deriva_ml import alive, disk
+from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import (
     RID,
     ExecAssetType,
@@ -48,7 +48,7 @@ class Output:
 
 
 def close_execution(
-    catalog: Catalog,
+    catalog: EmbeddedCatalog,
     project: Project,
     rid: RID,
     status: Status,
@@ -81,7 +81,7 @@ def close_execution(
 
 
 def _close(
-    catalog: Catalog,
+    catalog: EmbeddedCatalog,
     project: Project,
     rid: RID,
     status: Status,
@@ -130,7 +130,7 @@ def _close(
 
 
 def commit_readable(
-    catalog: Catalog,
+    catalog: EmbeddedCatalog,
     rid: RID,
     beside: Sequence[StagedAsset] = (),
     then: Callable[[list[StagedAsset], list[StagedAsset]], None] = lambda missing, unreadable: None,

@@ -22,7 +22,7 @@ from deriva_ml.terminal import print
 from deriva_ml.untrusted import is_inside
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.protocol import Catalog
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.execution.execution import Execution
 
 LOG = "executed.jsonl"
@@ -110,7 +110,7 @@ def conclude(execution: Execution, record: dict[str, Any]) -> dict[str, Any]:
     Returns:
         What it says now.
     """
-    catalog, rid = execution.ml.catalog, execution.execution_rid
+    catalog, rid = execution.ml.connection.local, execution.local_rid
     if not catalog.staged(rid):
         return record
     if not (execution.working_dir / LOG).is_file():
@@ -126,7 +126,7 @@ def conclude(execution: Execution, record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def finish(catalog: Catalog, project: Project, rid: RID) -> dict[str, Any] | None:
+def finish(catalog: EmbeddedCatalog, project: Project, rid: RID) -> dict[str, Any] | None:
     """At an execution's end, register the executed sources as a file of it, and let its record say what differs.
 
     Returns:
@@ -170,7 +170,7 @@ def _compared(head: Mapping[str, Any], executed: list[str]) -> list[str]:
 
 
 def _write_record(
-    catalog: Catalog,
+    catalog: EmbeddedCatalog,
     project: Project,
     rid: RID,
     record: dict[str, Any],
@@ -200,7 +200,7 @@ def _write_record(
     return record
 
 
-def _is_own(catalog: Catalog, rid: RID, path: Path) -> bool:
+def _is_own(catalog: EmbeddedCatalog, rid: RID, path: Path) -> bool:
     return is_inside(path, catalog.folder_of(rid)) and path.is_file()
 
 
@@ -219,7 +219,7 @@ def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str
     return (redact_diff(now.diff), [UNCOMMITTED]) if now.dirty else ("", [])
 
 
-def _write_notebook(catalog: Catalog, rid: RID, executed: list[str], differences: list[str]) -> None:
+def _write_notebook(catalog: EmbeddedCatalog, rid: RID, executed: list[str], differences: list[str]) -> None:
     from deriva_ml.notebook.executed import as_notebook
     from deriva_ml.redaction import redact
 
@@ -231,7 +231,7 @@ def _write_notebook(catalog: Catalog, rid: RID, executed: list[str], differences
     _stage(catalog, rid, NAME, ExecMetadataType.executed_sources, text)
 
 
-def _stage(catalog: Catalog, rid: RID, name: str, kind: ExecMetadataType, text: str) -> None:
+def _stage(catalog: EmbeddedCatalog, rid: RID, name: str, kind: ExecMetadataType, text: str) -> None:
     table, folder = MLAsset.execution_metadata.value, catalog.folder_of(rid) / "assets"
     # One that was killed in this moment may have staged it already.
     begun = [item for item in catalog.staged(rid) if (item.filename, item.types) == (name, (kind.value,))]

@@ -39,7 +39,7 @@ class Circumstances:
         config: the composed configuration as YAML.
         allow_dirty: record uncommitted changes instead of refusing them.
         settings: the part of it that is ``model_config``, in plain types.
-        parent: the sweep's execution, and this one's place in it.
+        parent: the sweep's execution, by its RID here, and this one's place in it.
         begun: called with the execution once it is recorded.
     """
 
@@ -108,7 +108,7 @@ def run_model(
     def begun(execution: Execution) -> None:
         told.begun(execution)
         if told.parent and not dry_run:
-            execution.ml.catalog.nest(told.parent[0], execution.execution_rid, told.parent[1])
+            ml.connection.local.nest(told.parent[0], execution.local_rid, told.parent[1])
         _record_circumstances(execution, provenance, told.config)
 
     with stoppable():
@@ -128,8 +128,8 @@ def run_model(
                 raise
             if not dry_run:
                 with undisturbed():
-                    close_execution(ml.catalog, project, execution.execution_rid, Status.failed, why)
-                ml.catalog.send(execution.execution_rid)
+                    close_execution(ml.connection.local, project, execution.local_rid, Status.failed, why)
+                execution.deliver()
             raise DerivaMLRunError(why or str(error), *_names(execution)) from error
     return execution
 
