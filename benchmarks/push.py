@@ -24,9 +24,9 @@ import requests
 from deriva_ml import DerivaML
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
-from deriva_ml.catalog.remote.push import Push
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import ExecAssetType, MLAsset, Status, Workflow
+from deriva_ml.deriva.push import Push
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.process import Owner
 from deriva_ml.project import Project

@@ -82,7 +82,7 @@ def double(delay: float = 0) -> Iterator[Double]:
 
 def open_server(described: dict[str, Any]) -> Any:
     sys.path.insert(0, str(SOURCE))
-    from deriva_ml.catalog.remote.server import Server
+    from deriva_ml.deriva.server import Server
 
     server = Server(described["url"], described["catalogs"][0], {"cookie": described["cookie"]})
     server.snaptime()
@@ -92,8 +92,10 @@ def open_server(described: dict[str, Any]) -> Any:
 def put(described: dict[str, Any], path: Path, name: str) -> float:
     """The runner's way with a file."""
     server = open_server(described)
+    from deriva_ml.deriva.hatrac import put_object
+
     begun = perf_counter()
-    server.put_object(name, path, described["md5"], path.stat().st_size, filename=path.name)
+    put_object(server, name, path, described["md5"], path.stat().st_size, filename=path.name)
     return perf_counter() - begun
 
 
@@ -112,7 +114,7 @@ def plain_put(described: dict[str, Any], path: Path, name: str) -> float:
 def upload(described: dict[str, Any], folder: Path, workers: str) -> float:
     """All files of a folder, each under its digest."""
     server = open_server(described)
-    from deriva_ml.catalog.remote.transfer import Upload, upload
+    from deriva_ml.deriva.transfer import Upload, upload
 
     items = [
         Upload(path, f"/hatrac/Image/{path.name}", path.name, path.stat().st_size, path.name)
@@ -127,7 +129,7 @@ def download(described: dict[str, Any], folder: Path, workers: str) -> float:
     """The same back, into a store that is empty."""
     server = open_server(described)
     from deriva_ml.catalog.objects import ObjectStore
-    from deriva_ml.catalog.remote.transfer import Download, download
+    from deriva_ml.deriva.transfer import Download, download
 
     items = [
         Download(f"/hatrac/Image/{path.name}", path.name, path.stat().st_size, path.name)

@@ -22,16 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.server import Server, any_of, quote
 from deriva_ml.catalog.tables import TERMS
 from deriva_ml.definitions import RID, Asset, Status, Workflow
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.hatrac import put_object
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from recorder import Recorder, connect
 
 Document = dict[str, Any]
 Row = dict[str, Any]
@@ -72,7 +73,7 @@ class Place:
     made: list[RID] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
 
-    def open(self) -> Catalog:
+    def open(self) -> Recorder:
         """The catalog as a new process opens it."""
         return connect(self.config, self.project)
 
@@ -116,7 +117,7 @@ class Place:
                 return local.add_file(source, f"about {filename}", types).rid
         md5 = hashlib.md5(content).hexdigest()
         name = f"/hatrac/File/{md5}.{filename}"
-        url = self.curator.put_object(name, source, md5, len(content), filename=filename)
+        url = put_object(self.curator, name, source, md5, len(content), filename=filename)
         self.sent.append(url)
         row = {"URL": url, "Filename": filename, "Length": len(content), "MD5": md5}
         [rid] = self._insert("File", {**row, "Description": f"about {filename}"})
@@ -274,13 +275,13 @@ def a_workflow(place: Place, number: int = 1, **changed: Any) -> Workflow:
     )
 
 
-def begin(place: Place, catalog: Catalog, description: str = "a run", number: int = 1) -> RID:
+def begin(place: Place, catalog: Recorder, description: str = "a run", number: int = 1) -> RID:
     """A new execution of a workflow."""
     return catalog.add_execution(a_workflow(place, number), description, Owner.of())
 
 
 def write(
-    catalog: Catalog,
+    catalog: Recorder,
     execution: RID,
     table: str,
     filename: str,
@@ -296,13 +297,13 @@ def write(
     return staged.path
 
 
-def record(catalog: Catalog, execution: RID) -> list[Asset]:
+def record(catalog: Recorder, execution: RID) -> list[Asset]:
     """Commit what an execution has written and send it; the assets by their RIDs in the catalog."""
     recorded, _ = catalog.commit(execution)
     return catalog.send(execution, recorded)
 
 
-def uploaded(catalog: Catalog, execution: RID, **durations: str) -> None:
+def uploaded(catalog: Recorder, execution: RID, **durations: str) -> None:
     """End an execution well."""
     catalog.update_execution(execution, Status.uploaded, "", **durations)
     catalog.send(execution)

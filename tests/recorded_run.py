@@ -17,15 +17,16 @@ from typing import Any
 import deriva_ml
 from catalog_kinds import record, write
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.remote import hatrac
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, Workflow
+from deriva_ml.deriva import hatrac
+from deriva_ml.deriva.hatrac import put_object
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution.upload import upload
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from recorder import Recorder, connect
 
 SMALLEST_CHUNK = 1 << 16
 EVERY = int(os.environ.get("SWEEP_EVERY", "3"))
@@ -40,7 +41,7 @@ PATH = os.pathsep.join([str(Path(__file__).parent), str(Path(deriva_ml.__file__)
 """Where a process of such a run finds its modules."""
 
 State = dict[str, list[str]]
-Run = Callable[["Beginning", Catalog], None]
+Run = Callable[["Beginning", Recorder], None]
 
 
 class Beginning:
@@ -126,7 +127,7 @@ class Beginning:
         )
 
     @contextmanager
-    def opened(self, project: Project) -> Iterator[Catalog]:
+    def opened(self, project: Project) -> Iterator[Recorder]:
         """The catalog, as a process of the project opens it."""
         config = DerivaMLConfig(self.double.url, self.number, str(self._credentials(project)))
         with closing(connect(config, project)) as catalog:
@@ -184,7 +185,7 @@ def _plant(curator: Server, folder: Path) -> tuple[str, str]:
         source = folder / name
         source.write_bytes(content)
         md5 = digest(content)
-        url = curator.put_object(f"/hatrac/{table}/{md5}.{name}", source, md5, len(content), filename=name)
+        url = put_object(curator, f"/hatrac/{table}/{md5}.{name}", source, md5, len(content), filename=name)
         return insert(table, URL=url, Filename=name, Length=len(content), MD5=md5)
 
     def dataset(description: str, *files: str, nested: str | None = None) -> str:
@@ -224,12 +225,12 @@ def begun(kind: str, folder: Path, run: Run) -> Iterator[Beginning]:
 # Runs
 
 
-def whole_run(beginning: Beginning, catalog: Catalog, sends_early: bool = True) -> None:
+def whole_run(beginning: Beginning, catalog: Recorder, sends_early: bool = True) -> None:
     """A run that reads from the server and from the project, and writes into two tables; new terms; followed live.
 
     Its outputs are sent before it has ended, as a model asks for, or with its end.
     """
-    project = catalog.local.project  # type: ignore[attr-defined]
+    project = catalog.local.project
     asset, dataset = beginning.inputs or _look_up(beginning, catalog)
     types = ["New kind", "Training"]
     workflow = Workflow(
@@ -261,16 +262,16 @@ def whole_run(beginning: Beginning, catalog: Catalog, sends_early: bool = True) 
     catalog.send(execution)
 
 
-def _look_up(beginning: Beginning, catalog: Catalog) -> tuple[Asset, Dataset]:
+def _look_up(beginning: Beginning, catalog: Recorder) -> tuple[Asset, Dataset]:
     asset = catalog.lookup_asset(beginning.asset)
-    project = catalog.local.project  # type: ignore[attr-defined]
+    project = catalog.local.project
     catalog.fetch(asset, project.root / "in" / asset.filename)
     return asset, catalog.lookup_dataset(beginning.dataset)
 
 
-def run_of_a_local_dataset(beginning: Beginning, catalog: Catalog) -> None:
+def run_of_a_local_dataset(beginning: Beginning, catalog: Recorder) -> None:
     """A run that reads a dataset of the project itself, with one nested in it, and nests in a sweep."""
-    local = catalog.local  # type: ignore[attr-defined]
+    local = catalog.local
     source = local.project.root / "local.csv"
     file = local.add_asset(source, "File", "local.csv", ["Input_File"], "by hand", "DEMO-FILE")
     local.add_dataset("inner", [file.rid], ["Inner type"], rid="DEMO-INNR")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -137,6 +138,21 @@ def test_a_listing_names_an_execution_as_it_is_named_where_it_was_pushed(
     assert catalog.main(["list", "--json"]) == 0
     links = {record["rid"]: record["pushed_to"] for record in json.loads(capsys.readouterr().out)}
     assert links == {pushed: ["https://www.example.org/id/1/3QP"], here: []}
+
+
+@pytest.mark.parametrize("what", ["show", "open"])
+def test_what_is_wrong_with_a_record_is_said_whatever_kind_it_is_looked_for_as(
+    what: str, ml: DerivaML, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dataset that was deleted is not "no execution": it is there, and the reason that it cannot be read is told."""
+    with closing(EmbeddedCatalog(ml.project)) as own:
+        dataset = own.add_dataset("numbers", [])
+    with closing(sqlite3.connect(ml.project.database)) as database, database:
+        database.execute('UPDATE "Dataset" SET "Deleted" = 1 WHERE "RID" = ?', (dataset,))
+    assert catalog.main([what, dataset]) == 2
+    assert f"dataset {dataset} has been deleted" in capsys.readouterr().err
+    assert catalog.main([what, "9-ZZZZ"]) == 2
+    assert "there is no" in capsys.readouterr().err
 
 
 LONG = "A description that goes on " + "and on " * 40 + "to its end"

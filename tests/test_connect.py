@@ -14,14 +14,15 @@ from deriva.core import read_credential
 
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaMLConfig, DerivaMLException, DerivaMLRequestError
-from deriva_ml.catalog.connect import connect, located
+from deriva_ml.catalog.catalog_config import located
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
-from deriva_ml.catalog.remote.push import destination_of
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.push import destination_of
+from deriva_ml.deriva.server import Server
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from recorder import connect
 
 
 @pytest.fixture

@@ -226,9 +226,9 @@ def test_what_is_stored_where_names_tables_that_are_there(generation: str, colum
 
 def test_the_guide_has_every_difference_of_status_names() -> None:
     """What a status is called in a catalog of deriva-ml 1.17 is what the guide says."""
-    from deriva_ml.catalog.remote.executions import status_name
-    from deriva_ml.catalog.remote.model import Model
     from deriva_ml.definitions import Status
+    from deriva_ml.deriva.executions import status_name
+    from deriva_ml.deriva.model import Model
 
     there = Model({"schemas": {}})  # one without a vocabulary of statuses
     named = {status.value: status_name(status, there) for status in Status}
@@ -238,7 +238,7 @@ def test_the_guide_has_every_difference_of_status_names() -> None:
 
 def test_the_guide_says_what_is_repeated() -> None:
     """The statuses after which a request is sent again, and how often."""
-    from deriva_ml.catalog.remote.retry import PATIENT, TRANSIENT
+    from deriva_ml.deriva.retry import PATIENT, TRANSIENT
 
     section = GUIDE.text.partition("## What is repeated")[2].partition("\n## ")[0]
     row = next(line for line in section.splitlines() if line.startswith("| 408"))

@@ -12,9 +12,9 @@ import pytest
 
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML, DerivaMLRequestError
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.cli.upload import main as upload
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution import Execution, ExecutionConfiguration
 from deriva_ml.project import Project
 from domain_schema import DOMAIN
@@ -147,7 +147,7 @@ def test_a_row_that_is_refused_keeps_back_nothing_else_and_can_be_mended(
     assert upload([asset, "--set", f"{column}={value}"]) == 0
     assert upload([asset, "--set", "Nothing=1"]) == 2
     assert "has no column Nothing that can be given; it has Visit, Size, Code" in capsys.readouterr().err
-    study.ml.catalog.send(execution.execution_rid)
+    execution.deliver()
     rows = {row["Filename"]: row for row in study.rows("Scan Image")}
     assert rows.keys() == files.keys()
     assert str(rows["b.png"][column] or "") == value

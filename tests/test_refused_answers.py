@@ -168,7 +168,7 @@ def test_unusual_answers_that_work_are_taken(sketch: Render, tmp_path: Path, ans
 
 def test_a_server_that_the_questions_take_is_one_to_the_runner(sketch: Render, tmp_path: Path) -> None:
     """Both have a check of their own: the runner's also meets what was typed into a file."""
-    from deriva_ml.catalog.remote.login import address
+    from deriva_ml.deriva.login import address
 
     for hostname in ("localhost:8443", "WWW.xn--exmple-cua.org", "127.0.0.1:1", "dev.www-2.example.org"):
         assert address(hostname)[1] == hostname.lower()

@@ -10,10 +10,10 @@ import pytest
 
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.push import Push
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.push import Push
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.project import Project
 from domain_schema import EXECUTION, ROLE, TYPE, association, table
@@ -67,7 +67,7 @@ def test_a_row_that_another_key_of_the_table_keeps_out_is_told(double: DerivaDou
     assert record(ml, "Scan", {"a.csv": "1"}) is Status.uploaded
 
     assert record(ml, "Scan", {"a.csv": "2", "b.csv": "2"}) is not Status.uploaded
-    local = ml.catalog.local  # type: ignore[attr-defined]
+    local = ml.connection.local
     [(execution, destination)] = local.journal.pending()
     push = Push.open(local, destination, double.credential())
     with pytest.raises(ServerRefused) as caught:

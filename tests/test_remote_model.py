@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deriva_ml.catalog.remote.model import Association, Model, Reference
+from deriva_ml.deriva.model import Association, Model, Reference
 from deriva_ml.exceptions import DerivaMLRequestError
 from domain_schema import DOMAIN
 

@@ -18,9 +18,12 @@ import pytest
 
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.server import Patience, Server
-from deriva_ml.catalog.remote.transfer import Download, Upload, download, object_name, upload
+from deriva_ml.deriva import transfer
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.hatrac import object_name
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
+from deriva_ml.deriva.transfer import Download, Upload, download, upload
 from deriva_ml.exceptions import DerivaMLException
 
 QUICK = Patience(pause=0.001)
@@ -111,7 +114,7 @@ def test_files_go_up_at_the_same_time(
         under_way.pop()
         return ""
 
-    monkeypatch.setattr(remote, "put_object", wait_for_the_others)
+    monkeypatch.setattr(transfer, "put_object", wait_for_the_others)
     upload(remote, make(tmp_path, 12), lambda *_: None, workers=4)
     assert max(most) == 4
 
@@ -176,8 +179,8 @@ def test_what_is_under_way_at_an_error_is_finished_and_reported(
 UPLOADING = """
 import hashlib, signal, sys
 from pathlib import Path
-from deriva_ml.catalog.remote.server import Server
-from deriva_ml.catalog.remote.transfer import Upload, upload
+from deriva_ml.deriva.server import Server
+from deriva_ml.deriva.transfer import Upload, upload
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite that runs in the background ignores it
 url, cookie, folder = sys.argv[1:]
@@ -249,8 +252,9 @@ DOWNLOADING = """
 import sys
 from pathlib import Path
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.catalog.remote.server import Patience, Server
-from deriva_ml.catalog.remote.transfer import Download, download
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
+from deriva_ml.deriva.transfer import Download, download
 
 url, cookie, folder, path, md5, length = sys.argv[1:]
 server = Server(url, 1, {"cookie": cookie}, Patience(pause=0.001))

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deriva_ml import DerivaML
-from deriva_ml.catalog.remote.datasets import Recollection
 from deriva_ml.cli.catalog import main as catalog_command
 from deriva_ml.cli.upload import main as upload_command
 from deriva_ml.definitions import Asset, AssetRole, Workflow
+from deriva_ml.deriva.datasets import Recollection
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.execution.recovery import recover_project

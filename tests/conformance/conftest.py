@@ -15,7 +15,7 @@ import pytest
 import catalog_kinds as kinds
 from catalog_kinds import Place
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.protocol import Catalog
+from recorder import Recorder
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def catalog(place: Place) -> Iterator[Catalog]:
+def catalog(place: Place) -> Iterator[Recorder]:
     """The catalog, open."""
     with closing(place.open()) as opened:
         yield opened

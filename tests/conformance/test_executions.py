@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from catalog_kinds import NOWHERE, Place, a_workflow, begin, status_there, uploaded
-from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
+from recorder import Recorder
 
 
-def test_an_execution_is_followed_from_created_to_uploaded(place: Place, catalog: Catalog) -> None:
+def test_an_execution_is_followed_from_created_to_uploaded(place: Place, catalog: Recorder) -> None:
     """At each step it stands in the catalog as it is; in the words of that catalog's generation."""
     rid = begin(place, catalog, "tries *once*")
     assert catalog.lookup_execution(rid).status is Status.created
@@ -51,7 +51,7 @@ def test_an_execution_is_followed_from_created_to_uploaded(place: Place, catalog
 
 
 @pytest.mark.parametrize("status", [Status.failed, Status.aborted])
-def test_a_run_that_ends_badly_says_why(place: Place, catalog: Catalog, status: Status) -> None:
+def test_a_run_that_ends_badly_says_why(place: Place, catalog: Recorder, status: Status) -> None:
     rid = begin(place, catalog)
     catalog.update_execution(rid, Status.running)
     catalog.update_execution(rid, status, "ValueError: naïve\nsecond line")
@@ -63,7 +63,7 @@ def test_a_run_that_ends_badly_says_why(place: Place, catalog: Catalog, status: 
     assert place.pending() == []
 
 
-def test_newest_executions_come_first_and_can_be_limited_or_filtered(place: Place, catalog: Catalog) -> None:
+def test_newest_executions_come_first_and_can_be_limited_or_filtered(place: Place, catalog: Recorder) -> None:
     first, second, third = (begin(place, catalog, f"run {number}") for number in range(3))
     catalog.update_execution(second, Status.failed, "no")
     uploaded(catalog, third)
@@ -75,7 +75,7 @@ def test_newest_executions_come_first_and_can_be_limited_or_filtered(place: Plac
     assert (found.rid, found.workflow.name, found.description) == (third, "Analysis", "run 2")
 
 
-def test_a_sweeps_executions_are_nested_in_order(place: Place, catalog: Catalog) -> None:
+def test_a_sweeps_executions_are_nested_in_order(place: Place, catalog: Recorder) -> None:
     """Where the catalog has no place for that, the project has."""
     parent, one, other = (begin(place, catalog, name) for name in ("sweep", "b", "a"))
     catalog.nest(parent, other, 1)
@@ -92,7 +92,7 @@ def test_a_sweeps_executions_are_nested_in_order(place: Place, catalog: Catalog)
     assert place.pending() == []
 
 
-def test_a_workflow_is_found_by_its_checksum_the_second_time(place: Place, catalog: Catalog) -> None:
+def test_a_workflow_is_found_by_its_checksum_the_second_time(place: Place, catalog: Recorder) -> None:
     first = a_workflow(place)
     one = catalog.add_execution(first, "", Owner.of())
     with closing(place.open()) as again:
@@ -111,7 +111,7 @@ def test_a_workflow_is_found_by_its_checksum_the_second_time(place: Place, catal
     )
 
 
-def test_a_new_type_of_workflow_becomes_a_term(place: Place, catalog: Catalog) -> None:
+def test_a_new_type_of_workflow_becomes_a_term(place: Place, catalog: Recorder) -> None:
     """A catalog of 1.17.10 has one type a workflow: the first."""
     types = [f"New {place.tag}", f"Newer {place.tag}"]
     rid = catalog.add_execution(a_workflow(place, workflow_type=types), "", Owner.of())
@@ -123,7 +123,7 @@ def test_a_new_type_of_workflow_becomes_a_term(place: Place, catalog: Catalog) -
     assert sorted(found.types) == (types[:1] if place.generation == "1.17.10" else types)
 
 
-def test_a_record_is_cited_by_an_address_that_stays(place: Place, catalog: Catalog) -> None:
+def test_a_record_is_cited_by_an_address_that_stays(place: Place, catalog: Recorder) -> None:
     rid = begin(place, catalog)
     uploaded(catalog, rid)
     cited = catalog.cite(rid)

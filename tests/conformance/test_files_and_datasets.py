@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from catalog_kinds import NOWHERE, Place, begin, record, uploaded, write
-from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import AssetRole
 from deriva_ml.exceptions import DerivaMLRequestError
+from recorder import Recorder
 
 
 def test_outputs_of_several_tables_are_recorded_with_all_that_describes_them(
-    place: Place, catalog: Catalog
+    place: Place, catalog: Recorder
 ) -> None:
     rid = begin(place, catalog)
     new = f"Weights {place.tag}"
@@ -54,7 +54,7 @@ def test_outputs_of_several_tables_are_recorded_with_all_that_describes_them(
     assert place.pending() == []
 
 
-def test_the_same_content_and_name_is_one_asset_of_both_executions(place: Place, catalog: Catalog) -> None:
+def test_the_same_content_and_name_is_one_asset_of_both_executions(place: Place, catalog: Recorder) -> None:
     content = f"lock {place.tag}".encode()
     found = []
     for number in range(2):
@@ -72,7 +72,7 @@ def test_the_same_content_and_name_is_one_asset_of_both_executions(place: Place,
 
 
 def test_names_that_differ_only_in_what_servers_refuse_are_no_obstacle(
-    place: Place, catalog: Catalog
+    place: Place, catalog: Recorder
 ) -> None:
     """The same content, as ``a b`` and ``a+b``: Hatrac has one name for both."""
     rid = begin(place, catalog)
@@ -86,7 +86,7 @@ def test_names_that_differ_only_in_what_servers_refuse_are_no_obstacle(
     assert place.pending() == []
 
 
-def test_one_file_may_be_read_by_one_execution_and_made_by_another(place: Place, catalog: Catalog) -> None:
+def test_one_file_may_be_read_by_one_execution_and_made_by_another(place: Place, catalog: Recorder) -> None:
     maker = begin(place, catalog, "makes")
     write(catalog, maker, "Execution_Asset", "weights.npz", place.tag.encode(), ["Model_File"])
     [made] = record(catalog, maker)
@@ -103,7 +103,7 @@ def test_one_file_may_be_read_by_one_execution_and_made_by_another(place: Place,
     assert place.pending() == []
 
 
-def test_a_local_file_that_was_read_is_recorded_once(place: Place, catalog: Catalog, tmp_path: Path) -> None:
+def test_a_local_file_that_was_read_is_recorded_once(place: Place, catalog: Recorder, tmp_path: Path) -> None:
     (tmp_path / "measured.csv").write_text(f"x\n{place.tag}\n")
     rids = []
     for _ in range(2):
@@ -119,7 +119,7 @@ def test_a_local_file_that_was_read_is_recorded_once(place: Place, catalog: Cata
     assert len(place.rows("File", MD5=read.md5)) == 1
 
 
-def test_contents_come_back_read_only_and_verified(place: Place, catalog: Catalog, tmp_path: Path) -> None:
+def test_contents_come_back_read_only_and_verified(place: Place, catalog: Recorder, tmp_path: Path) -> None:
     contents = {name: f"{place.tag} {name}".encode() for name in ("one.bin", "two.bin")}
     files = [place.add_file(name, content) for name, content in contents.items()]
     assets = catalog.lookup_assets(files)
@@ -132,7 +132,7 @@ def test_contents_come_back_read_only_and_verified(place: Place, catalog: Catalo
     assert Path(catalog.locate(assets[0])).read_bytes() == contents["one.bin"]
 
 
-def test_a_commit_leaves_out_what_was_never_written(place: Place, catalog: Catalog) -> None:
+def test_a_commit_leaves_out_what_was_never_written(place: Place, catalog: Recorder) -> None:
     rid = begin(place, catalog)
     written = write(catalog, rid, "Execution_Asset", "there.txt", place.tag.encode())
     late = write(catalog, rid, "Execution_Asset", "late.txt", None)
@@ -163,7 +163,7 @@ def study(place: Place) -> tuple[str, str, list[str]]:
 
 
 def test_a_dataset_is_found_with_its_version_members_and_nested_ones(
-    place: Place, catalog: Catalog, study: tuple[str, str, list[str]]
+    place: Place, catalog: Recorder, study: tuple[str, str, list[str]]
 ) -> None:
     outer, inner, files = study
     for version in (None, "1.0.0"):
@@ -177,7 +177,7 @@ def test_a_dataset_is_found_with_its_version_members_and_nested_ones(
 
 
 def test_a_dataset_that_was_read_is_linked_at_its_version(
-    place: Place, catalog: Catalog, study: tuple[str, str, list[str]]
+    place: Place, catalog: Recorder, study: tuple[str, str, list[str]]
 ) -> None:
     """A catalog of 1.17.10 joins executions to datasets, and not to their versions."""
     rid = begin(place, catalog)
@@ -196,7 +196,7 @@ def test_a_dataset_that_was_read_is_linked_at_its_version(
     assert catalog.datasets_of(begin(place, catalog)) == []
 
 
-def lookups(catalog: Catalog) -> dict[str, Callable[[str], object]]:
+def lookups(catalog: Recorder) -> dict[str, Callable[[str], object]]:
     """Every question that is asked with an RID."""
     return {
         "execution": catalog.lookup_execution,
@@ -205,7 +205,7 @@ def lookups(catalog: Catalog) -> dict[str, Callable[[str], object]]:
     }
 
 
-def test_an_rid_that_is_not_there_is_refused_in_one_line(place: Place, catalog: Catalog) -> None:
+def test_an_rid_that_is_not_there_is_refused_in_one_line(place: Place, catalog: Recorder) -> None:
     for rid, (wanted, look_up) in product(
         [NOWHERE, "DEMO-NONE", "no RID/at all?", ""], lookups(catalog).items()
     ):
@@ -214,7 +214,7 @@ def test_an_rid_that_is_not_there_is_refused_in_one_line(place: Place, catalog: 
         assert "\n" not in str(refused.value)
 
 
-def test_an_rid_of_something_else_is_refused_saying_what_it_is(place: Place, catalog: Catalog) -> None:
+def test_an_rid_of_something_else_is_refused_saying_what_it_is(place: Place, catalog: Recorder) -> None:
     execution = begin(place, catalog)
     file = place.add_file("some.txt", place.tag.encode())
     given = {"execution": execution, "asset": file, "dataset": place.add_dataset("some", [file])}
@@ -226,12 +226,12 @@ def test_an_rid_of_something_else_is_refused_saying_what_it_is(place: Place, cat
 
 
 def test_a_version_that_a_dataset_does_not_have_is_refused_with_those_it_has(
-    place: Place, catalog: Catalog, study: tuple[str, str, list[str]]
+    place: Place, catalog: Recorder, study: tuple[str, str, list[str]]
 ) -> None:
     with pytest.raises(DerivaMLRequestError, match=r"no version 7\.0\.0; it has 1\.0\.0"):
         catalog.lookup_dataset(study[0], "7.0.0")
 
 
-def test_an_asset_table_that_is_not_there_is_not_offered(place: Place, catalog: Catalog) -> None:
+def test_an_asset_table_that_is_not_there_is_not_offered(place: Place, catalog: Recorder) -> None:
     assert {"Execution_Asset", "Execution_Metadata", "File"} <= set(catalog.asset_tables())
     assert not {"Execution", "Nonsense", "Asset_Type"} & set(catalog.asset_tables())

@@ -13,13 +13,13 @@ import pytest
 import catalog_kinds as kinds
 from catalog_kinds import Place, a_workflow, begin, record, status_there, uploaded, write
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, format_duration
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
 from domain_schema import DOMAIN
+from recorder import Recorder
 
 
 @pytest.fixture(params=["head", "head writer", "1.17.10", "1.17.10 writer"])
@@ -63,7 +63,7 @@ def test_an_rid_may_be_written_in_each_way_that_the_server_takes(on_server: Plac
 def test_a_dataset_of_the_project_is_sent_with_the_run_that_reads_it(on_server: Place) -> None:
     """As the demonstration's is, which has an RID that no server gives."""
     with closing(on_server.open()) as catalog:
-        local = catalog.local  # type: ignore[attr-defined]
+        local = catalog.local
         source = on_server.project.root / "train.npz"
         source.write_bytes(b"arrays")
         file = local.add_asset(source, "File", "train.npz", ["Input_File"], rid="DEMO-TRNF")
@@ -91,7 +91,7 @@ def test_a_dataset_of_the_project_is_sent_with_the_run_that_reads_it(on_server: 
     assert [row["Filename"] for row in nested.members["File"]] == ["train.npz"]
 
 
-def _read(catalog: Catalog, execution: str) -> Dataset:
+def _read(catalog: Recorder, execution: str) -> Dataset:
     [found] = catalog.datasets_of(execution)
     return catalog.lookup_dataset(found.rid)
 
@@ -257,27 +257,27 @@ def test_a_run_that_made_files_and_read_none_has_an_unknown_source(
     assert on_server.pending() == []
 
 
-def reads_a_file_there(place: Place, catalog: Catalog, rid: str) -> None:
+def reads_a_file_there(place: Place, catalog: Recorder, rid: str) -> None:
     theirs = place.add_file("theirs.csv", place.tag.encode())
     catalog.link_asset(rid, catalog.lookup_asset(theirs), AssetRole.input)
 
 
-def reads_a_local_file(place: Place, catalog: Catalog, rid: str) -> None:
+def reads_a_local_file(place: Place, catalog: Recorder, rid: str) -> None:
     file = catalog.add_file(place.project.root / "pyproject.toml")
     catalog.link_asset(rid, file, AssetRole.input)
 
 
-def reads_a_dataset(place: Place, catalog: Catalog, rid: str) -> None:
+def reads_a_dataset(place: Place, catalog: Recorder, rid: str) -> None:
     catalog.link_dataset(rid, catalog.lookup_dataset(place.add_dataset("data", [])))
 
 
-def makes_nothing(place: Place, catalog: Catalog, rid: str) -> None:
+def makes_nothing(place: Place, catalog: Recorder, rid: str) -> None:
     for asset in [*catalog.staged(rid)]:
         asset.path.unlink()
     catalog.unstage(rid)
 
 
-def fails(place: Place, catalog: Catalog, rid: str) -> None:
+def fails(place: Place, catalog: Recorder, rid: str) -> None:
     catalog.commit(rid)
     catalog.update_execution(rid, Status.failed, "a cell raised")
 

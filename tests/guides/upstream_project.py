@@ -11,8 +11,8 @@ import nbformat
 from catalog_kinds import Place
 from conftest import ROOT, ProjectFolder
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.connect import DerivaMLConfig
-from deriva_ml.catalog.remote.server import Server
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.deriva.server import Server
 from deriva_ml.project import Project
 from pages import Page
 

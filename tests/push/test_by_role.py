@@ -13,16 +13,17 @@ import requests
 import recorded_run
 from deriva_double import DerivaDouble, Fault
 from deriva_ml import DerivaML
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.remote.datasets import recollection
-from deriva_ml.catalog.remote.server import Server
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.deriva.datasets import recollection
+from deriva_ml.deriva.server import Server
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from push.test_interrupted import DOWN, attempt, sweep
 from recorded_run import EVERY, Beginning, begun, ended, run_of_a_local_dataset, told, whole_run
+from recorder import connect
 
 ROLES = ["head", "head writer", "1.17.10", "1.17.10 writer"]
 SPARSE = 1 if EVERY == 1 else 3
@@ -245,7 +246,7 @@ def test_the_model_is_read_once_and_kept_by_its_etag(place: Beginning) -> None:
     place.log_in(project, "admin")  # who has other rights
     place.double.log.clear()
     with place.opened(project) as catalog:
-        assert catalog.model.owns("Execution")  # type: ignore[attr-defined]
+        assert catalog.model.owns("Execution")
     assert [one.status for one in place.double.log] == [200]
     kept = recollection(project, place.double.url, place.number)
     assert "etag" in (kept.schema() or {})

@@ -12,11 +12,12 @@ import pytest
 import recorded_run
 from deriva_double import DerivaDouble, Fault
 from deriva_double.http import Request
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.remote import push
-from deriva_ml.catalog.remote.server import Patience, Server
 from deriva_ml.definitions import Workflow
+from deriva_ml.deriva import push
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -30,6 +31,7 @@ from recorded_run import (
     told,
     whole_run,
 )
+from recorder import connect
 
 Check = Callable[[Project, DerivaMLException | None], object]
 

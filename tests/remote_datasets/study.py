@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.remote.datasets import (
+from deriva_ml.definitions import RID, Dataset
+from deriva_ml.deriva.datasets import (
     find_dataset,
 )
-from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.server import Patience, Server, quote
-from deriva_ml.definitions import RID, Dataset
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server, quote
 from domain_schema import DOMAIN
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from deriva_ml.catalog.remote.datasets import (
+from deriva_ml.definitions import Asset, Dataset
+from deriva_ml.deriva.datasets import (
     Recollection,
     datasets_of,
     find_assets,
     not_found,
 )
-from deriva_ml.definitions import Asset, Dataset
 from deriva_ml.exceptions import DerivaMLRequestError
 from remote_datasets.study import Study, file_row, md5_of, workflow_type
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble, Fault
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.server import Patience, Server
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.hatrac import put_object
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
 
 QUICK = Patience(pause=0.001)
 PASSING = (Fault.ABORTED, Fault.ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.TRUNCATED)
@@ -41,8 +43,8 @@ def digest(path: Path) -> str:
 
 
 def put(remote: Server, name: str, file: Path, **options: Any) -> str:
-    return remote.put_object(
-        name, file, digest(file), file.stat().st_size, **{"filename": file.name, **options}
+    return put_object(
+        remote, name, file, digest(file), file.stat().st_size, **{"filename": file.name, **options}
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.remote import retry
-from deriva_ml.catalog.remote.server import Server
+from deriva_ml.deriva import retry
+from deriva_ml.deriva.server import Server
 from remote_server.calls import QUICK
 
 

@@ -14,13 +14,14 @@ import catalog_kinds as kinds
 from catalog_kinds import Place
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.remote.push import Push, destination_of
 from deriva_ml.definitions import Workflow
+from deriva_ml.deriva.push import Push, destination_of
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
+from recorder import connect
 
 GENERATIONS = ("head", "1.17.10")
 LOGS_IN = "uv run deriva-globus-auth-utils login --host {host}"

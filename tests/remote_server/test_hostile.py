@@ -17,14 +17,17 @@ import pytest
 
 import catalog_kinds as kinds
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.catalog.remote import server as module
-from deriva_ml.catalog.remote import session
-from deriva_ml.catalog.remote.server import Patience, Server
-from deriva_ml.catalog.remote.transfer import Download, download
+from deriva_ml.deriva import server as module
+from deriva_ml.deriva import session, transfer
+from deriva_ml.deriva.hatrac import get_object
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
+from deriva_ml.deriva.transfer import Download, download
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.project import Project
+from recorder import connect
 from remote_server.calls import put
 
 ONCE = Patience(attempts=1)
@@ -145,8 +148,8 @@ def test_a_content_that_is_elsewhere_is_fetched_without_the_login(web: Callable[
     cloud.answer = lambda method, path: (200, {"Set-Cookie": "webauthn=theirs"}, b"content")
     here.answer = lambda method, path: (303, {"Location": f"{cloud.url}/signed?key=1"}, b"")
     with Server(here.url, 1, LOGINS[0], ONCE) as server:
-        assert b"".join(server.get_object("/hatrac/a:1")) == b"content"
-        assert b"".join(server.get_object("/hatrac/a:1")) == b"content"
+        assert b"".join(get_object(server, "/hatrac/a:1")) == b"content"
+        assert b"".join(get_object(server, "/hatrac/a:1")) == b"content"
     assert "s3cret" not in str(cloud.asked) and "Cookie" not in str(cloud.asked)
     assert all("s3cret" in headers for *_, headers in here.asked)
 
@@ -156,7 +159,7 @@ def test_a_content_that_is_elsewhere_is_fetched_without_the_login(web: Callable[
 
 @pytest.mark.parametrize("extra", [1, 10_000_000])
 def test_a_content_that_is_longer_than_its_record_says_is_given_up_at_once(
-    web: Callable[[str], Web], tmp_path: Path, extra: int
+    web: Callable[[str], Web], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: int
 ) -> None:
     """However much there is: a piece more than the record says is taken, and nothing of it is kept."""
     here = web("localhost")
@@ -166,14 +169,13 @@ def test_a_content_that_is_longer_than_its_record_says_is_given_up_at_once(
     store = ObjectStore(tmp_path / "objects")
     with Server(here.url, 1, {}, ONCE) as server:
         taken: list[int] = []
-        read = server.get_object
 
-        def counted(url: str, offset: int = 0) -> Iterator[bytes]:
-            for piece in read(url, offset):
+        def counted(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
+            for piece in get_object(server, url, offset):
                 taken.append(len(piece))
                 yield piece
 
-        server.get_object = counted  # type: ignore[method-assign]
+        monkeypatch.setattr(transfer, "get_object", counted)
         with one_line(server.host, "a.bin", "not what its record says"):
             download(server, [wanted], store)
     assert sum(taken) <= 2 * (len(content) + (1 << 16))
@@ -198,7 +200,7 @@ def test_a_compressed_answer_has_a_limit(
             server.get("/entity/deriva-ml:File")
         if status == 403:
             with one_line(server.host, "answers with too much"):
-                b"".join(server.get_object("/hatrac/a:1"))
+                b"".join(get_object(server, "/hatrac/a:1"))
 
 
 def test_an_answer_that_is_compressed_as_rows_are_is_read(web: Callable[[str], Web]) -> None:
@@ -220,7 +222,7 @@ def test_a_content_that_comes_compressed_is_not_expanded(web: Callable[[str], We
     here = web("localhost")
     here.answer = lambda method, path: (200, {"Content-Encoding": coding}, bomb(1 << 22))
     with Server(here.url, 1, {}, ONCE) as server, one_line(server.host, "compressed"):
-        b"".join(server.get_object("/hatrac/a:1"))
+        b"".join(get_object(server, "/hatrac/a:1"))
 
 
 # ------------------------------------------------------------------ shapes
@@ -284,7 +286,7 @@ def test_an_object_is_where_it_was_put_and_nowhere_else(
     file = tmp_path / "a.txt"
     file.write_bytes(b"content" * 1000)
     if large:
-        monkeypatch.setattr("deriva_ml.catalog.remote.hatrac.LARGEST_PUT", 1 << 10)
+        monkeypatch.setattr("deriva_ml.deriva.hatrac.LARGEST_PUT", 1 << 10)
     md5 = base64.b64encode(hashlib.md5(file.read_bytes()).digest()).decode()
     for said in ("https://www.example.org/hatrac/a/b.txt:1", "/hatrac/other:1", "//evil.example.org/x", ""):
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.remote import server
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.login import address, checked_credential, server_name
-from deriva_ml.catalog.remote.server import Server
+from deriva_ml.deriva import server
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.hatrac import get_object
+from deriva_ml.deriva.login import address, checked_credential, server_name
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
 from remote_server.calls import ASSETS, QUICK, put, refused
 
@@ -35,7 +36,7 @@ def test_opening_asks_nothing(double: DerivaDouble, remote: Server) -> None:
 
 def test_the_module_is_loaded_without_the_deriva_package() -> None:
     """`--help` does not wait for deriva and requests to be imported."""
-    code = "import deriva_ml.catalog.remote.transfer, sys; print({'deriva', 'requests'} & sys.modules.keys())"
+    code = "import deriva_ml.deriva.transfer, sys; print({'deriva', 'requests'} & sys.modules.keys())"
     source = Path(server.__file__).parents[3]
     run = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
     assert run.stdout == "set()\n", run.stderr
@@ -227,7 +228,7 @@ def test_who_logs_in_again_while_a_run_goes_on_is_let_in(
     again(double, credential)
     url = put(opened, "/hatrac/a", file)
     again(double, credential)
-    assert b"".join(opened.get_object(url)) == file.read_bytes()
+    assert b"".join(get_object(opened, url)) == file.read_bytes()
     again(double, credential)
     assert opened.path_builder().schemas["deriva-ml"]
 

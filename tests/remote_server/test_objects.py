@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble, Fault
-from deriva_ml.catalog.remote import hatrac
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.server import Server, object_name
+from deriva_ml.deriva import hatrac
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.hatrac import get_object, object_name, put_object
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from remote_server.calls import PASSING, QUICK, digest, put, refused, versions
 
@@ -74,7 +75,7 @@ def test_an_empty_file_is_a_content_too(
     double: DerivaDouble, catalog: str, remote: Server, file: Path
 ) -> None:
     file.write_bytes(b"")
-    assert b"".join(remote.get_object(put(remote, "/hatrac/x.csv", file))) == b""
+    assert b"".join(get_object(remote, put(remote, "/hatrac/x.csv", file))) == b""
 
 
 def test_a_content_that_is_there_is_not_made_again(
@@ -92,7 +93,7 @@ def test_a_put_survives_and_makes_one_version(
     double.faults.on(fault, "PUT", "/hatrac/", times=2)
     url = put(remote, "/hatrac/x.csv", file)
     assert versions(remote, "/hatrac/x.csv") == [url]
-    assert b"".join(remote.get_object(url)) == file.read_bytes()
+    assert b"".join(get_object(remote, url)) == file.read_bytes()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -107,7 +108,7 @@ def test_another_content_under_the_name_stays_and_gets_a_successor(
     double.faults.at(number, Fault.RESET_AFTER)
     url = put(remote, "/hatrac/x.csv", file)
     assert versions(remote, "/hatrac/x.csv") == [url, before]
-    assert b"".join(remote.get_object(before)) == b"other"
+    assert b"".join(get_object(remote, before)) == b"other"
 
 
 def test_a_file_that_is_not_what_was_recorded_is_told(
@@ -117,10 +118,10 @@ def test_a_file_that_is_not_what_was_recorded_is_told(
     right = digest(file)
     file.write_bytes(file.read_bytes()[::-1])
     with pytest.raises(DerivaMLException, match=r"results.csv is not what its record says"):
-        remote.put_object("/hatrac/x.csv", file, right, file.stat().st_size, filename="x.csv")
+        put_object(remote, "/hatrac/x.csv", file, right, file.stat().st_size, filename="x.csv")
     file.write_bytes(file.read_bytes()[::-1])
     url = put(remote, "/hatrac/x.csv", file)
-    assert b"".join(remote.get_object(url)) == file.read_bytes()
+    assert b"".join(get_object(remote, url)) == file.read_bytes()
 
 
 @pytest.mark.parametrize("largest", [1 << 20, 1000])
@@ -139,7 +140,7 @@ def test_a_name_whose_object_was_deleted_is_gone_round(
         remote.request("delete", name)
     url = put(remote, "/hatrac/a/1.x.csv", file)
     assert url.startswith("/hatrac/a/1-3.x.csv:")
-    assert b"".join(remote.get_object(url)) == file.read_bytes()
+    assert b"".join(get_object(remote, url)) == file.read_bytes()
 
 
 def test_a_refused_put_is_told(double: DerivaDouble, catalog: str, file: Path) -> None:
@@ -153,9 +154,9 @@ def test_a_file_that_cannot_be_read_is_told(
 ) -> None:
     """It is not the network's fault, and not tried again."""
     with pytest.raises(DerivaMLException, match="missing.csv cannot be read: No such file"):
-        remote.put_object("/hatrac/x.csv", file.with_name("missing.csv"), "0" * 32, 10, filename="x")
+        put_object(remote, "/hatrac/x.csv", file.with_name("missing.csv"), "0" * 32, 10, filename="x")
     with pytest.raises(DerivaMLException, match="results.csv has become shorter"):
-        remote.put_object("/hatrac/x.csv", file, digest(file), file.stat().st_size + 1, filename="x")
+        put_object(remote, "/hatrac/x.csv", file, digest(file), file.stat().st_size + 1, filename="x")
 
 
 def test_memory_does_not_grow_with_the_file(
@@ -173,8 +174,8 @@ def test_memory_does_not_grow_with_the_file(
                 stream.truncate(length)
             md5 = hashlib.md5(bytes(length)).hexdigest()
             tracemalloc.clear_traces()
-            url = remote.put_object(f"/hatrac/{md5}", file, md5, length, filename="zeros")
-            for _ in remote.get_object(url):
+            url = put_object(remote, f"/hatrac/{md5}", file, md5, length, filename="zeros")
+            for _ in get_object(remote, url):
                 pass
             assert tracemalloc.get_traced_memory()[1] < 8 << 20
             file.write_bytes(bytes(60 << 20))
@@ -199,7 +200,7 @@ def test_an_upload_in_chunks_survives_in_each_of_its_requests(
     failed = number in (3, 4, 5) and fault is not Fault.TRUNCATED  # there is no body to break off
     assert double.log.object_puts == 3 + failed
     assert versions(remote, "/hatrac/x.csv") == [url]
-    assert b"".join(remote.get_object(url)) == file.read_bytes()
+    assert b"".join(get_object(remote, url)) == file.read_bytes()
 
 
 def test_a_large_content_that_is_there_is_not_sent_again(
@@ -218,7 +219,7 @@ def test_an_upload_in_chunks_that_fails_leaves_no_job_behind(
     """Where the server still lets it be cancelled."""
     wrong = "0" * 32
     with pytest.raises(DerivaMLException, match="not what its record says"):
-        remote.put_object("/hatrac/x.csv", file, wrong, file.stat().st_size, filename="x.csv")
+        put_object(remote, "/hatrac/x.csv", file, wrong, file.stat().st_size, filename="x.csv")
     double.faults.on(fault, "PUT", "/1", times=QUICK.attempts)
     with pytest.raises((ServerRefused, ServerUnreachable)):
         put(remote, "/hatrac/y.csv", file)
@@ -231,8 +232,8 @@ def test_a_content_is_read_from_any_byte_on(
 ) -> None:
     url = put(remote, "/hatrac/x.csv", file)
     for offset in (0, 1, 100_000):
-        assert b"".join(remote.get_object(url, offset)) == file.read_bytes()[offset:]
-    assert b"".join(remote.get_object(double.url + url)) == file.read_bytes()
+        assert b"".join(get_object(remote, url, offset)) == file.read_bytes()[offset:]
+    assert b"".join(get_object(remote, double.url + url)) == file.read_bytes()
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -245,23 +246,23 @@ def test_a_content_is_read_on_where_the_answer_broke_off(
     double.log.clear()
     times = QUICK.attempts + (1 if fault is Fault.TRUNCATED else -1)
     double.faults.on(fault, "GET", "/hatrac/", times=times)
-    assert b"".join(remote.get_object(url)) == file.read_bytes()
+    assert b"".join(get_object(remote, url)) == file.read_bytes()
     if fault is Fault.TRUNCATED:
         assert [one.status for one in double.log] == [200] + [206] * times
 
 
 def test_a_server_that_knows_no_ranges_is_read_all_the_same(impostor: Any, pauses: list[float]) -> None:
     impostor.answers += [(200, {}, b"0123456789")]
-    assert b"".join(Server(impostor.url, 1, {}).get_object("/hatrac/x", 4)) == b"456789"
+    assert b"".join(get_object(Server(impostor.url, 1, {}), "/hatrac/x", 4)) == b"456789"
 
 
 def test_a_content_that_is_gone_is_told(double: DerivaDouble, catalog: str, remote: Server) -> None:
-    error = refused(double, lambda: list(remote.get_object("/hatrac/x.csv")))
+    error = refused(double, lambda: list(get_object(remote, "/hatrac/x.csv")))
     assert (error.status, error.detail) == (404, "Resource /hatrac/x.csv not found.")
 
 
 def test_the_login_is_not_sent_to_another_server(double: DerivaDouble, remote: Server) -> None:
     for url in ("https://www.example.org/hatrac/x", f"{double.url}.example.org/x", f"{double.url}@x/x"):
         with pytest.raises(DerivaMLRequestError, match="is not on localhost"):
-            list(remote.get_object(url))
+            list(get_object(remote, url))
     assert len(double.log) == 0

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.server import Patience, Server
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 from remote_server.calls import ASSETS, QUICK, asset_rows, refused
 

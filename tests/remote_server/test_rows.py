@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from deriva_double import DerivaDouble, Fault
-from deriva_ml.catalog.remote import server
-from deriva_ml.catalog.remote.server import Server, any_of, quote
+from deriva_ml.deriva import server
+from deriva_ml.deriva.server import Server, any_of, quote
 from remote_server.calls import ASSETS, PASSING, QUICK, asset_rows
 
 

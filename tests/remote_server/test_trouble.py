@@ -11,9 +11,10 @@ import pytest
 import requests
 
 from deriva_double import DerivaDouble, Fault
-from deriva_ml.catalog.remote import retry
-from deriva_ml.catalog.remote.errors import ServerUnreachable
-from deriva_ml.catalog.remote.server import Patience, Server
+from deriva_ml.deriva import retry
+from deriva_ml.deriva.errors import ServerUnreachable
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
 from remote_server.calls import ASSETS, PASSING, QUICK, asset_rows
 

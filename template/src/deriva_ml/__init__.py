@@ -11,7 +11,7 @@ from deriva_ml.lazy import exporter
 
 if TYPE_CHECKING:
     from deriva_ml.asset import AssetFilePath, AssetSpec, AssetSpecConfig
-    from deriva_ml.catalog.connect import DerivaMLConfig
+    from deriva_ml.catalog.catalog_config import DerivaMLConfig
     from deriva_ml.core import DerivaML
     from deriva_ml.dataset import DatasetSpec, DatasetSpecConfig
     from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status, Workflow
@@ -47,7 +47,7 @@ __getattr__ = exporter(
     __name__,
     {
         "asset": "AssetFilePath AssetSpec AssetSpecConfig",
-        "catalog.connect": "DerivaMLConfig",
+        "catalog.catalog_config": "DerivaMLConfig",
         "core": "DerivaML",
         "dataset": "DatasetSpec DatasetSpecConfig",
         "definitions": "ExecAssetType ExecMetadataType MLAsset RID Status Workflow",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from deriva_ml.catalog.connect import DerivaMLConfig, connect
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRecord, Status, Workflow
+from deriva_ml.deriva.connect import connect
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.current_code import current_provenance
 from deriva_ml.execution.effective import with_parameters
@@ -69,7 +71,12 @@ class DerivaML:
     ) -> None:
         self.project = project or Project.find()
         config = DerivaMLConfig(hostname, catalog_id, credential, offline=offline)
-        self.catalog = connect(config, self.project)
+        self.connection = connect(config, self.project)
+
+    @property
+    def catalog(self) -> Source:
+        """Where inputs are looked up: the project's own catalog, or the one on the server."""
+        return self.connection.source
 
     @property
     def host_name(self) -> str:

@@ -13,6 +13,10 @@ class DerivaMLRequestError(DerivaMLException):
     """The request was wrong and nothing was run: a bad flag, an unknown name, a dirty tree (exit status 2)."""
 
 
+class NotFound(DerivaMLRequestError):
+    """What an RID was to name is not there, or is of another kind: it may still name something else."""
+
+
 class DerivaMLRunError(DerivaMLException):
     """The run itself failed; what it had computed is recorded (exit status 1).
 

@@ -13,7 +13,7 @@ from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.migrations import open_database
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import RID, MLAsset
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.project import Project
 from deriva_ml.terminal import print
 from deriva_ml.untrusted import DAMAGED, well_formed
@@ -106,13 +106,13 @@ class CatalogBase:
         tables = [name.removesuffix("_Asset_Type") for name in names]
         return sorted(tables, key=lambda name: (name not in set(MLAsset), name))
 
-    def _not_found(self, rid: RID, wanted: str) -> DerivaMLRequestError:
+    def _not_found(self, rid: RID, wanted: str) -> NotFound:
         """Return the error for an RID that is not what was asked for, saying what it is instead."""
         for table in ("Dataset", "Execution", "Workflow", *self.asset_tables()):
             if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
                 what = "asset" if table in self.asset_tables() else table.lower()
-                return DerivaMLRequestError(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
-        return DerivaMLRequestError(
+                return NotFound(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
+        return NotFound(
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"
             " uv run deriva-ml-catalog list shows what there is"
         )

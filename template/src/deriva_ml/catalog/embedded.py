@@ -6,7 +6,7 @@ Its executions are here; its datasets and assets are parts of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from sqlite3 import Row
@@ -16,16 +16,16 @@ from deriva_ml.catalog.assets import Assets
 from deriva_ml.catalog.base import OLD_PREFIX, with_reserved
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
-from deriva_ml.catalog.protocol import Catalog
-from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, Status, Workflow, is_reserved
+from deriva_ml.catalog.protocol import Source
+from deriva_ml.definitions import OPEN_STATUSES, RID, ExecutionRecord, Status, Workflow, is_reserved
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.process import Owner
 from deriva_ml.redaction import redact
 from deriva_ml.untrusted import check_inside, plain_name, well_formed
 
 
-class EmbeddedCatalog(Assets, Datasets, Catalog):
-    """A project's own catalog; what its methods do is said in ``Catalog``.
+class EmbeddedCatalog(Assets, Datasets, Source):
+    """A project's own catalog; what its look-ups do is said in ``Source``.
 
     Raises:
         DerivaMLException: the file was written by a newer runner, or is no catalog.
@@ -59,9 +59,6 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
         links = ({"Workflow": rid, "Workflow_Type": name} for name in workflow.types)
         self._db.insert("Workflow_Workflow_Type", *links)
         return rid
-
-    def check_recording(self) -> None:
-        """Nobody has to be let in."""
 
     def add_execution(
         self,
@@ -104,9 +101,6 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
     def folder_of(self, execution: RID) -> Path:
         return check_inside(self.project.executions / plain_name(execution), self.project.state)
 
-    def send(self, execution: RID, recorded: Sequence[Asset] = ()) -> list[Asset]:
-        return list(recorded)
-
     def update_execution(
         self, rid: RID, status: Status | None = None, detail: str | None = None, **durations: str
     ) -> None:
@@ -121,12 +115,6 @@ class EmbeddedCatalog(Assets, Datasets, Catalog):
             if status is Status.uploaded and self.journal.pending(rid):
                 changes["Status"] = Status.pending_upload.value
             self._db.update("Execution", rid, changes)
-
-    def local_rid(self, rid: RID) -> RID:
-        return rid
-
-    def show(self, rid: RID) -> None:
-        pass
 
     def keep_here(self, rid: RID) -> None:
         """Let an execution that waits to be pushed be recorded here only."""

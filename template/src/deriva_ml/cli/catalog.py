@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import CommandParser, whole_number
 from deriva_ml.cli.command import command
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
 from deriva_ml.terminal import one_line, print, print_lines
@@ -188,7 +188,7 @@ def _show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
 def _here(catalog: EmbeddedCatalog, rid: str) -> str:
     """Return the RID here of a record, which may be given by the one that it has where it was pushed to."""
     for look_up in (catalog.lookup_execution, catalog.lookup_asset, catalog.lookup_dataset):
-        with suppress(DerivaMLRequestError):
+        with suppress(NotFound):
             look_up(rid)
             return rid
     known = catalog.journal.locals_of(rid)
@@ -211,7 +211,7 @@ def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     for facts in (_execution_facts, _asset_facts, _dataset_facts):
         try:
             return facts(catalog, rid)
-        except DerivaMLRequestError as error:
+        except NotFound as error:
             refusals.append(error)
     raise refusals[0]
 
@@ -352,7 +352,7 @@ def _open(catalog: EmbeddedCatalog, project: Project, rid: str) -> None:
     try:
         catalog.lookup_execution(rid)
         assets = [asset for asset in catalog.assets_of(rid) if asset.role == "Output"]
-    except DerivaMLRequestError:
+    except NotFound:
         assets = [catalog.lookup_asset(rid)]
     folder = project.make_outputs() / plain_name(rid)
     names = Counter(asset.filename for asset in assets)

@@ -200,7 +200,7 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
         for number, job in enumerate(jobs):
             print(f"[{number + 1}/{len(jobs)}] {' '.join(job)}", file=sys.stderr)
             try:
-                waiting += not _run_job(job, (parent.execution_rid, number) if parent else None)
+                waiting += not _run_job(job, (parent.local_rid, number) if parent else None)
             except (DerivaMLException, OSError) as error:
                 failed += 1
                 print(f"error: {error}", file=sys.stderr)

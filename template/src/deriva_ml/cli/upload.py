@@ -16,10 +16,10 @@ from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_lines
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.connect import DerivaMLConfig
+    from deriva_ml.catalog.catalog_config import DerivaMLConfig
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.catalog.journal import Destination
-    from deriva_ml.catalog.remote.push import Push
+    from deriva_ml.deriva.push import Push
 
 
 def parser() -> argparse.ArgumentParser:
@@ -135,7 +135,7 @@ def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project
         waiting = [one for one in waiting if catalog.lookup_execution(one[0]).status not in OPEN_STATUSES]
         _refuse_local(catalog, rids)
     else:
-        from deriva_ml.catalog.remote.push import destination_of
+        from deriva_ml.deriva.push import destination_of
 
         destination, noted = destination_of(config)
         waiting = _wanted(catalog, rids, destination)
@@ -191,7 +191,7 @@ def _execution(catalog: EmbeddedCatalog, rid: str) -> str:
 
 def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
     """Return the connection that the arguments name, if they name one."""
-    from deriva_ml.catalog.connect import DerivaMLConfig, check_server, located
+    from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
     from deriva_ml.execution.configured_catalogs import connection
 
     if args.to and (args.host or args.catalog):
@@ -239,8 +239,8 @@ def _send_to(
     noted: str | None,
 ) -> tuple[list[tuple[str, Destination]], Push]:
     """Note that executions are to be pushed, once the destination is known to be there; what is to be done, and by what."""
-    from deriva_ml.catalog.remote.errors import ServerRefused
-    from deriva_ml.catalog.remote.push import Push
+    from deriva_ml.deriva.errors import ServerRefused
+    from deriva_ml.deriva.push import Push
 
     try:
         push = Push.open(catalog, destination, credential)

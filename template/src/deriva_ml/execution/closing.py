@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deriva_ml import disk, liveness
+from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, StagedAsset, Status
 from deriva_ml.project import PARTIAL, Project
 from deriva_ml.redaction import redact
@@ -40,7 +40,7 @@ class Output:
 
 
 def close_execution(
-    catalog: Catalog,
+    catalog: EmbeddedCatalog,
     project: Project,
     rid: RID,
     status: Status,
@@ -93,7 +93,7 @@ def close_execution(
         return catalog.lookup_execution(rid).status
 
 
-def _conclude_sources(catalog: Catalog, project: Project, rid: RID) -> str:
+def _conclude_sources(catalog: EmbeddedCatalog, project: Project, rid: RID) -> str:
     """Record what a kernel without a runner noted of its cells; return a line if that is damaged."""
     folder = catalog.folder_of(rid)
     noted = folder / "executed.jsonl"
@@ -130,7 +130,7 @@ def join_reasons(*reasons: str) -> str:
 
 
 def commit_readable(
-    catalog: Catalog,
+    catalog: EmbeddedCatalog,
     rid: RID,
     beside: Sequence[StagedAsset] = (),
     then: Callable[[list[StagedAsset], list[StagedAsset]], None] = lambda missing, unreadable: None,

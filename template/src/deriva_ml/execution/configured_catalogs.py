@@ -8,7 +8,7 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.connect import DerivaMLConfig
+    from deriva_ml.catalog.catalog_config import DerivaMLConfig
 
 
 def connections(project: Project) -> dict[str, DerivaMLConfig]:
@@ -27,7 +27,7 @@ def connection(project: Project, name: str) -> DerivaMLConfig:
     Raises:
         DerivaMLRequestError: there is none of that name, or it names no server.
     """
-    from deriva_ml.catalog.connect import check_server
+    from deriva_ml.catalog.catalog_config import check_server
 
     known = connections(project)
     if name not in known:

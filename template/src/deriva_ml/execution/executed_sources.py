@@ -22,7 +22,7 @@ from deriva_ml.terminal import print
 from deriva_ml.untrusted import is_inside
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.protocol import Catalog
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
 
 LOG = "executed.jsonl"
 """The file in an execution's working folder: what there is to compare with, then a line for each cell that ran."""
@@ -98,7 +98,7 @@ def _committed(project: Project, provenance: Mapping[str, Any]) -> Any:
         return None
 
 
-def conclude(catalog: Catalog, project: Project, rid: RID, record: dict[str, Any]) -> dict[str, Any]:
+def conclude(catalog: EmbeddedCatalog, project: Project, rid: RID, record: dict[str, Any]) -> dict[str, Any]:
     """At a commit in the kernel, do what ``finish`` does, and warn of what differs.
 
     What a kernel executes after a first commit is part of what a later one records.
@@ -125,7 +125,7 @@ def conclude(catalog: Catalog, project: Project, rid: RID, record: dict[str, Any
     return record
 
 
-def finish(catalog: Catalog, project: Project, rid: RID) -> dict[str, Any] | None:
+def finish(catalog: EmbeddedCatalog, project: Project, rid: RID) -> dict[str, Any] | None:
     """At an execution's end, register the executed sources as a file of it, and let its record say what differs.
 
     Returns:
@@ -169,7 +169,7 @@ def _compared(head: Mapping[str, Any], executed: list[str]) -> list[str]:
 
 
 def _write_record(
-    catalog: Catalog,
+    catalog: EmbeddedCatalog,
     project: Project,
     rid: RID,
     record: dict[str, Any],
@@ -199,7 +199,7 @@ def _write_record(
     return record
 
 
-def _is_own(catalog: Catalog, rid: RID, path: Path) -> bool:
+def _is_own(catalog: EmbeddedCatalog, rid: RID, path: Path) -> bool:
     return is_inside(path, catalog.folder_of(rid)) and path.is_file()
 
 
@@ -219,7 +219,7 @@ def _changed_since(project: Project, provenance: Mapping[str, Any]) -> tuple[str
     return (redact_diff(now.diff), [UNCOMMITTED]) if now.dirty else ("", [])
 
 
-def _write_notebook(catalog: Catalog, rid: RID, executed: list[str], differences: list[str]) -> None:
+def _write_notebook(catalog: EmbeddedCatalog, rid: RID, executed: list[str], differences: list[str]) -> None:
     from deriva_ml.notebook.executed import as_notebook
     from deriva_ml.redaction import redact
 
@@ -231,7 +231,7 @@ def _write_notebook(catalog: Catalog, rid: RID, executed: list[str], differences
     _stage(catalog, rid, NAME, ExecMetadataType.executed_sources, text)
 
 
-def _stage(catalog: Catalog, rid: RID, name: str, kind: ExecMetadataType, text: str) -> None:
+def _stage(catalog: EmbeddedCatalog, rid: RID, name: str, kind: ExecMetadataType, text: str) -> None:
     table, folder = MLAsset.execution_metadata.value, catalog.folder_of(rid) / "assets"
     # One that was killed in this moment may have staged it already.
     begun = [item for item in catalog.staged(rid) if (item.filename, item.types) == (name, (kind.value,))]

@@ -12,14 +12,13 @@ from typing import Any, Protocol
 
 from deriva_ml import disk
 from deriva_ml.asset import AssetFilePath
-from deriva_ml.catalog.protocol import Catalog
+from deriva_ml.catalog.connection import Connection
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.definitions import (
     DRY_RUN_RID,
     OPEN_STATUSES,
     RID,
     Asset,
-    AssetRole,
     ExecMetadataType,
     MLAsset,
     StagedAsset,
@@ -38,11 +37,11 @@ from deriva_ml.signals import Terminated, signals_ignored
 from deriva_ml.terminal import print
 
 
-class Connection(Protocol):
-    """What an execution needs of a ``DerivaML``."""
+class Connected(Protocol):
+    """What an execution needs of the ``DerivaML`` that made it, and hands on to the code that runs."""
 
-    catalog: Catalog
     project: Project
+    connection: Connection
 
 
 class Execution:
@@ -53,7 +52,7 @@ class Execution:
     working folder.
 
     Args:
-        ml: the catalog's connection.
+        ml: the connection, such as a ``DerivaML``.
         configuration: inputs and description.
         workflow: what is executed; by default the configuration's.
         dry_run: fetch and run, and record nothing.
@@ -62,6 +61,10 @@ class Execution:
         begun: called with it once it is recorded, before the inputs are fetched.
         started_by: the command that runs this; by default what can be found out.
 
+    Attributes:
+        execution_rid: the RID that people know it by: of the catalog that its record is delivered to.
+        local_rid: its RID in the project's own catalog, where every execution is recorded.
+
     Raises:
         DerivaMLRequestError: an input does not exist, or there is no workflow. Nothing has been recorded.
         DerivaMLException: an input's content is missing or damaged. The execution is recorded as ``Failed``.
@@ -69,7 +72,7 @@ class Execution:
 
     def __init__(
         self,
-        ml: Connection,
+        ml: Connected,
         configuration: ExecutionConfiguration,
         workflow: Workflow | None = None,
         dry_run: bool = False,
@@ -82,6 +85,8 @@ class Execution:
         if workflow is None:
             raise DerivaMLRequestError("an execution needs a workflow: pass one from ml.create_workflow()")
         self.ml = ml
+        self._connection = ml.connection
+        self._local = ml.connection.local
         self.configuration = configuration
         self.workflow = workflow
         self.dry_run = dry_run
@@ -96,10 +101,11 @@ class Execution:
         if run and dry_run:
             run.report(dry_run=True, refused=None)
         if not dry_run:
-            ml.catalog.check_recording()
-        resolved = inputs.resolve(configuration, ml.catalog, ml.project)
+            self._connection.delivery.check_recording()
+        resolved = inputs.resolve(configuration, self._connection.source, ml.project)
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID
+            self.local_rid: RID = DRY_RUN_RID
             self.working_dir = (
                 run.new_dry_run_folder()
                 if run
@@ -107,7 +113,7 @@ class Execution:
             )
         else:
             owner = run.owner if run else Owner.here(ml.project.state)
-            self.execution_rid = ml.catalog.add_execution(
+            self.local_rid, self.execution_rid = self._connection.add_execution(
                 workflow,
                 configuration.description,
                 owner,
@@ -115,7 +121,7 @@ class Execution:
                 started_by=self.started_by,
                 if_alive=run is not None,
             )
-            self.working_dir = ml.catalog.folder_of(self.execution_rid)
+            self.working_dir = self._local.folder_of(self.local_rid)
             self._keep_commit(source)
         self.working_dir.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
@@ -125,17 +131,17 @@ class Execution:
                 begun(self)
             what = "fetching the inputs"
             self.datasets, self.asset_paths = inputs.fetch(
-                resolved, ml.catalog, self.working_dir / "inputs", None if dry_run else self.execution_rid
+                resolved, self._connection, self.working_dir / "inputs", None if dry_run else self.local_rid
             )
         except BaseException as error:
             stopped = not isinstance(error, Exception)
             reason = f"{what} {'was interrupted' if stopped else f'failed: {error}'}"
             self._close(Status.aborted if stopped else Status.failed, reason)
-            self._send()
+            self.deliver()
             raise
         if not dry_run:
             duration = format_duration(time.monotonic() - start)
-            ml.catalog.update_execution(self.execution_rid, Download_Duration=duration)
+            self._local.update_execution(self.local_rid, Download_Duration=duration)
 
     def _keep_commit(self, source: Path | None) -> None:
         from deriva_ml.execution.kept_commits import keep_commit
@@ -151,16 +157,9 @@ class Execution:
         return f"<Execution {self.execution_rid} {self.status}>"
 
     @property
-    def local_rid(self) -> RID:
-        """Its RID in the project's own catalog, where every execution is recorded first."""
-        return DRY_RUN_RID if self.dry_run else self.ml.catalog.local_rid(self.execution_rid)
-
-    @property
     def status(self) -> Status:
         """Where the execution stands, as recorded."""
-        return (
-            self._dry_status if self.dry_run else self.ml.catalog.lookup_execution(self.execution_rid).status
-        )
+        return self._dry_status if self.dry_run else self._local.lookup_execution(self.local_rid).status
 
     def update_status(
         self, status: Status, message: str = "", error: object = None, *, msg: str = ""
@@ -181,11 +180,11 @@ class Execution:
         if self.dry_run:
             self._dry_status = status
         else:
-            self.ml.catalog.update_execution(self.execution_rid, status, message)
+            self._local.update_execution(self.local_rid, status, message)
 
     def _show(self) -> None:
         if not self.dry_run:
-            self.ml.catalog.show(self.execution_rid)
+            self._connection.delivery.show(self.local_rid)
 
     def execution_start(self) -> None:
         """Start the clock: the execution is ``Running``."""
@@ -202,7 +201,7 @@ class Execution:
         with disk.unless_refused(self.ml.project.state):  # what comes next says so, and why
             if self._started is not None and not self.dry_run:
                 duration = format_duration(time.monotonic() - self._started)
-                self.ml.catalog.update_execution(self.execution_rid, Execution_Duration=duration)
+                self._local.update_execution(self.local_rid, Execution_Duration=duration)
             if self.status in OPEN_STATUSES:
                 self._set_status(Status.stopped)
         self._started = None
@@ -212,7 +211,7 @@ class Execution:
         with signals_ignored():
             self._stop()
             self._close(status, reason, clear=True)
-        self._send()
+        self.deliver()
 
     def execute(self) -> Execution:
         """For use as ``with execution.execute():``; leaving it in error records the execution as ``Failed``."""
@@ -237,7 +236,7 @@ class Execution:
         if error is None:
             self._show()
         else:
-            self._send()
+            self.deliver()
 
     # Outputs
 
@@ -273,13 +272,13 @@ class Execution:
             DerivaMLRequestError: no such table or column, or a name that is not a plain file name.
         """
         table = str(asset_name)
-        tables = self.ml.catalog.asset_tables()
+        tables = self._connection.source.asset_tables()
         if table not in tables:
             raise DerivaMLRequestError(
                 f"there is no asset table {table}; the catalog has {', '.join(tables)}"
             )
         values = {**(metadata or {}), **columns}
-        own = self.ml.catalog.asset_columns(table)
+        own = self._connection.source.asset_columns(table)
         if unknown := [name for name in values if name not in own]:
             raise DerivaMLRequestError(f"the asset table {table} has no column {', '.join(unknown)}")
         if lacking := [name for name, needed in own.items() if needed and values.get(name) is None]:
@@ -326,7 +325,7 @@ class Execution:
         """
         from deriva_ml.execution.configuration_record import CONFIGURATION, texts_of
 
-        created = "" if self.dry_run else self.ml.catalog.lookup_execution(self.execution_rid).created
+        created = "" if self.dry_run else self._local.lookup_execution(self.local_rid).created
         texts = texts_of(
             self.configuration, self.workflow, provenance, self.started_by, hydra_config, created
         )
@@ -340,8 +339,8 @@ class Execution:
     ) -> StagedAsset:
         folder = self.working_dir / "assets"
         if not self.dry_run:
-            catalog = self.ml.catalog
-            return catalog.stage(self.execution_rid, table, name, folder, types, description, columns)
+            self._local.make_asset_table(table)  # it may be one that only the source has
+            return self._local.stage(self.local_rid, table, name, folder, types, description, columns)
         number = next(self._numbers)
         path = folder / table / str(number) / name
         path.parent.mkdir(parents=True)
@@ -380,13 +379,17 @@ class Execution:
                     from deriva_ml.execution.executed_sources import conclude
 
                     self._circumstances = conclude(
-                        self.ml.catalog, self.ml.project, self.execution_rid, self._circumstances
+                        self._local, self.ml.project, self.local_rid, self._circumstances
                     )
                 recorded, missing = self._record(keep=not clean_folder)
-            recorded = self.ml.catalog.send(self.execution_rid, recorded)
+            self.deliver()
             paths = [
                 AssetFilePath.make(
-                    Path(self.ml.catalog.locate(asset)), asset.table, asset.filename, asset.types, asset.rid
+                    Path(self._local.locate(asset)),
+                    asset.table,
+                    asset.filename,
+                    asset.types,
+                    self._connection.delivery.rid(asset.rid),
                 )
                 for asset in recorded
             ]
@@ -401,23 +404,24 @@ class Execution:
 
     def _record(self, keep: bool) -> tuple[list[Asset], list[StagedAsset]]:
         begun = time.monotonic()
-        recorded, missing = self.ml.catalog.commit(self.execution_rid, keep=keep)
+        recorded, missing = self._local.commit(self.local_rid, keep=keep)
         duration = format_duration(time.monotonic() - begun)
         # A recorded notebook run is not over: the runner adds the notebook itself and ends the execution. Neither is
         # one that lacks a file: whoever runs it says what that makes of it.
         status = None if self._run or missing else Status.uploaded
-        self.ml.catalog.update_execution(self.execution_rid, status, Upload_Duration=duration)
+        self._local.update_execution(self.local_rid, status, Upload_Duration=duration)
         return recorded, missing
 
-    def _send(self) -> None:
+    def deliver(self) -> None:
+        """Bring what is recorded to where the record goes, as far as that can be done now."""
         if not self.dry_run:
-            self.ml.catalog.send(self.execution_rid)
+            self._connection.delivery.send(self.local_rid)
 
     def _close(self, status: Status, reason: str, clear: bool = False) -> None:
         if self.dry_run:
             self._dry_status = status
         else:
-            close_execution(self.ml.catalog, self.ml.project, self.execution_rid, status, reason, clear=clear)
+            close_execution(self._local, self.ml.project, self.local_rid, status, reason, clear=clear)
 
     # Inputs beyond the declared ones
 
@@ -429,20 +433,22 @@ class Execution:
         for bag in self.datasets:
             if bag.dataset_rid == spec.rid and spec.version in (None, bag.version):
                 return bag
-        found = self.ml.catalog.lookup_dataset(spec.rid, spec.version)
-        bag = inputs.fetch_dataset(self.ml.catalog, found, self.working_dir / "inputs", spec.materialize)
+        found = self._connection.source.lookup_dataset(spec.rid, spec.version)
+        bag = inputs.fetch_dataset(
+            self._connection.source, found, self.working_dir / "inputs", spec.materialize
+        )
         if not self.dry_run:
-            self.ml.catalog.link_dataset(self.execution_rid, found)
+            self._connection.delivery.link_input(self.local_rid, found)
         return bag
 
     def download_asset(
         self, asset_rid: RID, dest_dir: Path | None = None, update_catalog: bool = True
     ) -> AssetFilePath:
         """Fetch an asset, by default into the working folder, and link it as an input if ``update_catalog``."""
-        asset = self.ml.catalog.lookup_asset(asset_rid)
-        path = inputs.fetch_asset(self.ml.catalog, asset, self.working_dir / "inputs", dest_dir)
+        asset = self._connection.source.lookup_asset(asset_rid)
+        path = inputs.fetch_asset(self._connection.source, asset, self.working_dir / "inputs", dest_dir)
         if update_catalog and not self.dry_run:
-            self.ml.catalog.link_asset(self.execution_rid, asset, AssetRole.input)
+            self._connection.delivery.link_input(self.local_rid, asset)
         return path
 
 

@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.asset import AssetFilePath, AssetPaths, AssetSpec, LocalFile
-from deriva_ml.catalog.protocol import Catalog
+from deriva_ml.catalog.connection import Connection
+from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetBag, DatasetSpec
-from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecAssetType, MLAsset, Row, Workflow
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    Dataset,
+    ExecAssetType,
+    MLAsset,
+    Row,
+    Workflow,
+)
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.untrusted import plain_name
@@ -108,7 +117,7 @@ class Inputs:
     files: list[tuple[LocalFile, Path]]
 
 
-def resolve(configuration: ExecutionConfiguration, catalog: Catalog, project: Project) -> Inputs:
+def resolve(configuration: ExecutionConfiguration, source: Source, project: Project) -> Inputs:
     """Look every declared input up.
 
     Raises:
@@ -126,7 +135,7 @@ def resolve(configuration: ExecutionConfiguration, catalog: Catalog, project: Pr
                 )
             files.append((item, path))
     rids = [item.rid for item in configuration.assets if isinstance(item, AssetSpec)]
-    assets = catalog.lookup_assets(rids) if rids else []
+    assets = source.lookup_assets(rids) if rids else []
     for asset in assets:
         if not _is_stored(asset.url):
             raise DerivaMLRequestError(
@@ -134,7 +143,7 @@ def resolve(configuration: ExecutionConfiguration, catalog: Catalog, project: Pr
                 " and has no content of it"
             )
     return Inputs(
-        datasets=[(item, catalog.lookup_dataset(item.rid, item.version)) for item in configuration.datasets],
+        datasets=[(item, source.lookup_dataset(item.rid, item.version)) for item in configuration.datasets],
         assets=assets,
         files=files,
     )
@@ -173,28 +182,28 @@ def _local_path(asset: Asset, path: Path) -> AssetFilePath:
     return AssetFilePath.make(path, asset.table, asset.filename, asset.types, asset.rid)
 
 
-def _fetch(catalog: Catalog, wanted: Wanted) -> None:
+def _fetch(source: Source, wanted: Wanted) -> None:
     """Fetch all that is not there already."""
     missing = [(asset, path) for path, asset in wanted.items() if not path.exists()]
     if missing:
-        catalog.fetch_all(missing)
+        source.fetch_all(missing)
 
 
-def fetch_asset(catalog: Catalog, asset: Asset, folder: Path, directly: Path | None = None) -> AssetFilePath:
+def fetch_asset(source: Source, asset: Asset, folder: Path, directly: Path | None = None) -> AssetFilePath:
     """Fetch one asset into a place of its own under ``folder``, or ``directly`` into a folder; read-only.
 
     A second time it is there already.
     """
     path = directly / plain_name(asset.filename) if directly else _place(asset, folder)
-    _fetch(catalog, {path: asset})
+    _fetch(source, {path: asset})
     return _local_path(asset, path)
 
 
-def fetch_dataset(catalog: Catalog, dataset: Dataset, folder: Path, materialize: bool = True) -> DatasetBag:
+def fetch_dataset(source: Source, dataset: Dataset, folder: Path, materialize: bool = True) -> DatasetBag:
     """Fetch a dataset, with the datasets nested in it, into a folder of its own under ``folder``."""
     wanted: Wanted = {}
     bag = _bag(dataset, folder / _folder_name(dataset), wanted if materialize else None)
-    _fetch(catalog, wanted)
+    _fetch(source, wanted)
     return bag
 
 
@@ -224,32 +233,32 @@ def _bag(dataset: Dataset, path: Path, wanted: Wanted | None) -> DatasetBag:
 
 
 def fetch(
-    inputs: Inputs, catalog: Catalog, folder: Path, execution: RID | None
+    inputs: Inputs, connection: Connection, folder: Path, execution: RID | None
 ) -> tuple[list[DatasetBag], dict[str, list[AssetFilePath]]]:
-    """Fetch all inputs into ``folder`` and link them to ``execution``; without one (a dry run) nothing is written.
+    """Fetch all inputs into ``folder`` and link them to ``execution``, by its RID here; without one (a dry run) nothing is written.
 
     Returns:
         The bags, and the assets' paths by table.
     """
     assets, wanted = list(inputs.assets), Wanted()
     unrecorded = []
-    for item, source in inputs.files:
+    for item, path in inputs.files:
         types = tuple(item.asset_types or [ExecAssetType.input_file.value])
         if execution:
-            assets.append(catalog.add_file(source, item.description, types))
+            assets.append(connection.delivery.add_file(path, item.description, types))
         else:
-            unrecorded.append(AssetFilePath.make(source, MLAsset.file.value, source.name, types))
+            unrecorded.append(AssetFilePath.make(path, MLAsset.file.value, path.name, types))
     bags = [
         _bag(dataset, folder / _folder_name(dataset), wanted if spec.materialize else None)
         for spec, dataset in inputs.datasets
     ]
     places = {_place(asset, folder): asset for asset in assets}
-    _fetch(catalog, wanted | places)
+    _fetch(connection.source, wanted | places)
     if execution:
         for _, dataset in inputs.datasets:
-            catalog.link_dataset(execution, dataset)
+            connection.delivery.link_input(execution, dataset)
         for asset in assets:
-            catalog.link_asset(execution, asset, AssetRole.input)
+            connection.delivery.link_input(execution, asset)
     paths = [*(_local_path(asset, place) for place, asset in places.items()), *unrecorded]
     by_table = AssetPaths()
     for path in paths:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml import disk
-from deriva_ml.catalog.connect import DerivaMLConfig
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.closing import close_execution
@@ -38,7 +38,7 @@ class RunContext:
         config: the composed configuration as YAML.
         allow_dirty: record uncommitted changes instead of refusing them.
         settings: the part of it that is ``model_config``, in plain types.
-        parent: the sweep's execution, and this one's place in it.
+        parent: the sweep's execution, by its RID here, and this one's place in it.
         begun: called with the execution once it is recorded.
     """
 
@@ -108,7 +108,7 @@ def run_model(
     def begun(execution: Execution) -> None:
         context.begun(execution)
         if context.parent and not dry_run:
-            execution.ml.catalog.nest(context.parent[0], execution.execution_rid, context.parent[1])
+            execution.ml.connection.local.nest(context.parent[0], execution.local_rid, context.parent[1])
         record_start(execution, provenance, context.config)
 
     with raise_on_signals():
@@ -179,8 +179,8 @@ def _commit(execution: Execution) -> None:
             raise
         if not execution.dry_run:
             with signals_ignored():
-                close_execution(ml.catalog, ml.project, execution.execution_rid, Status.failed, why)
-            ml.catalog.send(execution.execution_rid)
+                close_execution(ml.connection.local, ml.project, execution.local_rid, Status.failed, why)
+            execution.deliver()
         raise DerivaMLRunError(why or str(error), *_names(execution)) from error
 
 

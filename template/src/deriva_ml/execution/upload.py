@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
-from deriva_ml.catalog.remote.errors import ServerUnreachable
 from deriva_ml.definitions import RID, Status
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.deriva.errors import ServerUnreachable
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
 from deriva_ml.project import Project
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.remote.push import Push
+    from deriva_ml.deriva.push import Push
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,7 @@ def recorded(catalog: EmbeddedCatalog, rid: RID) -> Recorded:
     Raises:
         DerivaMLRequestError: there is no such execution.
     """
-    try:
-        record = catalog.lookup_execution(rid)
-    except DerivaMLRequestError:
-        known = catalog.journal.locals_of(rid)
-        if len(known) != 1:
-            raise
-        record = catalog.lookup_execution(known[0])
+    record = _look_up(catalog, catalog.lookup_execution, rid)
     local = record.rid
     waits = bool(catalog.journal.pending(local))
     for destination in catalog.journal.destinations(local):
@@ -58,6 +55,17 @@ def recorded(catalog: EmbeddedCatalog, rid: RID) -> Recorded:
         if there and there.stored:
             return Recorded(local, there.rid, record.status, destination.link(there.rid), waits)
     return Recorded(local, local, record.status, catalog.link(local), waits)
+
+
+def _look_up(catalog: EmbeddedCatalog, find: Callable[[RID], T], rid: RID) -> T:
+    """Return what has this RID here, or else at the one place that it was pushed to."""
+    try:
+        return find(rid)
+    except NotFound:
+        known = catalog.journal.locals_of(rid)
+        if len(known) != 1:
+            raise
+        return find(known[0])
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def upload(
     Args:
         opened: the connection to the one destination there is, if it has been made.
     """
-    from deriva_ml.catalog.remote.push import Push
+    from deriva_ml.deriva.push import Push
 
     groups: dict[tuple[Destination, str | None], list[RID]] = {}
     for rid, destination in waiting:
@@ -111,16 +119,10 @@ def set_columns(catalog: EmbeddedCatalog, project: Project, rid: RID, values: Ma
     Raises:
         DerivaMLRequestError: there is no such asset or column, or the asset waits for nothing.
     """
-    from deriva_ml.catalog.remote.datasets import recollection
-    from deriva_ml.catalog.remote.model import Model
+    from deriva_ml.deriva.datasets import recollection
+    from deriva_ml.deriva.model import Model
 
-    try:
-        asset = catalog.lookup_asset(rid)
-    except DerivaMLRequestError:
-        known = catalog.journal.locals_of(rid)
-        if len(known) != 1:
-            raise
-        asset = catalog.lookup_asset(known[0])
+    asset = _look_up(catalog, catalog.lookup_asset, rid)
     journal = catalog.journal
     waiting = [
         destination
@@ -161,7 +163,7 @@ def _push_all(push: Push, rids: Sequence[RID]) -> Iterator[Pushed]:
 
 def _credential(project: Project, destination: Destination, noted: str | None) -> Any:
     """The credential that an execution was to be pushed with: a file's path, or what the configuration says now."""
-    from deriva_ml.catalog.remote.push import IN_CONFIG, destination_of
+    from deriva_ml.deriva.push import IN_CONFIG, destination_of
     from deriva_ml.execution.configured_catalogs import connections
 
     if noted is None or not noted.startswith(IN_CONFIG):

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from deriva.core import TimeoutHTTPAdapter
 
-from deriva_ml.catalog.remote.login import DEFAULT_PORTS
+from deriva_ml.deriva.login import DEFAULT_PORTS
 from deriva_ml.exceptions import DerivaMLException
 
 PIECE = 1 << 16

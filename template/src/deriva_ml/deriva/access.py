@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.retry import denied, not_logged_in
-from deriva_ml.catalog.remote.server import Server
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.retry import denied, not_logged_in
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
 
 T = TypeVar("T")

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deriva_ml.catalog.objects import CHUNK, ObjectStore
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.hatrac import object_name
-from deriva_ml.catalog.remote.parallel import Report, each
-from deriva_ml.catalog.remote.server import Server
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.hatrac import get_object, put_object
+from deriva_ml.deriva.parallel import Report, each
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
-
-__all__ = ["Download", "Upload", "download", "object_name", "upload"]
 
 WORKERS = 8
 """Files under way at a time: enough that the way to and from the server is not what is waited for."""
@@ -62,8 +60,8 @@ def upload(
 
     def put(same: list[Upload], report: Report) -> str:
         item = same[0]
-        return server.put_object(
-            item.name, item.source, item.md5, item.length, filename=item.filename, on_bytes=report
+        return put_object(
+            server, item.name, item.source, item.md5, item.length, filename=item.filename, on_bytes=report
         )
 
     def put_all(same: list[Upload], url: str) -> None:
@@ -145,7 +143,7 @@ def _receive(server: Server, item: Download, part: Path, report: Report) -> bool
             digest.update(piece)
             report(len(piece))
         if stream.tell() < item.length:
-            for piece in server.get_object(item.url, stream.tell()):
+            for piece in get_object(server, item.url, stream.tell()):
                 report(len(piece))
                 digest.update(piece)
                 stream.write(piece)

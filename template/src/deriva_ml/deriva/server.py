@@ -16,22 +16,18 @@ from typing import Any, TypeVar
 from urllib.parse import quote as _quote
 from urllib.parse import unquote
 
-from deriva_ml.catalog.remote import hatrac
-from deriva_ml.catalog.remote.answers import object_of, rows_of, strange, value_of
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
-from deriva_ml.catalog.remote.hatrac import object_name
-from deriva_ml.catalog.remote.login import (
+from deriva_ml.definitions import RID, Row
+from deriva_ml.deriva.answers import object_of, rows_of, strange, value_of
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.login import (
     CATALOG,
     address,
     catalog_name,
     checked_credential,
     stored_credential,
 )
-from deriva_ml.catalog.remote.retry import LIVE, PATIENT, Attempts, Patience
-from deriva_ml.definitions import RID, Row
+from deriva_ml.deriva.retry import PATIENT, Attempts, Patience
 from deriva_ml.exceptions import DerivaMLRequestError
-
-__all__ = ["LIVE", "Patience", "Row", "Server", "any_of", "object_name", "quote"]
 
 T = TypeVar("T")
 
@@ -137,7 +133,7 @@ class Server:
         """This thread's own ``HatracStore``, whose base is the whole server: sessions cannot be shared."""
         from deriva.core import HatracStore
 
-        from deriva_ml.catalog.remote.session import Adapter
+        from deriva_ml.deriva.session import Adapter
 
         patience = patience or self.patience
         timeout = patience.connect, patience.read
@@ -159,7 +155,7 @@ class Server:
     def _bind(self, kind: type, *arguments: Any) -> Any:
         from deriva.core import DEFAULT_SESSION_CONFIG
 
-        from deriva_ml.catalog.remote.session import keep_login
+        from deriva_ml.deriva.session import keep_login
 
         # deriva would not verify the certificate of "localhost", and send the login to whoever listens there.
         config = {**DEFAULT_SESSION_CONFIG, "bypass_cert_verify_host_list": []}
@@ -356,41 +352,6 @@ class Server:
         from deriva.core import ErmrestCatalog
 
         return self.attempt(lambda _: self._bind(ErmrestCatalog, self.catalog_id).getPathBuilder())
-
-    # Objects
-
-    def put_object(
-        self,
-        name: str,
-        source: Path,
-        md5: str,
-        length: int,
-        *,
-        filename: str,
-        on_bytes: Callable[[int], object] = lambda count: None,
-    ) -> str:
-        """Let the object ``name`` have the content of a file, and return the URL path of that version.
-
-        What is there already is not sent again, and not made a second time.
-
-        Args:
-            md5: hexadecimal digest of the content, which the server checks.
-            length: in bytes.
-            filename: what a browser shall save it as.
-            on_bytes: called with the number of bytes whenever some went out; what it raises ends the upload.
-
-        Raises:
-            DerivaMLException: the file cannot be read, or is not what its digest says.
-        """
-        return hatrac.put(self, hatrac.Content(source, md5, length, filename, on_bytes), name)
-
-    def get_object(self, url: str, offset: int = 0) -> Iterator[bytes]:
-        """The content at a URL, from a byte on, in pieces; a connection that breaks is taken up where it broke.
-
-        Raises:
-            DerivaMLRequestError: the URL is another server's.
-        """
-        return hatrac.read(self, url, offset)
 
 
 def quote(text: str) -> str:

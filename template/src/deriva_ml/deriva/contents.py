@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Remote
-from deriva_ml.catalog.remote.datasets import find_same_dataset
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.refused_rows import describe
-from deriva_ml.catalog.remote.rows import Rows
-from deriva_ml.catalog.remote.transfer import Upload, object_name, upload
 from deriva_ml.definitions import RID, Asset, Dataset, Row
+from deriva_ml.deriva.datasets import find_same_dataset
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.hatrac import object_name
+from deriva_ml.deriva.refused_rows import describe
+from deriva_ml.deriva.rows import Rows
+from deriva_ml.deriva.transfer import Upload, upload
 
 NOT_TAKEN = frozenset({400, 403, 409})
 """How a row is refused that will be refused again."""

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.rows import Rows
-from deriva_ml.catalog.remote.server import quote
 from deriva_ml.definitions import RID, Row
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.rows import Rows
+from deriva_ml.deriva.server import quote
 
 _NAMED = (
     r'Key \("?(?P<column>[^"=]+?)"?\)=\(',

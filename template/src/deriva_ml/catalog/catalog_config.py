@@ -1,4 +1,4 @@
-"""How a configuration names a catalog, and opening the one that it names."""
+"""How a configuration names a catalog."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog.protocol import Catalog
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -33,31 +32,6 @@ class DerivaMLConfig:
     domain_schema: str | None = None
     use_minid: bool = False
     offline: bool = False
-
-
-def connect(config: DerivaMLConfig, project: Project) -> Catalog:
-    """The project's embedded catalog, or the Deriva catalog that ``config`` names.
-
-    Raises:
-        DerivaMLRequestError: the configuration means a Deriva catalog and does not say which; or that one cannot
-            be used.
-    """
-    if config.hostname is None:
-        if config.catalog_id is not None:
-            raise DerivaMLRequestError(
-                f"catalog {config.catalog_id} is on no server: give --host with --catalog, or a hostname with catalog_id"
-            )
-        if config.offline:
-            raise DerivaMLRequestError(
-                "--offline is for a run that is to be sent to a server: choose one with deriva_ml=production or --host"
-            )
-        from deriva_ml.catalog.embedded import EmbeddedCatalog
-
-        return EmbeddedCatalog(project)
-    check_server(config)
-    from deriva_ml.catalog.remote.catalog import DerivaCatalog
-
-    return DerivaCatalog(project, located(config, project))
 
 
 def located(config: DerivaMLConfig, project: Project) -> DerivaMLConfig:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from deriva_ml.catalog.journal import Destination, Journal, Remote
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.server import Row, Server, quote
-from deriva_ml.definitions import RID
+from deriva_ml.definitions import RID, Row
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.server import Server, quote
 from deriva_ml.exceptions import DerivaMLException
 
 NOT_LEASED = "non-leased value"

@@ -8,22 +8,18 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from deriva_ml.catalog.remote.answers import reads
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.server import quote
-from deriva_ml.catalog.remote.snapshot import Snapshot, newest, order
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.project import write_atomically
+from deriva_ml.deriva.answers import reads
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.server import Server, quote
+from deriva_ml.deriva.snapshot import Snapshot, newest, order
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
+from deriva_ml.project import Project, write_atomically
 from deriva_ml.terminal import shown
 from deriva_ml.untrusted import DAMAGED, plain_name, read_json, well_formed
-
-if TYPE_CHECKING:
-    from deriva_ml.catalog.remote.model import Model
-    from deriva_ml.catalog.remote.server import Server
-    from deriva_ml.project import Project
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +184,7 @@ def not_found(server: Server, model: Model, rid: RID, wanted: str) -> DerivaMLRe
     """The error for an RID that names no such record, saying what it names instead, if anything."""
     try:
         return _mistaken(server, model, rid, wanted, _place(server, model, rid, wanted)[0])
-    except DerivaMLRequestError as error:
+    except NotFound as error:
         return error
 
 
@@ -203,9 +199,7 @@ def _place(server: Server, model: Model, rid: RID, wanted: str) -> tuple[str, RI
         place = None
     if place is None or "deleted_at" in place:
         gone = f": it was deleted on {place['deleted_at'][:10]}" if place else ""
-        raise DerivaMLRequestError(
-            f"there is no {wanted} {rid} in catalog {server.catalog_id} of {server.host}{gone}"
-        )
+        raise NotFound(f"there is no {wanted} {rid} in catalog {server.catalog_id} of {server.host}{gone}")
     return model.name_of(place["schema_name"], place["table_name"]), place["RID"]
 
 
@@ -217,7 +211,7 @@ def _mistaken(server: Server, model: Model, rid: RID, wanted: str, table: str) -
         return DerivaMLRequestError(
             f"{server.host} does not let you read the {wanted} {rid}: ask the owner of catalog {server.catalog_id}"
         )
-    return DerivaMLRequestError(
+    return NotFound(
         f"{rid} names no {wanted}: in catalog {server.catalog_id} of {server.host} it is of kind {kind}"
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deriva_ml.catalog.remote.answers import reads
-from deriva_ml.catalog.remote.model import Model
-from deriva_ml.catalog.remote.server import Server, quote
 from deriva_ml.definitions import RID, ExecutionRecord, Status, Workflow
+from deriva_ml.deriva.answers import reads
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.server import Server, quote
 
 _WITHOUT_VOCABULARY = {
     Status.stopped: "Running",

@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from deriva_ml.catalog.remote.answers import strange
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.retry import Attempts, Patience
+from deriva_ml.deriva.answers import strange
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.retry import Attempts, Patience
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-
-if TYPE_CHECKING:
-    from deriva_ml.catalog.remote.server import Server
 
 LARGEST_PUT = 25 << 20
 """Bytes that go in one request; also the least that a chunk of a larger content has."""
@@ -109,8 +107,30 @@ def object_name(table: str, md5: str, filename: str) -> str:
     return prefix + safe
 
 
-def put(server: Server, content: Content, name: str) -> str:
-    """What ``Server.put_object`` says."""
+def put_object(
+    server: Server,
+    name: str,
+    source: Path,
+    md5: str,
+    length: int,
+    *,
+    filename: str,
+    on_bytes: Callable[[int], object] = lambda count: None,
+) -> str:
+    """Let the object ``name`` have the content of a file, and return the URL path of that version.
+
+    What is there already is not sent again, and not made a second time.
+
+    Args:
+        md5: hexadecimal digest of the content, which the server checks.
+        length: in bytes.
+        filename: what a browser shall save it as.
+        on_bytes: called with the number of bytes whenever some went out; what it raises ends the upload.
+
+    Raises:
+        DerivaMLException: the file cannot be read, or is not what its digest says.
+    """
+    content = Content(source, md5, length, filename, on_bytes)
     send = _put_whole if content.length <= LARGEST_PUT else _put_chunks
     folder, _, last = name.rpartition("/")
     stem, dot, rest = last.partition(".")
@@ -225,8 +245,12 @@ def _standing(server: Server, name: str) -> _Version | None:
     return _Version(url, headers.get("ETag", "*"), headers.get("Content-MD5", ""))
 
 
-def read(server: Server, url: str, offset: int) -> Iterator[bytes]:
-    """What ``Server.get_object`` says."""
+def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
+    """Yield the content at a URL, from a byte on, in pieces; a connection that breaks is taken up where it broke.
+
+    Raises:
+        DerivaMLRequestError: the URL is another server's.
+    """
     path = _path(server, url)
     if not path.startswith("/"):
         raise DerivaMLRequestError(f"{url} is not on {server.host}, which is where contents are fetched from")
@@ -250,7 +274,7 @@ def read(server: Server, url: str, offset: int) -> Iterator[bytes]:
 
 
 def _open(server: Server, path: str, offset: int) -> Any:
-    from deriva_ml.catalog.remote.session import Elsewhere, fetch_elsewhere, read_all
+    from deriva_ml.deriva.session import Elsewhere, fetch_elsewhere, read_all
 
     store = server.binding()
     # Compressed, an offset would count other bytes.

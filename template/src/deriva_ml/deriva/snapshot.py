@@ -8,16 +8,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from deriva_ml.catalog.remote.answers import checked
-from deriva_ml.catalog.remote.model import Model, Reference
-from deriva_ml.catalog.remote.server import any_of, quote
 from deriva_ml.definitions import RID, Dataset, Row
+from deriva_ml.deriva.answers import checked
+from deriva_ml.deriva.model import Model, Reference
+from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.exceptions import DerivaMLRequestError
-
-if TYPE_CHECKING:
-    from deriva_ml.catalog.remote.server import Server
 
 FIRST_VERSION = "0.1.0"
 """What upstream calls the state of a dataset that has no version yet."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deriva_ml.catalog.remote.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})

@@ -13,27 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog.connect import DerivaMLConfig
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
-from deriva_ml.catalog.remote.access import check_recording
-from deriva_ml.catalog.remote.answers import reading, reads
-from deriva_ml.catalog.remote.contents import (
-    by_table,
-    can_be_sent,
-    files_of,
-    recognize,
-    send_assets,
-    send_dataset,
-    version_of,
-)
-from deriva_ml.catalog.remote.datasets import recollection
-from deriva_ml.catalog.remote.errors import ServerRefused
-from deriva_ml.catalog.remote.executions import status_name
-from deriva_ml.catalog.remote.login import catalog_name, server_name
-from deriva_ml.catalog.remote.model import UNKNOWN_SOURCE, Model
-from deriva_ml.catalog.remote.rows import Rows
-from deriva_ml.catalog.remote.server import LIVE, Patience, Server, quote
 from deriva_ml.definitions import (
     RID,
     AssetRole,
@@ -44,6 +26,25 @@ from deriva_ml.definitions import (
     Workflow,
     format_duration,
 )
+from deriva_ml.deriva.access import check_recording
+from deriva_ml.deriva.answers import reading, reads
+from deriva_ml.deriva.contents import (
+    by_table,
+    can_be_sent,
+    files_of,
+    recognize,
+    send_assets,
+    send_dataset,
+    version_of,
+)
+from deriva_ml.deriva.datasets import recollection
+from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.executions import status_name
+from deriva_ml.deriva.login import catalog_name, server_name
+from deriva_ml.deriva.model import UNKNOWN_SOURCE, Model
+from deriva_ml.deriva.retry import LIVE, Patience
+from deriva_ml.deriva.rows import Rows
+from deriva_ml.deriva.server import Server, quote
 from deriva_ml.file_lock import file_lock
 from deriva_ml.terminal import print
 

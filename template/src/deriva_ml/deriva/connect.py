@@ -1,0 +1,39 @@
+"""Opens the catalog that a configuration names."""
+
+from __future__ import annotations
+
+from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
+from deriva_ml.catalog.connection import Connection, Undelivered
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
+
+
+def connect(config: DerivaMLConfig, project: Project) -> Connection:
+    """Open the project's own catalog, and the Deriva catalog that ``config`` names, if it names one.
+
+    Raises:
+        DerivaMLRequestError: the configuration means a Deriva catalog and does not say which; or that one cannot
+            be used.
+    """
+    if config.hostname is None:
+        if config.catalog_id is not None:
+            raise DerivaMLRequestError(
+                f"catalog {config.catalog_id} is on no server: give --host with --catalog, or a hostname with catalog_id"
+            )
+        if config.offline:
+            raise DerivaMLRequestError(
+                "--offline is for a run that is to be sent to a server: choose one with deriva_ml=production or --host"
+            )
+        local = EmbeddedCatalog(project)
+        return Connection(local, local, Undelivered(local))
+    check_server(config)
+    # A run in the project's own catalog needs none of it.
+    from deriva_ml.deriva.delivery import DerivaDelivery
+    from deriva_ml.deriva.site import Site
+    from deriva_ml.deriva.source import DerivaSource
+
+    local = EmbeddedCatalog(project)
+    site = Site(local, located(config, project))
+    delivery = DerivaDelivery(site)
+    return Connection(local, DerivaSource(site, delivery), delivery)

@@ -1,0 +1,101 @@
+"""The Deriva catalog that a run was configured for: its server, its tables, and what is kept of it for work offline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.deriva.access import check_reading, check_recording
+from deriva_ml.deriva.answers import reading
+from deriva_ml.deriva.datasets import recollection
+from deriva_ml.deriva.errors import ServerUnreachable
+from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.push import destination_of
+from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.server import Server
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+
+IN_A_RUN = Patience(attempts=4, longest=5.0, read=30.0)
+"""For what a run waits for: about two and a half minutes at most for a server that takes requests and does not answer."""
+
+
+class Site:
+    """A Deriva catalog, opened for a run.
+
+    Args:
+        local: the project's own catalog, which notes what is where.
+        config: names the server and the catalog on it. With ``offline`` no request is made: inputs are those that
+            were fetched before, and what is recorded waits.
+
+    Raises:
+        DerivaMLRequestError: the server cannot be reached, refuses the login, or has no such catalog.
+    """
+
+    def __init__(self, local: EmbeddedCatalog, config: DerivaMLConfig) -> None:
+        self.local = local
+        self.offline = config.offline
+        self._server = Server(str(config.hostname), str(config.catalog_id), config.credential, IN_A_RUN)
+        self.host, self.url = self._server.host, self._server.url
+        self.destination, self.credential = destination_of(config)
+        self.known = recollection(local.project, self.host, self._server.catalog_id)
+        if self.offline:
+            document = self.known.schema()
+        else:
+            try:
+                document = self.known.current_schema(self._server)
+                self.destination = local.journal.rename(self.destination, self._server.canonical_id())
+            except ServerUnreachable as error:
+                raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
+            except DerivaMLException as error:  # it refuses, or is no Deriva server
+                raise DerivaMLRequestError(str(error)) from error
+        with reading(self.host):
+            self.kept_model = Model(document) if document else None
+        if self.kept_model and not self.kept_model.has("Execution"):
+            raise DerivaMLRequestError(
+                f"catalog {self.destination.catalog} on {self.host} has no deriva-ml schema: is it the right one?"
+            )
+        self._check(check_reading)
+
+    def _check(self, check: Callable[[Server, Model], None]) -> None:
+        if not self.offline:
+            try:
+                check(self._server, self.model)
+            except ServerUnreachable as error:
+                raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
+
+    def check_recording(self) -> None:
+        """Refuse who may not record there; see ``access``."""
+        self._check(check_recording)
+
+    @property
+    def model(self) -> Model:
+        """What the catalog consists of.
+
+        Raises:
+            DerivaMLRequestError: this run is offline, and no run before it has asked.
+        """
+        if self.kept_model is None:
+            raise self.needs_server("its tables")
+        return self.kept_model
+
+    @property
+    def server(self) -> Server:
+        """The way to the server.
+
+        Raises:
+            DerivaMLRequestError: this run does without it.
+        """
+        if self.offline:
+            raise self.needs_server("this")
+        return self._server
+
+    def needs_server(self, what: str) -> DerivaMLRequestError:
+        """Return the error for what an offline run would have to ask for."""
+        return DerivaMLRequestError(
+            f"{what} has not been fetched from {self.host} before, and this run is offline: leave --offline out"
+        )
+
+    def close(self) -> None:
+        """Let go of the server."""
+        self._server.close()
