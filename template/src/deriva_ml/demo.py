@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.cli.common import CommandParser, command, relative
 from deriva_ml.definitions import RID, AssetRole, ExecAssetType, MLAsset, Status, Workflow, format_duration
@@ -191,7 +192,7 @@ def main(argv: Sequence[str]) -> int:
     """Make the demo content, or say that it is there."""
     parser().parse_args(argv)
     project = Project.find()
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         verb = "made the demo content" if add_demo(catalog) else "the demo content is already there,"
         print_lines(f"{verb} in {relative(project.database)}:\n{summary(catalog)}")
     return 0

@@ -17,7 +17,7 @@ from deriva_ml.untrusted import check_inside, is_inside
 
 
 class Assets(Records):
-    """The part of ``EmbeddedCatalog`` that keeps assets; what its methods do is said in ``Catalog``."""
+    """The part of ``EmbeddedCatalog`` that keeps assets; ``Source`` says what its look-ups do."""
 
     def asset_tables(self) -> list[str]:
         return self._db.asset_tables()
@@ -114,9 +114,11 @@ class Assets(Records):
             return self._insert_asset(table, filename, content, types, description, rid)
 
     def add_file(self, source: Path, description: str = "", types: Sequence[str] = ()) -> Asset:
+        """Record a file of the user's in the ``File`` table; the same content and name once."""
         return self.add_asset(source, MLAsset.file.value, source.name, types, description)
 
     def link_asset(self, execution: RID, asset: Asset, role: AssetRole) -> None:
+        """Record that an execution read or made an asset."""
         with self._db.transaction():
             self._link(execution, asset, role)
 
@@ -147,6 +149,7 @@ class Assets(Records):
         description: str = "",
         columns: Mapping[str, Any] | None = None,
     ) -> StagedAsset:
+        """Note that an execution will have this output, and make room for it under ``folder``."""
         with self._db.transaction():
             number = self._db.value(
                 'INSERT INTO "local_staged" ("execution", "table", "filename", "path", "types", "description")'
@@ -164,6 +167,7 @@ class Assets(Records):
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
 
     def staged(self, execution: RID) -> list[StagedAsset]:
+        """Return what an execution registered and has not recorded."""
         rows = self._db.query(
             'SELECT * FROM "local_staged" WHERE "execution" = ? ORDER BY "number"', execution
         )
@@ -191,6 +195,14 @@ class Assets(Records):
         beside: Sequence[StagedAsset] = (),
         then: Callable[[list[StagedAsset]], None] | None = None,
     ) -> tuple[list[Asset], list[StagedAsset]]:
+        """Record every staged file that exists and link it as output; return these, and those never written.
+
+        The latter stay staged, and can still be written. The others' files are removed unless ``keep``.
+
+        Args:
+            beside: files to record with them that were never staged, and stay where they are.
+            then: what else becomes true in the same moment; called in the transaction with those never written.
+        """
         staged = self.staged(execution)
         written = [item for item in staged if self.is_written(item)]
         numbers = {item.number for item in written}
@@ -219,5 +231,6 @@ class Assets(Records):
             self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
 
     def unstage(self, execution: RID) -> None:
+        """Forget what is still staged: the execution is over."""
         with self._db.transaction():
             self._db.query('DELETE FROM "local_staged" WHERE "execution" = ?', execution)

@@ -103,16 +103,16 @@ def main(argv: Sequence[str]) -> int:
 def _opened(project: Project) -> EmbeddedCatalog:
     """The project's catalog, with what was left open closed; as it is where the disk takes nothing."""
     from deriva_ml import disk
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.catalog.connection import open_local
     from deriva_ml.execution.recovery import recover
 
     try:
-        catalog = EmbeddedCatalog(project)
+        catalog = open_local(project)
     except DerivaMLException as error:
         if not disk.fault(error, project.state) or not project.database.exists():
             raise
         print(f"warning: {error}", file=sys.stderr)
-        return EmbeddedCatalog(project, read_only=True)
+        return open_local(project, read_only=True)
     try:
         recover(catalog, project)
     except BaseException:

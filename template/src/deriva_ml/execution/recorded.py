@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deriva_ml import alive, disk
+from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import (
@@ -120,7 +121,7 @@ def record_notebook(request: Request, project: Project) -> Result:
 
 def _send(result: Result, project: Project) -> Result:
     """Push what was recorded to where it is to go, unless that is for later; what cannot be pushed now waits."""
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         waiting = [one for rid in result.executions for one in catalog.journal.pending(rid)]
         return _push(result, project, catalog, waiting) if waiting else result
 
@@ -203,7 +204,7 @@ def _prepare(
 
 
 def _finish(project: Project, run: NotebookRun, ended: Ended, seconds: float) -> Result:
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         return _end(catalog, project, run, ended, seconds)
 
 
