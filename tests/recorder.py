@@ -30,7 +30,7 @@ class Recorder:
         self.close = connection.close
         self.check_recording = self.delivery.check_recording
         self.add_file = self.delivery.add_file
-        self.local_rid = self.delivery.local_rid
+        self._begun: dict[RID, RID] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
@@ -42,7 +42,14 @@ class Recorder:
         return model
 
     def add_execution(self, workflow: Workflow, description: str, owner: Owner, **options: Any) -> RID:
-        return self.connection.add_execution(workflow, description, owner, **options)[1]
+        local, rid = self.connection.add_execution(workflow, description, owner, **options)
+        self._begun[rid] = local
+        return rid
+
+    def local_rid(self, rid: RID) -> RID:
+        """The RID here of an execution, also of one that another process has begun."""
+        known = self._begun.get(rid) or next(iter(self.local.journal.locals_of(rid)), rid)
+        return str(known)
 
     def update_execution(self, rid: RID, *values: Any, **durations: str) -> None:
         self.local.update_execution(self.local_rid(rid), *values, **durations)

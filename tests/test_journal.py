@@ -89,7 +89,7 @@ def test_an_execution_that_is_not_to_be_pushed_after_all_stays_here_and_waits_no
     journal.send_to(execution, NUMBER)
     catalog.update_execution(execution, Status.uploaded)
     assert catalog.lookup_execution(execution).status is Status.pending_upload
-    catalog.keep_here(execution)
+    catalog.cancel_push(execution)
     assert journal.pending() == [] and journal.destinations(execution) == []
     assert catalog.lookup_execution(execution).status is Status.uploaded
 
@@ -103,6 +103,6 @@ def test_how_long_a_push_took_is_no_news_to_other_destinations(
     for destination in (NUMBER, OTHER_HOST):
         changes = journal.changes(execution, destination)
         catalog.note_upload(execution, "0H 0min 1.0sec")
-        catalog.settle(execution, destination, changes)
+        catalog.mark_pushed(execution, destination, changes)
     assert journal.pending() == []
     assert catalog.lookup_execution(execution).status is Status.uploaded

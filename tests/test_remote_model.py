@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deriva_ml.deriva.model import Association, Model, Reference
+from deriva_ml.deriva.model import Association, ForeignKey, Model
 from deriva_ml.exceptions import DerivaMLRequestError
 from domain_schema import DOMAIN
 
@@ -109,12 +109,12 @@ def test_members_are_found_by_what_joins_them_and_not_by_its_name(generation: st
 
 def test_references_have_all_their_columns_and_leave_out_the_servers_own(model: Model) -> None:
     assert model.references("Subject") == [
-        Reference(("Country", "Site"), "Site", ("Country", "Code")),
-        Reference(("Species",), "Species", ("Name",)),
-        Reference(("Mother",), "Subject", ("RID",)),
-        Reference(("Last_Visit",), "Visit", ("RID",)),
+        ForeignKey(("Country", "Site"), "Site", ("Country", "Code")),
+        ForeignKey(("Species",), "Species", ("Name",)),
+        ForeignKey(("Mother",), "Subject", ("RID",)),
+        ForeignKey(("Last_Visit",), "Visit", ("RID",)),
     ]
-    assert model.references("Execution")[0] == Reference(("Workflow",), "Workflow", ("RID",))
+    assert model.references("Execution")[0] == ForeignKey(("Workflow",), "Workflow", ("RID",))
     assert model.references("File") == [], "who made a row is no part of the data"
 
 

@@ -21,12 +21,12 @@ from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.deriva import transfer
 from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
 from deriva_ml.deriva.hatrac import object_name
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.deriva.transfer import Download, Upload, download, upload
 from deriva_ml.exceptions import DerivaMLException
 
-QUICK = Patience(pause=0.001)
+QUICK = RetryPolicy(pause=0.001)
 PASSING = (Fault.ABORTED, Fault.ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.TRUNCATED)
 
 
@@ -252,12 +252,12 @@ DOWNLOADING = """
 import sys
 from pathlib import Path
 from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.deriva.transfer import Download, download
 
 url, cookie, folder, path, md5, length = sys.argv[1:]
-server = Server(url, 1, {"cookie": cookie}, Patience(pause=0.001))
+server = Server(url, 1, {"cookie": cookie}, RetryPolicy(pause=0.001))
 download(server, [Download(path, md5, int(length), "x.bin")], ObjectStore(Path(folder)))
 """
 

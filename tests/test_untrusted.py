@@ -21,7 +21,7 @@ from deriva_ml import DerivaML
 from deriva_ml.cli.catalog import main as catalog_command
 from deriva_ml.cli.upload import main as upload_command
 from deriva_ml.definitions import Asset, AssetRole, Workflow
-from deriva_ml.deriva.datasets import Recollection
+from deriva_ml.deriva.offline import OfflineCache
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.execution.recovery import recover_project
@@ -450,7 +450,7 @@ def test_a_new_execution_writes_through_no_link_that_waits_for_it(folder: Folder
 
 
 def test_what_was_kept_of_a_catalog_may_be_damaged(tmp_path: Path) -> None:
-    known = Recollection(tmp_path / "known")
+    known = OfflineCache(tmp_path / "known")
     asset = Asset("1-A", "File", "x", 3, "m", "/hatrac/x")
     known.keep_asset(asset)
     assert known.asset("1-A") == asset

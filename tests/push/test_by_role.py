@@ -16,7 +16,7 @@ from deriva_ml import DerivaML
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Status, Workflow
-from deriva_ml.deriva.datasets import recollection
+from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.server import Server
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.process import Owner
@@ -248,7 +248,7 @@ def test_the_model_is_read_once_and_kept_by_its_etag(place: Beginning) -> None:
     with place.opened(project) as catalog:
         assert catalog.model.owns("Execution")
     assert [one.status for one in place.double.log] == [200]
-    kept = recollection(project, place.double.url, place.number)
+    kept = offline_cache(project, place.double.url, place.number)
     assert "etag" in (kept.schema() or {})
 
 

@@ -16,7 +16,7 @@ from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Workflow
 from deriva_ml.deriva import push
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
@@ -138,7 +138,7 @@ def test_an_answer_that_comes_too_late_costs_nothing(
     beginning: Beginning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was asked took effect; it is asked again."""
-    hasty = Patience(pause=0.001, read=0.3)
+    hasty = RetryPolicy(pause=0.001, read=0.3)
     monkeypatch.setattr(Server.__init__, "__defaults__", (None, hasty))
     monkeypatch.setattr(push, "LIVE", hasty)
     for number in range(beginning.requests, 1, -6):

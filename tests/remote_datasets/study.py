@@ -8,11 +8,9 @@ from typing import Any
 
 from deriva_double import DerivaDouble
 from deriva_ml.definitions import RID, Dataset
-from deriva_ml.deriva.datasets import (
-    find_dataset,
-)
+from deriva_ml.deriva.lookup import find_dataset
 from deriva_ml.deriva.model import Model
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server, quote
 from domain_schema import DOMAIN
 
@@ -23,7 +21,7 @@ class Study:
     def __init__(self, double: DerivaDouble, generation: str) -> None:
         self.double = double
         self.catalog = double.create_catalog(generation)
-        self.server = Server(double.url, self.catalog, double.credential(), Patience(pause=0.001))
+        self.server = Server(double.url, self.catalog, double.credential(), RetryPolicy(pause=0.001))
         self.server.request("post", f"/ermrest/catalog/{self.catalog}/schema", json=[DOMAIN])
         self.model = Model(self.server.schema())
 

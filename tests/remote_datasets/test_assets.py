@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 
 from deriva_ml.definitions import Asset, Dataset
-from deriva_ml.deriva.datasets import (
-    Recollection,
-    datasets_of,
-    find_assets,
-    not_found,
-)
+from deriva_ml.deriva.lookup import datasets_of, find_assets, not_found
+from deriva_ml.deriva.offline import OfflineCache
 from deriva_ml.exceptions import DerivaMLRequestError
 from remote_datasets.study import Study, file_row, md5_of, workflow_type
 
@@ -109,14 +105,14 @@ def test_what_was_found_is_known_without_the_server(study: Study, tmp_path: Path
     older, newer = study.find(outer, "1.0.0"), study.find(outer)
     [asset] = find_assets(study.server, study.model, [older.nested[0].members["File"][0]["RID"]])
 
-    known = Recollection(tmp_path / "known")
+    known = OfflineCache(tmp_path / "known")
     known.keep_dataset(older, "1.0.0")
-    assert Recollection(tmp_path / "known").dataset(outer) is None, "which one is the newest was not asked"
+    assert OfflineCache(tmp_path / "known").dataset(outer) is None, "which one is the newest was not asked"
     known.keep_dataset(newer, None)
     known.keep_asset(asset)
     known.keep_schema(study.server.schema())
 
-    known = Recollection(tmp_path / "known")
+    known = OfflineCache(tmp_path / "known")
     assert known.dataset(outer) == known.dataset(outer, "2.0.0") == newer
     assert known.dataset(outer.lower(), "1.0.0") == older
     assert known.asset(asset.rid) == asset
@@ -125,7 +121,7 @@ def test_what_was_found_is_known_without_the_server(study: Study, tmp_path: Path
 
 
 def test_what_is_kept_stays_in_its_folder_and_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
-    known = Recollection(tmp_path / "known")
+    known = OfflineCache(tmp_path / "known")
     assert (known.schema(), known.asset("1-A"), known.dataset("1-A")) == (None, None, None)
     asset = Asset("../../up", "File", "x", 1, "0", "/hatrac/x")
     known.keep_asset(asset)
@@ -141,7 +137,7 @@ def test_what_is_kept_stays_in_its_folder_and_a_damaged_file_counts_as_none(tmp_
 
 def test_a_folder_that_cannot_be_written_remembers_nothing_and_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "known").write_text("a file")
-    known = Recollection(tmp_path / "known")
+    known = OfflineCache(tmp_path / "known")
     known.keep_schema({"schemas": {}})
     known.keep_asset(Asset("1-A", "File", "x", 1, "0", "/hatrac/x"))
     assert (known.schema(), known.asset("1-A")) == (None, None)

@@ -7,9 +7,7 @@ import logging
 import pytest
 
 from deriva_ml.definitions import RID
-from deriva_ml.deriva.datasets import (
-    find_assets,
-)
+from deriva_ml.deriva.lookup import find_assets
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from remote_datasets.study import Study, file_row, md5_of, names, rids, workflow_type
 

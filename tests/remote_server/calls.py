@@ -11,10 +11,10 @@ import pytest
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.hatrac import put_object
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 
-QUICK = Patience(pause=0.001)
+QUICK = RetryPolicy(pause=0.001)
 PASSING = (Fault.ABORTED, Fault.ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.TRUNCATED)
 ASSETS = "deriva-ml:Execution_Asset"
 

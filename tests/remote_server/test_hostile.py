@@ -22,7 +22,7 @@ from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.deriva import server as module
 from deriva_ml.deriva import session, transfer
 from deriva_ml.deriva.hatrac import get_object
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.deriva.transfer import Download, download
 from deriva_ml.exceptions import DerivaMLException
@@ -30,7 +30,7 @@ from deriva_ml.project import Project
 from recorder import connect
 from remote_server.calls import put
 
-ONCE = Patience(attempts=1)
+ONCE = RetryPolicy(attempts=1)
 Answer = tuple[int, dict[str, str], bytes]
 LOGINS = [{"cookie": "webauthn=s3cret"}, {"bearer-token": "s3cret"}]
 

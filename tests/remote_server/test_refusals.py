@@ -8,7 +8,7 @@ import pytest
 
 from deriva_double import DerivaDouble
 from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 from remote_server.calls import ASSETS, QUICK, asset_rows, refused
@@ -66,7 +66,7 @@ def test_long_words_are_cut(double: DerivaDouble, remote: Server) -> None:
 def test_another_web_server_is_told(impostor: Any, pauses: list[float]) -> None:
     """A page instead of rows, or a proxy's page instead of words, is nothing to show."""
     page = {"Content-Type": "text/html"}, b"<html>Welcome</html>"
-    other = Server(impostor.url, 1, {}, Patience(attempts=1))
+    other = Server(impostor.url, 1, {}, RetryPolicy(attempts=1))
     impostor.answers += [(200, *page), (502, *page), (404, *page)]
     with pytest.raises(DerivaMLException, match="does not answer as a Deriva server does"):
         other.get("/schema")

@@ -13,7 +13,7 @@ import requests
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.deriva import retry
 from deriva_ml.deriva.errors import ServerUnreachable
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
 from remote_server.calls import ASSETS, PASSING, QUICK, asset_rows
@@ -58,7 +58,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
 ) -> None:
     """The request is sent again; what it had done is not done a second time."""
     rows = asset_rows(remote)
-    hasty = Server(double.url, catalog, double.credential(), Patience(pause=0.001, read=0.1))
+    hasty = Server(double.url, catalog, double.credential(), RetryPolicy(pause=0.001, read=0.1))
     double.faults.on(Fault.SLOW, "POST", "Execution_Asset", delay=0.5)
     hasty.insert(ASSETS, rows)
     assert len(double.rows(catalog, "Execution_Asset")) == 3
@@ -79,7 +79,7 @@ def test_a_server_that_is_not_there_is_named(pauses: list[float]) -> None:
         held.bind(("127.0.0.1", 0))  # not listening: whoever connects is refused
         host = f"localhost:{held.getsockname()[1]}"
         with pytest.raises(ServerUnreachable) as caught:
-            Server(f"http://{host}", 1, {}, Patience(attempts=4)).snaptime()
+            Server(f"http://{host}", 1, {}, RetryPolicy(attempts=4)).snaptime()
     assert str(caught.value) == f"{host} cannot be reached (Connection refused)"
     assert caught.value.host == host
     assert len(pauses) == 3
@@ -125,7 +125,7 @@ def test_writers_that_meet_again_and_again_are_no_outage(
     fault: Fault, repeatable: bool, double: DerivaDouble, catalog: str, remote: Server
 ) -> None:
     """It means "again, now": it is sent more often than to a server that is away, and nothing is stored twice."""
-    remote.patience = Patience(pause=0.05)
+    remote.patience = RetryPolicy(pause=0.05)
     given = ("RID",) if repeatable else ()
     [row] = asset_rows(remote, 1)
     double.faults.on(fault, "POST", "Execution_Asset", times=2 * QUICK.attempts)
@@ -148,7 +148,7 @@ def test_writers_that_meet_for_ever_are_given_up(double: DerivaDouble, remote: S
 
 def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that met once do not meet again at once, and none waits longer than it shall."""
-    patience = Patience(pause=1.0, longest=5.0)
+    patience = RetryPolicy(pause=1.0, longest=5.0)
     assert {patience.delay(1) for _ in range(50)} != {patience.delay(1)}
     for failures, most in ((1, 1), (2, 2), (3, 4), (4, 5), (50, 5)):
         drawn = [patience.delay(failures) for _ in range(200)]
@@ -167,7 +167,7 @@ def test_a_server_may_ask_for_a_longer_pause(impostor: Any, pauses: list[float])
         (429, {"Retry-After": "9999"}, b""),
         (200, {}, b"{}"),
     ]
-    patience = Patience(pause=0.01, longest=5)
+    patience = RetryPolicy(pause=0.01, longest=5)
     assert Server(impostor.url, 1, {}, patience).get("") == {}
     assert pauses == [3, 5]
 
@@ -175,7 +175,7 @@ def test_a_server_may_ask_for_a_longer_pause(impostor: Any, pauses: list[float])
 def test_writers_that_meet_all_get_through(double: DerivaDouble, catalog: str, remote: Server) -> None:
     """The server aborts transactions that meet; threads share the object."""
     double.catalog(catalog).refuse_concurrent_writes = True
-    patient = Server(double.url, catalog, double.credential(), Patience(attempts=50, pause=0.002))
+    patient = Server(double.url, catalog, double.credential(), RetryPolicy(attempts=50, pause=0.002))
     rows = asset_rows(remote, 24)
     failures: list[BaseException] = []
 

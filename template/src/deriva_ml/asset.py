@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.definitions import RID
+from deriva_ml.definitions import RID, ExecAssetType
 from deriva_ml.exceptions import DerivaMLException
 
 if TYPE_CHECKING:
@@ -34,12 +34,17 @@ class LocalFile:
     Attributes:
         path: absolute, or relative to the project's root.
         description: Markdown.
-        asset_types: terms of the ``Asset_Type`` vocabulary; unknown ones are added.
+        asset_types: terms of the ``Asset_Type`` vocabulary; unknown ones are added. None: ``Input_File``.
     """
 
     path: str
     description: str = ""
     asset_types: list[str] | None = None
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that the file is recorded with."""
+        return tuple(self.asset_types or [ExecAssetType.input_file.value])
 
 
 class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can be subclassed only so before 3.12

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 
+from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.cli.command import command
@@ -80,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
     """Put the demo content into the catalog, or say that it is there."""
     parser().parse_args(argv)
     project = Project.find()
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         verb = "made the demo content" if add_demo(catalog) else "the demo content is already there,"
         print_lines(f"{verb} in {relative(project.database)}:\n{summary(catalog)}")
     return 0

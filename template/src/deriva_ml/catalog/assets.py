@@ -18,7 +18,7 @@ from deriva_ml.untrusted import check_inside, is_inside, plain_name
 
 
 class Assets(CatalogBase):
-    """The part of ``EmbeddedCatalog`` that keeps assets; what its methods do is said in ``Catalog``."""
+    """The part of ``EmbeddedCatalog`` that keeps assets; ``Source`` says what its look-ups do."""
 
     def asset_columns(self, table: str) -> dict[str, bool]:
         return {}
@@ -119,9 +119,11 @@ class Assets(CatalogBase):
             return self._insert_asset(table, filename, content, types, description, rid)
 
     def add_file(self, source: Path, description: str = "", types: Sequence[str] = ()) -> Asset:
+        """Record a file of the user's in the ``File`` table; the same content and name once."""
         return self.add_asset(source, MLAsset.file.value, source.name, types, description)
 
     def link_asset(self, execution: RID, asset: Asset, role: AssetRole) -> None:
+        """Record that an execution read or made an asset."""
         with self._db.transaction():
             self._link(execution, asset, role)
 
@@ -152,6 +154,7 @@ class Assets(CatalogBase):
         description: str = "",
         columns: Mapping[str, Any] | None = None,
     ) -> StagedAsset:
+        """Note that an execution will have this output, and make room for it under ``folder``."""
         with self._db.transaction():
             number = self._db.value(
                 'INSERT INTO "local_staged" ("execution", "table", "filename", "path", "types", "description")'
@@ -169,6 +172,7 @@ class Assets(CatalogBase):
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
 
     def staged(self, execution: RID) -> list[StagedAsset]:
+        """Return what an execution registered and has not recorded."""
         rows = self._db.query(
             'SELECT * FROM "local_staged" WHERE "execution" = ? ORDER BY "number"', execution
         )
@@ -196,6 +200,14 @@ class Assets(CatalogBase):
         beside: Sequence[StagedAsset] = (),
         then: Callable[[list[StagedAsset]], None] | None = None,
     ) -> tuple[list[Asset], list[StagedAsset]]:
+        """Record every staged file that exists and link it as output; return these, and those never written.
+
+        The latter stay staged, and can still be written. The others' files are removed unless ``keep``.
+
+        Args:
+            beside: files to record with them that were never staged, and stay where they are.
+            then: what else becomes true in the same moment; called in the transaction with those never written.
+        """
         staged = self.staged(execution)
         written = [item for item in staged if self.is_written(item)]
         numbers = {item.number for item in written}
@@ -224,5 +236,6 @@ class Assets(CatalogBase):
             self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
 
     def unstage(self, execution: RID) -> None:
+        """Forget what is still staged: the execution is over."""
         with self._db.transaction():
             self._db.query('DELETE FROM "local_staged" WHERE "execution" = ?', execution)

@@ -11,6 +11,7 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Delivery, Source
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, Workflow
 from deriva_ml.process import Owner
+from deriva_ml.project import Project
 
 
 @dataclass(frozen=True)
@@ -81,5 +82,7 @@ class Undelivered(Delivery):
     def rid(self, local: RID) -> RID:
         return local
 
-    def local_rid(self, rid: RID) -> RID:
-        return rid
+
+def open_local(project: Project, read_only: bool = False) -> EmbeddedCatalog:
+    """Open the project's own catalog; ``read_only`` is for a disk that takes nothing."""
+    return EmbeddedCatalog(project, read_only)

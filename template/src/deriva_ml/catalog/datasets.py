@@ -13,7 +13,7 @@ from deriva_ml.untrusted import well_formed
 
 
 class Datasets(CatalogBase):
-    """The part of ``EmbeddedCatalog`` that keeps datasets; what its methods do is said in ``Catalog``."""
+    """The part of ``EmbeddedCatalog`` that keeps datasets; ``Source`` says what its look-ups do."""
 
     def add_dataset(
         self,
@@ -92,6 +92,7 @@ class Datasets(CatalogBase):
         )
 
     def link_dataset(self, execution: RID, dataset: Dataset) -> None:
+        """Record that an execution read a dataset at a version."""
         with self._db.transaction():
             found = self._db.value(
                 'SELECT "RID" FROM "Dataset_Version" WHERE "Dataset" = ? AND "Version" = ?',

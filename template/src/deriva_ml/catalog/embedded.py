@@ -25,7 +25,7 @@ from deriva_ml.untrusted import check_inside, plain_name, well_formed
 
 
 class EmbeddedCatalog(Assets, Datasets, Source):
-    """A project's own catalog; what its look-ups do is said in ``Source``.
+    """A project's own catalog; ``Source`` says what its look-ups do.
 
     Raises:
         DerivaMLException: the file was written by a newer runner, or is no catalog.
@@ -71,6 +71,13 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         started_by: str = "",
         if_alive: bool = False,
     ) -> RID:
+        """Record a new execution as ``Created``, answered for by ``owner``, run in ``folder``, started by a program.
+
+        The workflow is found by its checksum, or recorded; its ``rid`` is set.
+
+        Raises:
+            DerivaMLRunError: ``owner`` is gone, and ``if_alive`` was asked for.
+        """
         with self._db.transaction():
             if if_alive and owner.is_gone(self.project.state):  # a recovery closes the run, or has
                 raise DerivaMLRunError(
@@ -99,11 +106,13 @@ class EmbeddedCatalog(Assets, Datasets, Source):
             self._db.query('DELETE FROM "Execution" WHERE "RID" = ?', rid)
 
     def folder_of(self, execution: RID) -> Path:
+        """Return the execution's working folder."""
         return check_inside(self.project.executions / plain_name(execution), self.project.state)
 
     def update_execution(
         self, rid: RID, status: Status | None = None, detail: str | None = None, **durations: str
     ) -> None:
+        """Record an execution's status, its reason, or its duration columns."""
         changes: dict[str, Any] = {**durations}
         if status is not None:
             changes["Status"] = status.value
@@ -116,7 +125,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
                 changes["Status"] = Status.pending_upload.value
             self._db.update("Execution", rid, changes)
 
-    def keep_here(self, rid: RID) -> None:
+    def cancel_push(self, rid: RID) -> None:
         """Let an execution that waits to be pushed be recorded here only."""
         with self._db.transaction():
             for one, destination in self.journal.pending(rid):
@@ -129,7 +138,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         with self._db.transaction():
             self._db.update("Execution", rid, {"Upload_Duration": duration})
 
-    def settle(self, rid: RID, destination: Destination, changes: int) -> None:
+    def mark_pushed(self, rid: RID, destination: Destination, changes: int) -> None:
         """Note that an execution is at a destination as it was after so many changes; ``Uploaded`` once it is everywhere."""
         with self._db.transaction():
             self.journal.pushed(rid, destination, changes)
@@ -200,6 +209,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         return changed.rowcount == 1
 
     def nest(self, parent: RID, child: RID, sequence: int) -> None:
+        """Make ``child`` the ``sequence``-th execution of a sweep."""
         with self._db.transaction():
             row = {"Execution": parent, "Nested_Execution": child, "Sequence": sequence}
             self._db.insert("Execution_Execution", row)

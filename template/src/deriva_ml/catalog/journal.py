@@ -123,7 +123,7 @@ class Journal:
         self._db.query(query, changes, *_key(execution, destination))
 
     def rename(self, destination: Destination, catalog: str) -> Destination:
-        """Note by which number a catalog goes that was known by an alias; the destination that it is.
+        """Note the number of a catalog that was known by an alias, and return the destination under that number.
 
         What is noted under both stays noted once, and is pushed if either was to be.
         """
@@ -202,8 +202,8 @@ class Journal:
         )
         return None if value is None else str(value)
 
-    def give(self, remotes: Mapping[RID, Remote], destination: Destination) -> None:
-        """Give RIDs to local records that have none at the destination; where another process was faster, its one stays."""
+    def assign_rids(self, remotes: Mapping[RID, Remote], destination: Destination) -> None:
+        """Give RIDs to local records that have none at the destination; one that another process gave first stays."""
         self._keep("IGNORE", remotes, destination)
 
     def note(self, remotes: Mapping[RID, Remote], destination: Destination) -> None:

@@ -125,6 +125,3 @@ class Delivery(Protocol):
 
     def rid(self, local: RID) -> RID:
         """Return the RID that a record has where it is delivered to, or else the one here."""
-
-    def local_rid(self, rid: RID) -> RID:
-        """Return the RID in the project's own catalog of an execution that this project recorded."""

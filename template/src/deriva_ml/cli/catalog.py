@@ -99,16 +99,16 @@ def main(argv: Sequence[str]) -> int:
 def _opened(project: Project) -> EmbeddedCatalog:
     """Open the project's catalog and close what was left open there; only read it where the disk takes nothing."""
     from deriva_ml import disk
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.catalog.connection import open_local
     from deriva_ml.execution.recovery import recover
 
     try:
-        catalog = EmbeddedCatalog(project)
+        catalog = open_local(project)
     except DerivaMLException as error:
         if not disk.fault(error, project.state) or not project.database.exists():
             raise
         print(f"warning: {error}", file=sys.stderr)
-        return EmbeddedCatalog(project, read_only=True)
+        return open_local(project, read_only=True)
     try:
         recover(catalog, project)
     except BaseException:

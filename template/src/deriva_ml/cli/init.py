@@ -201,10 +201,10 @@ def lock_file(project: Project) -> str:
 
 def embedded_catalog(project: Project) -> str:
     """Make the project's own catalog; one of an earlier runner is brought up to date."""
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.catalog.connection import open_local
 
     there, kept = project.database.exists(), set(project.state.glob("catalog.db.v*"))
-    EmbeddedCatalog(project).close()
+    open_local(project).close()
     new = set(project.state.glob("catalog.db.v*")) - kept
     notes = [f"brought up to date; as it was, it is kept as {copy.name}" for copy in new]
     tree = WorkingTree.around(project.root)
@@ -221,11 +221,11 @@ def demo_content(project: Project) -> str:
     """Record the dataset and the models that the example notebook reads, where the project has the example."""
     if importlib.util.find_spec("deriva_ml.demo") is None:
         return "skipped because this project has no example"
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.catalog.connection import open_local
 
     # By name: a project without the example has no such module to import or to type-check.
     demo = importlib.import_module("deriva_ml.demo")
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         try:
             return DONE if demo.add_demo(catalog) else PRESENT
         except DerivaMLRequestError as error:

@@ -17,10 +17,10 @@ def print_summary(project: Project, rid: str, took: str = "", lines: Sequence[st
         took: a note on the time it took.
         lines: what to say before the record.
     """
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.catalog.connection import open_local
     from deriva_ml.execution.upload import recorded
 
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         found = recorded(catalog, rid)
         held = found.waits and catalog.journal.is_held(found.local)
     print(f"Execution {found.rid}: {found.status}{took}")

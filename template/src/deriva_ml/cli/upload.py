@@ -81,10 +81,10 @@ def main(argv: Sequence[str]) -> int:
     project = Project.find()
     if args.commits is not None:
         return _push_commits(args, project)
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.catalog.connection import open_local
     from deriva_ml.execution.recovery import recover
 
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         if args.columns:
             return _set(args, catalog, project)
         recover(catalog, project)
@@ -177,7 +177,7 @@ def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:
             "say which executions are not to be pushed: deriva-ml-upload --list shows them"
         )
     for rid in rids:
-        catalog.keep_here(rid)
+        catalog.cancel_push(rid)
         print(f"{rid} stays in this project's own catalog")
     return 0
 

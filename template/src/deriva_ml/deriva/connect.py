@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
-from deriva_ml.catalog.connection import Connection, Undelivered
-from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.connection import Connection, Undelivered, open_local
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -25,7 +24,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
             raise DerivaMLRequestError(
                 "--offline is for a run that is to be sent to a server: choose one with deriva_ml=production or --host"
             )
-        local = EmbeddedCatalog(project)
+        local = open_local(project)
         return Connection(local, local, Undelivered(local))
     check_server(config)
     # A run in the project's own catalog needs none of it.
@@ -33,7 +32,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
     from deriva_ml.deriva.site import Site
     from deriva_ml.deriva.source import DerivaSource
 
-    local = EmbeddedCatalog(project)
+    local = open_local(project)
     site = Site(local, located(config, project))
     delivery = DerivaDelivery(site)
     return Connection(local, DerivaSource(site, delivery), delivery)

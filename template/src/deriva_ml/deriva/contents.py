@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Remote
 from deriva_ml.definitions import RID, Asset, Dataset, Row
-from deriva_ml.deriva.datasets import find_same_dataset
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.hatrac import object_name
+from deriva_ml.deriva.idempotent import Rows
+from deriva_ml.deriva.lookup import find_same_dataset
 from deriva_ml.deriva.refused_rows import describe
-from deriva_ml.deriva.rows import Rows
 from deriva_ml.deriva.transfer import Upload, upload
 
 NOT_TAKEN = frozenset({400, 403, 409})
@@ -78,7 +78,7 @@ def _store(there: Rows, table: str, assets: Sequence[Asset]) -> list[ServerRefus
     own = {asset.rid: there.journal.columns(asset.rid) for asset in assets}
     names = {name for values in own.values() for name in values}
     own = {rid: dict.fromkeys(names) | values for rid, values in own.items()}  # rows of one shape
-    # By URL, which is what the table keeps apart by.
+    # By URL: the table has one row for each.
     first = {urls[asset.rid]: asset for asset in reversed(assets)}
     rows: dict[RID, Row] = {
         asset.rid: {
@@ -179,7 +179,9 @@ def send_dataset(there: Rows, dataset: Dataset) -> None:
         send_dataset(there, child)
     version = version_of(dataset)
     there.lease([dataset.rid, version])
-    there.store("Dataset", dataset.rid, {"Description": dataset.description, "Deleted": False}, whole=False)
+    there.store(
+        "Dataset", dataset.rid, {"Description": dataset.description, "Deleted": False}, complete=False
+    )
     rid = there.rid(dataset.rid)
     row = {"Dataset": rid, "Version": dataset.version, "Description": dataset.description}
     there.store("Dataset_Version", version, row)

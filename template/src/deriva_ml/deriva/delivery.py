@@ -16,7 +16,7 @@ from deriva_ml.deriva.site import Site
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.terminal import print
 
-AWAY_SECONDS = 60.0
+BACKOFF_SECONDS = 60.0
 """How long a run does without a server that was not there when it was last asked."""
 
 
@@ -31,7 +31,7 @@ class DerivaDelivery(Delivery):
         self._site = site
         self._local = site.local
         self._destination = site.destination
-        self._away_since: float | None = None
+        self._unreachable_since: float | None = None
         self._said: set[str] = set()
         self._unsent: set[RID] = set()
         self._begun: dict[RID, RID] = {}
@@ -60,19 +60,19 @@ class DerivaDelivery(Delivery):
                     self._local.forget_execution(execution)
                 raise DerivaMLRequestError(f"{error}; nothing has been run") from error
             except DerivaMLException as error:
-                self._goes_away(error)
+                self._mark_unreachable(error)
         shown = execution if self._site.offline else self.rid(execution)
         self._begun[shown] = execution
         return shown
 
     def show(self, execution: RID) -> None:
-        known = None if self._is_away else self._local.journal.remote(execution, self._destination)
+        known = None if self._in_backoff else self._local.journal.remote(execution, self._destination)
         if known and known.stored:
             self._try(lambda: self.push.follow(execution))
 
     def send(self, execution: RID) -> None:
         over = self._local.lookup_execution(execution).status not in OPEN_STATUSES
-        if not self._site.offline and (over or not self._is_away):  # what it ends with is always tried
+        if not self._site.offline and (over or not self._in_backoff):  # what it ends with is always tried
             self._try(lambda: self.push.finish(execution) if over else self.push.send_files(execution))
 
     def _try(self, action: Callable[[], object]) -> None:
@@ -80,23 +80,23 @@ class DerivaDelivery(Delivery):
         try:
             action()
         except DerivaMLException as error:
-            self._goes_away(error)
+            self._mark_unreachable(error)
         else:
-            self._away_since = None
+            self._unreachable_since = None
 
-    def _goes_away(self, error: DerivaMLException) -> None:
+    def _mark_unreachable(self, error: DerivaMLException) -> None:
         """Let the server be for a while, so that it does not hold the run up again and again, and say why, once."""
-        self._away_since = time.monotonic()
+        self._unreachable_since = time.monotonic()
         if str(error) not in self._said:
             self._said.add(str(error))
             hint = "the record is kept in this project, and uv run deriva-ml-upload sends it"
             print(f"warning: {error}; {hint}", file=sys.stderr)
 
     @property
-    def _is_away(self) -> bool:
+    def _in_backoff(self) -> bool:
         """Whether to do without the server now."""
-        since = self._away_since
-        return self._site.offline or (since is not None and time.monotonic() - since < AWAY_SECONDS)
+        since = self._unreachable_since
+        return self._site.offline or (since is not None and time.monotonic() - since < BACKOFF_SECONDS)
 
     def add_file(self, source: Path, description: str = "", types: Sequence[str] = ()) -> Asset:
         asset = self._local.add_file(source, description, types)
@@ -120,16 +120,6 @@ class DerivaDelivery(Delivery):
     def rid(self, local: RID) -> RID:
         known = self._local.journal.remote(local, self._destination)
         return known.rid if known and known.rid else local
-
-    def local_rid(self, rid: RID) -> RID:
-        local = self._begun.get(rid) or self._local.journal.local(rid, self._destination)
-        if local is None and self._destination in self._local.journal.destinations(rid):
-            local = rid  # it has no RID there yet
-        if local is None:
-            raise DerivaMLRequestError(
-                f"this project has not recorded an execution {rid} for {self._destination}"
-            )
-        return local
 
     def recorded(self, rid: RID) -> RID | None:
         """Return the RID here of an execution of this process, or of one that is not there as it is here."""

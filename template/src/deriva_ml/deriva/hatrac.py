@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from deriva_ml.deriva.answers import strange
 from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.retry import Attempts, Patience
+from deriva_ml.deriva.retry import Retrier, RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
@@ -159,10 +159,10 @@ def _put_whole(server: Server, content: Content, name: str) -> str:
         "Content-Disposition": content.disposition,
     }
     condition = {"If-None-Match": "*"}
-    if content.length > ASK_FIRST and (standing := _standing(server, name)):
-        if standing.digest == content.digest:
-            return standing.url
-        condition = {"If-Match": standing.etag}
+    if content.length > ASK_FIRST and (current := _current_version(server, name)):
+        if current.digest == content.digest:
+            return current.url
+        condition = {"If-Match": current.etag}
     while True:
         body = content.part(0, content.length)
         try:
@@ -175,19 +175,19 @@ def _put_whole(server: Server, content: Content, name: str) -> str:
                 raise
         # Something is there: this very content, perhaps of an attempt whose answer was lost; or another one, which
         # gets a new version, on the condition that it is still the one that was looked at.
-        standing = _standing(server, name)
-        if standing is not None and standing.digest == content.digest:
-            return standing.url
-        condition = {"If-Match": standing.etag} if standing else {}
+        current = _current_version(server, name)
+        if current is not None and current.digest == content.digest:
+            return current.url
+        condition = {"If-Match": current.etag} if current else {}
 
 
 def _put_chunks(server: Server, content: Content, name: str) -> str:
     from deriva.core import calculate_optimal_transfer_shape
     from deriva.core.utils.mime_utils import guess_content_type
 
-    standing = _standing(server, name)
-    if standing is not None and standing.digest == content.digest:
-        return standing.url
+    current = _current_version(server, name)
+    if current is not None and current.digest == content.digest:
+        return current.url
     size, chunks, _ = calculate_optimal_transfer_shape(content.length, requested_chunk_size=LARGEST_PUT)
     job = server.attempt(
         lambda store: store.create_upload_job(
@@ -215,7 +215,7 @@ def _put_chunks(server: Server, content: Content, name: str) -> str:
     except BaseException:
         with contextlib.suppress(DerivaMLException):  # nobody needs the chunks, but the failure is the news
             server.attempt(
-                lambda store: store.cancel_upload_job(name, job), Patience(1, connect=3.0, read=10.0)
+                lambda store: store.cancel_upload_job(name, job), RetryPolicy(1, connect=3.0, read=10.0)
             )
         raise
 
@@ -227,13 +227,13 @@ def _finalize(server: Server, content: Content, name: str, job: str) -> str:
         if refused.status != 404:
             raise
         # The job is gone: an earlier attempt finished it, and its answer was lost.
-        standing = _standing(server, name)
-        if standing is None or standing.digest != content.digest:
+        current = _current_version(server, name)
+        if current is None or current.digest != content.digest:
             raise
-        return standing.url
+        return current.url
 
 
-def _standing(server: Server, name: str) -> _Version | None:
+def _current_version(server: Server, name: str) -> _Version | None:
     """The current version; None if there is no such object, or (after a refused put) one without a content."""
     try:
         headers = server.request("head", name).headers
@@ -254,7 +254,7 @@ def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
     path = _path(server, url)
     if not path.startswith("/"):
         raise DerivaMLRequestError(f"{url} is not on {server.host}, which is where contents are fetched from")
-    attempts = Attempts(server.host, server.patience, server.renew_login)
+    attempts = Retrier(server.host, server.patience, server.renew_login)
     while True:
         try:
             with _open(server, path, offset) as answer:

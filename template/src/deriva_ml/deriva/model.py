@@ -23,7 +23,7 @@ UNKNOWN_SOURCE = "tag:deriva-ml,unknown-provenance:file"
 
 
 @dataclass(frozen=True)
-class Reference:
+class ForeignKey:
     """A foreign key: ``columns`` of a table hold the ``key`` of a row of ``table``."""
 
     columns: tuple[str, ...]
@@ -57,7 +57,7 @@ class _Table:
     columns: Mapping[str, Mapping[str, Any]]
     """Each column's rights."""
     keys: frozenset[frozenset[str]]
-    references: tuple[Reference, ...]
+    references: tuple[ForeignKey, ...]
     """All but those to the server's own tables, such as the client that made the row."""
     rights: Mapping[str, Any]
     required: frozenset[str]
@@ -97,7 +97,7 @@ class Model:
             if place[0] != "public" and place in self._names:
                 columns = tuple(column["column_name"] for column in key["foreign_key_columns"])
                 referred = tuple(column["column_name"] for column in target)
-                references.append(Reference(columns, self._names[place], referred))
+                references.append(ForeignKey(columns, self._names[place], referred))
         return _Table(
             schema=document["schema_name"],
             name=document["table_name"],
@@ -170,7 +170,7 @@ class Model:
     def _may_select(self, table: str) -> bool:
         return self._tables[table].rights.get("select") is not False
 
-    def references(self, table: str) -> list[Reference]:
+    def references(self, table: str) -> list[ForeignKey]:
         """A table's foreign keys to tables that the client may read, except to the server's own in ``public``."""
         return [one for one in self._table(table).references if self._may_select(one.table)]
 

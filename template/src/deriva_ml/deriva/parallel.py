@@ -20,7 +20,7 @@ class _Abandoned(BaseException):
     """Nobody waits for this transfer any more."""
 
 
-def each(
+def for_each_parallel(
     items: Sequence[T],
     length: Callable[[T], int],
     work: Callable[[T, Report], R],

@@ -37,13 +37,13 @@ from deriva_ml.deriva.contents import (
     send_dataset,
     version_of,
 )
-from deriva_ml.deriva.datasets import recollection
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.executions import status_name
+from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.login import catalog_name, server_name
 from deriva_ml.deriva.model import UNKNOWN_SOURCE, Model
-from deriva_ml.deriva.retry import LIVE, Patience
-from deriva_ml.deriva.rows import Rows
+from deriva_ml.deriva.offline import offline_cache
+from deriva_ml.deriva.retry import LIVE, RetryPolicy
 from deriva_ml.deriva.server import Server, quote
 from deriva_ml.file_lock import file_lock
 from deriva_ml.terminal import print
@@ -90,7 +90,7 @@ class Push:
         """Connect to a destination. Raises as the methods do."""
         server = Server(destination.host, destination.catalog, credential)
         with reading(server.host):
-            kept = recollection(local.project, server.host, server.catalog_id)
+            kept = offline_cache(local.project, server.host, server.catalog_id)
             model = Model(kept.current_schema(server))
         check_recording(server, model)
         return cls(local, server, model, local.journal.rename(destination, server.canonical_id()))
@@ -137,9 +137,9 @@ class Push:
         over = record.status not in {Status.created, Status.running}
         if over and self._model.owns("Execution") and self._model.may_insert("Execution", "RCT"):
             row["RCT"] = record.created  # it happened before it came to be there
-        mark = {"Status_Detail": f"{self._local.catalog_id}/{execution}"}
+        lookup_columns = {"Status_Detail": f"{self._local.catalog_id}/{execution}"}
         self._there.with_terms(
-            self._status_terms(), lambda: self._there.store("Execution", execution, row, mark)
+            self._status_terms(), lambda: self._there.store("Execution", execution, row, lookup_columns)
         )
 
     @reads
@@ -151,9 +151,8 @@ class Push:
     def finish(self, execution: RID) -> RID:
         """See that everything about an execution is there, its end last; its RID there."""
         changes = self._local.journal.changes(execution, self.destination)
-        if self._there.stored(
-            execution
-        ):  # first how it ended, which no file that cannot be sent shall keep back
+        if self._there.stored(execution):
+            # First how it ended: no file that cannot be sent shall keep that back.
             self._update(execution, self._columns(self._local.lookup_execution(execution)))
         begun = time.monotonic()
         sent, refused = self._send_files(execution)
@@ -168,10 +167,12 @@ class Push:
         if record.status is Status.pending_upload:
             columns["Status"] = status_name(Status.uploaded, self._model)
         self._update(execution, columns)
-        self._local.settle(execution, self.destination, changes)
+        self._local.mark_pushed(execution, self.destination, changes)
         return self._there.rid(execution)
 
-    def _update(self, execution: RID, columns: Mapping[str, Any], patience: Patience | None = None) -> None:
+    def _update(
+        self, execution: RID, columns: Mapping[str, Any], patience: RetryPolicy | None = None
+    ) -> None:
         rows = [{"RID": self._there.rid(execution), **columns}]
         self._server.update(self._model.qualified("Execution"), rows, patience)
 
@@ -218,8 +219,10 @@ class Push:
         terms = {"Workflow_Type": workflow.types or [NO_TYPE]}
         if not self._model.workflow_types_are_rows:
             row["Workflow_Type"] = terms["Workflow_Type"][0]
-        mark = {name: str(row[name]) for name in ("Checksum", "Name", "URL") if row[name]}
-        self._there.with_terms(terms, lambda: self._there.store("Workflow", local, row, mark, whole=False))
+        lookup_columns = {name: str(row[name]) for name in ("Checksum", "Name", "URL") if row[name]}
+        self._there.with_terms(
+            terms, lambda: self._there.store("Workflow", local, row, lookup_columns, complete=False)
+        )
         rid = self._there.rid(local)
         if self._model.workflow_types_are_rows:
             links = [{"Workflow": rid, "Workflow_Type": name} for name in terms["Workflow_Type"]]

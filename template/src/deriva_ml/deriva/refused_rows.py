@@ -8,7 +8,7 @@ from typing import Any
 
 from deriva_ml.definitions import RID, Row
 from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.rows import Rows
+from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.server import quote
 
 _NAMED = (

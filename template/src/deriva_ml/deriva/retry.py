@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to go on with a request that fails for a reason that may pass.
 
     Attributes:
@@ -67,20 +67,20 @@ class Patience:
             raise DerivaMLRequestError(f"{PAUSE_VARIABLE} must be a number of seconds") from None
 
 
-PATIENT = Patience()
+PATIENT = RetryPolicy()
 """For what has to be done, and what a person waits for."""
-LIVE = Patience(attempts=2, pause=0.3, longest=1.0, collisions=10.0, connect=3.0, read=10.0)
+LIVE = RetryPolicy(attempts=2, pause=0.3, longest=1.0, collisions=10.0, connect=3.0, read=10.0)
 """For what a run says about itself while it goes on: it must not be held up."""
 
 
-class Attempts:
+class Retrier:
     """The attempts at one request: ``failed`` waits for the next one, or raises when there is none.
 
     Args:
         renew: asked, once, when the login is refused: whether there is another one by now.
     """
 
-    def __init__(self, host: str, patience: Patience, renew: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, host: str, patience: RetryPolicy, renew: Callable[[], bool] = lambda: False) -> None:
         self._host = host
         self._patience = patience
         self._renew: Callable[[], bool] | None = renew

@@ -26,7 +26,7 @@ from deriva_ml.deriva.login import (
     checked_credential,
     stored_credential,
 )
-from deriva_ml.deriva.retry import PATIENT, Attempts, Patience
+from deriva_ml.deriva.retry import PATIENT, Retrier, RetryPolicy
 from deriva_ml.exceptions import DerivaMLRequestError
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Server:
         hostname: str,
         catalog_id: str | int,
         credential: Mapping[str, str] | str | Path | None = None,
-        patience: Patience = PATIENT,
+        patience: RetryPolicy = PATIENT,
     ) -> None:
         """
         Args:
@@ -89,16 +89,16 @@ class Server:
 
     # Requests
 
-    def request(self, method: str, path: str, patience: Patience | None = None, **options: Any) -> Any:
+    def request(self, method: str, path: str, patience: RetryPolicy | None = None, **options: Any) -> Any:
         """The answer (of the requests package) to ``get``, ``head``, ``put``, ``post`` or ``delete`` of a path."""
         return self.attempt(lambda store: getattr(store, method)(path, **options), patience)
 
-    def attempt(self, call: Callable[[Any], T], patience: Patience | None = None) -> T:
+    def attempt(self, call: Callable[[Any], T], patience: RetryPolicy | None = None) -> T:
         """Call with this thread's binding to the server until it succeeds; ``call`` is one request."""
         patience = patience or self.patience
         if self._in_repeat:  # which is patient for all of them together
             patience = replace(patience, attempts=1, collisions=patience.collisions / patience.attempts)
-        attempts = Attempts(self.host, patience, self.renew_login)
+        attempts = Retrier(self.host, patience, self.renew_login)
         while True:
             try:
                 return call(self.binding(patience))
@@ -111,7 +111,7 @@ class Server:
         Those that ``call`` makes are each sent once, so that it is the whole that is attempted so and so often; but
         for one that met another writer's, of which nothing was stored.
         """
-        attempts = Attempts(self.host, self.patience)
+        attempts = Retrier(self.host, self.patience)
         self._local.in_repeat = True
         try:
             while True:
@@ -129,7 +129,7 @@ class Server:
     def _in_repeat(self) -> bool:
         return getattr(self._local, "in_repeat", False)
 
-    def binding(self, patience: Patience | None = None) -> Any:
+    def binding(self, patience: RetryPolicy | None = None) -> Any:
         """This thread's own ``HatracStore``, whose base is the whole server: sessions cannot be shared."""
         from deriva.core import HatracStore
 
@@ -205,7 +205,7 @@ class Server:
     def _path(self, path: str, snapshot: str | None = None) -> str:
         return f"/ermrest/catalog/{self.catalog_id}{f'@{quote(snapshot)}' if snapshot else ''}{path}"
 
-    def _json(self, method: str, path: str, patience: Patience | None = None, rows: object = None) -> Any:
+    def _json(self, method: str, path: str, patience: RetryPolicy | None = None, rows: object = None) -> Any:
         """The value of an answer. Rows go in small pieces, each of which has the whole timeout for itself."""
 
         body = b"" if rows is None else json.dumps(rows).encode()
@@ -306,7 +306,9 @@ class Server:
             for row in rows_of(self.host, self._json("post", path, patience, batch))
         ]
 
-    def update(self, table: str, rows: Sequence[Mapping[str, Any]], patience: Patience | None = None) -> None:
+    def update(
+        self, table: str, rows: Sequence[Mapping[str, Any]], patience: RetryPolicy | None = None
+    ) -> None:
         """Set the columns of rows that are found by their ``RID``; all with the same columns.
 
         Raises:

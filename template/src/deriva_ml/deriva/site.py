@@ -8,15 +8,15 @@ from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.deriva.access import check_reading, check_recording
 from deriva_ml.deriva.answers import reading
-from deriva_ml.deriva.datasets import recollection
 from deriva_ml.deriva.errors import ServerUnreachable
 from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.push import destination_of
-from deriva_ml.deriva.retry import Patience
+from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
-IN_A_RUN = Patience(attempts=4, longest=5.0, read=30.0)
+IN_A_RUN = RetryPolicy(attempts=4, longest=5.0, read=30.0)
 """For what a run waits for: about two and a half minutes at most for a server that takes requests and does not answer."""
 
 
@@ -38,7 +38,7 @@ class Site:
         self._server = Server(str(config.hostname), str(config.catalog_id), config.credential, IN_A_RUN)
         self.host, self.url = self._server.host, self._server.url
         self.destination, self.credential = destination_of(config)
-        self.known = recollection(local.project, self.host, self._server.catalog_id)
+        self.known = offline_cache(local.project, self.host, self._server.catalog_id)
         if self.offline:
             document = self.known.schema()
         else:

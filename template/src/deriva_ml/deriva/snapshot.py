@@ -12,7 +12,7 @@ from typing import Any
 
 from deriva_ml.definitions import RID, Dataset, Row
 from deriva_ml.deriva.answers import checked
-from deriva_ml.deriva.model import Model, Reference
+from deriva_ml.deriva.model import ForeignKey, Model
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -110,7 +110,7 @@ class Snapshot:
         for link in self._model.member_tables:
             filters = any_of(link.column, sorted(datasets), LONGEST_LIST)
             starts = [f"L:={self._model.qualified(link.table)}/{chosen}" for chosen in filters]
-            join = self._join(Reference((link.other_column,), link.other, (link.other_key,)))
+            join = self._join(ForeignKey((link.other_column,), link.other, (link.other_key,)))
             fresh = []
             for start in starts:
                 # The association is the context, so that there is a row for each pair of dataset and member.
@@ -132,7 +132,7 @@ class Snapshot:
         held |= {row["RID"]: row for row in fresh}
         return fresh
 
-    def _join(self, reference: Reference) -> str:
+    def _join(self, reference: ForeignKey) -> str:
         columns, key = (",".join(map(quote, names)) for names in (reference.columns, reference.key))
         return f"({columns})=({self._model.qualified(reference.table)}:{key})"
 
@@ -141,7 +141,7 @@ class Snapshot:
 
         A foreign key is followed once along a path, so that no circle of them is endless.
         """
-        queue = deque([(table, rows, path, frozenset[tuple[str, Reference]]())])
+        queue = deque([(table, rows, path, frozenset[tuple[str, ForeignKey]]())])
         while queue:
             table, rows, path, taken = queue.popleft()
             for reference in self._model.references(table):
@@ -174,7 +174,7 @@ class Snapshot:
                     waiting.append((reference.table, target))
         return {table: sorted(rows, key=_rid) for table, rows in sorted(found.items())}
 
-    def _index(self, reference: Reference) -> dict[tuple[Any, ...], Row]:
+    def _index(self, reference: ForeignKey) -> dict[tuple[Any, ...], Row]:
         """The rows that are held of the table that is referred to, by the key; for when all have been read."""
         place = (reference.table, reference.key)
         if place not in self._indices:

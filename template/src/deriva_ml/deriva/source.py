@@ -12,10 +12,10 @@ from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status
 from deriva_ml.deriva.access import look_up
 from deriva_ml.deriva.answers import reads
-from deriva_ml.deriva.datasets import datasets_of, find_assets, find_dataset, not_found
 from deriva_ml.deriva.delivery import DerivaDelivery
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.executions import read_executions, with_status
+from deriva_ml.deriva.lookup import datasets_of, find_assets, find_dataset, not_found
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.server import quote
 from deriva_ml.deriva.site import Site

@@ -13,7 +13,7 @@ from pathlib import Path
 from deriva_ml.catalog.objects import CHUNK, ObjectStore
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.hatrac import get_object, put_object
-from deriva_ml.deriva.parallel import Report, each
+from deriva_ml.deriva.parallel import Report, for_each_parallel
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
@@ -68,7 +68,7 @@ def upload(
         for item in same:
             done(item, url)
 
-    each(list(named.values()), lambda same: same[0].length, put, put_all, workers, "uploading")
+    for_each_parallel(list(named.values()), lambda same: same[0].length, put, put_all, workers, "uploading")
 
 
 def download(server: Server, items: Sequence[Download], objects: ObjectStore, workers: int = WORKERS) -> None:
@@ -87,7 +87,9 @@ def download(server: Server, items: Sequence[Download], objects: ObjectStore, wo
     def get(item: Download, report: Report) -> None:
         _get(server, item, objects, report)
 
-    each(list(missing.values()), lambda item: item.length, get, lambda *_: None, workers, "downloading")
+    for_each_parallel(
+        list(missing.values()), lambda item: item.length, get, lambda *_: None, workers, "downloading"
+    )
 
 
 def _digest(item: Download) -> str:

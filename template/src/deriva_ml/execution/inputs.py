@@ -17,7 +17,6 @@ from deriva_ml.definitions import (
     RID,
     Asset,
     Dataset,
-    ExecAssetType,
     MLAsset,
     Row,
     Workflow,
@@ -243,11 +242,10 @@ def fetch(
     assets, wanted = list(inputs.assets), Wanted()
     unrecorded = []
     for item, path in inputs.files:
-        types = tuple(item.asset_types or [ExecAssetType.input_file.value])
         if execution:
-            assets.append(connection.delivery.add_file(path, item.description, types))
+            assets.append(connection.delivery.add_file(path, item.description, item.types))
         else:
-            unrecorded.append(AssetFilePath.make(path, MLAsset.file.value, path.name, types))
+            unrecorded.append(AssetFilePath.make(path, MLAsset.file.value, path.name, item.types))
     bags = [
         _bag(dataset, folder / _folder_name(dataset), wanted if spec.materialize else None)
         for spec, dataset in inputs.datasets

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml import disk, liveness
-from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.connection import open_local
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.notebook_end import Result, end_run, final_status
 from deriva_ml.execution.provenance import collect
@@ -100,7 +100,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: dict[str,
         describing.join()
         # Its exit handlers flush what the notebook left open; only then are the files what they will be.
         kernel.kill(kernels.GRACE_SECONDS)
-        with closing(EmbeddedCatalog(project)) as catalog:
+        with closing(open_local(project)) as catalog:
             return end_run(catalog, project, run, ended, time.monotonic() - begun)
 
 
@@ -162,7 +162,7 @@ def _execute(request: Request, project: Project, run: NotebookRun, kernel: kerne
 def _send(result: Result, project: Project) -> Result:
     """Push what was recorded to where it is to go, unless that is for later; what cannot be pushed now waits."""
     unsent, outcome = "", result.outcome
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         pending = [one for rid in result.executions for one in catalog.journal.pending(rid)]
         if not pending or catalog.journal.is_held(result.executions[0]):
             return result

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from deriva_ml import disk, liveness
+from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
@@ -85,7 +86,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> N
 
 def recover_project(project: Project) -> None:
     """Recover a project for a command that has no use for the catalog itself; see ``recover``."""
-    with closing(EmbeddedCatalog(project)) as catalog:
+    with closing(open_local(project)) as catalog:
         recover(catalog, project)
 
 

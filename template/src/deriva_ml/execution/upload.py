@@ -119,8 +119,8 @@ def set_columns(catalog: EmbeddedCatalog, project: Project, rid: RID, values: Ma
     Raises:
         DerivaMLRequestError: there is no such asset or column, or the asset waits for nothing.
     """
-    from deriva_ml.deriva.datasets import recollection
     from deriva_ml.deriva.model import Model
+    from deriva_ml.deriva.offline import offline_cache
 
     asset = _look_up(catalog, catalog.lookup_asset, rid)
     journal = catalog.journal
@@ -135,7 +135,7 @@ def set_columns(catalog: EmbeddedCatalog, project: Project, rid: RID, values: Ma
             f"asset {rid} does not wait to be pushed: what is in a catalog already is changed there"
         )
     for destination in dict.fromkeys(waiting):
-        document = recollection(project, destination.host, destination.catalog).schema()
+        document = offline_cache(project, destination.host, destination.catalog).schema()
         own = Model(document).columns(asset.table) if document else values
         if unknown := [name for name in values if name not in own]:
             raise DerivaMLRequestError(

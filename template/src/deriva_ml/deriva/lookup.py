@@ -1,14 +1,10 @@
-"""Finds assets and datasets of a Deriva catalog by RID, and keeps what was found for work without the server."""
+"""Finds assets and datasets of a Deriva catalog by RID."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row
 from deriva_ml.deriva.answers import reads
@@ -17,9 +13,7 @@ from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, quote
 from deriva_ml.deriva.snapshot import Snapshot, newest, order
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
-from deriva_ml.project import Project, write_atomically
 from deriva_ml.terminal import shown
-from deriva_ml.untrusted import DAMAGED, plain_name, read_json, well_formed
 
 log = logging.getLogger(__name__)
 
@@ -214,86 +208,3 @@ def _mistaken(server: Server, model: Model, rid: RID, wanted: str, table: str) -
     return NotFound(
         f"{rid} names no {wanted}: in catalog {server.catalog_id} of {server.host} it is of kind {kind}"
     )
-
-
-class Recollection:
-    """What a catalog said of its assets, datasets and tables, kept in a folder for when it cannot be asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def keep_schema(self, document: Mapping[str, Any]) -> None:
-        """Keep the catalog's schema document."""
-        self._keep("schema", document)
-
-    def schema(self) -> dict[str, Any] | None:
-        """The schema document, if one was kept."""
-        document: dict[str, Any] | None = self._read("schema")
-        return document if isinstance(document, dict) and isinstance(document.get("schemas"), dict) else None
-
-    def current_schema(self, server: Server) -> dict[str, Any]:
-        """The schema document as it is now; it is sent only if the one that was kept is another."""
-        kept = server.kept_schema = self.schema()
-        document = server.schema()
-        if document is not kept:
-            self.keep_schema(document)
-        return document
-
-    def keep_asset(self, asset: Asset) -> None:
-        """Keep an asset's record."""
-        self._keep(f"asset {_key(asset.rid)}", asdict(asset))
-
-    def asset(self, rid: RID) -> Asset | None:
-        """An asset's record, if it was kept."""
-        try:
-            value = self._read(f"asset {_key(rid)}")
-            return well_formed(Asset(**{**value, "types": tuple(value["types"]), "role": None}))
-        except DAMAGED:
-            return None
-
-    def keep_dataset(self, dataset: Dataset, asked: str | None) -> None:
-        """Keep a dataset that was found when a version, or else the newest, was asked for."""
-        self._keep(f"dataset {_key(dataset.rid)} {dataset.version}", _plain(dataset))
-        if asked is None:
-            self._keep(f"dataset {_key(dataset.rid)}", dataset.version)
-
-    def dataset(self, rid: RID, version: str | None = None) -> Dataset | None:
-        """A dataset at a version, by default the one that was the newest when it was last asked for; if it was kept."""
-        version = version or self._read(f"dataset {_key(rid)}")
-        try:
-            return _dataset(self._read(f"dataset {_key(rid)} {version}"))
-        except DAMAGED:
-            return None
-
-    def _keep(self, name: str, value: object) -> None:
-        with contextlib.suppress(OSError):  # no run fails for want of what only a later one may use
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if not self._folder.is_symlink():
-                write_atomically(
-                    self._folder / f"{plain_name(name)}.json", json.dumps(value, ensure_ascii=False)
-                )
-
-    def _read(self, name: str) -> Any:
-        try:
-            return None if self._folder.is_symlink() else read_json(self._folder / f"{plain_name(name)}.json")
-        except (OSError, ValueError):
-            return None
-
-
-def recollection(project: Project, host: str, catalog: str) -> Recollection:
-    """What a catalog on a server, with or without ``http://`` before its name, said to this project."""
-    return Recollection(project.state / "known" / f"{host.rpartition('://')[2]} {catalog}")
-
-
-def _key(rid: RID) -> str:
-    """An RID in one of the ways that servers take it: they read 1abc as 1-ABC."""
-    return rid.replace("-", "").upper()
-
-
-def _plain(dataset: Dataset) -> dict[str, Any]:
-    return {**vars(dataset), "nested": [_plain(child) for child in dataset.nested]}
-
-
-def _dataset(value: Mapping[str, Any]) -> Dataset:
-    nested = tuple(_dataset(child) for child in value["nested"])
-    return well_formed(Dataset(**{**value, "types": tuple(value["types"]), "nested": nested}))

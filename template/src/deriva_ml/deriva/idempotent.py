@@ -63,7 +63,7 @@ class Rows:
         new = [local for local in wanted if local not in known]
         if leased := self._leased(len(new)):
             given = {local: Remote(rid) for local, rid in zip(new, leased, strict=True)}
-            self.journal.give(given, self.destination)
+            self.journal.assign_rids(given, self.destination)
 
     def _leased(self, count: int) -> list[RID]:
         """New RIDs; none where the client may not lease any."""
@@ -145,44 +145,51 @@ class Rows:
         self._associated.update(new)
 
     def store(
-        self, table: str, local: RID, row: Row, mark: Mapping[str, str] | None = None, whole: bool = True
+        self,
+        table: str,
+        local: RID,
+        row: Row,
+        lookup_columns: Mapping[str, str] | None = None,
+        complete: bool = True,
     ) -> None:
         """Insert a local record's row into a table that has no key but the RID.
 
         Args:
-            mark: values of columns by which the row is found again where no RID can be leased.
-            whole: the row is all that there is to the record; if not, the caller notes when it is stored.
+            lookup_columns: values of columns by which the row is found again where no RID can be leased.
+            complete: the row is all that there is to the record; if not, the caller notes when it is stored.
         """
         if self.stored(local):
             return
         for _ in range(LEASES):
             if not self._rids([local]):
-                self.note({local: Remote(self._store_without_lease(table, row, mark))})
+                self.note({local: Remote(self._store_without_lease(table, row, lookup_columns))})
                 break
             if not self._insert_leased(table, {local: row})[1]:
                 break
         else:
             raise self._never_leased(table)
-        self.note({local: Remote(self.rid(local), stored=whole)})
+        self.note({local: Remote(self.rid(local), stored=complete)})
 
-    def _store_without_lease(self, table: str, row: Row, mark: Mapping[str, str] | None) -> RID:
+    def _store_without_lease(self, table: str, row: Row, lookup_columns: Mapping[str, str] | None) -> RID:
         """Insert where the client may not lease RIDs, as curators may not in catalogs of deriva-ml 1.17.
 
         The row is looked for before each attempt, so that one whose answer was lost is not repeated.
         """
-        if not mark:
+        if not lookup_columns:
             raise ServerRefused(
                 f"{self.destination.host} does not let you lease RIDs, which sending a {table} takes: ask the"
                 " catalog's owner for the right to insert into public:ERMrest_RID_Lease",
                 403,
             )
-        condition = "&".join(f"{column}={quote(value)}" for column, value in mark.items())
+        condition = "&".join(f"{column}={quote(value)}" for column, value in lookup_columns.items())
         qualified = self.model.qualified(table)
         given = [name for name in ("RCT",) if name in row]
 
         def attempt() -> RID:
             found = self.server.get(f"/entity/{qualified}/{condition}")
-            found = found or self.server.insert(qualified, [{**row, **mark}], given=given, repeatable=False)
+            found = found or self.server.insert(
+                qualified, [{**row, **lookup_columns}], given=given, repeatable=False
+            )
             return str(found[0]["RID"])
 
         return self.server.repeat(attempt)
