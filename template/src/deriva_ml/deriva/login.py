@@ -60,7 +60,7 @@ def checked_credential(given: Mapping[str, str] | str | Path | None, host: str) 
     """A credential as deriva takes it, checked for its form; None stays. A file's may be for the host without its port.
 
     Raises:
-        DerivaMLRequestError: a file that is none, or has none for the host. No message shows what it holds.
+        DerivaMLRequestError: the file holds no credentials, or none for the host. No message shows what it holds.
     """
     found: Any = given
     if isinstance(given, (str, Path)):

@@ -194,7 +194,7 @@ class Model:
 
     @cached_property
     def member_tables(self) -> list[Association]:
-        """What joins datasets to each kind of their members: other than datasets, and of ``deriva-ml`` files only.
+        """Return the tables that join datasets to their members: datasets left out, and of ``deriva-ml`` all but files.
 
         It is known by its key, which is of a dataset and a member together, or by its name.
         """
@@ -234,7 +234,7 @@ class Model:
 
 
 def _ends(table: _Table, one: str, other: str) -> tuple[str, str, str, str] | None:
-    """Of a table that refers to two: its column for the one, its column for the other, the other, its key."""
+    """Return the columns of a table that joins ``one`` to ``other``: for ``one``, for ``other``, ``other``, and its key."""
     singles = [reference for reference in table.references if len(reference.columns) == 1]
     left = next((found for found in singles if found.table == one), None)
     right = next((found for found in singles if found.table == other and found is not left), None)

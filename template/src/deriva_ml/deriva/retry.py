@@ -176,7 +176,7 @@ def refusal(host: str, response: Any) -> ServerRefused:
 
 
 def not_logged_in(host: str) -> str:
-    """What is said to who has no login, or one that is none any more."""
+    """Return what somebody is told whose login is missing or has expired."""
     return (
         f"not logged in to {host} (or the login has expired):"
         f" uv run deriva-globus-auth-utils login --host {host}"

@@ -61,7 +61,7 @@ class Server:
             credential: as deriva takes it; or the path of a credential file; or None for what was stored by logging in.
 
         Raises:
-            DerivaMLRequestError: a name or a credential that is none.
+            DerivaMLRequestError: an invalid name or credential.
         """
         self._scheme, self.host, self._domain = address(hostname)
         self.url = f"{self._scheme}://{self.host}"
@@ -108,8 +108,8 @@ class Server:
     def repeat(self, call: Callable[[], T]) -> T:
         """Call until it succeeds: for requests that can be repeated only together.
 
-        Those that ``call`` makes are each sent once, so that it is the whole that is attempted so and so often; but
-        for one that met another writer's, of which nothing was stored.
+        Each of its requests is sent once, so that only the whole is repeated. The exception is a request that met
+        another writer's: nothing of it was stored, and it is sent again by itself.
         """
         attempts = Retrier(self.host, self.patience)
         self._local.in_repeat = True

@@ -204,5 +204,5 @@ class DerivaSource(Source):
 
 
 def _role(link: Mapping[str, Any]) -> AssetRole:
-    """How an asset took part, by an association's row; a domain's own may not say, and then it was made."""
+    """Return an asset's role by an association's row: output, where a domain's table has no column for it."""
     return AssetRole(link.get("Asset_Role") or AssetRole.output)
