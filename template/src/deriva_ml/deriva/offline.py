@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.definitions import RID, Asset, Dataset, plain_name
+from deriva_ml.definitions import RID, Asset, Dataset
 from deriva_ml.deriva.server import Server
 from deriva_ml.project import Project, write_atomically
-from deriva_ml.untrusted import DAMAGED, read_json, well_formed
+from deriva_ml.untrusted import DAMAGED, plain_name, read_json, well_formed
 
 
 class OfflineCache:
