@@ -121,7 +121,8 @@ class Beginning:
             self.dataset,
         ]
         return subprocess.Popen(
-            [sys.executable, __file__, *map(str, values)], env={**os.environ, "PYTHONPATH": PATH, **(env or {})}
+            [sys.executable, __file__, *map(str, values)],
+            env={**os.environ, "PYTHONPATH": PATH, **(env or {})},
         )
 
     @contextmanager

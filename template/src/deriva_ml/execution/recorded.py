@@ -28,16 +28,22 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
-from deriva_ml.execution.run_folder import NOTEBOOK_COMMAND, RUN_VARIABLE, NotebookRun, asks_for_dry_run
+from deriva_ml.execution.run_folder import (
+    NOTEBOOK_COMMAND,
+    RUN_VARIABLE,
+    NotebookRun,
+    asks_for_dry_run,
+    remove_run,
+)
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.execute import Ended, Outcome, errors_of_last_cell, execute
 from deriva_ml.notebook.parameters import Value
 from deriva_ml.process import Owner, Terminated, stoppable, undisturbed
-from deriva_ml.project import Project, copy_atomically, write_atomically
+from deriva_ml.project import PARTIAL, Project, copy_atomically, write_atomically
 from deriva_ml.redaction import redact, redact_override
 from deriva_ml.terminal import print
-from deriva_ml.untrusted import check_inside
+from deriva_ml.untrusted import check_inside, is_inside
 
 LARGE = 10 << 20
 """Bytes of an executed notebook from which on its lines are not written one by one: each costs 70 bytes of memory."""
@@ -107,14 +113,14 @@ def record_notebook(request: Request, project: Project) -> Result:
         try:
             result = _run(request, project, folder, provenance)
         except DerivaMLRequestError:
-            shutil.rmtree(folder)
+            remove_run(folder)
             raise
         except Exception as error:
             if why := disk.fault(error, project.state):
                 alive.note(project.state, "", why)
             raise
         # Only now: after any other error the folder is what the next command recovers the run from.
-        shutil.rmtree(folder)
+        remove_run(folder)
     return _send(result, project)
 
 
@@ -260,6 +266,15 @@ def _end(
         print(f"warning: no copy for the reader in {kept}: {error}", file=sys.stderr)
     reason = catalog.lookup_execution(executions[0]).status_detail
     return Result(executions, status, ended.outcome, reason, kept, warnings)
+
+
+def clear_half_copies(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> None:
+    """Remove what a runner that was killed in its last copies for the reader had not written to its end."""
+    for rid in catalog.executions_of_run(run.folder):
+        kept = project.outputs / plain_name(_shown(catalog, rid))
+        for half in kept.glob(f"{PARTIAL}*") if is_inside(kept, project.outputs) else ():
+            with suppress(OSError):  # another user's, left by a container
+                half.unlink()
 
 
 def _environment_warnings(run: NotebookRun) -> list[str]:

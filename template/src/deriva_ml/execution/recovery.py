@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from contextlib import closing
@@ -15,8 +14,14 @@ from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
 from deriva_ml.execution.closing import close_execution, commit_readable, remove_folder, rescue
 from deriva_ml.execution.kept_commits import keep_commit
-from deriva_ml.execution.recorded import record_without_execution, run_outputs, stop_kernel_of, was_refused
-from deriva_ml.execution.run_folder import NotebookRun
+from deriva_ml.execution.recorded import (
+    clear_half_copies,
+    record_without_execution,
+    run_outputs,
+    stop_kernel_of,
+    was_refused,
+)
+from deriva_ml.execution.run_folder import OVER, NotebookRun, remove_run
 from deriva_ml.notebook.kernel import clear_connection
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -127,6 +132,9 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[P
     """
     waiting, recorded = set(), []
     for folder in _folders(project.runs):
+        if folder.suffix == OVER:
+            remove_run(folder)
+            continue
         run = NotebookRun.found(folder)
         if run is None or not run.owner.is_gone(project.state):
             continue
@@ -178,7 +186,8 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
         if folder not in needed and (run.owner.is_gone(project.state) if run else _is_old(folder)):
             if run:
                 clear_connection(Path(run.connection), folder)
-            shutil.rmtree(folder, ignore_errors=True)
+                clear_half_copies(catalog, project, run)
+            remove_run(folder)
         elif run:
             locks.add(run.owner.lock)
     alive.clear(project.state, locks)
