@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +159,61 @@ def test_a_recovery_that_is_killed_is_gone_on_with_and_makes_one_execution(
         "configuration.json",
         "x.ipynb",
     ]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["recorded", "refused"])
+@pytest.mark.parametrize("at", range(1, 7))
+def test_a_removal_that_is_killed_leaves_nothing_and_records_nothing(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch, at: int, refused: bool
+) -> None:
+    """Whichever of the folder's files went first: without the report, a refused run looks like a killed one."""
+    folder = killed_run(ml, TRACED)
+    error = {"output_type": "error", "ename": "E", "evalue": "no", "traceback": []}
+    begun = {"papermill": {"start_time": "x"}}
+    cell = {"cell_type": "code", "metadata": begun, "source": "x", "outputs": [error]}
+    (folder / "executed" / "x.ipynb").write_text(json.dumps({"cells": [cell]}))
+    NotebookRun.load(folder).report(refused="no" if refused else None)
+    with monkeypatch.context() as patch:
+        left = iter(range(at))
+
+        def limited(remove: Callable[..., None]) -> Callable[..., None]:
+            def removing(path: Any, **options: Any) -> None:
+                if "dir_fd" in options and next(left, None) is None:
+                    raise KeyboardInterrupt
+                remove(path, **options)
+
+            return removing
+
+        patch.setattr(os, "unlink", limited(os.unlink))
+        patch.setattr(os, "rmdir", limited(os.rmdir))
+        with suppress(KeyboardInterrupt):
+            recover(ml.catalog, ml.project)
+    recover(ml.catalog, ml.project)
+    assert len(ml.find_executions()) == (0 if refused else 1)
+    assert not [*ml.project.runs.iterdir()]
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["folder", "link"])
+def test_half_a_copy_for_the_reader_is_removed_and_no_link_followed(
+    ml: DerivaML, tmp_path: Path, linked: bool
+) -> None:
+    """The runner was killed after it had recorded the run, while it copied what the run made to `outputs`."""
+    folder = killed_run(ml, TRACED)
+    [rid] = recover(ml.catalog, ml.project)
+    folder.mkdir()
+    gone = Owner(Owner.of().host, 2**22 - 7, 1.0)
+    NotebookRun(folder, ml.project.root / "x.ipynb", gone, gone, provenance=TRACED).save()
+    copies = ml.project.make_outputs() / rid
+    if linked:
+        copies.symlink_to(tmp_path / "elsewhere")
+    place = copies.resolve()
+    place.mkdir()
+    for name in (f"{PARTIAL}0123", "whole.md"):
+        (place / name).write_text("x")
+    assert recover(ml.catalog, ml.project) == []
+    left = {path.name for path in place.iterdir()}
+    assert left == ({f"{PARTIAL}0123", "whole.md"} if linked else {"whole.md"})
     assert not folder.exists()
 
 

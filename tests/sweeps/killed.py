@@ -39,20 +39,24 @@ def moments(log: Path) -> list[str]:
     return found
 
 
-def sweep(kill: Callable[[int], str], total: int, sample: int, told: Told) -> dict[int, str]:
+def sweep(kill: Callable[[int], str | None], total: int, sample: int, told: Told) -> dict[int, str]:
     """Kill at each moment, or at a few that are spread over all; what is wrong then, by the moment's number.
 
     Args:
-        kill: given a number, kills there and says what is wrong afterwards.
+        kill: given a number, kills there and says what is wrong afterwards; None if it ended before it got there.
         total: how many moments there are.
         sample: how many are tried, unless ``SWEEP_EVERY`` says every how many.
-        told: gets how many were tried and held.
+        told: gets how many were tried and held, and how many were not reached.
     """
     assert total
     step = int(os.environ.get("SWEEP_EVERY", 0)) or max(1, total // sample)
     tried = range((step + 1) // 2, total + 1, step)
-    wrong = {number: said for number in tried if (said := kill(number))}
-    told(f"killed in {len(tried)} of {total} moments, {len(tried) - len(wrong)} held")
+    found = {number: kill(number) for number in tried}
+    killed = {number: said for number, said in found.items() if said is not None}
+    wrong = {number: said for number, said in killed.items() if said}
+    held, missed = len(killed) - len(wrong), len(found) - len(killed)
+    told(f"killed in {len(killed)} of {total} moments, {held} held; {missed} not reached")
+    assert killed, "nothing was killed"
     return wrong
 
 
@@ -62,6 +66,7 @@ class Records:
     def __init__(self, project: ProjectFolder) -> None:
         self.project = project
         self.state = project / ".deriva-ml"
+        self._known: set[str] = set()
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(self.state / "catalog.db")) as database:
@@ -95,7 +100,7 @@ class Records:
         return found
 
     def left(self) -> list[str]:
-        """Files that nobody needs any more, and such as are not whole."""
+        """Files that nobody needs any more, and such as are not whole; each once, for it is one kill's that left it."""
         found = [*self.state.glob("executions/*"), *self.state.glob("runs/*")]
         for folder in (self.state, self.project / "outputs"):
             found += [*folder.rglob(f"{TEMPORARY}*"), *folder.rglob("not-recorded")]
@@ -103,7 +108,9 @@ class Records:
         # What was half taken in has another name, and is removed a day later.
         contents = (self.state / "objects").glob("[!.]*/*")
         found += [content for content in contents if digest(content) != content.name]
-        return sorted({str(path.relative_to(self.project.path)) for path in found})
+        new = {str(path.relative_to(self.project.path)) for path in found} - self._known
+        self._known |= new
+        return sorted(new)
 
 
 def digest(path: Path) -> str:

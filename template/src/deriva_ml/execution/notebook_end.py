@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,10 @@ from deriva_ml.execution.provenance import workflow_of
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.notebook.execute import ExecutionResult, Outcome, errors_of_last_cell
 from deriva_ml.process import Owner
-from deriva_ml.project import Project, copy_atomically, write_atomically
+from deriva_ml.project import PARTIAL, Project, copy_atomically, write_atomically
 from deriva_ml.redaction import redact, redact_override
 from deriva_ml.terminal import print
-from deriva_ml.untrusted import check_inside, plain_name
+from deriva_ml.untrusted import check_inside, is_inside, plain_name
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -167,6 +168,15 @@ def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
     """Return the RID that the notebook knew its execution by: of the catalog that it is for, if it has one there."""
     there = (catalog.journal.remote(rid, one) for one in catalog.journal.destinations(rid))
     return next((known.rid for known in there if known and known.rid), rid)
+
+
+def clear_half_copies(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> None:
+    """Remove what a runner that was killed in its last copies for the reader had not written to its end."""
+    for rid in catalog.executions_of_run(run.folder):
+        kept = project.outputs / plain_name(_shown(catalog, rid))
+        for half in kept.glob(f"{PARTIAL}*") if is_inside(kept, project.outputs) else ():
+            with suppress(OSError):  # another user's, left by a container
+                half.unlink()
 
 
 def _copy_for_reader(outputs: Sequence[Output], folder: Path) -> None:

@@ -6,7 +6,6 @@ The end is in ``notebook_end.py``, where recovery takes it from for a run whose 
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from deriva_ml.catalog.connection import open_local
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.notebook_end import Result, end_run, final_status
 from deriva_ml.execution.provenance import collect
-from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun, asks_for_dry_run
+from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun, asks_for_dry_run, remove_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.declarations import Value
@@ -73,14 +72,14 @@ def record_notebook(request: Request, project: Project) -> Result:
         try:
             result = _run(request, project, folder, provenance)
         except DerivaMLRequestError:
-            shutil.rmtree(folder)
+            remove_run(folder)
             raise
         except Exception as error:
             if why := disk.fault(error, project.state):
                 liveness.note(project.state, "", why)
             raise
         # Only now: after any other error the folder is what the next command recovers the run from.
-        shutil.rmtree(folder)
+        remove_run(folder)
     return _send(result, project)
 
 

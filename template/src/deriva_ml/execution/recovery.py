@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from contextlib import closing
@@ -22,8 +21,13 @@ from deriva_ml.execution.closing import (
     salvage_unregistered,
 )
 from deriva_ml.execution.kept_commits import keep_commit
-from deriva_ml.execution.notebook_end import record_without_execution, run_outputs, was_refused
-from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun
+from deriva_ml.execution.notebook_end import (
+    clear_half_copies,
+    record_without_execution,
+    run_outputs,
+    was_refused,
+)
+from deriva_ml.execution.run_state import OVER, RUN_VARIABLE, NotebookRun, remove_run
 from deriva_ml.notebook.kernel import GRACE_SECONDS, clear_connection, kill_group
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -148,6 +152,9 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[P
     """
     waiting, recorded = set(), []
     for folder in _folders(project.runs):
+        if folder.suffix == OVER:
+            remove_run(folder)
+            continue
         run = NotebookRun.found(folder)
         if run is None or not run.owner.is_gone(project.state):
             continue
@@ -199,7 +206,8 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
         if folder not in needed and (run.owner.is_gone(project.state) if run else _is_old(folder)):
             if run:
                 clear_connection(Path(run.connection), folder)
-            shutil.rmtree(folder, ignore_errors=True)
+                clear_half_copies(catalog, project, run)
+            remove_run(folder)
         elif run:
             locks.add(run.owner.lock)
     liveness.clear(project.state, locks)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ NOTEBOOK_COMMAND = "deriva-ml-run-notebook"
 
 RUN_VARIABLE = "DERIVA_ML_RUN"
 """The environment variable by which the runner tells its kernel the run's folder."""
+
+OVER = ".over"
+"""The end of the name of a run's folder that is being removed: what is left in it tells nothing any more."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,14 @@ class NotebookRun:
             return well_formed(Report(**read_json(self.folder / "report.json")))
         except (OSError, *DAMAGED):
             return Report()
+
+
+def remove_run(folder: Path) -> None:
+    """Remove a run's folder, which is over in one moment, however far the removal gets."""
+    over = folder.with_suffix(OVER)
+    with suppress(OSError):  # another command is at it too
+        folder.replace(over)
+    shutil.rmtree(over, ignore_errors=True)
 
 
 def asks_for_dry_run(overrides: Sequence[str]) -> bool:
