@@ -22,7 +22,7 @@ demo: .venv ## Make a project in demo/, run its notebook, and show what was reco
 	@scripts/demo.sh "$(DEMO)"
 
 test: .venv ## Run the whole test suite (ARGS="-k name" for a part of it)
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SWEEP_EVERY ?= 1
 sweeps: .venv ## Kill and disturb at every write, statement and request, where `test` tries some (an hour)

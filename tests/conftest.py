@@ -28,6 +28,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.template = str(ROOT)
 
 
+SLOWEST = (
+    "test_python_versions",
+    "test_from_nothing",
+    "test_init",
+    "test_update",
+    "test_in_a_project",
+    "test_update_released",
+    "test_interactive",
+)
+"""Modules that begin first, so that no worker is left alone with one of them in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest modules first; within each the order stays."""
+    ranks = {name: rank for rank, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended, and what it wrote."""

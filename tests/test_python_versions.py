@@ -59,5 +59,6 @@ def test_a_project_is_set_up_and_records_a_run(
     recorded = json.loads(project.run("uv", "run", "deriva-ml-catalog", "list", "--json", check=True).out)
     assert [record["status"] for record in recorded] == ["Uploaded"] * (3 if include_example else 2)
     project.run("uv", "run", "pytest", "-q", check=True)
-    project.run("uv", "run", "mypy", check=True)
     project.run("uv", "run", "ruff", "check", check=True)
+    if version in {HERE, "3.13"}:  # what mypy finds is much the same for one version and the next
+        project.run("uv", "run", "mypy", check=True)
