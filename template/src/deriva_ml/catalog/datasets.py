@@ -13,7 +13,7 @@ from deriva_ml.untrusted import well_formed
 
 
 class Datasets(CatalogBase):
-    """The part of ``EmbeddedCatalog`` that keeps datasets; what its methods do is said in ``Catalog``."""
+    """The part of ``EmbeddedCatalog`` that keeps datasets; ``protocol.py`` says what its methods do."""
 
     def add_dataset(
         self,
@@ -52,7 +52,7 @@ class Datasets(CatalogBase):
             return well_formed(self._dataset(rid, version, ()))
 
     def _dataset(self, rid: RID, version: str | None, above: tuple[RID, ...]) -> Dataset:
-        """A dataset that is nested, directly or not, in those ``above``."""
+        """Return a dataset that is nested, directly or not, in those ``above``."""
         if rid in above:
             raise DerivaMLRequestError(
                 f"dataset {above[0]} cannot be read, since {rid} in it contains itself"
