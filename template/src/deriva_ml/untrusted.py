@@ -31,7 +31,7 @@ def is_inside(path: Path, folder: Path) -> bool:
 
 
 def check_inside(path: Path, folder: Path) -> Path:
-    """The path.
+    """Return the path.
 
     Raises:
         DerivaMLException: it does not lie inside the folder.
@@ -51,17 +51,17 @@ def plain_name(text: str) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file of the runner's own holds.
+    """Return what a JSON file of the runner's own holds.
 
     Raises:
         OSError: it cannot be read, or is a link.
-        ValueError: it is no JSON, no file, or too large to be one of the runner's.
+        ValueError: it is not JSON, not a file, or too large to be one of the runner's.
     """
     # A pipe would be waited for, where a link or a device could have no end.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with open(os.open(path, flags), "rb") as stream:
-        told = os.fstat(stream.fileno())
-        if not stat.S_ISREG(told.st_mode) or told.st_size > LARGEST:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
             raise ValueError(f"{path} is no file, or one of more than {LARGEST} bytes")
         try:
             return json.loads(stream.read())
@@ -70,21 +70,13 @@ def read_json(path: Path) -> Any:
 
 
 _KINDS: dict[str, Any] = {
-    "str": str,
-    "RID": str,
-    "int": int,
-    "float": (int, float),
-    "bool": bool,
-    "Path": Path,
-    "list": list,
-    "tuple": tuple,
-    "dict": dict,
-    "None": NoneType,
+    **{kind.__name__: kind for kind in (str, int, bool, Path, list, tuple, dict)},
+    **{"RID": str, "float": (int, float), "None": NoneType},
 }
 
 
 def well_formed(record: T) -> T:
-    """A dataclass's instance whose fields have the types that it declares.
+    """Return a dataclass's instance whose fields have the types that it declares.
 
     Raises:
         ValueError: one has another.

@@ -44,10 +44,11 @@ class Assets(CatalogBase):
                 return self._build(row, functools.partial(self._asset, table), "asset")
         raise self._not_found(rid, "asset")
 
-    def _asset(self, table: str, row: Row, role: str | None = None) -> Asset:
+    def _asset(self, table: str, row: Row) -> Asset:
         types = self._db.column(
             f'SELECT "Asset_Type" FROM "{table}_Asset_Type" WHERE "{table}" = ?', row["RID"]
         )
+        role = row["Asset_Role"] if "Asset_Role" in row.keys() else None
         if not is_digest(row["MD5"]):  # it becomes a path
             raise ValueError(f"its MD5 cannot be {row['MD5']!r}")
         return Asset(
@@ -63,25 +64,22 @@ class Assets(CatalogBase):
         )
 
     def assets_of(self, execution: RID) -> list[Asset]:
-        found = []
+        assets = []
         for table in self.asset_tables():
             rows = self._db.query(
                 f'SELECT a.*, l."Asset_Role" FROM "{table}" a JOIN "{table}_Execution" l ON l."{table}" = a."RID"'
                 ' WHERE l."Execution" = ? ORDER BY l."Asset_Role", a."Filename"',
                 execution,
             )
-            make = functools.partial(self._linked_asset, table)
-            found += self._build_all(rows, make, "asset")
-        return found
-
-    def _linked_asset(self, table: str, row: Row) -> Asset:
-        return self._asset(table, row, row["Asset_Role"])
+            assets += self._build_all(rows, functools.partial(self._asset, table), "asset")
+        return assets
 
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
         query = f'SELECT "Execution", "Asset_Role" FROM "{asset.table}_Execution" WHERE "{asset.table}" = ? ORDER BY "RCT"'
-        roles = set(AssetRole)
-        found = ((row["Execution"], row["Asset_Role"]) for row in self._db.query(query, asset.rid))
-        return [(execution, AssetRole(role)) for execution, role in found if role in roles]
+        rows, roles = self._db.query(query, asset.rid), set(AssetRole)
+        return [
+            (row["Execution"], AssetRole(row["Asset_Role"])) for row in rows if row["Asset_Role"] in roles
+        ]
 
     def _insert_asset(
         self,
@@ -92,7 +90,7 @@ class Assets(CatalogBase):
         description: str,
         rid: RID | None = None,
     ) -> Asset:
-        """The row of a content (MD5 and length) under a name: the one that is there, or a new one."""
+        """Return the row of a content (MD5 and length) under a name: the one that is there, or a new one."""
         md5, length = content
         url = f"/hatrac/{table}/{md5}.{filename}"
         row = {"URL": url, "Filename": filename, "Description": description, "Length": length, "MD5": md5}
@@ -161,8 +159,7 @@ class Assets(CatalogBase):
                 ' VALUES (?, ?, ?, "", ?, ?) RETURNING "number"',
                 *(execution, table, filename, json.dumps(list(types)), description),
             )
-            # A folder of its own keeps two outputs of one name apart.
-            path = folder / plain_name(table) / str(number) / plain_name(filename)
+            path = _staged_path(folder, table, number, filename)
             self._db.query(
                 'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored_path(path), number
             )
@@ -184,7 +181,7 @@ class Assets(CatalogBase):
         folder = self.project.executions / plain_name(row["execution"])
         if not is_inside(path.parent, folder) and path.parent != folder:
             # A row that means another place names nothing; what was written is where the runner lets it be written.
-            path = folder / "assets" / plain_name(table) / str(number) / plain_name(filename)
+            path = _staged_path(folder / "assets", table, number, filename)
         types = tuple(json.loads(row["types"]))
         return StagedAsset(number, row["execution"], table, filename, path, types, row["description"])
 
@@ -208,10 +205,9 @@ class Assets(CatalogBase):
             beside: files to record with them that were never staged, and stay where they are.
             then: what else becomes true in the same moment; called in the transaction with those never written.
         """
-        staged = self.staged(execution)
-        written = [item for item in staged if self.is_written(item)]
-        numbers = {item.number for item in written}
-        missing = [item for item in staged if item.number not in numbers]
+        written, missing = list[StagedAsset](), list[StagedAsset]()
+        for item in self.staged(execution):
+            (written if self.is_written(item) else missing).append(item)
         taken = [*written, *beside]
         contents = [self.objects.add(item.path) for item in taken]
         recorded = []
@@ -222,7 +218,7 @@ class Assets(CatalogBase):
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)
             for item in written:
-                self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
+                self.drop_staged(item)
             if then:
                 then(missing)
         if not keep:
@@ -239,3 +235,8 @@ class Assets(CatalogBase):
         """Forget what is still staged: the execution is over."""
         with self._db.transaction():
             self._db.query('DELETE FROM "local_staged" WHERE "execution" = ?', execution)
+
+
+def _staged_path(folder: Path, table: str, number: int, filename: str) -> Path:
+    """Return where a staged file is: a folder of its own keeps two outputs of one name apart."""
+    return folder / plain_name(table) / str(number) / plain_name(filename)

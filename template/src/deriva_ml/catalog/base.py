@@ -52,7 +52,7 @@ class CatalogBase:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside, or nothing."""
+        """Write all that is written inside, or nothing."""
         with self._db.transaction():
             yield
 

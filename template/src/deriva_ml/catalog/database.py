@@ -105,7 +105,7 @@ class Database:
 
     @contextmanager
     def transaction(self, durable: bool = False) -> Iterator[None]:
-        """All that is written inside, or nothing; other runs' writes wait. One inside another is part of it.
+        """Write all that is written inside, or nothing; other runs' writes wait. One inside another is part of it.
 
         With ``durable`` it is on the disk at the end, and so is all that was committed before; otherwise a power cut
         may take the last transactions back, whole ones.

@@ -52,7 +52,7 @@ class Datasets(CatalogBase):
             return well_formed(self._dataset(rid, version, ()))
 
     def _dataset(self, rid: RID, version: str | None, above: tuple[RID, ...]) -> Dataset:
-        """A dataset that is nested, directly or not, in those ``above``."""
+        """Return a dataset that is nested, directly or not, in those ``above``."""
         if rid in above:
             raise DerivaMLRequestError(
                 f"dataset {above[0]} cannot be read, since {rid} in it contains itself"

@@ -42,7 +42,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
     # Workflows and executions
 
     def _workflow(self, workflow: Workflow) -> RID:
-        """The workflow's RID: found by its checksum, URL, version and name, or recorded now."""
+        """Return the workflow's RID: found by its checksum, URL, version and name, or recorded now."""
         found = self._db.value(
             'SELECT "RID" FROM "Workflow" WHERE "Checksum" = ? AND "URL" = ? AND "Version" = ? AND "Name" = ?',
             workflow.checksum,
@@ -170,7 +170,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         return self._build_all(rows, _record, "execution")
 
     def executions_of_run(self, folder: Path) -> list[RID]:
-        """The executions that were created by the notebook run in ``folder``, oldest first."""
+        """Return the executions that were created by the notebook run in ``folder``, oldest first."""
         stored = self._stored_path(folder)
         return self._db.column(
             'SELECT "execution" FROM "local_run" WHERE "folder" IN (?, ?) ORDER BY rowid',
@@ -179,7 +179,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         )
 
     def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
-        """Executions that have not ended or have files staged, with who answers for each and the folder of its notebook run."""
+        """Return executions that have not ended or have files staged, who answers for each, and its notebook run's folder."""
         marks = ", ".join("?" for _ in OPEN_STATUSES)
         rows = self._db.query(  # each half reads an index: the command does this among all that was ever run
             'SELECT * FROM "local_run" WHERE "execution" IN'
@@ -190,11 +190,11 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         return [(one.execution, one.owner, self._run_folder(one.folder)) for one in found]
 
     def _run_folder(self, stored: str | None) -> Path | None:
-        """The folder that a row means, which lies among those of runs whatever else it says."""
+        """Return the folder that a row means, which lies among those of runs whatever else it says."""
         return self.project.runs / plain_name(Path(stored).name) if stored else None
 
     def owner_of(self, rid: RID) -> Owner | None:
-        """Who answers, or answered, for an execution."""
+        """Return who answers, or answered, for an execution."""
         row = self._db.first('SELECT * FROM "local_run" WHERE "execution" = ?', rid)
         return self._build(row, _owner, "execution") if row else None
 
@@ -222,7 +222,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         return self._db.column(query, rid)
 
     def place_in_sweep(self, parent: RID, child: RID) -> int | None:
-        """Which one of a sweep's executions this is."""
+        """Return which one of a sweep's executions this is."""
         query = (
             'SELECT "Sequence" FROM "Execution_Execution" WHERE "Execution" = ? AND "Nested_Execution" = ?'
         )

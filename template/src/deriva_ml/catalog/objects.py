@@ -7,7 +7,8 @@ import os
 import re
 import secrets
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class ObjectStore:
     """Contents that may not be on the disk yet."""
 
     def path(self, md5: str) -> Path:
-        """Where the content with this digest is, or would be.
+        """Return where the content with this digest is, or would be.
 
         Raises:
             DerivaMLException: it is no digest, or a link stands there: the path would lead elsewhere.
@@ -44,29 +45,24 @@ class ObjectStore:
         what has been recorded.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        held = self.folder / f".{secrets.token_hex(8)}"
-        try:
-            digest = copy_hashing(source, held)
-            length = held.stat().st_size
+        with _temporary(self.folder) as copy:
+            digest = copy_hashing(source, copy)
+            length = copy.stat().st_size
             target = self.path(digest)
             if _is_whole(target, digest, length):  # a record may name it: what is on the disk stays
                 with suppress(PermissionError):  # another user's
                     disk.admit(source.stat(), target, target.stat().st_mode & 0o444)
-                held.unlink()
             else:
                 target.parent.mkdir(exist_ok=True)
-                os.replace(held, target)
-        except BaseException:
-            held.unlink(missing_ok=True)
-            raise
+                os.replace(copy, target)
         self.fresh.append(target)
         return digest, length
 
     def flush(self) -> None:
         """Wait until the contents that were taken in are on the disk."""
-        there = len(self.fresh)
-        disk.flush(self.fresh[:there])
-        del self.fresh[:there]
+        count = len(self.fresh)  # others may take in more meanwhile
+        disk.flush(self.fresh[:count])
+        del self.fresh[:count]
 
     def holds(self, path: Path) -> bool:
         """True if the content of a file has been taken in."""
@@ -98,17 +94,23 @@ class ObjectStore:
                 " bring .deriva-ml back from a backup"
             )
         destination.parent.mkdir(parents=True, exist_ok=True)
-        temporary = destination.with_name(f".{secrets.token_hex(4)}")
-        try:
-            if copy_hashing(source, temporary) != md5:
+        with _temporary(destination.parent) as copy:
+            if copy_hashing(source, copy) != md5:
                 raise DerivaMLException(
                     f"the content of {destination.name} has changed since it was recorded:"
                     f" bring {source} back from a backup"
                 )
-            os.replace(temporary, destination)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+            os.replace(copy, destination)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[Path]:
+    """Give a file another name first; one that still has it in the end is removed."""
+    path = folder / f".{secrets.token_hex(8)}"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _is_whole(path: Path, md5: str, length: int) -> bool:

@@ -23,7 +23,7 @@ def _table(name: str, *columns: str) -> str:
 
 
 def _association(name: str, left: str, right: str, *more: str, right_key: str = "RID") -> list[str]:
-    """An association table named as the schema names them, and the index that finds its rows from the right."""
+    """Return an association table named as the schema names them, and the index that finds its rows from the right."""
     right_column = "Nested_" + right if left == right else right
     return [
         _table(
@@ -38,7 +38,7 @@ def _association(name: str, left: str, right: str, *more: str, right_key: str = 
 
 
 def asset_table(name: str) -> list[str]:
-    """The statements that make an asset table with its associations."""
+    """Return the statements that make an asset table with its associations."""
     role = '"Asset_Role" TEXT NOT NULL REFERENCES "Asset_Role" ("Name")'
     return [
         _table(
@@ -55,7 +55,7 @@ def asset_table(name: str) -> list[str]:
 
 
 def statements() -> list[str]:
-    """The statements that make an empty catalog, in order."""
+    """Return the statements that make an empty catalog, in order."""
     term_columns = (
         '"ID" TEXT',
         '"URI" TEXT',

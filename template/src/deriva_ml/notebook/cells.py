@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import dis
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import CodeType
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -26,6 +28,7 @@ BUILTINS = frozenset(
 NO_PYTHON = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 """What ``ast`` raises for a text that is no Python, or more than it can take, and for what is no literal."""
 _IPYTHONS_LINE = re.compile(r"(?m)^(\s*)(?:[\w, ]+=\s*)?[%!].*")
+_COMPILED_AS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | annotations.compiler_flag  # which only notes annotations
 _ENUMS = frozenset({"Enum", "Flag", "IntEnum", "IntFlag", "ReprEnum", "StrEnum"})
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _BODIES = ("body", "orelse", "finalbody", "handlers")
@@ -89,7 +92,7 @@ def is_ipythons(value: ast.AST) -> bool:
 
 
 def dotted(node: ast.AST | None) -> str:
-    """``a.b.c`` as text; empty if it is anything else."""
+    """Return ``a.b.c`` as text; empty if it is anything else."""
     match node:
         case ast.Name(id=name):
             return name
@@ -127,7 +130,7 @@ class Names:
         return found
 
     def meaning(self, name: str) -> str | ast.stmt | ast.expr | None:
-        """What a dotted name stands for; None if that is not said."""
+        """Return what a dotted name stands for; None if that is not said."""
         root, _, rest = name.partition(".")
         found = self.bound.get(root)
         if rest and found is not None:
@@ -135,7 +138,7 @@ class Names:
         return found
 
     def known(self, name: str, modules: Sequence[str]) -> str:
-        """The last word of a dotted name, if it is from one of the modules or nothing is said of it; else empty."""
+        """Return the last word of a dotted name, if it is from one of the modules or nothing is said of it; else empty."""
         found = self.meaning(name)
         if found is None:
             return name.rpartition(".")[2]
@@ -143,14 +146,14 @@ class Names:
         return last if module in modules else ""
 
     def spelled(self, name: str, last: str) -> str:
-        """A type of ``CONSTRUCTORS`` as the injected cell may call it: as ``name``, if that is there and still it."""
+        """Return how the injected cell may call a type of ``CONSTRUCTORS``: ``name``, if that still means it there."""
         root = name.partition(".")[0]
         if root in self.bound and root not in self.assigned:
             return name
         return f'__import__("{CONSTRUCTORS[last]}").{last}'
 
     def members(self, name: str) -> dict[str, Any] | None:
-        """The members of an Enum that the notebook itself defines: literal values, ``...`` for others; else None."""
+        """Return the members of an Enum that the notebook itself defines: literal values, ``...`` for others; else None."""
         found = self.meaning(name)
         if not isinstance(found, ast.ClassDef) or not self._is_enum(found):
             return None
@@ -178,7 +181,7 @@ class Names:
         return False
 
     def type_made(self, value: ast.expr | None) -> str:
-        """The type that an expression surely makes, as it is spelled there; empty if that is not known."""
+        """Return the type that an expression surely makes, as it is spelled there; empty if that is not known."""
         match value:
             case ast.Call(func=func):
                 name = dotted(func)
@@ -195,7 +198,7 @@ class Names:
 
 
 def _statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """Statements in order, with those of blocks, but not of functions and classes."""
+    """Yield statements in order, with those of blocks, but not of functions and classes."""
     for statement in body:
         yield statement
         if not isinstance(statement, _DEFINITIONS):
@@ -218,7 +221,7 @@ def _bindings(statement: ast.AST) -> Iterator[tuple[str, str | ast.stmt | ast.ex
 
 
 def assignments(statement: ast.AST) -> Iterator[tuple[str, str | None, ast.expr | None]]:
-    """Name, annotation and value of plain and annotated assignments to single names."""
+    """Yield name, annotation and value of plain and annotated assignments to single names."""
     match statement:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
             yield name, ast.unparse(annotation).strip("'\""), value  # some people quote it
@@ -236,61 +239,29 @@ def dependencies(tree: ast.Module) -> dict[str, frozenset[str]]:
     """Return for each name that a cell sets the names that it is computed from, also by way of others."""
     found: dict[str, frozenset[str]] = {}
     for statement in tree.body:
-        used = frozenset(_free(statement))
+        used, stored = _names(statement)
         used = used.union(*(found[name] for name in used if name in found))
         certain = isinstance(
             statement, ast.Assign | ast.AnnAssign | _DEFINITIONS
         )  # it replaces what was there
-        for name in _stored(statement):
+        for name in stored:
             found[name] = used if certain else used | found.get(name, frozenset())
     return found
 
 
-def _stored(node: ast.AST) -> Iterator[str]:
-    """Yield the names that are set, other than those of arguments and in comprehensions."""
-    match node:
-        case ast.Name(id=name, ctx=ast.Store()):
-            yield name
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name
-        case ast.AnnAssign(value=None) | ast.Lambda():
-            pass
-        case ast.comprehension(iter=iterable):  # its variables are its own
-            yield from _stored(iterable)
-        case _:
-            for child in ast.iter_child_nodes(node):
-                yield from _stored(child)
+def _names(statement: ast.stmt) -> tuple[frozenset[str], set[str]]:
+    """Return the cell's names that a statement reads, in functions too, and those that it sets, by Python's compiler.
 
-
-def _free(node: ast.AST, own: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Yield the names that are read, without arguments of functions and the variables of comprehensions."""
-    match node:
-        case ast.Name(id=name, ctx=ast.Load()):
-            if name not in own:
-                yield name
-        case ast.AnnAssign(value=value):
-            yield from _free(value, own) if value else ()
-        case ast.AugAssign(target=target, value=value):
-            yield from (target.id,) if isinstance(target, ast.Name) else ()
-            yield from _free(value, own)
-        case ast.Lambda(args=args) | ast.FunctionDef(args=args) | ast.AsyncFunctionDef(args=args):
-            for default in [*args.defaults, *filter(None, args.kw_defaults)]:
-                yield from _free(default, own)
-            inner = own | {one.arg for one in ast.walk(args) if isinstance(one, ast.arg)}
-            body: list[Any] = node.body if isinstance(node.body, list) else [node.body]
-            inner |= {name for part in body for name in _stored(part)}
-            for part in body:
-                yield from _free(part, inner)
-        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-            yield from _free(node.generators[0].iter, own)
-            targets = (target for one in node.generators for target in ast.walk(one.target))
-            inner = own | {target.id for target in targets if isinstance(target, ast.Name)}
-            for at, one in enumerate(node.generators):
-                for part in [*([one.iter] if at else ()), *one.ifs]:
-                    yield from _free(part, inner)
-            values = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-            for part in values:
-                yield from _free(part, inner)
-        case _:
-            for child in ast.iter_child_nodes(node):
-                yield from _free(child, own)
+    It knows which names are arguments, or the variables of comprehensions. Annotations compute nothing.
+    """
+    used, stored = set(), set()
+    with suppress(*NO_PYTHON):
+        codes = [compile(ast.Module([statement], []), "cell", "exec", _COMPILED_AS)]
+        for code in codes:  # and then those of the functions in it
+            codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+            for step in dis.get_instructions(code):
+                if step.opname in {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}:
+                    used.add(step.argval)
+                elif step.opname == "STORE_GLOBAL" or (step.opname == "STORE_NAME" and code is codes[0]):
+                    stored.add(step.argval)
+    return frozenset(used - {"__annotations__"}), stored  # where Python notes an annotation

@@ -57,8 +57,10 @@ def coerce(parameter: Parameter, value: Any, *, is_text: bool) -> Value:
 
 
 def _readings(text: str, kind: Any, has_members: bool, problems: list[tuple[int, str]]) -> Iterator[Any]:
-    """What a text may mean, in the order to try: JSON, a Python literal, the text itself; what may be the name of a
-    member is taken for that first. What is misread is told in `problems`."""
+    """Yield what a text may mean: JSON, a Python literal, the text itself; the name of a member, if it may be one, first.
+
+    What is misread goes to `problems`.
+    """
     if kind not in _TEXTS:
         if has_members and text.isidentifier() and text not in {"null", "None"}:
             yield text
@@ -73,7 +75,7 @@ def _readings(text: str, kind: Any, has_members: bool, problems: list[tuple[int,
 
 
 def _problem(error: ValidationError, value: Any) -> tuple[int, str]:
-    """How deep inside `value` the error lies (of several the deepest), and what it is."""
+    """Return how deep inside `value` the error lies (of several the deepest), and what it is."""
     deepest = max(error.errors(include_url=False), key=lambda found: len(found["loc"]))
     place = ""
     for step in deepest["loc"]:
@@ -118,7 +120,7 @@ class _Types:
         self.has_members = False
 
     def find(self) -> tuple[Any, TypeAdapter[Any]]:
-        """The type of the annotation, else of the default, else anything where neither is there.
+        """Return the type of the annotation, else of the default, else anything where neither is there.
 
         Raises:
             DerivaMLRequestError: there is an annotation, which is not known here, and no default that tells.
@@ -145,7 +147,7 @@ class _Types:
         return None
 
     def _resolve(self, kind: ast.expr) -> Any:
-        """The type that an annotation's syntax tree stands for; it is looked up, and never evaluated."""
+        """Return the type that an annotation's syntax tree stands for; it is looked up, and never evaluated."""
         match kind:
             case ast.Constant(value=None | EllipsisType() as constant):
                 return constant
@@ -171,7 +173,7 @@ class _Types:
         raise LookupError(ast.unparse(kind))
 
     def _known(self, name: str) -> str:
-        """The name by which the tables here know a type."""
+        """Return the name by which the tables here know a type."""
         if name in BUILTINS or name in {"object", "None"}:
             return name  # without a look at the other cells
         return self.names.known(name, _MODULES)
@@ -206,7 +208,7 @@ class _Types:
 
 
 def _member(name: str, members: dict[str, Any] | None, value: Any) -> Written:
-    """A member of an Enum, by its name or else its value; of one that only the kernel knows, whichever it is."""
+    """Return a member of an Enum, by its name or else its value; of an Enum that only the kernel knows, the kernel finds it."""
     if members is None:
         literal = write(value, {})
         called = f"{name}({literal.source})"
@@ -236,7 +238,7 @@ def _no_overflow(value: Any) -> Any:
 
 
 def _undeclared(value: Any, around: tuple[int, ...] = ()) -> Any:
-    """A value whose type is not declared, if all of it is plain."""
+    """Return a value whose type is not declared, if all of it is plain."""
     if isinstance(value, Word):
         truth = "true" if value.lower() in {"yes", "on"} else "false"
         raise ValueError(f"{value} may be text or a truth value: write {truth}, or '{value}' in quotes")

@@ -33,7 +33,7 @@ def _normalized(source: str) -> str:
 
 
 def code_cells(notebook: Any) -> list[CodeCell] | None:
-    """The code cells of a notebook's document that are not empty; None if it is no notebook."""
+    """Return the code cells of a notebook's document that are not empty; None if it is no notebook."""
     match notebook:
         case {"cells": list(cells)}:
             code = [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
@@ -47,7 +47,7 @@ def code_cells(notebook: Any) -> list[CodeCell] | None:
 
 
 def compare(executed: Sequence[str], committed: Sequence[CodeCell]) -> list[str]:
-    """In what the cells that a kernel executed, from its start on, are not the committed ones, in words.
+    """Say in which respects the cells that a kernel executed, from its start on, are not the committed ones.
 
     No difference are empty cells, how lines end, a cell that is repeated right after itself, committed cells after
     the last one that ran, cells tagged to be skipped, and what Papermill injects where that only sets parameters.
@@ -110,7 +110,7 @@ def _is_plain(value: ast.expr) -> bool:
 def _matched(
     executed: Sequence[tuple[int, str]], committed: Sequence[CodeCell]
 ) -> tuple[list[tuple[int, str]], bool]:
-    """The executed cells without repetitions, and whether they are the committed ones up to some point."""
+    """Return the executed cells without repetitions, and whether they are the committed ones up to some point."""
     kept: list[tuple[int, str]] = []
     at, exact = 0, True
     for place, text in executed:
@@ -165,7 +165,7 @@ def _short(line: str | None, width: int = 60) -> str:
 
 
 def as_notebook(executed: Sequence[str], heading: str) -> dict[str, Any]:
-    """A notebook (nbformat 4.5) of what was executed, each cell counted as Jupyter counts; the heading is Markdown."""
+    """Return a notebook (nbformat 4.5) of what was executed, each cell counted as Jupyter counts; the heading is Markdown."""
     first: Mapping[str, Any] = {"cell_type": "markdown", "id": "heading", "metadata": {}, "source": heading}
     cells = [
         {

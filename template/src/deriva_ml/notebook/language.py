@@ -51,7 +51,7 @@ def check_language(notebook: Mapping[str, Any], path: Path) -> None:
 
 
 def other_language(metadata: Mapping[str, Any]) -> str:
-    """The language of a notebook's metadata if that is not Python; empty if it is, or cannot be told.
+    """Return the language of a notebook's metadata if that is not Python; empty if it is, or cannot be told.
 
     The kernel that the notebook is to be run with counts, then what the last kernel said of itself
     (https://nbformat.readthedocs.io/en/latest/format_description.html#notebook-metadata).
@@ -64,7 +64,7 @@ def other_language(metadata: Mapping[str, Any]) -> str:
 
 
 def named(language: str) -> str:
-    """A language as people write it; empty for Python, which kernels spell in several ways."""
+    """Return a language as people write it; empty for Python, which kernels spell in several ways."""
     language = " ".join(language.split())
     if not language or _PYTHON.fullmatch(language):
         return ""

@@ -84,7 +84,7 @@ def _from_yaml(text: str) -> Any:
             return node
 
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
-            """PyYAML 6.0.4 loses what a merged mapping has overridden itself."""
+            """Merge mappings (``<<``): PyYAML 6.0.4 loses what a merged one has overridden itself."""
             merged: list[Any] = []
             own: list[Any] = []
             for key, value in node.value:

@@ -74,7 +74,7 @@ def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
 
 
 def _comments(source: str) -> dict[int, tuple[str, bool]]:
-    """Line -> (comment, whether the line holds nothing else)."""
+    """Return line -> (comment, whether the line holds nothing else)."""
     return {
         token.start[0]: (token.string.lstrip("#").strip(), token.line.lstrip().startswith("#"))
         for token in tokenize.generate_tokens(StringIO(source).readline)
@@ -83,7 +83,7 @@ def _comments(source: str) -> dict[int, tuple[str, bool]]:
 
 
 def _comment_of(statement: ast.stmt, comments: Mapping[int, tuple[str, bool]]) -> str:
-    """The comment at the end of a statement or of its first line, else the comment lines right above it."""
+    """Return the comment at the end of a statement or of its first line, else the comment lines right above it."""
     for line in (statement.end_lineno or statement.lineno, statement.lineno):
         if line in comments:
             return comments[line][0]
@@ -135,7 +135,7 @@ def resolve(
 
 
 def computed_from(declared: Sequence[Parameter], given: Collection[str]) -> tuple[list[str], list[str]]:
-    """Names of parameters that are not given and whose defaults are computed from given ones; and those.
+    """Return the names of parameters that are not given but computed from given ones, and the names of those.
 
     The kernel computes them in the parameters cell, before the values that are given get there.
     """

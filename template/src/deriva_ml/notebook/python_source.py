@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from math import isfinite
 from pathlib import PurePath
 from typing import Any
@@ -24,7 +25,7 @@ class Written:
 
 
 def write(value: Any, spelled: Mapping[type, str]) -> Value:
-    """The source and the plain form of a value.
+    """Return the source and the plain form of a value.
 
     Args:
         spelled: how the types are called whose values are written as a call.
@@ -32,52 +33,48 @@ def write(value: Any, spelled: Mapping[type, str]) -> Value:
     Raises:
         ValueError: it holds text that cannot be written in UTF-8, or is too deep or too large for Python's source.
     """
-    writer = _Writer(spelled)
     try:
-        source, plain = writer.source(value), _plain(value)
+        source, plain = _source(value, spelled), _plain(value)
         ast.parse(source)
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError(f"it cannot be written as Python: {error}") from None
     return Value(source, plain)
 
 
-@dataclass(frozen=True)
-class _Writer:
-    spelled: Mapping[type, str]
-
-    def source(self, value: Any) -> str:
-        match value:
-            case Written(source=source):
-                return source
-            case None | bool() | bytes():
-                return repr(value)
-            case str():
-                return _quoted(value)
-            case int():
-                return int.__repr__(value)
-            case float():
-                return float.__repr__(value) if isfinite(value) else f'float("{float.__repr__(value)}")'
-            case complex(real=real, imag=imag):
-                return repr(value) if isfinite(real) and isfinite(imag) else f'complex("{value!s}")'
-            case datetime(tzinfo=zone) | time(tzinfo=zone) if zone is not None:
-                kind = datetime if isinstance(value, datetime) else time
-                return f'{self.spelled[kind]}.fromisoformat("{value.isoformat()}")'
-            case datetime() | date() | time() | timedelta():
-                return self.spelled[type(value)] + repr(value)[repr(value).index("(") :]
-            case PurePath():
-                return f"{self.spelled[PurePath]}({_quoted(str(value))})"
-            case Decimal() | UUID():
-                return f'{self.spelled[type(value)]}("{value}")'
-            case list():
-                return f"[{', '.join(map(self.source, value))}]"
-            case tuple():
-                return f"({', '.join(map(self.source, value))}{',' if len(value) == 1 else ''})"
-            case set() | frozenset():
-                items = f"{{{', '.join(map(self.source, _ordered(value)))}}}" if value else "set()"
-                return items if isinstance(value, set) else f"frozenset({items if value else ''})"
-            case dict():
-                return f"{{{', '.join(f'{self.source(key)}: {self.source(one)}' for key, one in value.items())}}}"
-        raise ValueError(f"a {type(value).__name__} cannot be written as Python")
+def _source(value: Any, spelled: Mapping[type, str]) -> str:
+    inner = partial(_source, spelled=spelled)
+    match value:
+        case Written(source=source):
+            return source
+        case None | bool() | bytes():
+            return repr(value)
+        case str():
+            return _quoted(value)
+        case int():
+            return int.__repr__(value)
+        case float():
+            return float.__repr__(value) if isfinite(value) else f'float("{float.__repr__(value)}")'
+        case complex(real=real, imag=imag):
+            return repr(value) if isfinite(real) and isfinite(imag) else f'complex("{value!s}")'
+        case datetime(tzinfo=zone) | time(tzinfo=zone) if zone is not None:
+            kind = datetime if isinstance(value, datetime) else time
+            return f'{spelled[kind]}.fromisoformat("{value.isoformat()}")'
+        case datetime() | date() | time() | timedelta():
+            return spelled[type(value)] + repr(value)[repr(value).index("(") :]
+        case PurePath():
+            return f"{spelled[PurePath]}({_quoted(str(value))})"
+        case Decimal() | UUID():
+            return f'{spelled[type(value)]}("{value}")'
+        case list():
+            return f"[{', '.join(map(inner, value))}]"
+        case tuple():
+            return f"({', '.join(map(inner, value))}{',' if len(value) == 1 else ''})"
+        case set() | frozenset():
+            items = f"{{{', '.join(map(inner, _ordered(value)))}}}" if value else "set()"
+            return items if isinstance(value, set) else f"frozenset({items if value else ''})"
+        case dict():
+            return f"{{{', '.join(f'{inner(key)}: {inner(one)}' for key, one in value.items())}}}"
+    raise ValueError(f"a {type(value).__name__} cannot be written as Python")
 
 
 def _plain(value: Any) -> Any:
@@ -109,14 +106,14 @@ def _plain(value: Any) -> Any:
 
 
 def _quoted(text: str) -> str:
-    """A text's literal in double quotes, where that takes no escapes."""
+    """Return a text's literal in double quotes, where that takes no escapes."""
     text.encode()  # a lone surrogate is no text that a file could hold
     literal = repr(str(text))
     return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in literal else literal
 
 
 def _ordered(values: set[Any] | frozenset[Any]) -> list[Any]:
-    """The same order each time."""
+    """Return values in the same order each time."""
     try:
         return sorted(values)
     except TypeError:
