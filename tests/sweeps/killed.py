@@ -99,6 +99,13 @@ class Records:
                 found[name] = content
         return found
 
+    def age_unborn(self) -> None:
+        """Let an hour pass for folders of runs that were killed before they said whose they are; so long they are let be."""
+        for folder in self.state.glob("runs/*"):
+            names = {path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY)}
+            if names <= {"kernel.log"}:
+                os.utime(folder, (0, 0))
+
     def left(self) -> list[str]:
         """Files that nobody needs any more, and such as are not whole; each once, for it is one kill's that left it."""
         found = [*self.state.glob("executions/*"), *self.state.glob("runs/*")]

@@ -92,9 +92,10 @@ class Trial:
             assert len(new) == bool(begun), f"executions: {new}"
             for rid, status in new.items():
                 self.check(rid, status, written)
-            assert self.records.left() == []
+            self.records.age_unborn()
             again = self.list()
             assert again == "", again
+            assert self.records.left() == []
             assert {**before, **new} == self.records.executions(), "a second recovery changed something"
         except (AssertionError, pytest.fail.Exception) as error:
             return str(error)
