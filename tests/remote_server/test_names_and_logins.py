@@ -37,7 +37,7 @@ def test_opening_asks_nothing(double: DerivaDouble, remote: Server) -> None:
 def test_the_module_is_loaded_without_the_deriva_package() -> None:
     """`--help` does not wait for deriva and requests to be imported."""
     code = "import deriva_ml.deriva.transfer, sys; print({'deriva', 'requests'} & sys.modules.keys())"
-    source = Path(server.__file__).parents[3]
+    source = Path(server.__file__).parents[2]
     run = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
     assert run.stdout == "set()\n", run.stderr
 
