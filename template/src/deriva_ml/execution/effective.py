@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.execution.values import as_json
+from deriva_ml.notebook.cells import assigned, literal
 from deriva_ml.process import shell
 from deriva_ml.redaction import redact_override
 
@@ -102,7 +102,7 @@ def effective(
 
 def _is_past(cells: Sequence[str], given: Mapping[str, Any]) -> bool:
     """Whether the parameters cell has been executed: what is injected comes right after it."""
-    return any(given.keys() <= _assigned(cell).keys() for cell in cells)
+    return any(given.keys() <= assigned(cell).keys() for cell in cells)
 
 
 def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str], str]:
@@ -113,8 +113,8 @@ def _injected(cells: Sequence[str], declared: Sequence[str]) -> tuple[list[str],
     found: tuple[list[str], str] = [], ""
     for cell, after in zip(cells, cells[1:], strict=False):
         if after.startswith("# Parameters\n"):
-            names = list(_assigned(cell))
-            if _assigned(after).keys() & {*(declared or names)}:
+            names = list(assigned(cell))
+            if assigned(after).keys() & {*(declared or names)}:
                 found = names, after
     return found
 
@@ -131,27 +131,9 @@ def _told_by(notebook: Path) -> tuple[list[str], bool]:
     return [], False
 
 
-def _assigned(cell: str) -> dict[str, ast.expr | None]:
-    """Return what a cell assigns to single names, the rest of it left aside; nothing where it is no Python."""
-    found: dict[str, ast.expr | None] = {}
-    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-        for statement in ast.parse(cell).body:
-            match statement:
-                case ast.AnnAssign(target=ast.Name(id=name), value=value):
-                    found[name] = value
-                case ast.Assign(targets=targets, value=value):
-                    found |= {target.id: value for target in targets if isinstance(target, ast.Name)}
-    return found
-
-
 def _given_by(cell: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that an injected cell assigns, in JSON's types; of no literal, the value now."""
-    given = {}
-    for name, value in _assigned(cell).items():
-        try:
-            given[name] = ast.literal_eval(value or "")
-        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-            given[name] = namespace.get(name)
+    given = {name: literal(value, namespace.get(name)) for name, value in assigned(cell).items()}
     return {name: as_json(value, whole=True) for name, value in given.items()}
 
 
