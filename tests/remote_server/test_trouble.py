@@ -100,7 +100,7 @@ def test_a_certificate_that_cannot_be_verified_is_told(pauses: list[float]) -> N
     """At once, since it will be the same the next time; with what can be done about it."""
     failure = requests.exceptions.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
     with pytest.raises(ServerUnreachable, match="REQUESTS_CA_BUNDLE"):
-        retry.Attempts("www.example.org", QUICK).failed(failure)
+        retry.Retrier("www.example.org", QUICK).failed(failure)
     assert pauses == []
 
 
