@@ -61,6 +61,8 @@ def test_files_are_as_an_editor_that_reads_the_settings_would_save_them(rendered
     """And so as ruff, nbformat and Copier write them: neither undoes what the other does."""
     indents: dict[str, set[str]] = {}
     for name in files_of(rendered):
+        if name.endswith(".npz"):  # no text
+            continue
         content = (rendered / name).read_bytes()
         text = content.decode("utf-8")
         asked = editorconfig.get_properties(str(rendered / name))
