@@ -449,6 +449,19 @@ def test_a_new_execution_writes_through_no_link_that_waits_for_it(folder: Folder
     assert folder.state_outside() == folder.before
 
 
+@pytest.mark.parametrize("damage", ["MD5 = '../../x'", "Length = 'abc'"])
+def test_an_output_whose_content_has_a_damaged_row_is_told_in_a_line(folder: Folder, damage: str) -> None:
+    folder.sql(f"UPDATE Execution_Asset SET {damage} WHERE RID = '{folder.asset}'")
+    ml = DerivaML(project=folder.project)
+    execution = ml.create_execution(
+        ExecutionConfiguration(description="again"), Workflow("Study", "Training", url="u", checksum="c")
+    )
+    execution.asset_file_path("Execution_Asset", "result.txt").write_text("42")
+    with pytest.raises(DerivaMLException, match=f"asset {folder.asset} in .* is damaged"):
+        execution.commit_output_assets()
+    ml.catalog.close()
+
+
 def test_what_was_kept_of_a_catalog_may_be_damaged(tmp_path: Path) -> None:
     known = OfflineCache(tmp_path / "known")
     asset = Asset("1-A", "File", "x", 3, "m", "/hatrac/x")

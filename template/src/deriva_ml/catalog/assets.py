@@ -100,7 +100,7 @@ class Assets(CatalogBase):
             raise DerivaMLException(f"{rid} is recorded with another content than that of {filename}")
         self._db.insert_terms("Asset_Type", types)
         self._db.insert(f"{table}_Asset_Type", *({table: found["RID"], "Asset_Type": name} for name in types))
-        return self._asset(table, found)
+        return self._build(found, functools.partial(self._asset, table), "asset")
 
     def add_asset(
         self,
