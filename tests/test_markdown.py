@@ -340,6 +340,15 @@ class TestFailures:
             "**This run failed** in cell [4]: `sleep(99)`\n"
         )
 
+    def test_a_credential_in_an_error_is_not_said_again_by_the_runner(self) -> None:
+        """What the notebook itself holds stays."""
+        error = new_output(
+            "error", ename="ValueError", evalue="https://bob:hunter2@h.org refused", traceback=[]
+        )
+        cell = new_code_cell("ask()", outputs=[error], metadata={"papermill": {"exception": True}})
+        first = to_markdown(new_notebook(cells=[cell])).partition("\n")[0]
+        assert "h.org refused" in first and "hunter2" not in first
+
     def test_an_error_that_the_notebook_expects_is_no_failed_run(self) -> None:
         error = new_output("error", ename="ValueError", evalue="bad", traceback=[])
         cell = new_code_cell("f()", outputs=[error], metadata={"tags": ["raises-exception"]})

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from deriva_ml.notebook import widgets
 from deriva_ml.notebook.displayed_html import figure, in_words, is_better
 from deriva_ml.notebook.document import SKIPPED, tags_of
+from deriva_ml.redaction import redact
 
 ERROR_MARKER = "papermill-error-cell-tag"  # on the two cells of raw HTML that Papermill adds when one fails
 _SHOWN = ("text/markdown", "text/latex", "text/plain")
@@ -120,7 +121,8 @@ def _failure(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for cell in failed[:1]:
         told = [line for line in _text(cell.get("source")).splitlines() if line.strip()][:1]
         told += [_headline(output) for output in cell.get("outputs", []) if output.get("ename")][:1]
-        spans = (" ".join(text.replace("`", "'").split())[:200] for text in told)
+        # The runner's own words, unlike what the notebook holds.
+        spans = (" ".join(redact(text).replace("`", "'").split())[:200] for text in told)
         yield f"**This run failed** in cell [{cell.get('execution_count')}]: " + ": ".join(
             f"`{s}`" for s in spans
         )
