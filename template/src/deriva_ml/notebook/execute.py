@@ -70,7 +70,7 @@ def execute(
     timeout: int | None = None,
     log_output: bool = False,
 ) -> ExecutionResult:
-    """Execute every cell of ``notebook`` in order, saving to ``output`` after each.
+    """Execute every cell of ``notebook`` in order, saving to ``output`` as it goes.
 
     Args:
         parameters: values to inject after the cell tagged ``parameters``; what earlier runs injected goes.
@@ -211,6 +211,8 @@ def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
         cell = v4.new_code_cell(source_of(parameters), metadata={"tags": [INJECTED]})
         at = next(n for n, other in enumerate(notebook.cells, 1) if TAG in tags_of(other))
         notebook.cells.insert(at, cell)
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])  # as in every notebook that Papermill wrote, for those who read it
     return notebook
 
 
