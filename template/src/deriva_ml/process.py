@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deriva_ml import liveness
+import deriva_ml.liveness as liveness
 
 
 def shell() -> Any:

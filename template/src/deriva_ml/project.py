@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from deriva_ml import disk, state_folder
+import deriva_ml.disk as disk
+import deriva_ml.state_folder as state_folder
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.state_folder import OUTPUTS, STATE
 

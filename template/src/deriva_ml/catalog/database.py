@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deriva_ml import disk
+import deriva_ml.disk as disk
 from deriva_ml.definitions import RID, RID_DIGITS
 
 BUSY_SECONDS = 60.0

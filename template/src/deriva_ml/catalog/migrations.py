@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from deriva_ml import disk
+import deriva_ml.disk as disk
 from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.tables import TERMS, VERSION, statements
 from deriva_ml.exceptions import DerivaMLException

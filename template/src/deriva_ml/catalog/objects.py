@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deriva_ml import disk
+import deriva_ml.disk as disk
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.untrusted import check_inside
 

@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _opened(project: Project) -> EmbeddedCatalog:
     """Open the project's catalog and close what was left open there; only read it where the disk takes nothing."""
-    from deriva_ml import disk
+    import deriva_ml.disk as disk
     from deriva_ml.catalog.connection import open_local
     from deriva_ml.execution.recovery import recover
 

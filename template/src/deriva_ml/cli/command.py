@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from deriva_ml import disk
+import deriva_ml.disk as disk
 from deriva_ml.cli.arguments import take_parameters
 from deriva_ml.cli.output import unbroken_output
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from deriva_ml import integrity
+import deriva_ml.integrity as integrity
 from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.cli.bump_version import FIRST_VERSION
 from deriva_ml.cli.command import FAILED, command

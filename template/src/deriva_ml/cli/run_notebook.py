@@ -231,7 +231,7 @@ def _run(
     call: Call | None,
 ) -> int:
     """Run the notebook; a ``call`` of ``run_notebook`` is looked at before, for the overrides that it is given."""
-    from deriva_ml.execution import precheck
+    import deriva_ml.execution.precheck as precheck
 
     checking = precheck.start(call, overrides, args.notebook.absolute()) if call and call.sure else None
     from deriva_ml.execution.notebook_runner import Request, record_notebook

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deriva_ml import disk, liveness
+import deriva_ml.disk as disk
+import deriva_ml.liveness as liveness
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, StagedAsset, Status

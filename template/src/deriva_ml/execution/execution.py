@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from deriva_ml import disk
+import deriva_ml.disk as disk
+import deriva_ml.execution.inputs as inputs
 from deriva_ml.asset import AssetFilePath
 from deriva_ml.catalog.connection import Connection
 from deriva_ml.dataset import DatasetBag, DatasetSpec
@@ -27,7 +28,6 @@ from deriva_ml.definitions import (
     format_duration,
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
-from deriva_ml.execution import inputs
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deriva_ml import disk
+import deriva_ml.disk as disk
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError

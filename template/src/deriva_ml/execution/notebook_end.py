@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml import disk
+import deriva_ml.disk as disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status, format_duration
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deriva_ml import disk, liveness
+import deriva_ml.disk as disk
+import deriva_ml.liveness as liveness
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.notebook_end import Result, end_run, final_status

@@ -8,7 +8,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from deriva_ml import disk, liveness
+import deriva_ml.disk as disk
+import deriva_ml.liveness as liveness
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore

@@ -212,7 +212,9 @@ def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
         at = next(n for n, other in enumerate(notebook.cells, 1) if TAG in tags_of(other))
         notebook.cells.insert(at, cell)
     for cell in notebook.cells:
-        cell.metadata.setdefault("tags", [])  # as in every notebook that Papermill wrote, for those who read it
+        cell.metadata.setdefault(
+            "tags", []
+        )  # as in every notebook that Papermill wrote, for those who read it
     return notebook
 
 
