@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from sqlite3 import Row
@@ -11,9 +12,11 @@ from typing import Any
 
 from deriva_ml.catalog.base import CatalogBase, with_reserved
 from deriva_ml.catalog.objects import is_digest
+from deriva_ml.catalog.summaries import RecordedFile, summarize
 from deriva_ml.catalog.tables import asset_table
 from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.terminal import print
 from deriva_ml.untrusted import check_inside, is_inside, plain_name
 
 
@@ -73,6 +76,22 @@ class Assets(CatalogBase):
             )
             assets += self._build_all(rows, functools.partial(self._asset, table), "asset")
         return assets
+
+    def read_summaries(self) -> None:
+        """Read what the executions of older runners were given and came to, which these kept in files only."""
+        waiting = self.summaries.waiting()
+        if waiting and self._db.read_only:
+            print(
+                f"warning: what {len(waiting)} executions of older runners came to is left out: nothing can be written here",
+                file=sys.stderr,
+            )
+            return
+        for execution in waiting:
+            # Of several files, the last one says how it ended; RIDs count up.
+            outputs = [asset for asset in self.assets_of(execution) if asset.role is AssetRole.output]
+            outputs.sort(key=lambda one: (len(one.rid), one.rid))
+            files = (RecordedFile(one.filename, one.types, self.objects.path(one.md5)) for one in outputs)
+            self.summaries.fill(execution, summarize(execution, files))
 
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
         query = f'SELECT "Execution", "Asset_Role" FROM "{asset.table}_Execution" WHERE "{asset.table}" = ? ORDER BY "RCT"'
@@ -211,12 +230,20 @@ class Assets(CatalogBase):
         taken = [*written, *beside]
         contents = [self.objects.add(item.path) for item in taken]
         recorded = []
+        summary = summarize(
+            execution,
+            (
+                RecordedFile(item.filename, item.types, self.objects.path(md5))
+                for item, (md5, _) in zip(taken, contents, strict=True)
+            ),
+        )
         with self._db.transaction(durable=True):  # only then may what was staged go
             for item, content in zip(taken, contents, strict=True):
                 asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
                 self._link(execution, asset, AssetRole.output)
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)
+            self.summaries.add(execution, summary)
             for item in written:
                 self.drop_staged(item)
             if then:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.migrations import open_database
 from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.catalog.summaries import Summaries
 from deriva_ml.definitions import RID, MLAsset
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.project import Project
@@ -46,6 +47,7 @@ class CatalogBase:
         self.objects = ObjectStore(project.objects)
         self._db = open_database(project.database, self.objects.flush, read_only)
         self.journal = Journal(self._db)
+        self.summaries = Summaries(self._db)
 
     def close(self) -> None:
         self._db.close()

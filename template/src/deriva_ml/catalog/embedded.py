@@ -14,9 +14,11 @@ from typing import Any
 
 from deriva_ml.catalog.assets import Assets
 from deriva_ml.catalog.base import OLD_PREFIX, with_reserved
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.protocol import Source
+from deriva_ml.catalog.summaries import Result
 from deriva_ml.definitions import OPEN_STATUSES, RID, ExecutionRecord, Status, Workflow, is_reserved
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.process import Owner
@@ -164,10 +166,23 @@ class EmbeddedCatalog(Assets, Datasets, Source):
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
     ) -> list[ExecutionRecord]:
-        where, values = ('WHERE e."Status" = ?', [status.value]) if status else ("", [])
-        order = 'ORDER BY e."RCT" DESC, e."RID" DESC LIMIT ?'
-        rows = self._execution_rows(f"{where} {order}", *values, -1 if limit is None else limit)
-        return self._build_all(rows, _record, "execution")
+        return self.select_executions(Criteria(status=status), limit)
+
+    def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
+        """Return the executions that meet the criteria, in their order."""
+        if criteria.where or criteria.order:
+            self.read_summaries()
+        rids = self.summaries.select(criteria, limit)
+        places = {rid: place for place, rid in enumerate(rids)}
+        rows = self._execution_rows('WHERE e."RID" IN (SELECT "value" FROM json_each(?))', json.dumps(rids))
+        found = self._build_all(rows, _record, "execution")
+        return sorted(found, key=lambda record: places[record.rid])
+
+    def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
+        self.read_summaries()
+        found = self.select_executions(criteria, limit)
+        summaries = self.summaries.of([record.rid for record in found])
+        return [Result(record, summaries[record.rid]) for record in found]
 
     def executions_of_run(self, folder: Path) -> list[RID]:
         """Return the executions that were created by the notebook run in ``folder``, oldest first."""

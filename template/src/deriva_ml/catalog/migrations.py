@@ -55,11 +55,28 @@ def refuse_runners_that_read_paths_from_the_project(database: Database) -> None:
     """Change nothing: paths are relative to the state folder from here on, which older runners do not know."""
 
 
+def add_summaries(database: Database) -> None:
+    """Make the tables of parameters, choices and metrics; what older runners recorded is read when it is asked for."""
+    for statement in (
+        'CREATE TABLE "local_setting" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "kind" TEXT NOT NULL,'
+        ' "name" TEXT NOT NULL, "value", "json" TEXT NOT NULL, PRIMARY KEY ("execution", "kind", "name")) WITHOUT ROWID',
+        'CREATE INDEX "local_setting_name" ON "local_setting" ("name", "value")',
+        'CREATE TABLE "local_metric" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "name" TEXT NOT NULL,'
+        ' "last", "last_step", "least", "least_step", "greatest", "greatest_step",'
+        ' PRIMARY KEY ("execution", "name")) WITHOUT ROWID',
+        'CREATE INDEX "local_metric_name" ON "local_metric" ("name", "last")',
+        'CREATE TABLE "local_unread" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID")) WITHOUT ROWID',
+        'INSERT INTO "local_unread" SELECT "RID" FROM "Execution"',
+    ):
+        database.query(statement)
+
+
 MIGRATIONS: dict[int, Callable[[Database], None]] = {
     1: add_destinations,
     2: add_lock,
     3: add_started_by,
     4: refuse_runners_that_read_paths_from_the_project,
+    5: add_summaries,
 }
 """What brings a file of each older version to the next one.
 

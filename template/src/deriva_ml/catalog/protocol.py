@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from deriva_ml.catalog.criteria import Criteria
+from deriva_ml.catalog.summaries import Result
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status
 
 
@@ -31,6 +33,13 @@ class Source(Protocol):
         self, limit: int | None = None, status: Status | None = None
     ) -> list[ExecutionRecord]:
         """Executions, newest first."""
+
+    def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
+        """Executions that meet criteria, in their order, with their parameters, choices and metrics.
+
+        Raises:
+            DerivaMLRequestError: a name is that of no parameter, choice or metric.
+        """
 
     def list_execution_children(self, rid: RID) -> list[RID]:
         """A sweep's executions, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deriva_ml.definitions import AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
 
-VERSION = 5
+VERSION = 6
 """Of these tables and terms, kept in SQLite's ``user_version``; a change of either is a step in ``migrations.py``, too."""
 
 TERMS: dict[str, tuple[str, ...]] = {
@@ -110,6 +110,15 @@ def statements() -> list[str]:
         ' REFERENCES "Execution" ("RID"), "table" TEXT NOT NULL, "filename" TEXT NOT NULL, "path" TEXT NOT NULL,'
         ' "types" TEXT NOT NULL, "description" TEXT NOT NULL)',
         'CREATE INDEX "local_staged_execution" ON "local_staged" ("execution")',
+        # What can be asked of many executions; see ``catalog.summaries``.
+        'CREATE TABLE "local_setting" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "kind" TEXT NOT NULL,'
+        ' "name" TEXT NOT NULL, "value", "json" TEXT NOT NULL, PRIMARY KEY ("execution", "kind", "name")) WITHOUT ROWID',
+        'CREATE INDEX "local_setting_name" ON "local_setting" ("name", "value")',
+        'CREATE TABLE "local_metric" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "name" TEXT NOT NULL,'
+        ' "last", "last_step", "least", "least_step", "greatest", "greatest_step",'
+        ' PRIMARY KEY ("execution", "name")) WITHOUT ROWID',
+        'CREATE INDEX "local_metric_name" ON "local_metric" ("name", "last")',
+        'CREATE TABLE "local_unread" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID")) WITHOUT ROWID',
         # Its notes about other catalogs; see ``catalog.journal``.
         'CREATE TABLE "local_destination" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT'
         ' NULL, "catalog" TEXT NOT NULL, "credential" TEXT, "held" INTEGER NOT NULL,'

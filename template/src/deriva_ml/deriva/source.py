@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
+from deriva_ml.catalog.summaries import Result
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status
 from deriva_ml.deriva.access import look_up
 from deriva_ml.deriva.answers import reads
@@ -68,6 +70,9 @@ class DerivaSource(Source):
     ) -> list[ExecutionRecord]:
         condition = with_status(status, self._site.model) if status else ""
         return read_executions(self._site.server, self._site.model, condition, limit)
+
+    def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
+        raise DerivaMLRequestError("results of a Deriva catalog are not read yet")  # to be replaced
 
     @reads
     def list_execution_children(self, rid: RID) -> list[RID]:

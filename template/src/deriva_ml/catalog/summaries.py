@@ -1,0 +1,284 @@
+"""What can be asked of many executions: their parameters, choices and metrics, kept as rows beside the files that hold them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deriva_ml.catalog.criteria import Comparison, Criteria, as_cell
+from deriva_ml.catalog.database import Database
+from deriva_ml.configuration_file import CONFIGURATION, choices_of, parameters_of, read_configuration
+from deriva_ml.definitions import RID, RID_DIGITS, ExecMetadataType, ExecutionRecord
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.metrics import Metric, Number, read_metrics
+from deriva_ml.terminal import print
+from deriva_ml.untrusted import DAMAGED
+
+
+@dataclass
+class Summary:
+    """What one execution was given, and what its metrics came to.
+
+    Attributes:
+        parameters: a notebook's, or a model's settings as ``model_config.NAME``, in JSON's types.
+        choices: the entry chosen in each configuration group.
+    """
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+
+
+class Result(NamedTuple):
+    """An execution with what it was given and came to."""
+
+    record: ExecutionRecord
+    summary: Summary
+
+
+class RecordedFile(NamedTuple):
+    """A file of an execution's record: its name, its types, and where its content is."""
+
+    filename: str
+    types: Sequence[str]
+    path: Path
+
+
+def summarize(execution: RID, files: Iterable[RecordedFile]) -> Summary:
+    """Read an execution's metrics and configuration from its files; what is damaged is warned of and left out."""
+    summary = Summary()
+    for filename, types, path in files:
+        try:
+            if ExecMetadataType.metrics_file in types:
+                metrics, wrong = read_metrics(path)
+                for name, metric in metrics.items():
+                    before = summary.metrics.get(name)
+                    summary.metrics[name] = before.then(metric) if before else metric
+                if wrong:
+                    raise ValueError(wrong)
+            elif filename == CONFIGURATION and {"Deriva_Config", "Execution_Config"}.intersection(types):
+                configuration = read_configuration(path)
+                summary.parameters, summary.choices = parameters_of(configuration), choices_of(configuration)
+        except (OSError, DerivaMLException, *DAMAGED) as error:
+            print(
+                f"warning: {filename} of execution {execution} is not read in full: {error}", file=sys.stderr
+            )
+    return summary
+
+
+_FIELDS = {
+    "RID": 'e."RID"',
+    "when": 'e."RCT"',
+    "created": 'e."RCT"',
+    "status": 'e."Status"',
+    "workflow": '(SELECT "Name" FROM "Workflow" WHERE "RID" = e."Workflow")',
+    "version": '(SELECT "Version" FROM "Workflow" WHERE "RID" = e."Workflow")',
+    "description": 'e."Description"',
+}
+"""What every execution has, beside its parameters, choices and metrics."""
+
+_NUMBERS = "('integer', 'real')"
+
+
+class _Column(NamedTuple):
+    """Where values of a name stand: the table and column, what picks its rows, and the name there."""
+
+    table: str
+    value: str
+    condition: str
+    name: str
+
+    @property
+    def rows(self) -> str:
+        return f'FROM "{self.table}" WHERE {self.condition} AND "name" = ?'
+
+
+class Summaries:
+    """The tables of parameters, choices and metrics in a catalog's file."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, execution: RID, summary: Summary) -> None:
+        """Keep, inside a transaction, what an execution's files say; metrics go on from those that are kept."""
+        given = {"parameter": summary.parameters, "choice": summary.choices}
+        for kind, values in given.items():
+            if values:
+                self._db.query(
+                    'DELETE FROM "local_setting" WHERE "execution" = ? AND "kind" = ?', execution, kind
+                )
+            for name, value in values.items():
+                self._db.query(
+                    'INSERT INTO "local_setting" VALUES (?, ?, ?, ?, ?)',
+                    *(execution, kind, name, as_cell(value), json.dumps(value, ensure_ascii=False)),
+                )
+        kept = self.of([execution])[execution].metrics if summary.metrics else {}
+        for name, metric in summary.metrics.items():
+            metric = kept[name].then(metric) if name in kept else metric
+            cells = (as_cell(getattr(metric, part)) for part in Metric.__dataclass_fields__)
+            self._db.query(
+                'INSERT OR REPLACE INTO "local_metric" VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+                execution,
+                name,
+                *cells,
+            )
+
+    def waiting(self) -> list[RID]:
+        """Return the executions of older runners whose files have not been read yet."""
+        return self._db.column('SELECT "execution" FROM "local_unread"')
+
+    def fill(self, execution: RID, summary: Summary) -> None:
+        """Keep what the files of an older runner's execution say, unless another process was faster."""
+        with self._db.transaction():
+            if self._db.query('DELETE FROM "local_unread" WHERE "execution" = ?', execution).rowcount:
+                self.add(execution, summary)
+
+    def of(self, executions: Sequence[RID]) -> dict[RID, Summary]:
+        """Return what is kept of executions, by RID, in their order."""
+        found = {rid: Summary() for rid in executions}
+        chosen = 'WHERE "execution" IN (SELECT "value" FROM json_each(?))'
+        rids = json.dumps(list(executions))
+        for rid, kind, name, text in self._db.query(
+            f'SELECT "execution", "kind", "name", "json" FROM "local_setting" {chosen}', rids
+        ):
+            with suppress(ValueError):
+                summary = found[rid]
+                (summary.parameters if kind == "parameter" else summary.choices)[name] = json.loads(text)
+        for rid, name, *cells in self._db.query(f'SELECT * FROM "local_metric" {chosen}', rids):
+            found[rid].metrics[name] = Metric(*map(_number, cells))
+        return found
+
+    def names(self) -> list[str]:
+        """Return every name that an execution can be asked for."""
+        names = [*_FIELDS]
+        for table in ("local_metric", "local_setting"):
+            # From one name to the next in the index: there are few, in many rows.
+            names += self._db.column(
+                f'WITH RECURSIVE known("name") AS (SELECT min("name") FROM "{table}" UNION ALL'
+                f' SELECT (SELECT min("name") FROM "{table}" WHERE "name" > known."name") FROM known'
+                ' WHERE known."name" IS NOT NULL) SELECT "name" FROM known WHERE "name" IS NOT NULL'
+            )
+        return list(dict.fromkeys(names))
+
+    def select(self, criteria: Criteria, limit: int | None = None) -> list[RID]:
+        """Return the executions that meet the criteria, in their order.
+
+        Raises:
+            DerivaMLRequestError: a name is that of no parameter, choice or metric.
+        """
+        conditions: list[str] = []
+        values: list[Any] = []
+
+        def meet(condition: str, *given: Any) -> None:
+            conditions.append(condition)
+            values.extend(given)
+
+        if criteria.rids is not None:
+            meet('e."RID" IN (SELECT "value" FROM json_each(?))', json.dumps(list(criteria.rids)))
+        if criteria.workflow is not None:
+            meet(
+                'e."Workflow" IN (SELECT "RID" FROM "Workflow" WHERE "Name" = ? OR "RID" = ?)',
+                *[criteria.workflow] * 2,
+            )
+        if criteria.workflow_type is not None:
+            meet(
+                'e."Workflow" IN (SELECT "Workflow" FROM "Workflow_Workflow_Type" WHERE "Workflow_Type" = ?)',
+                criteria.workflow_type,
+            )
+        if criteria.sweep is not None:
+            meet(
+                'e."RID" IN (SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" = ?)',
+                criteria.sweep,
+            )
+        if criteria.dataset is not None:
+            meet(
+                'e."RID" IN (SELECT "Execution" FROM "Dataset_Execution" WHERE "Dataset" = ?)',
+                criteria.dataset,
+            )
+        if criteria.status is not None:
+            meet('e."Status" = ?', criteria.status.value)
+        if criteria.since is not None:
+            meet('e."RCT" >= ?', criteria.since)
+        if criteria.runs_only:
+            meet('e."RID" NOT IN (SELECT "Execution" FROM "Execution_Execution")')
+            meet(f"""e."RID" NOT GLOB '*[^{RID_DIGITS}-]*'""")
+        for comparison in criteria.where:
+            meet(*self._compared(comparison, criteria.best))
+        order = []
+        for name, descending in criteria.order:
+            expression, given = self._expression(name, criteria.best)
+            values += 2 * given
+            direction = "DESC" if descending else "ASC"
+            order.append(f"coalesce({expression}, 'NaN') = 'NaN', {expression} {direction}")
+        if criteria.rids is not None and not criteria.order:
+            order.append('(SELECT "key" FROM json_each(?) WHERE "value" = e."RID")')
+            values.append(json.dumps(list(criteria.rids)))
+        order += ['e."RCT" DESC', 'e."RID" DESC']
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return self._db.column(
+            f'SELECT e."RID" FROM "Execution" e {where} ORDER BY {", ".join(order)} LIMIT ?',
+            *values,
+            -1 if limit is None else limit,
+        )
+
+    def _compared(self, comparison: Comparison, best: str | None) -> tuple[Any, ...]:
+        name, operator, value = comparison.name, comparison.operator, comparison.value
+        place = self._place(name, best)
+        expression = place if isinstance(place, str) else f'"{place.value}"'
+        test, given = f"{expression} {operator} ?", [value]
+        if not isinstance(value, str):  # SQLite takes every text for greater than every number
+            numeric = f"typeof({expression}) IN {_NUMBERS}"
+            test = f"NOT ({numeric} AND {expression} = ?)" if operator == "<>" else f"{numeric} AND {test}"
+        elif operator not in {"=", "<>"}:
+            test = f"typeof({expression}) = 'text' AND {expression} <> 'NaN' AND {test}"
+        if isinstance(place, str):
+            return (test, *given)
+        return f'e."RID" IN (SELECT "execution" {place.rows} AND {test})', place.name, *given
+
+    def _expression(self, name: str, best: str | None) -> tuple[str, list[Any]]:
+        place = self._place(name, best)
+        if isinstance(place, str):
+            return place, []
+        return f'(SELECT "{place.value}" {place.rows} AND "execution" = e."RID")', [place.name]
+
+    def _place(self, name: str, best: str | None) -> str | _Column:
+        """Return where the values of a name are: an expression of SQL for a field, or a place among the rows.
+
+        A metric is meant before a parameter, and that before a choice; ``metrics.NAME`` and the like say which. A
+        model's setting is also known by the end of its name.
+        """
+        column = {"max": "greatest", "min": "least"}.get(best or "", "last")
+        tables = {
+            "metrics": ("local_metric", column, "1"),
+            "parameters": ("local_setting", "value", "\"kind\" = 'parameter'"),
+            "choices": ("local_setting", "value", "\"kind\" = 'choice'"),
+        }
+        for field_name, expression in _FIELDS.items():
+            if name.lower() == field_name.lower():
+                return expression
+        first, _, rest = name.partition(".")
+        for kind, table in tables.items():
+            for one in [name, *([rest] if first == kind and rest else [])]:
+                place = _Column(*table, one)
+                if self._db.first(f"SELECT 1 {place.rows} LIMIT 1", one):
+                    return place
+        known = self.names()
+        ends = [one for one in known if one.endswith(f".{name}")]
+        if len(ends) == 1:
+            return self._place(ends[0], best)
+        near = ends or get_close_matches(name, known, 3)
+        meant = f"; there is {', '.join(near)}" if near else ""
+        raise DerivaMLRequestError(f"no execution has a parameter, choice or metric called {name}{meant}")
+
+
+def _number(cell: Any) -> Number:
+    if isinstance(cell, str):
+        return cell == "true" if cell in {"true", "false"} else math.nan
+    return cell  # type: ignore[no-any-return]

@@ -1,0 +1,127 @@
+"""A file of metrics, one JSON object a line, and what each metric came to: its last, least and greatest value."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from deriva_ml.exceptions import DerivaMLRequestError
+
+STEPS = ("step", "epoch")
+"""What a line may call its step; the first that it has counts. A line without is counted by its place in the file, from 0."""
+
+Number = bool | int | float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the values of one metric came to. NaN is least and greatest only where there is nothing else.
+
+    Attributes:
+        last: the value of the last line that has it; ``last_step`` is that line's step. The others likewise.
+    """
+
+    last: Number
+    last_step: Number
+    least: Number
+    least_step: Number
+    greatest: Number
+    greatest_step: Number
+
+    def then(self, later: Metric) -> Metric:
+        """Return what this metric and its later values came to together."""
+        least = self if _is_least(self.least, later.least) else later
+        greatest = self if _is_least(later.greatest, self.greatest) else later
+        return Metric(
+            later.last,
+            later.last_step,
+            least.least,
+            least.least_step,
+            greatest.greatest,
+            greatest.greatest_step,
+        )
+
+
+def _is_least(value: Number, other: Number) -> bool:
+    return value <= other or math.isnan(other)
+
+
+def read_metrics(path: Path) -> tuple[dict[str, Metric], str]:
+    """Read a file of metrics, a line at a time.
+
+    Objects in a line are read as metrics with dotted names. What is no number, such as a text, is no metric.
+
+    Returns:
+        What each metric came to; and what is wrong with the file, in half a sentence, if anything is.
+    """
+    found: dict[str, Metric] = {}
+    wrong: list[int] = []
+    with path.open("rb") as stream:
+        for place, line in enumerate(stream):
+            if not line.strip():
+                continue
+            try:
+                values = json.loads(line)
+                step, numbers = _step(values, place), list(_numbers(values))
+            except (ValueError, AttributeError, RecursionError):
+                wrong.append(place + 1)
+                continue
+            for name, value in numbers:
+                before = found.get(name)
+                now = Metric(value, step, value, step, value, step)
+                found[name] = before.then(now) if before else now
+    if not wrong:
+        return found, ""
+    more = f", as {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return found, f"line {wrong[0]} is no JSON object{more}"
+
+
+def _step(values: Mapping[str, Any], place: int) -> Number:
+    steps = (values.get(name) for name in STEPS)
+    return next(
+        (step for step in steps if isinstance(step, int | float) and not isinstance(step, bool)), place
+    )
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Number]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and (prefix or name not in STEPS):
+            yield f"{prefix}{name}", value
+
+
+def metrics_line(metrics: Mapping[str, Any], step: Any = None) -> str:
+    """Return metrics as a line of such a file.
+
+    Args:
+        metrics: numbers by name, also those of NumPy or PyTorch, which have one ``item()``.
+        step: a number, if there is one.
+
+    Raises:
+        DerivaMLRequestError: a name is no text, or a value is no number.
+    """
+    named = {"step": step} if step is not None else {}
+    for name, value in {**named, **metrics}.items():
+        if not isinstance(name, str) or not name:
+            raise DerivaMLRequestError(f"{name!r} cannot name a metric: give a text")
+        named[name] = _number(name, value)
+    if step is not None and not named.keys() - {"step"}:
+        raise DerivaMLRequestError("log_metrics() needs a metric: give {NAME: NUMBER}")
+    return json.dumps(named, ensure_ascii=False) + "\n"
+
+
+def _number(name: str, value: Any) -> Number:
+    try:
+        number = value.item() if hasattr(value, "item") else value
+        if not isinstance(number, int | float):
+            number = float(number) if hasattr(number, "__float__") else None
+    except (TypeError, ValueError, RuntimeError):  # an array, or a tensor, of several
+        number = None
+    if number is None:
+        raise DerivaMLRequestError(f"metric {name!r} is {str(value)[:40]!r}, and has to be one number")
+    return cast(Number, number)
