@@ -133,6 +133,7 @@ class Asset:
         md5: hexadecimal digest of the content.
         url: the object's path in Hatrac's form, ``/hatrac/<table>/<md5>.<filename>``.
         role: how it takes part in the execution that it was asked for through; None outside one.
+        created: when it was recorded, ISO 8601 in UTC; empty where that is not known.
     """
 
     rid: RID
@@ -144,6 +145,7 @@ class Asset:
     description: str = ""
     types: tuple[str, ...] = ()
     role: AssetRole | None = None
+    created: str = field(default="", compare=False)
 
     @classmethod
     def from_row(cls, table: str, row: Row, types: Iterable[str] = ()) -> Asset | None:
@@ -159,6 +161,7 @@ class Asset:
             url=row["URL"] or "",
             description=row.get("Description") or "",
             types=tuple(types),
+            created=row.get("RCT") or "",
         )
 
 

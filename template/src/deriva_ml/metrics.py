@@ -11,6 +11,9 @@ from typing import Any, cast
 
 from deriva_ml.exceptions import DerivaMLRequestError
 
+LOGGED_METRICS = "logged_metrics.jsonl"
+"""The file that ``Execution.log_metrics`` writes."""
+
 STEPS = ("step", "epoch")
 """What a line may call its step; the first that it has counts. A line without is counted by its place in the file, from 0."""
 

@@ -22,7 +22,7 @@ def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Se
         elastic: the headings of columns that are cut where a line would be longer, the widest first.
     """
     cells = [[shown(cell) for cell in row] for row in rows]
-    widths = [max(map(_breadth, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(breadth, column)) for column in zip(*cells, strict=True)]
     places = [place for place, heading in enumerate(rows[0]) if heading in elastic]
     excess = sum(widths) + 2 * len(widths) - 2 - (width or sys.maxsize)
     while excess > 0 and places:
@@ -37,12 +37,12 @@ def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Se
             _cut(cell, room) if place in places else cell
             for place, (cell, room) in enumerate(zip(row, widths, strict=True))
         ]
-        line = "  ".join(cell + " " * (room - _breadth(cell)) for cell, room in zip(cut, widths, strict=True))
+        line = "  ".join(cell + " " * (room - breadth(cell)) for cell, room in zip(cut, widths, strict=True))
         lines.append(_cut(line.rstrip(), width or sys.maxsize))
     return "\n".join(lines)
 
 
-def _breadth(text: str) -> int:
+def breadth(text: str) -> int:
     """Return the columns that a text takes on a terminal: two for a character of East Asia, none for what combines with another
     (https://www.unicode.org/reports/tr11/)."""
     if text.isascii():
@@ -57,9 +57,9 @@ def _breadth(text: str) -> int:
 
 def _cut(text: str, room: int) -> str:
     """Return the text, or as much of it as fits with a mark of the cut."""
-    if _breadth(text) <= room:
+    if breadth(text) <= room:
         return text
     text = text[: 2 * room]
-    while _breadth(text) > room - 1:
+    while breadth(text) > room - 1:
         text = text[:-1]
     return f"{text}…"

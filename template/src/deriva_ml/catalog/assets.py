@@ -64,7 +64,33 @@ class Assets(CatalogBase):
             description=row["Description"] or "",
             types=tuple(types),
             role=AssetRole(role) if role else None,
+            created=row["RCT"],
         )
+
+    def find_assets(
+        self,
+        table: str | None = None,
+        asset_type: str | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+    ) -> list[Asset]:
+        tables = self.asset_tables()
+        if table is not None and table not in tables:
+            raise DerivaMLRequestError(
+                f"there is no asset table {table}; the catalog has {', '.join(tables)}"
+            )
+        found: list[Asset] = []
+        for one in tables if table is None else [table]:
+            of_type = f'"RID" IN (SELECT "{one}" FROM "{one}_Asset_Type" WHERE "Asset_Type" = ?)'
+            wanted = [('"Filename" GLOB ?', name), (of_type, asset_type)]
+            conditions = [condition for condition, value in wanted if value is not None]
+            rows = self._db.query(
+                f'SELECT * FROM "{one}" WHERE {" AND ".join(conditions) or "1"} ORDER BY "RCT" DESC, "RID" DESC LIMIT ?',
+                *(value for _, value in wanted if value is not None),
+                -1 if limit is None else limit,
+            )
+            found += self._build_all(rows, functools.partial(self._asset, one), "asset")
+        return sorted(found, key=lambda asset: (asset.created, asset.rid), reverse=True)[:limit]
 
     def assets_of(self, execution: RID) -> list[Asset]:
         assets = []

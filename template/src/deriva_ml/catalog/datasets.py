@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from sqlite3 import Row
 
@@ -90,6 +91,26 @@ class Datasets(CatalogBase):
             nested=tuple(self._dataset(child, None, (*above, rid)) for child in nested),
             version_rid=versions.get(version or row["current"]),
         )
+
+    def find_datasets(self, limit: int | None = None) -> list[Dataset]:
+        rows = self._db.query(
+            'SELECT d."RID", d."Description", v."Version", v."RID" AS version_rid, (SELECT'
+            ' json_group_array("Dataset_Type") FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS types'
+            ' FROM "Dataset" d JOIN "Dataset_Version" v ON v."RID" = d."Version"'
+            ' WHERE NOT coalesce(d."Deleted", 0) ORDER BY d."RCT" DESC, d."RID" DESC LIMIT ?',
+            -1 if limit is None else limit,
+        )
+
+        def dataset(row: Row) -> Dataset:
+            return Dataset(
+                row["RID"],
+                row["Version"],
+                row["Description"] or "",
+                tuple(json.loads(row["types"])),
+                version_rid=row["version_rid"],
+            )
+
+        return self._build_all(rows, dataset, "dataset")
 
     def link_dataset(self, execution: RID, dataset: Dataset) -> None:
         """Record that an execution read a dataset at a version."""

@@ -150,10 +150,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
 
     def _execution_rows(self, condition: str, *values: Any) -> Iterable[Row]:
         return self._db.query(
-            'SELECT e.*, w."Name" AS w_name, w."Description" AS w_description, w."URL" AS w_url,'
-            ' w."Checksum" AS w_checksum, w."Version" AS w_version, (SELECT json_group_array("Workflow_Type")'
-            ' FROM "Workflow_Workflow_Type" WHERE "Workflow" = w."RID") AS w_types, r."started_by"'
-            f' FROM "Execution" e JOIN "Workflow" w ON w."RID" = e."Workflow"'
+            f'SELECT e.*, {_WORKFLOW}, r."started_by" FROM "Execution" e JOIN "Workflow" w ON w."RID" = e."Workflow"'
             f' LEFT JOIN "local_run" r ON r."execution" = e."RID" {condition}',
             *values,
         )
@@ -183,6 +180,10 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         found = self.select_executions(criteria, limit)
         summaries = self.summaries.of([record.rid for record in found])
         return [Result(record, summaries[record.rid]) for record in found]
+
+    def find_workflows(self) -> list[Workflow]:
+        rows = self._db.query(f'SELECT {_WORKFLOW} FROM "Workflow" w ORDER BY w."RCT" DESC, w."RID" DESC')
+        return self._build_all(rows, _workflow, "workflow")
 
     def executions_of_run(self, folder: Path) -> list[RID]:
         """Return the executions that were created by the notebook run in ``folder``, oldest first."""
@@ -263,22 +264,33 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         return f"{self.project.database.as_uri()}#{rid}"
 
 
-def _record(row: Row) -> ExecutionRecord:
-    workflow = Workflow(
+_WORKFLOW = (
+    'w."RID" AS w_rid, w."Name" AS w_name, w."Description" AS w_description, w."URL" AS w_url,'
+    ' w."Checksum" AS w_checksum, w."Version" AS w_version, (SELECT json_group_array("Workflow_Type")'
+    ' FROM "Workflow_Workflow_Type" WHERE "Workflow" = w."RID") AS w_types'
+)
+"""The columns that ``_workflow`` reads."""
+
+
+def _workflow(row: Row) -> Workflow:
+    return Workflow(
         name=row["w_name"] or "",
         workflow_type=json.loads(row["w_types"]),
         description=row["w_description"] or "",
         url=row["w_url"] or "",
         checksum=row["w_checksum"] or "",
         version=row["w_version"] or "",
-        rid=row["Workflow"],
+        rid=row["w_rid"],
     )
+
+
+def _record(row: Row) -> ExecutionRecord:
     return ExecutionRecord(
         rid=row["RID"],
         status=Status(row["Status"]),
         status_detail=row["Status_Detail"] or "",
         description=row["Description"] or "",
-        workflow=well_formed(workflow),
+        workflow=well_formed(_workflow(row)),
         created=row["RCT"],
         created_by=row["RCB"] or "",
         execution_duration=row["Execution_Duration"],

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status
+from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status, Workflow
 
 
 class Source(Protocol):
@@ -46,6 +46,21 @@ class Source(Protocol):
 
     def list_execution_parents(self, rid: RID) -> list[RID]:
         """The sweeps that an execution is part of."""
+
+    def find_assets(
+        self,
+        table: str | None = None,
+        asset_type: str | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+    ) -> list[Asset]:
+        """Assets, newest first: of a table or of all, of a type, with a name that a pattern such as ``*.csv`` fits."""
+
+    def find_datasets(self, limit: int | None = None) -> list[Dataset]:
+        """Datasets that are not deleted, newest first, without members."""
+
+    def find_workflows(self) -> list[Workflow]:
+        """Workflows, newest first."""
 
     def lookup_asset(self, rid: RID) -> Asset:
         """An asset's row, from whichever asset table it is in."""

@@ -150,6 +150,16 @@ def overrides_from_flags(args: argparse.Namespace) -> list[str]:
     return [*args.overrides, *named, *(["deriva_ml.offline=true"] if args.offline else [])]
 
 
+def attach_values(argv: Sequence[str], flag: str) -> list[str]:
+    """Return the arguments with the word after ``flag`` attached to it, though it begins with a hyphen."""
+    words = iter(argv)
+    joined = []
+    for word in words:
+        value = next(words, None) if word == flag else None
+        joined.append(word if value is None else f"{word}={value}")
+    return joined
+
+
 def take_parameters(argv: Sequence[str]) -> tuple[list[tuple[str, ...]], list[str]]:
     """Return each ``-p`` with the two words after it, whatever they begin with; and the other words.
 

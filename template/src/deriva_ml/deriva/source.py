@@ -11,7 +11,7 @@ from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status
+from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status, Workflow
 from deriva_ml.deriva.access import look_up
 from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.delivery import DerivaDelivery
@@ -73,6 +73,21 @@ class DerivaSource(Source):
 
     def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
         raise DerivaMLRequestError("results of a Deriva catalog are not read yet")  # to be replaced
+
+    def find_assets(
+        self,
+        table: str | None = None,
+        asset_type: str | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+    ) -> list[Asset]:
+        raise DerivaMLRequestError("not yet")
+
+    def find_datasets(self, limit: int | None = None) -> list[Dataset]:
+        raise DerivaMLRequestError("not yet")
+
+    def find_workflows(self) -> list[Workflow]:
+        raise DerivaMLRequestError("not yet")
 
     @reads
     def list_execution_children(self, rid: RID) -> list[RID]:

@@ -31,6 +31,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
+from deriva_ml.metrics import LOGGED_METRICS, metrics_line
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.signals import Terminated, signals_ignored
@@ -311,6 +312,20 @@ class Execution:
                 MLAsset.execution_metadata, file_name, ExecMetadataType.metrics_file
             )
         return self._metrics[file_name]
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: float | None = None) -> None:
+        """Record metrics: a line of a metadata file of their own, beside ``metrics_file()``.
+
+        Args:
+            metrics: numbers by name; also those of NumPy and PyTorch.
+            step: which step of the work they are of; by default lines are counted from 0.
+
+        Raises:
+            DerivaMLRequestError: one of them is no number.
+        """
+        line = metrics_line(metrics, step)
+        with self.metrics_file(LOGGED_METRICS).open("a", encoding="utf-8") as stream:
+            stream.write(line)
 
     def add_metadata(self, file_name: str, content: str, kind: ExecMetadataType) -> None:
         """Record a text about the execution itself as one of its metadata files."""

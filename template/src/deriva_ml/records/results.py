@@ -31,6 +31,7 @@ def criteria(
     where: str | None = None,
     sort: str | None = None,
     best: str | None = None,
+    runs_only: bool = False,
 ) -> Criteria:
     """Return which executions are meant by words, as a command or ``DerivaML.results`` is given them.
 
@@ -52,7 +53,7 @@ def criteria(
         where=parse_where(where) if where is not None else [],
         order=parse_order(sort) if sort is not None else [],
         best=best,
-        runs_only=not rids,
+        runs_only=runs_only,
     )
 
 
@@ -62,12 +63,12 @@ class Table:
 
     Attributes:
         columns: their names.
-        settings: those of them that are parameters or choices, and metrics.
+        worth: how much each tells of a run: a metric most, then a parameter, a choice, and what all have.
         rows: a value for each column; None for what an execution does not have.
     """
 
     columns: list[str]
-    settings: list[str]
+    worth: list[int]
     rows: list[list[Any]]
 
     def as_dicts(self) -> list[dict[str, Any]]:
@@ -95,12 +96,13 @@ def tabulate(
     else:
         differing = [name for name in names if kinds[name] == _METRIC or _differs(rows, name)]
         facts = ["RID", "when", *(name for name in ("status", "workflow") if _differs(rows, name))]
-        chosen = [*facts, *sorted(differing, key=lambda name: kinds[name])]
+        chosen = [*facts, *sorted(differing, key=lambda name: (kinds[name], _is_flag(rows, name)))]
     cells = [[row[name][1] if name in row else None for name in chosen] for row in rows]
-    return Table(chosen, [name for name in chosen if name not in FACTS], cells)
+    return Table(chosen, [_WORTH.index(kinds.get(name, _FACT)) for name in chosen], cells)
 
 
-_PARAMETER, _CHOICE, _METRIC = range(3)
+_FACT, _PARAMETER, _CHOICE, _METRIC = range(4)
+_WORTH = (_FACT, _CHOICE, _PARAMETER, _METRIC)
 Row = Mapping[str, tuple[int, Any]]
 """What there is of one execution, by the name of a column, with its kind."""
 
@@ -108,7 +110,7 @@ Row = Mapping[str, tuple[int, Any]]
 def _cells(result: Result, best: str | None) -> Row:
     record, summary = result
     facts = (*_facts(record),)
-    row: dict[str, tuple[int, Any]] = {name: (-1, value) for name, value in zip(FACTS, facts, strict=True)}
+    row: dict[str, tuple[int, Any]] = {name: (_FACT, value) for name, value in zip(FACTS, facts, strict=True)}
     for kind, values, prefix in (
         (_METRIC, _values(summary.metrics, best), "metrics."),
         (_PARAMETER, summary.parameters, "parameters."),
@@ -139,6 +141,10 @@ def _values(metrics: Mapping[str, Metric], best: str | None) -> dict[str, Any]:
         found[name] = getattr(metric, BEST[best])
         found[f"{name} step"] = getattr(metric, f"{BEST[best]}_step")
     return found
+
+
+def _is_flag(rows: Sequence[Row], name: str) -> bool:
+    return all(isinstance(row[name][1], bool) for row in rows if name in row)
 
 
 def _differs(rows: Sequence[Row], name: str) -> bool:

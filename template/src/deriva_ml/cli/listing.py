@@ -1,0 +1,161 @@
+"""``deriva-ml-catalog list``, ``files`` and ``datasets``: what there is, the newest first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.named import elsewhere, rids_there
+from deriva_ml.cli.results import add_filters, meant, narrowed
+from deriva_ml.table import aligned
+from deriva_ml.terminal import one_line, print, print_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.catalog.protocol import Source
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommands."""
+    executions = commands.add_parser(
+        "list",
+        help="list executions",
+        usage="[options]",
+        description="List executions, the newest first: RID here and where it was pushed to, status, time, duration,"
+        " what started it, workflow, and the description or the reason of a failure.",
+    )
+    add_filters(executions)
+    executions.set_defaults(run=list_executions)
+    files = commands.add_parser(
+        "files",
+        help="list files",
+        usage="[options]",
+        description="List the files that executions read and made, the newest first: RID, name, size, types and table."
+        " Those that describe a run, such as its configuration, are left out unless --type asks for them.",
+    )
+    files.add_argument("--name", metavar="PATTERN", help="only files whose name it fits, such as '*.csv'")
+    files.add_argument(
+        "--type", metavar="TYPE", help="only files of this type, such as Model_File or Metrics_File"
+    )
+    files.set_defaults(run=list_files)
+    datasets = commands.add_parser(
+        "datasets",
+        help="list datasets",
+        usage="[options]",
+        description="List the datasets, the newest first: RID, version, types and description.",
+    )
+    datasets.set_defaults(run=list_datasets)
+    for each, what in ((executions, "executions"), (files, "files"), (datasets, "datasets")):
+        each.add_argument(
+            "-n",
+            "--limit",
+            type=whole_number(0, what),
+            default=20,
+            metavar="NUMBER",
+            help=f"how many {what}, 0 for all (default: %(default)s)",
+        )
+        each.add_argument("--json", action="store_true", help="write JSON, for a program to read")
+
+
+NARROW = 100
+"""Columns of a terminal below which a list has no room for durations and seconds, which ``show`` has."""
+
+
+def list_executions(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+    """List executions."""
+    found = catalog.select_executions(meant(args), args.limit + 1 if args.limit else None)
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    narrow = room is not None and room < NARROW
+    columns = {
+        "RID": [record.rid for record in found],
+        "there": [rids_there(catalog, record.rid) for record in found],
+        "status": [record.status.value for record in found],
+        "when (UTC)": [record.created[: 16 if narrow else 19].replace("T", " ") for record in found],
+        "duration": [record.execution_duration or "" for record in found],
+        "started by": [
+            "command" if record.started_by.startswith("deriva-ml-") else record.started_by for record in found
+        ],
+        "workflow": [record.workflow.name for record in found],
+        "description": [
+            one_line((record.status_detail or record.description).strip().split("\n")[0]) for record in found
+        ],
+    }
+    if narrow:
+        del columns["duration"]
+    if not any(columns["there"]):
+        del columns["there"]
+    listed = [asdict(record) | {"pushed_to": elsewhere(catalog, record.rid)} for record in found]
+    nothing = "nothing has been recorded yet; uv run deriva-ml-run-notebook NOTEBOOK records a run"
+    if narrowed(args):
+        nothing = (
+            f"no execution is {args.status}" if narrowed(args) == ["status"] else "no execution meets that"
+        )
+    return _print_columns(columns, listed, args, nothing, ("started by", "workflow", "description"))
+
+
+def list_files(source: Source, args: argparse.Namespace) -> int:
+    """List files."""
+    from deriva_ml.definitions import MLAsset
+
+    limit = args.limit + 1 if args.limit else None
+    if args.type is None:
+        tables = [table for table in source.asset_tables() if table != MLAsset.execution_metadata]
+        found = [
+            asset for table in tables for asset in source.find_assets(table, name=args.name, limit=limit)
+        ]
+        found.sort(key=lambda asset: (asset.created, asset.rid), reverse=True)
+    else:
+        found = source.find_assets(None, args.type, args.name, limit)
+    columns = {
+        "RID": [asset.rid for asset in found],
+        "when (UTC)": [asset.created[:16].replace("T", " ") for asset in found],
+        "name": [asset.filename for asset in found],
+        "bytes": [str(asset.length) for asset in found],
+        "types": [", ".join(asset.types) for asset in found],
+        "table": [asset.table for asset in found],
+    }
+    listed = [asdict(asset) for asset in found]
+    return _print_columns(columns, listed, args, "no file is here that fits", ("name", "types", "table"))
+
+
+def list_datasets(source: Source, args: argparse.Namespace) -> int:
+    """List datasets."""
+    found = source.find_datasets(args.limit + 1 if args.limit else None)
+    columns = {
+        "RID": [dataset.rid for dataset in found],
+        "version": [dataset.version for dataset in found],
+        "types": [", ".join(dataset.types) for dataset in found],
+        "description": [one_line(dataset.description.strip().split("\n")[0]) for dataset in found],
+    }
+    listed = [
+        {name: getattr(one, name) for name in ("rid", "version", "types", "description")} for one in found
+    ]
+    return _print_columns(columns, listed, args, "no dataset is here", ("types", "description"))
+
+
+def _print_columns(
+    columns: dict[str, list[str]],
+    listed: Sequence[dict[str, Any]],
+    args: argparse.Namespace,
+    nothing: str,
+    elastic: Sequence[str],
+) -> int:
+    """Print a list, as a table that fits a terminal or as JSON; one row more than ``args.limit`` stands for more."""
+    if args.json:
+        print_lines(json.dumps(listed[: args.limit or None], indent=2, ensure_ascii=False))
+    elif not listed:
+        print(nothing)
+    else:
+        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        rows = [*zip(*columns.values(), strict=True)][: args.limit or None]
+        print_lines(aligned([tuple(columns), *rows], room, elastic))
+        if args.limit and len(listed) > args.limit:
+            print("... and more; -n 0 shows all")
+    return 0

@@ -1,0 +1,46 @@
+"""Which record a person means: by its RID here, by the one where it was pushed to, or by name."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from glob import escape
+from typing import TYPE_CHECKING
+
+from deriva_ml.exceptions import DerivaMLRequestError, NotFound
+
+if TYPE_CHECKING:
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+
+
+def rid_of(catalog: EmbeddedCatalog, named: str) -> str:
+    """Return the RID here of a record, which may be given by the one that it has where it was pushed to, or by name.
+
+    The name is a file's, or the first line of a dataset's description.
+
+    Raises:
+        DerivaMLRequestError: several records have the name.
+    """
+    for look_up in (catalog.lookup_execution, catalog.lookup_asset, catalog.lookup_dataset):
+        with suppress(NotFound):
+            look_up(named)
+            return named
+    known = catalog.journal.locals_of(named)
+    if len(known) == 1:
+        return known[0]
+    found = [asset.rid for asset in catalog.find_assets(name=escape(named))]
+    found += [one.rid for one in catalog.find_datasets() if one.description.strip().split("\n")[0] == named]
+    if len(found) > 1:
+        raise DerivaMLRequestError(
+            f"{len(found)} records are called {named}, the newest first: {', '.join(found[:5])}; give the RID of one"
+        )
+    return found[0] if found else named
+
+
+def elsewhere(catalog: EmbeddedCatalog, rid: str) -> list[str]:
+    """Return addresses of a record in the catalogs that it was pushed to."""
+    return [destination.link(remote) for destination, remote in catalog.journal.elsewhere(rid)]
+
+
+def rids_there(catalog: EmbeddedCatalog, rid: str) -> str:
+    """Return the RIDs of a record in the catalogs that it was pushed to, where they are not the one here."""
+    return ", ".join(remote for _, remote in catalog.journal.elsewhere(rid) if remote != rid)
