@@ -6,8 +6,7 @@ from typing import Any
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.dataset import DatasetSpec
-from deriva_ml.definitions import DRY_RUN_RID, RID, Asset, Dataset, ExecutionRecord, Status, Workflow
+from deriva_ml.definitions import DRY_RUN_RID, RID, Workflow
 from deriva_ml.deriva.connect import connect
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.current_code import current_provenance
@@ -18,6 +17,7 @@ from deriva_ml.execution.provenance import workflow_of
 from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.process import shell
 from deriva_ml.project import Project
+from deriva_ml.records.finding import Finding
 
 
 def open_connection(
@@ -47,7 +47,7 @@ def open_connection(
     )
 
 
-class DerivaML:
+class DerivaML(Finding):
     """A connection to a catalog; derive from it to add a domain's own methods.
 
     Args:
@@ -110,33 +110,6 @@ class DerivaML:
                 record_own_start(execution)
 
         return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
-
-    def lookup_execution(self, rid: RID) -> ExecutionRecord:
-        """Return an execution's row, with its workflow."""
-        return self.catalog.lookup_execution(rid)
-
-    def find_executions(
-        self, limit: int | None = None, status: Status | None = None
-    ) -> list[ExecutionRecord]:
-        """Return executions, newest first."""
-        return self.catalog.find_executions(limit, status)
-
-    def lookup_asset(self, rid: RID) -> Asset:
-        """Return an asset's row, from whichever asset table it is in."""
-        return self.catalog.lookup_asset(rid)
-
-    def lookup_dataset(self, dataset: RID | DatasetSpec) -> Dataset:
-        """Return a dataset's record with its members, at the version asked for or the current one."""
-        spec = DatasetSpec(dataset) if isinstance(dataset, str) else dataset
-        return self.catalog.lookup_dataset(spec.rid, spec.version)
-
-    def list_execution_children(self, rid: RID) -> list[RID]:
-        """Return a sweep's executions, in order."""
-        return self.catalog.list_execution_children(rid)
-
-    def list_execution_parents(self, rid: RID) -> list[RID]:
-        """Return the sweeps that an execution is part of."""
-        return self.catalog.list_execution_parents(rid)
 
     def cite(self, rid: RID) -> str:
         """Return an address that names a record for good; of a dry run, which has no record, a line that says so."""

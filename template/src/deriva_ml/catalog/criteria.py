@@ -44,7 +44,7 @@ class Criteria:
         workflow: its name or RID.
         workflow_type: one of its types.
         sweep: those that are nested in this execution.
-        dataset: those that read this one.
+        dataset: those that read or made this one.
         since: ISO 8601 in UTC, as rows have it.
         where: see ``parse_where``.
         order: names to sort by, each with whether the greatest comes first; by default the newest come first.

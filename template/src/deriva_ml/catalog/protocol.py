@@ -34,6 +34,9 @@ class Source(Protocol):
     ) -> list[ExecutionRecord]:
         """Executions, newest first."""
 
+    def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
+        """Executions that meet criteria, in their order; raises as ``results`` does."""
+
     def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
         """Executions that meet criteria, in their order, with their parameters, choices and metrics.
 

@@ -64,7 +64,8 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         from deriva_ml.catalog.criteria import Criteria
         from deriva_ml.records.results import tabulate
 
-        print("\nresults:")
+        print()
+        print("results:")
         show_table(tabulate(catalog.results(Criteria(rids=runs))))
     return 0
 

@@ -83,6 +83,9 @@ class DerivaSource(Source):
     ) -> list[Asset]:
         raise DerivaMLRequestError("not yet")
 
+    def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
+        raise DerivaMLRequestError("not yet")
+
     def find_datasets(self, limit: int | None = None) -> list[Dataset]:
         raise DerivaMLRequestError("not yet")
 
