@@ -43,7 +43,7 @@ def read_executions(
     """
     tail = "@sort(RCT::desc::,RID::desc::)" + ("" if limit is None else f"?limit={limit}")
     rows = server.get(f"/entity/{model.qualified('Execution')}{condition}{tail}")
-    workflows = _workflows(server, model, (row["Workflow"] for row in rows if row["Workflow"]))
+    workflows = read_workflows(server, model, (row["Workflow"] for row in rows if row["Workflow"]))
     return [
         ExecutionRecord(
             rid=row["RID"],
@@ -61,7 +61,8 @@ def read_executions(
     ]
 
 
-def _workflows(server: Server, model: Model, rids: Iterable[RID]) -> dict[RID, Workflow]:
+def read_workflows(server: Server, model: Model, rids: Iterable[RID]) -> dict[RID, Workflow]:
+    """Workflows with these RIDs, by RID."""
     wanted = list(dict.fromkeys(rids))
     rows = server.get_any(f"/entity/{model.qualified('Workflow')}", "RID", wanted)
     types: dict[RID, list[str]] = {}

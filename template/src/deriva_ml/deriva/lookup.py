@@ -31,14 +31,14 @@ def find_assets(server: Server, model: Model, rids: Sequence[RID]) -> list[Asset
     waiting = list(dict.fromkeys(rids))
     if waiting and (likely := MLAsset.execution_asset.value) in model.asset_tables:
         rows = server.get_any(f"/entity/{model.qualified(likely)}", "RID", waiting)
-        found = {asset.rid: asset for asset in _assets(server, model, likely, rows)}
+        found = {asset.rid: asset for asset in assets_of_rows(server, model, likely, rows)}
         waiting = [one for one in waiting if one not in found]
     while waiting:
         table, rid = _place(server, model, waiting[0], "asset")
         if table not in model.asset_tables:
             raise _mistaken(server, model, waiting[0], "asset", table)
         rows = server.get_any(f"/entity/{model.qualified(table)}", "RID", [rid, *waiting[1:]])
-        made = {asset.rid: asset for asset in _assets(server, model, table, rows)}
+        made = {asset.rid: asset for asset in assets_of_rows(server, model, table, rows)}
         if rid not in made:
             raise _mistaken(server, model, waiting[0], "asset", table)
         # The one that was looked up may have been written otherwise than its record has it, as 1abc for 1-ABC.
@@ -47,7 +47,8 @@ def find_assets(server: Server, model: Model, rids: Sequence[RID]) -> list[Asset
     return [found[rid] for rid in rids]
 
 
-def _assets(server: Server, model: Model, table: str, rows: Sequence[Row]) -> list[Asset]:
+def assets_of_rows(server: Server, model: Model, table: str, rows: Sequence[Row]) -> list[Asset]:
+    """The files that rows of a table stand for, with their types."""
     terms: dict[RID, list[str]] = {}
     if link := model.association(table, "Asset_Type"):
         path = f"/entity/{model.qualified(link.table)}"

@@ -18,11 +18,14 @@ from deriva_ml.deriva.delivery import DerivaDelivery
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.executions import read_executions, with_status
 from deriva_ml.deriva.lookup import datasets_of, find_assets, find_dataset, not_found
+from deriva_ml.deriva.mirror import Mirror
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
+from deriva_ml.deriva.newest import find_newest_assets, find_newest_datasets, find_newest_workflows
 from deriva_ml.deriva.server import quote
 from deriva_ml.deriva.site import Site
 from deriva_ml.deriva.transfer import Download, download
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.untrusted import plain_name
 
 
 class DerivaSource(Source):
@@ -71,8 +74,16 @@ class DerivaSource(Source):
         condition = with_status(status, self._site.model) if status else ""
         return read_executions(self._site.server, self._site.model, condition, limit)
 
+    def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
+        return [record for record, _ in self._mirror().results(criteria, limit, files=False)]
+
     def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
-        raise DerivaMLRequestError("results of a Deriva catalog are not read yet")  # to be replaced
+        return self._mirror().results(criteria, limit)
+
+    def _mirror(self) -> Mirror:
+        name = plain_name(f"{self.host.rpartition('://')[2]} {self.catalog_id}.db")
+        path = self._local.project.state / "known" / name
+        return Mirror(path, self._site.server, self._site.model, self._local.objects)
 
     def find_assets(
         self,
@@ -81,16 +92,13 @@ class DerivaSource(Source):
         name: str | None = None,
         limit: int | None = None,
     ) -> list[Asset]:
-        raise DerivaMLRequestError("not yet")
-
-    def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
-        raise DerivaMLRequestError("not yet")
+        return find_newest_assets(self._site.server, self._site.model, table, asset_type, name, limit)
 
     def find_datasets(self, limit: int | None = None) -> list[Dataset]:
-        raise DerivaMLRequestError("not yet")
+        return find_newest_datasets(self._site.server, self._site.model, limit)
 
     def find_workflows(self) -> list[Workflow]:
-        raise DerivaMLRequestError("not yet")
+        return find_newest_workflows(self._site.server, self._site.model)
 
     @reads
     def list_execution_children(self, rid: RID) -> list[RID]:
