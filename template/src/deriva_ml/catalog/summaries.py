@@ -214,9 +214,9 @@ class Summaries:
         order = []
         for name, descending in criteria.order:
             expression, given = self._expression(name, criteria.best)
-            values += 2 * given
+            values += 3 * given
             direction = "DESC" if descending else "ASC"
-            order.append(f"coalesce({expression}, 'NaN') = 'NaN', {expression} {direction}")
+            order.append(f"{expression} IS NULL, {expression} = 'NaN', {expression} {direction}")
         if criteria.rids is not None and not criteria.order:
             order.append('(SELECT "key" FROM json_each(?) WHERE "value" = e."RID")')
             values.append(json.dumps(list(criteria.rids)))
