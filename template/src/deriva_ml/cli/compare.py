@@ -99,7 +99,7 @@ def _show(comparison: Comparison) -> None:
                     print(f"  {line.expandtabs(4)}")
         elif found_here := comparison.sections.get(name):
             print(f"{title}:")
-            rows = [(_name(name, one), *(_value(name, one, rid) for rid in rids)) for one in found_here]
+            rows = [(_name(one), *(_value(name, one, rid) for rid in rids)) for one in found_here]
             _show_table([("", *rids), *rows], ["", *rids])
             for one in found_here:
                 _show_lines(one, rids[0])
