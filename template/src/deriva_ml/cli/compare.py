@@ -99,7 +99,7 @@ def _show(comparison: Comparison) -> None:
                     print(f"  {line.expandtabs(4)}")
         elif found_here := comparison.sections.get(name):
             print(f"{title}:")
-            rows = [(_name(one), *(_value(name, one, rid) for rid in rids)) for one in found_here]
+            rows = [(_name(one, rids), *(_value(name, one, rid) for rid in rids)) for one in found_here]
             _show_table([("", *rids), *rows], ["", *rids])
             for one in found_here:
                 _show_lines(one, rids[0])
@@ -107,13 +107,15 @@ def _show(comparison: Comparison) -> None:
         print("nothing differs")
 
 
-def _show_table(rows: Sequence[Sequence[Any]], elastic: Sequence[str], indent: str = "  ") -> None:
+def _show_table(rows: Sequence[Sequence[Any]], elastic: Sequence[str] = (), indent: str = "  ") -> None:
     room = shutil.get_terminal_size().columns - len(indent) if sys.stdout.isatty() else None
     print_lines("\n".join(f"{indent}{line}" for line in aligned(rows, room, elastic).split("\n")))
 
 
-def _name(difference: Difference) -> str:
-    return f"{difference.name} ({difference.change})" if difference.change else difference.name
+def _name(difference: Difference, rids: Sequence[RID]) -> str:
+    """Return what differs; of a file also whether it came or went, which of three executions the columns show better."""
+    told = difference.change in {"added", "removed"} and len(rids) == 2
+    return f"{difference.name} ({difference.change})" if told else difference.name
 
 
 def _value(section: str, difference: Difference, rid: RID) -> str:
@@ -122,7 +124,7 @@ def _value(section: str, difference: Difference, rid: RID) -> str:
         return "-"
     value = difference.values[rid]
     if difference.change:
-        return f"{value['RID']} {value['MD5'][:SHORT]} {value['bytes']} bytes"
+        return f"{value['RID']} {value['MD5'][:SHORT]} {value['bytes']:,} B"
     if section == "parameters" or not isinstance(value, str | int | float):
         return json.dumps(value, ensure_ascii=False, default=str)
     if section == "code" and isinstance(value, bool):
@@ -143,6 +145,8 @@ def _show_lines(difference: Difference, first: RID) -> None:
         for line in found.lines:
             for place, sign, text in ((line.place, "-", line.text), (line.other_place, "+", line.other_text)):
                 if text is not None:
-                    print(f"    {f'{place} ' if place else ''}{sign} {text.expandtabs(4)}")
+                    _show_table(
+                        [[f"{f'{place} ' if place else ''}{sign} {text.expandtabs(4)}"]], indent="    "
+                    )
         if found.more:
             print("    ... and more")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deriva_ml.definitions import RID
@@ -79,14 +79,11 @@ def source_diff(repository: Path, first: Code, other: Code) -> SourceDiff | None
     ]
     lines: list[str] = []
     if (first.commit, first.path) != (other.commit, other.path):
-        texts = []
-        for one in (first, other):
-            text, why = _text_of(repository, one)
-            if why and why not in notes:
-                notes.append(why)
-            texts.append(text)
-        ours, theirs = texts
-        if ours is not None and theirs is not None and ours != theirs:
+        (ours, why), (theirs, why_other) = (_text_of(repository, code) for code in (first, other))
+        notes += dict.fromkeys(filter(None, (why, why_other)))
+        if PurePosixPath(first.path).suffix != PurePosixPath(other.path).suffix:
+            notes.append(f"{first.path} and {other.path} are not of one kind, and not compared")
+        elif ours is not None and theirs is not None and ours != theirs:
             lines = _diff(first, ours, other, theirs)
         if first.commit != other.commit:
             notes += _other_files(repository, first, other)
