@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from deriva_ml.catalog.criteria import Comparison, Criteria, as_cell
 from deriva_ml.catalog.database import Database
 from deriva_ml.configuration_file import CONFIGURATION, choices_of, parameters_of, read_configuration
-from deriva_ml.definitions import RID, RID_DIGITS, ExecMetadataType, ExecutionRecord
+from deriva_ml.definitions import RID, RID_DIGITS, UNKNOWN_PROVENANCE, ExecMetadataType, ExecutionRecord
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.metrics import Metric, Number, read_metrics
 from deriva_ml.terminal import print
@@ -208,6 +208,10 @@ class Summaries:
             meet('e."RCT" >= ?', criteria.since)
         if criteria.runs_only:
             meet('e."RID" NOT IN (SELECT "Execution" FROM "Execution_Execution")')
+            meet(
+                'e."Workflow" NOT IN (SELECT "RID" FROM "Workflow" WHERE "URL" GLOB ?)',
+                f"{UNKNOWN_PROVENANCE}*",
+            )
             meet(f"""e."RID" NOT GLOB '*[^{RID_DIGITS}-]*'""")
         for comparison in criteria.where:
             meet(*self._compared(comparison, criteria.best))
