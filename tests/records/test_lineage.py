@@ -14,8 +14,8 @@ import pytest
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.catalog.links import Joined, Links, Start
+from deriva_ml.cli import catalog, showing
 from deriva_ml.cli import lineage as command
-from deriva_ml.cli import showing
 from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.definitions import RID, Asset, AssetRole, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
@@ -371,6 +371,38 @@ def test_an_rid_of_nothing_and_of_something_else_is_refused(records: Recording) 
         DerivaMLRequestError, match="is an execution, and what is read is a dataset or a file"
     ):
         ML(records.catalog).find_executions_consuming(run)
+
+
+def test_the_command_takes_names_and_records_that_are_not_whole(
+    records: Recording, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By RID here, by that on a server, or by name; a dataset that was deleted or contains itself has a lineage too."""
+    model = records.file("model.npz")
+    first, second = records.dataset("first"), records.dataset("second")
+    train = records.run("train", makes=[model], datasets=[first])
+    records.catalog.journal.note({train: Remote("2-ABCD", stored=True)}, SERVER)
+    with records.catalog.transaction():
+        for pair in ((first, second), (second, first)):
+            row = dict(zip(("Dataset", "Nested_Dataset"), pair, strict=True))
+            records.catalog._db.insert("Dataset_Dataset", row)
+        records.catalog._db.update("Dataset", first, {"Deleted": 1})
+    monkeypatch.chdir(records.catalog.project.root)
+
+    def said(*words: str) -> list[str]:
+        assert catalog.main(["lineage", *words]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert said("2-ABCD") == said(train)
+    assert said("model.npz", "--up", "--depth", "1")[2:] == [f"  {train}  execution Uploaded: train ..."]
+    assert said(first, "--up") == [
+        f"{first}  dataset 0.1.0: first (deleted)",
+        "came from:",
+        f"  {second}  dataset 0.1.0: second",
+        f"    {first} (above)",
+    ]
+    assert catalog.main(["lineage", "9-ZZZZ"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: there is no execution, dataset or file 9-ZZZZ in this project's catalog")
 
 
 @pytest.mark.parametrize("words", [["--depth", "-1"], ["--up", "--down"], ["--depth", "x"]])

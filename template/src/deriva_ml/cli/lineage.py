@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.terminal import print, print_lines
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--json", action="store_true", help="write JSON, for a program to read: one graph of nodes and edges"
     )
+    add_reading_flags(parser)
     parser.set_defaults(run=run)
 
 
