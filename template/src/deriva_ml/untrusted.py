@@ -82,7 +82,7 @@ def well_formed(record: T) -> T:
     Raises:
         ValueError: one has another.
     """
-    for name, kinds, text_only, bool_too in _declared(type(record)):
+    for name, kinds, text_only, bool_too in _declared(type(record)):  # type: ignore[arg-type]
         value = getattr(record, name)
         good = isinstance(value, kinds) and (bool_too or not isinstance(value, bool))
         if good and text_only and isinstance(value, list | tuple | dict):
@@ -96,7 +96,7 @@ def well_formed(record: T) -> T:
 def _declared(kind: type) -> list[tuple[str, tuple[type, ...], bool, bool]]:
     """Return a dataclass's fields whose types are known here: name, types, whether texts are in it, and truth values."""
     found = []
-    for field in fields(kind):  # type: ignore[arg-type]
+    for field in fields(kind):
         declared = str(field.type)
         names = [name.strip() for name in declared.split("|")]
         kinds = [_KINDS[one] for name in names if (one := name.partition("[")[0]) in _KINDS]
