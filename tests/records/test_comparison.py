@@ -400,6 +400,16 @@ def test_a_damaged_configuration_is_left_out(catalog: EmbeddedCatalog, text: str
     assert "\n" not in warning
 
 
+def test_what_was_kept_of_a_lost_configuration_is_compared(catalog: EmbeddedCatalog) -> None:
+    """The rows of the catalog have parameters and choices, too."""
+    one, other = (run(catalog, parameters={"l2": l2}, config_choices={"assets": f"a{l2}"}) for l2 in (1, 2))
+    content(catalog, other, "configuration.json").unlink()
+    found = compare(catalog, [one, other])
+    assert values(found, "parameters") == {"l2": (1, 2)}
+    assert values(found, "configuration") == {"assets": ("a1", "a2")}
+    assert len(found.warnings) == 1
+
+
 def test_missing_and_changed_contents_are_left_out(
     catalog: EmbeddedCatalog, capsys: pytest.CaptureFixture[str]
 ) -> None:

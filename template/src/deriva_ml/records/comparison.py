@@ -15,7 +15,7 @@ from typing import Any
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Summary
-from deriva_ml.configuration_file import CONFIGURATION, read_configuration
+from deriva_ml.configuration_file import CONFIGURATION, choices_of, parameters_of, read_configuration
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.records.compared_files import (
@@ -117,7 +117,7 @@ def compare(source: Source, rids: Sequence[RID], repository: Path | None = None)
     summaries = {record.rid: summary for record, summary in source.results(Criteria(rids=rids))}
     with tempfile.TemporaryDirectory() as folder:
         fetched = FetchedFiles(source, Path(folder))
-        runs = [_Run.of(record, summaries.get(record.rid, Summary()), source, fetched) for record in records]
+        runs = [_Run.of(record, summaries.get(record.rid), source, fetched) for record in records]
         sections = {
             "started": _started(runs),
             "code": _code(runs),
@@ -151,7 +151,7 @@ class _Run:
     """An execution with all that is compared; None for what is not there, or cannot be read."""
 
     record: ExecutionRecord
-    summary: Summary
+    summary: Summary | None
     sweeps: list[RID]
     assets: list[Asset]
     datasets: list[Dataset]
@@ -160,7 +160,9 @@ class _Run:
     hydra: dict[str, Any] | None
 
     @classmethod
-    def of(cls, record: ExecutionRecord, summary: Summary, source: Source, fetched: FetchedFiles) -> _Run:
+    def of(
+        cls, record: ExecutionRecord, summary: Summary | None, source: Source, fetched: FetchedFiles
+    ) -> _Run:
         assets = source.assets_of(record.rid)
         read = {CONFIGURATION: read_configuration, ENVIRONMENT: read_json, HYDRA: _read_yaml}
         told = [asset for asset in assets if _describes(asset) and asset.filename in read]
@@ -282,18 +284,22 @@ def _code(runs: Sequence[_Run]) -> list[Difference]:
 
 
 def _parameters(run: _Run) -> Facts | None:
-    return run.summary.parameters or (None if run.configuration is None else {})
+    if run.configuration is None:  # what was kept of it
+        return (run.summary and run.summary.parameters) or None
+    return parameters_of(run.configuration)
 
 
 def _configuration(runs: Sequence[_Run]) -> list[Difference]:
     def choices(run: _Run) -> Facts | None:
-        return run.summary.choices or (None if run.configuration is None else {})
+        if run.configuration is None:
+            return (run.summary and run.summary.choices) or None
+        return choices_of(run.configuration)
 
     def overrides(run: _Run) -> Facts | None:
         return None if run.configuration is None else {"overrides": run.configuration["overrides"]}
 
     def composed(run: _Run) -> Facts | None:
-        told = {*TOLD_ELSEWHERE, *run.summary.parameters}
+        told = {*TOLD_ELSEWHERE, *(_parameters(run) or ())}
         parts = None if run.hydra is None else {key: run.hydra[key] for key in run.hydra if key not in told}
         return parts and dict(flat(parts))
 
