@@ -16,29 +16,53 @@ from common import TEMPLATE
 sys.path.insert(0, str(TEMPLATE / "template" / "src"))
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.summaries import Summary
 from deriva_ml.definitions import Status, Workflow
+from deriva_ml.metrics import Metric
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
+from deriva_ml.records.results import criteria, tabulate
 
 WORKFLOWS = 100
 FAILED_ONE_IN = 50
+METRICS = 10
 OPEN = 3
 """Executions that are under way while the others are looked up."""
 
 
 def fill(catalog: EmbeddedCatalog, count: int) -> list[str]:
-    """Record executions as runs do, one transaction after the other; returns their RIDs, oldest first."""
+    """Record executions as runs do, but a thousand in a transaction; returns their RIDs, oldest first."""
     owner = Owner.of()
     workflows = [
         Workflow(f"Study {number}", url=f"git:{number}", checksum=str(number)) for number in range(WORKFLOWS)
     ]
     rids = []
-    for number in range(count):
-        rid = catalog.add_execution(workflows[number % WORKFLOWS], f"Run {number}", owner)
-        status = Status.uploaded if number % FAILED_ONE_IN else Status.failed
-        catalog.update_execution(rid, status)
-        rids.append(rid)
+    for start in range(0, count, 1000):
+        with catalog.transaction():
+            for number in range(start, min(start + 1000, count)):
+                rid = catalog.add_execution(workflows[number % WORKFLOWS], f"Run {number}", owner)
+                status = Status.uploaded if number % FAILED_ONE_IN else Status.failed
+                catalog.update_execution(rid, status)
+                catalog.summaries.add(rid, summary(number))
+                rids.append(rid)
     return rids
+
+
+def summary(number: int) -> Summary:
+    """What a run was given and came to: five parameters, three choices, ten metrics."""
+    metrics = {f"metric {place}": chance(number, place) for place in range(METRICS - 1)} | {
+        "accuracy": chance(number, METRICS)
+    }
+    return Summary(
+        {f"model_config.setting{place}": number % (place + 2) for place in range(5)},
+        {"model_config": f"model {number % 10}", "assets": "some", "datasets": "all"},
+        {name: Metric(value, 9, value / 2, 0, value, 9) for name, value in metrics.items()},
+    )
+
+
+def chance(number: int, place: int) -> float:
+    """A number between 0 and 1 that looks random, and is the same each time."""
+    return number * (place + 7) * 2654435761 % 2**32 / 2**32
 
 
 def milliseconds(call: Callable[[], object], times: int = 200) -> tuple[float, float]:
@@ -71,11 +95,24 @@ def main() -> None:
             fresh.close()
 
         catalog = EmbeddedCatalog(project)
+
+        def results(where: str, sort: str, limit: int | None = None) -> None:
+            """What the command does: filter, sort, and lay out."""
+            tabulate(catalog.results(criteria(where=where, sort=sort, runs_only=True), limit))
+
         for rid in rids[:: args.executions // OPEN]:
             catalog.update_execution(rid, Status.running)
         calls: dict[str, tuple[float, Callable[[], object]]] = {
             "look-up by RID": (10, lambda: catalog.lookup_execution(random.choice(rids))),
             "latest 20": (10, lambda: catalog.find_executions(20)),
+            "results, 1 in 100, sorted": (
+                500,
+                lambda: results("accuracy > 0.99", "-accuracy"),
+            ),
+            "results, 1 in 2, sorted, 20 rows": (
+                500,
+                lambda: results("accuracy > 0.5 and model_config.setting0 = 1", "-accuracy", 20),
+            ),
             "latest 20 that failed": (10, lambda: catalog.find_executions(20, Status.failed)),
             "open the catalog, latest 20": (10, opened),
             "open executions": (0.1, catalog.open_executions),

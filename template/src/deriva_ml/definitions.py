@@ -26,6 +26,10 @@ DRY_RUN_RID: RID = "0000"
 """What a dry run carries in place of an execution RID (upstream's convention): no record has it."""
 
 
+UNKNOWN_PROVENANCE = "tag:deriva-ml,unknown-provenance:"
+"""What the URLs begin with of the records that upstream's catalogs have in place of what nobody knows."""
+
+
 class Status(StrEnum):
     """Where an execution stands. ``OPEN_STATUSES`` are those that some process still answers for."""
 

@@ -37,8 +37,8 @@ class Metric:
 
     def then(self, later: Metric) -> Metric:
         """Return what this metric and its later values came to together."""
-        least = self if _is_least(self.least, later.least) else later
-        greatest = self if _is_least(later.greatest, self.greatest) else later
+        least = self if self.least <= later.least or math.isnan(later.least) else later
+        greatest = self if self.greatest >= later.greatest or math.isnan(later.greatest) else later
         return Metric(
             later.last,
             later.last_step,
@@ -47,10 +47,6 @@ class Metric:
             greatest.greatest,
             greatest.greatest_step,
         )
-
-
-def _is_least(value: Number, other: Number) -> bool:
-    return value <= other or math.isnan(other)
 
 
 def read_metrics(path: Path) -> tuple[dict[str, Metric], str]:

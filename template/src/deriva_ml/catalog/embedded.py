@@ -17,6 +17,7 @@ from deriva_ml.catalog.base import OLD_PREFIX, with_reserved
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
+from deriva_ml.catalog.links import LinkedRecords
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
 from deriva_ml.definitions import OPEN_STATUSES, RID, ExecutionRecord, Status, Workflow, is_reserved
@@ -26,7 +27,7 @@ from deriva_ml.redaction import redact
 from deriva_ml.untrusted import check_inside, plain_name, well_formed
 
 
-class EmbeddedCatalog(Assets, Datasets, Source):
+class EmbeddedCatalog(Assets, Datasets, LinkedRecords, Source):
     """A project's own catalog; ``Source`` says what its look-ups do.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from sqlite3 import Row
 from typing import Any
@@ -278,3 +278,33 @@ class Journal:
         query = f'SELECT * FROM "local_input" {_AT} ORDER BY rowid'
         rows = self._db.query(query, *_key(execution, destination))
         return [RemoteInput(row["table"], row["rid"], version_rid=row["version_rid"]) for row in rows]
+
+    def read_by(self, executions: Collection[RID]) -> list[tuple[RID, str, str]]:
+        """Return what executions read at destinations: execution, record and table.
+
+        A record is known by its RID here where it was pushed from here, or else by its address.
+        """
+        if not executions:
+            return []
+        rows = self._db.query(
+            'SELECT i.*, r."local" FROM "local_input" i LEFT JOIN "local_remote" r ON r."remote" = i."rid"'
+            ' AND r."host" = i."host" AND r."catalog" = i."catalog"'
+            ' WHERE i."execution" IN (SELECT "value" FROM json_each(?))',
+            json.dumps([*executions]),
+        )
+        return [
+            (row["execution"], row["local"] or _destination(row).link(row["rid"]), row["table"])
+            for row in rows
+        ]
+
+    def readers_of(self, locals_: Collection[RID]) -> list[tuple[RID, RID]]:
+        """Return which executions read records of this project at destinations: record and execution."""
+        if not locals_:
+            return []
+        rows = self._db.query(
+            'SELECT r."local", i."execution" FROM "local_remote" r JOIN "local_input" i ON i."rid" = r."remote"'
+            ' AND i."host" = r."host" AND i."catalog" = r."catalog"'
+            ' WHERE r."local" IN (SELECT "value" FROM json_each(?))',
+            json.dumps([*locals_]),
+        )
+        return [(row["local"], row["execution"]) for row in rows]

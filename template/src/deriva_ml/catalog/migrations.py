@@ -56,7 +56,10 @@ def refuse_runners_that_read_paths_from_the_project(database: Database) -> None:
 
 
 def add_summaries(database: Database) -> None:
-    """Make the tables of parameters, choices and metrics; what older runners recorded is read when it is asked for."""
+    """Make the tables of parameters, choices and metrics; what older runners recorded is read when it is asked for.
+
+    And the index by which an input's readers are found.
+    """
     for statement in (
         'CREATE TABLE "local_setting" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "kind" TEXT NOT NULL,'
         ' "name" TEXT NOT NULL, "value", "json" TEXT NOT NULL, PRIMARY KEY ("execution", "kind", "name")) WITHOUT ROWID',
@@ -67,6 +70,7 @@ def add_summaries(database: Database) -> None:
         'CREATE INDEX "local_metric_name" ON "local_metric" ("name", "last")',
         'CREATE TABLE "local_unread" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID")) WITHOUT ROWID',
         'INSERT INTO "local_unread" SELECT "RID" FROM "Execution"',
+        'CREATE INDEX "local_input_rid" ON "local_input" ("rid")',
     ):
         database.query(statement)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deriva_ml.catalog.criteria import Criteria
+from deriva_ml.catalog.links import Start
 from deriva_ml.catalog.summaries import Result
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status, Workflow
 
@@ -82,6 +83,9 @@ class Source(Protocol):
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         """The datasets that an execution read, without members."""
+
+    def links_from(self, rid: RID) -> Start:
+        """The way from an execution, dataset or file to what it came from, and to what came of it."""
 
     def fetch(self, asset: Asset, destination: Path) -> None:
         """Write the asset's content to ``destination``, read-only, verified by MD5."""

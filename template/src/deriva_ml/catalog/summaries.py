@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from deriva_ml.catalog.criteria import Comparison, Criteria, as_cell
 from deriva_ml.catalog.database import Database
 from deriva_ml.configuration_file import CONFIGURATION, choices_of, parameters_of, read_configuration
-from deriva_ml.definitions import RID, RID_DIGITS, ExecMetadataType, ExecutionRecord
+from deriva_ml.definitions import RID, RID_DIGITS, UNKNOWN_PROVENANCE, ExecMetadataType, ExecutionRecord
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.metrics import Metric, Number, read_metrics
 from deriva_ml.terminal import print
@@ -208,15 +208,19 @@ class Summaries:
             meet('e."RCT" >= ?', criteria.since)
         if criteria.runs_only:
             meet('e."RID" NOT IN (SELECT "Execution" FROM "Execution_Execution")')
+            meet(
+                'e."Workflow" NOT IN (SELECT "RID" FROM "Workflow" WHERE "URL" GLOB ?)',
+                f"{UNKNOWN_PROVENANCE}*",
+            )
             meet(f"""e."RID" NOT GLOB '*[^{RID_DIGITS}-]*'""")
         for comparison in criteria.where:
             meet(*self._compared(comparison, criteria.best))
         order = []
         for name, descending in criteria.order:
             expression, given = self._expression(name, criteria.best)
-            values += 2 * given
+            values += 3 * given
             direction = "DESC" if descending else "ASC"
-            order.append(f"coalesce({expression}, 'NaN') = 'NaN', {expression} {direction}")
+            order.append(f"{expression} IS NULL, {expression} = 'NaN', {expression} {direction}")
         if criteria.rids is not None and not criteria.order:
             order.append('(SELECT "key" FROM json_each(?) WHERE "value" = e."RID")')
             values.append(json.dumps(list(criteria.rids)))

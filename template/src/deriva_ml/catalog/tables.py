@@ -131,6 +131,7 @@ def statements() -> list[str]:
         'CREATE TABLE "local_input" ("execution" TEXT NOT NULL REFERENCES "Execution" ("RID"), "host" TEXT NOT NULL,'
         ' "catalog" TEXT NOT NULL, "table" TEXT NOT NULL, "rid" TEXT NOT NULL, "version_rid" TEXT,'
         ' UNIQUE ("execution", "host", "catalog", "table", "rid"))',
+        'CREATE INDEX "local_input_rid" ON "local_input" ("rid")',
         'CREATE TABLE "local_columns" ("staged" INTEGER PRIMARY KEY, "asset" TEXT, "values" TEXT NOT NULL)',
         'CREATE INDEX "local_columns_asset" ON "local_columns" ("asset")',
     ]

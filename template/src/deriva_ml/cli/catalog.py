@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from deriva_ml.cli import listing, opening, results, showing
+from deriva_ml.cli import compare, listing, opening, results, showing
 from deriva_ml.cli.arguments import CommandParser, attach_values
 from deriva_ml.cli.command import command
+from deriva_ml.cli.deriva_catalog import named_catalog
 from deriva_ml.cli.named import rid_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.project import Project
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     listing.add_to(commands)
     results.add_to(commands)
+    compare.add_to(commands)
     showing.add_to(commands)
     opening.add_to(commands)
     return parser
@@ -48,13 +50,20 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, or 2 for a wrong request."""
     args = parser().parse_args(attach_values(argv, "--sort"))
     project = Project.find()
+    status: int
+    if "named" in args and (config := named_catalog(args, "--from", project)):
+        from deriva_ml.deriva.connect import connect
+
+        with closing(connect(config, project)) as connection:
+            status = args.run(connection.source, args)
+            return status
     with closing(_opened(project)) as catalog:
         for name in ("rid", "sweep"):
             if getattr(args, name, None) is not None:
                 setattr(args, name, rid_of(catalog, getattr(args, name)))
         if getattr(args, "rids", None):
             args.rids = [rid_of(catalog, rid) for rid in args.rids]
-        status: int = args.run(catalog, args)
+        status = args.run(catalog, args)
     return status
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.results import cell
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
@@ -59,6 +60,7 @@ def add_to(commands: Any) -> None:
         help="show how the notebook's or model's source differs between the commits, by nbdime if it is installed",
     )
     parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
+    add_reading_flags(parser)
     parser.set_defaults(run=run)
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.named import elsewhere, rids_there
 from deriva_ml.cli.results import add_filters, meant, narrowed
 from deriva_ml.table import aligned
@@ -18,7 +19,6 @@ from deriva_ml.terminal import one_line, print, print_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.catalog.protocol import Source
 
 
@@ -62,20 +62,24 @@ def add_to(commands: Any) -> None:
             help=f"how many {what}, 0 for all (default: %(default)s)",
         )
         each.add_argument("--json", action="store_true", help="write JSON, for a program to read")
+        add_reading_flags(each)
 
 
 NARROW = 100
 """Columns of a terminal below which a list has no room for durations and seconds, which ``show`` has."""
 
 
-def list_executions(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def list_executions(catalog: Source, args: argparse.Namespace) -> int:
     """List executions."""
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+
+    own = catalog if isinstance(catalog, EmbeddedCatalog) else None
     found = catalog.select_executions(meant(args), args.limit + 1 if args.limit else None)
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     narrow = room is not None and room < NARROW
     columns = {
         "RID": [record.rid for record in found],
-        "there": [rids_there(catalog, record.rid) for record in found],
+        "there": [rids_there(own, record.rid) if own else "" for record in found],
         "status": [record.status.value for record in found],
         "when (UTC)": [record.created[: 16 if narrow else 19].replace("T", " ") for record in found],
         "duration": [record.execution_duration or "" for record in found],
@@ -91,7 +95,7 @@ def list_executions(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         del columns["duration"]
     if not any(columns["there"]):
         del columns["there"]
-    listed = [asdict(record) | {"pushed_to": elsewhere(catalog, record.rid)} for record in found]
+    listed = [asdict(record) | {"pushed_to": elsewhere(own, record.rid) if own else []} for record in found]
     nothing = "nothing has been recorded yet; uv run deriva-ml-run-notebook NOTEBOOK records a run"
     if narrowed(args):
         nothing = (

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.table import aligned, breadth
 from deriva_ml.terminal import one_line, print, print_lines
@@ -104,6 +105,7 @@ def add_to(commands: Any) -> None:
     form.add_argument(
         "--json", action="store_true", help="write JSON: all of each run, for a program to read"
     )
+    add_reading_flags(parser)
     parser.set_defaults(run=run)
 
 

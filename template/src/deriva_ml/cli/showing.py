@@ -96,6 +96,7 @@ def _asset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     from deriva_ml.definitions import Asset
+    from deriva_ml.records.lineage import made_by, read_by
 
     dataset = catalog.lookup_dataset(rid)
     files = (Asset.from_row(table, row) for table, rows in dataset.members.items() for row in rows)
@@ -105,6 +106,8 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "version": dataset.version,
         "description": dataset.description,
         "types": list(dataset.types),
+        "made by": made_by(catalog, rid),
+        "read by": read_by(catalog, rid),
         "nested": [child.rid for child in dataset.nested],
         "members": {table: len(rows) for table, rows in dataset.members.items()},
         "files": [_asset_row(catalog, asset) for asset in files if asset],
@@ -112,6 +115,8 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
+    from deriva_ml.records.lineage import makers_of_inputs
+
     record = catalog.lookup_execution(rid)
     assets = catalog.assets_of(rid)
     configuration = _configuration_of(catalog, rid, assets)
@@ -161,6 +166,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             for one in catalog.journal.inputs(rid, destination)
         ],
         "inputs": [_asset_row(catalog, asset, place) for asset in assets if asset.role == "Input"],
+        "made its inputs": makers_of_inputs(catalog, rid),
         "outputs": [_asset_row(catalog, asset, place) for asset in assets if asset.role == "Output"],
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import CommandParser, add_server_flags
 from deriva_ml.cli.command import FAILED, WRONG_REQUEST, command
+from deriva_ml.cli.deriva_catalog import named_catalog
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
@@ -42,7 +43,10 @@ def parser() -> argparse.ArgumentParser:
         help="an execution, by its RID here or where it was pushed to (default: all that wait)",
     )
     parser.add_argument(
-        "--to", metavar="NAME", help="the catalog of an entry in src/configs/deriva.py, such as 'production'"
+        "--to",
+        dest="named",
+        metavar="NAME",
+        help="the catalog of an entry in src/configs/deriva.py, such as 'production'",
     )
     add_server_flags(
         parser,
@@ -95,7 +99,7 @@ def _set(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project) -
     """Give an asset other values."""
     from deriva_ml.execution.upload import set_columns
 
-    if len(args.rids) != 1 or args.to or args.host or args.catalog or args.forget or args.list:
+    if len(args.rids) != 1 or args.named or args.host or args.catalog or args.forget or args.list:
         raise DerivaMLRequestError(
             "--set is for one asset: give its RID, --set COLUMN=VALUE, and nothing else"
         )
@@ -114,7 +118,7 @@ def _push_commits(args: argparse.Namespace, project: Project) -> int:
     """Push the commits that are kept; records go another way."""
     from deriva_ml.execution.kept_commits import push_commits
 
-    if args.rids or args.to or args.host or args.catalog or args.forget or args.list or args.columns:
+    if args.rids or args.named or args.host or args.catalog or args.forget or args.list or args.columns:
         raise DerivaMLRequestError(
             "--commits pushes to a git remote, and nothing to a catalog: give it alone, or with the remote"
         )
@@ -191,25 +195,14 @@ def _execution(catalog: EmbeddedCatalog, rid: str) -> str:
 
 def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
     """Return the connection that the arguments name, if they name one."""
-    from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
-    from deriva_ml.execution.configured_catalogs import connection
-
-    if args.to and (args.host or args.catalog):
-        raise DerivaMLRequestError("give either --to, or --host and --catalog")
-    if args.catalog and not args.host:
-        raise DerivaMLRequestError("--catalog is one on --host: give both, or --to")
-    if not (args.to or args.host or args.catalog):
+    config = named_catalog(args, "--to", project)
+    if config is None:
         return None
-    if args.to:
-        config = connection(project, args.to)
-    else:
-        config = DerivaMLConfig(args.host or "", args.catalog)
-        check_server(config)
     if not args.rids:
         raise DerivaMLRequestError(
             "say which executions to push there: uv run deriva-ml-catalog list shows what there is"
         )
-    return located(config, project)
+    return config
 
 
 def _wanted(

@@ -175,6 +175,21 @@ def find_same_dataset(
 
 
 @reads
+def find_table(
+    server: Server, model: Model, rid: RID, tables: Collection[str], wanted: str
+) -> tuple[str, RID]:
+    """The table that a record is in, which has to be one of these, and its RID as written there.
+
+    Raises:
+        NotFound: it is in none of them.
+    """
+    table, written = _place(server, model, rid, wanted)
+    if table not in tables:
+        raise _mistaken(server, model, rid, wanted, table)
+    return table, written
+
+
+@reads
 def not_found(server: Server, model: Model, rid: RID, wanted: str) -> DerivaMLRequestError:
     """The error for an RID that names no such record, saying what it names instead, if anything."""
     try:

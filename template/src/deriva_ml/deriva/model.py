@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from deriva_ml.definitions import FILE_COLUMNS
+from deriva_ml.definitions import FILE_COLUMNS, UNKNOWN_PROVENANCE
 from deriva_ml.exceptions import DerivaMLRequestError
 
 ML_SCHEMA = "deriva-ml"
@@ -17,7 +17,7 @@ ML_SCHEMA = "deriva-ml"
 SYSTEM_COLUMNS = frozenset({"RID", "RCT", "RMT", "RCB", "RMB"})
 """What every table has, and the server fills in."""
 
-UNKNOWN_SOURCE = "tag:deriva-ml,unknown-provenance:file"
+UNKNOWN_SOURCE = f"{UNKNOWN_PROVENANCE}file"
 """The URL of the row of `File` that stands for an input that nobody knows, in catalogs that are made with one (upstream's
 ``SENTINEL_FILE_URL``)."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from deriva_ml.catalog.criteria import Criteria
+from deriva_ml.catalog.links import Start
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
@@ -17,6 +18,7 @@ from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.delivery import DerivaDelivery
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.executions import read_executions, with_status
+from deriva_ml.deriva.links import start_at
 from deriva_ml.deriva.lookup import datasets_of, find_assets, find_dataset, not_found
 from deriva_ml.deriva.mirror import Mirror
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
@@ -24,7 +26,7 @@ from deriva_ml.deriva.newest import find_newest_assets, find_newest_datasets, fi
 from deriva_ml.deriva.server import quote
 from deriva_ml.deriva.site import Site
 from deriva_ml.deriva.transfer import Download, download
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.untrusted import plain_name
 
 
@@ -184,6 +186,16 @@ class DerivaSource(Source):
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         return datasets_of(self._site.server, self._site.model, execution)
+
+    def links_from(self, rid: RID) -> Start:
+        if self._delivery.is_here(rid):
+            return self._local.links_from(rid)
+        try:
+            return look_up(self._site.server, lambda: start_at(self._site.server, self._site.model, rid))
+        except NotFound:
+            if local := self._delivery.recorded(rid):  # and not brought there yet
+                return self._local.links_from(local)
+            raise
 
     def asset_tables(self) -> list[str]:
         return self._site.kept_model.asset_tables if self._site.kept_model else self._local.asset_tables()

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import RID, Dataset, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.records.experiment import Experiment
+from deriva_ml.records.lineage import read_by
+from deriva_ml.records.lineage_result import LineageResult, lineage_result
 from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
 from deriva_ml.records.results import criteria, tabulate
 
@@ -99,6 +102,28 @@ class Finding:
         )
         found = self.catalog.select_executions(asked, limit)
         return [RecordedExecution.of(record, self.catalog) for record in found]
+
+    def find_executions_consuming(self, rid: RID) -> list[RecordedExecution]:
+        """Return the executions that read a dataset or a file.
+
+        Raises:
+            DerivaMLRequestError: the record is an execution, or not there.
+        """
+        found = self.catalog.select_executions(Criteria(rids=read_by(self.catalog, rid)))
+        return [RecordedExecution.of(record, self.catalog) for record in found]
+
+    def lookup_lineage(
+        self, rid: RID, *, depth: int | None = None, max_executions: int = 500
+    ) -> LineageResult:
+        """Return which executions an execution, dataset or file came from, and what each of them read.
+
+        A sweep and its executions do not come from each other.
+
+        Args:
+            depth: how many executions to go back from the one that made it; None for all, 0 for that one alone.
+            max_executions: how many executions are looked at.
+        """
+        return lineage_result(self.catalog.links_from(rid), depth, max_executions)
 
     def lookup_experiment(self, execution_rid: RID) -> Experiment:
         """Return an execution as an experiment."""

@@ -96,7 +96,7 @@ def tabulate(
     else:
         differing = [name for name in names if kinds[name] == _METRIC or _differs(rows, name)]
         facts = ["RID", "when", *(name for name in ("status", "workflow") if _differs(rows, name))]
-        chosen = [*facts, *sorted(differing, key=lambda name: (kinds[name], _is_flag(rows, name)))]
+        chosen = [*facts, *sorted(differing, key=lambda name: (kinds[name], _is_flag(rows, name), name))]
     cells = [[row[name][1] if name in row else None for name in chosen] for row in rows]
     return Table(chosen, [_WORTH.index(kinds.get(name, _FACT)) for name in chosen], cells)
 
