@@ -341,8 +341,11 @@ def _end(run: _Run) -> Facts:
 
 
 def _metrics(runs: Sequence[_Run]) -> list[Difference]:
-    found = _differing(runs, lambda run: {name: metric.last for name, metric in run.summary.metrics.items()})
-    first = runs[0].rid
+    def last(run: _Run) -> Facts | None:
+        known = run.summary and run.summary.metrics.items()
+        return None if known is None else {name: metric.last for name, metric in known}
+
+    found, first = _differing(runs, last), runs[0].rid
     for one in found:
         for rid, value in one.values.items():
             if rid != first and _is_finite(one.values.get(first)) and _is_finite(value):
