@@ -342,8 +342,8 @@ def _end(run: _Run) -> Facts:
 
 def _metrics(runs: Sequence[_Run]) -> list[Difference]:
     def last(run: _Run) -> Facts | None:
-        known = run.summary and run.summary.metrics.items()
-        return None if known is None else {name: metric.last for name, metric in known}
+        metrics = run.summary.metrics if run.summary else None
+        return None if metrics is None else {name: metric.last for name, metric in metrics.items()}
 
     found, first = _differing(runs, last), runs[0].rid
     for one in found:
