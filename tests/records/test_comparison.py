@@ -127,7 +127,7 @@ def test_code(catalog: EmbeddedCatalog) -> None:
         run(
             catalog,
             {"uncommitted.diff": f"+{number}\n"},
-            provenance={**dirty, "differences": ["uncommitted changes"]},
+            provenance={**dirty, "differences": ["uncommitted changes, which", "another cell ran"]},
         )
         for number in (1, 2)
     )
@@ -135,7 +135,7 @@ def test_code(catalog: EmbeddedCatalog) -> None:
         "version": ("0.1.0", "0.1.1+dirty"),
         "commit": (COMMIT, "f" * 40),
         "checksum": ("c0ffee", "dec0de"),
-        "what ran": (None, "uncommitted changes"),
+        "what ran": (None, "another cell ran"),
         "uncommitted changes": (False, True),
     }
     patches = values(compare(catalog, [one, other]), "code")

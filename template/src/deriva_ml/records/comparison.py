@@ -249,17 +249,19 @@ def _started(runs: Sequence[_Run]) -> list[Difference]:
     def recorded(run: _Run) -> Facts:
         record = run.record
         return _said(
-            started_by=record.started_by or (run.configuration or {}).get("started_by"),
             user=record.created_by,
             part_of=", ".join(run.sweeps),
             description=record.description,
         )
 
-    def command(run: _Run) -> Facts | None:
-        argv = (run.configuration or {}).get("argv")  # which older runners did not record
-        return {"command": shlex.join(argv)} if argv else None
+    # Older runners recorded neither of these.
+    def starter(run: _Run) -> Facts | None:
+        return _said(started_by=run.record.started_by or (run.configuration or {}).get("started_by")) or None
 
-    return [*_differing(runs, recorded), *_differing(runs, command)]
+    def command(run: _Run) -> Facts | None:
+        return _said(command=shlex.join((run.configuration or {}).get("argv", ()))) or None
+
+    return [*_differing(runs, starter), *_differing(runs, command), *_differing(runs, recorded)]
 
 
 def _code(runs: Sequence[_Run]) -> list[Difference]:
@@ -273,7 +275,7 @@ def _code(runs: Sequence[_Run]) -> list[Difference]:
             path=told.get("path"),
             commit=told.get("commit"),
             checksum=told.get("checksum"),
-            what_ran="; ".join(told.get("differences", ())),
+            what_ran="; ".join(line for line in told.get("differences", ()) if not _is_patch(line)),
         )
         return {**facts, "uncommitted changes": bool(told.get("dirty"))} if told else None
 
@@ -281,6 +283,11 @@ def _code(runs: Sequence[_Run]) -> list[Difference]:
         return {one.filename: one.md5 for one in run.patches} or None
 
     return [*_differing(runs, recorded), *_differing(runs, provenance), *_differing(runs, patches)]
+
+
+def _is_patch(difference: str) -> bool:
+    """Whether it says no more than that there are uncommitted changes, which is told as such."""
+    return difference.startswith("uncommitted changes")
 
 
 def _parameters(run: _Run) -> Facts | None:
@@ -301,7 +308,12 @@ def _configuration(runs: Sequence[_Run]) -> list[Difference]:
     def composed(run: _Run) -> Facts | None:
         told = {*TOLD_ELSEWHERE, *(_parameters(run) or ())}
         parts = None if run.hydra is None else {key: run.hydra[key] for key in run.hydra if key not in told}
-        return parts and dict(flat(parts))
+        # Where the runner has a class of its own says nothing of a run.
+        return parts and {
+            name: value
+            for name, value in flat(parts)
+            if not (name.endswith("._target_") and str(value).startswith("deriva_ml."))
+        }
 
     return [*_differing(runs, choices), *_differing(runs, overrides), *_differing(runs, composed)]
 
@@ -328,12 +340,14 @@ def _packages(runs: Sequence[_Run]) -> list[Difference]:
             return None
         # As PEP 503 has them: a release may spell its name otherwise than the one before.
         found = _mapping(run.environment, "packages").items()
-        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in sorted(found)}
+        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
 
-    def lock(run: _Run) -> Facts:
-        return {one.filename: one.md5 for one in run.assets if _describes(one) and one.filename == LOCK}
+    def lock(run: _Run) -> Facts | None:
+        locks = [one for one in run.assets if _describes(one) and one.filename == LOCK]
+        return {one.filename: one.md5 for one in locks} or None
 
-    return [*_differing(runs, machine), *_differing(runs, packages), *_differing(runs, lock)]
+    by_name = sorted(_differing(runs, packages), key=lambda one: one.name)
+    return [*_differing(runs, machine), *by_name, *_differing(runs, lock)]
 
 
 def _end(run: _Run) -> Facts:
