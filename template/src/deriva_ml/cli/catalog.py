@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from deriva_ml.cli import compare, listing, opening, results, showing
+from deriva_ml.cli import compare, lineage, listing, opening, results, showing
 from deriva_ml.cli.arguments import CommandParser, attach_values
 from deriva_ml.cli.command import command
 from deriva_ml.cli.deriva_catalog import named_catalog
@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     listing.add_to(commands)
     results.add_to(commands)
     compare.add_to(commands)
+    lineage.add_to(commands)
     showing.add_to(commands)
     opening.add_to(commands)
     return parser
