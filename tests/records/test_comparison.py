@@ -158,7 +158,7 @@ def test_parameters(catalog: EmbeddedCatalog) -> None:
 
 
 def test_configuration(catalog: EmbeddedCatalog) -> None:
-    hydra = "_target_: x\ndatasets: [{}]\nl2: {}\nextra:\n  width: {}\n"
+    hydra = "_target_: x\ndatasets: [{0}]\nl2: {1}\nextra:\n  width: {2}\n  _target_: deriva_ml.{0}\n"
     one = run(
         catalog,
         {"hydra-config.yaml": hydra.format("A", 1, 2)},
@@ -319,7 +319,7 @@ def test_lines_of_a_notebook_are_its_cells_and_outputs(catalog: EmbeddedCatalog)
     found = outputs(
         catalog,
         {"a.ipynb": notebook("x = 1", "print(x)", output="1", time="1"), "a.md": "one"},
-        {"a.ipynb": notebook("x = 2", "print(x)", output="2", time="2"), "a.md": "two"},
+        {"a.ipynb": notebook("x = 2\n\n", "print(x)", output="2\n", time="2"), "a.md": "two"},
     )
     assert [(text, other) for _, text, _, other in lines(found, "a.ipynb")[0]] == [
         ("x = 1", "x = 2"),
@@ -343,6 +343,20 @@ def test_a_long_line_is_cut_around_what_differs_and_harmless(
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\x07" not in out
     assert r"2 - \x1b[31mred" in out
+
+
+def test_json_is_json_whatever_files_hold(
+    catalog: EmbeddedCatalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a terminal would act upon is escaped as JSON has it."""
+    strange = "\x7f\x85\u2028\u202e\U000e0001\x1b ü \U0001f600 \\x7f"
+    one, other = run(catalog, {"t.txt": f"1{strange}"}), run(catalog, {"t.txt": f"2{strange}"})
+    shown(catalog, one, other, as_json=True)
+    out = capsys.readouterr().out
+    assert not {"\x7f", "\x85", "\u2028", "\u202e", "\U000e0001", "\x1b"} & set(out)
+    assert "ü \U0001f600" in out
+    [told] = json.loads(out)["outputs"]
+    assert told["lines"][0]["lines"][0]["text"] == f"1{strange}"
 
 
 def test_large_files_and_many_files(catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,8 +473,8 @@ def test_a_record_of_the_first_version_is_compared(tmp_path: Path) -> None:
 
 def test_a_configuration_of_the_first_release_is_compared(catalog: EmbeddedCatalog) -> None:
     """It was of another type, and knew neither the command line nor what differed."""
-    told = json.loads(json.dumps({"parameters": {"l2": 1}, "provenance": {"commit": COMMIT, "dirty": False}}))
-    one = run(catalog, {"configuration.json": json.dumps(told)})
+    told = {"parameters": {"l2": 1}, "provenance": {"commit": COMMIT, "dirty": False}}
+    one = run(catalog, {"configuration.json": json.dumps(told)}, started_by="")
     found = compare(catalog, [one, run(catalog, parameters={"l2": 2})])
     assert values(found, "parameters") == {"l2": (1, 2)}
     assert "started" not in found.sections, "of what is not known, nothing is said"
