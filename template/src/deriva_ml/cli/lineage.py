@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import print, print_json
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Source
@@ -59,7 +58,7 @@ def run(source: Source, args: argparse.Namespace) -> int:
     walks = [walk(start, up, args.depth) for up in chosen]
     nodes = described(start, walks)
     if args.json:
-        print_lines(json.dumps(as_graph(start, walks, nodes), indent=2, ensure_ascii=False))
+        print_json(as_graph(start, walks, nodes))
         return 0
     print(f"{start.rid}  {describe(nodes[start.rid])}")
     for found in walks:

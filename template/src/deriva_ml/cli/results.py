@@ -15,7 +15,7 @@ from deriva_ml.cli.arguments import whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.table import aligned, breadth
-from deriva_ml.terminal import one_line, print, print_lines
+from deriva_ml.terminal import one_line, print, print_json, print_lines
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.criteria import Criteria
@@ -120,7 +120,7 @@ def run(source: Source, args: argparse.Namespace) -> int:
     more = bool(limit) and len(found) > (limit or 0)
     found = found[: limit or None]
     if args.json:
-        print_lines(json.dumps([as_json(result) for result in found], indent=2, ensure_ascii=False))
+        print_json([as_json(result) for result in found])
         return 0
     columns = args.columns.split(",") if args.columns else None
     table = tabulate(found, args.best, [name.strip().strip("`") for name in columns] if columns else None)
