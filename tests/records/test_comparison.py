@@ -127,7 +127,7 @@ def test_code(catalog: EmbeddedCatalog) -> None:
         run(
             catalog,
             {"uncommitted.diff": f"+{number}\n"},
-            provenance={**dirty, "differences": ["uncommitted changes"]},
+            provenance={**dirty, "differences": ["uncommitted changes, which", "another cell ran"]},
         )
         for number in (1, 2)
     )
@@ -135,7 +135,7 @@ def test_code(catalog: EmbeddedCatalog) -> None:
         "version": ("0.1.0", "0.1.1+dirty"),
         "commit": (COMMIT, "f" * 40),
         "checksum": ("c0ffee", "dec0de"),
-        "what ran": (None, "uncommitted changes"),
+        "what ran": (None, "another cell ran"),
         "uncommitted changes": (False, True),
     }
     patches = values(compare(catalog, [one, other]), "code")
@@ -158,7 +158,7 @@ def test_parameters(catalog: EmbeddedCatalog) -> None:
 
 
 def test_configuration(catalog: EmbeddedCatalog) -> None:
-    hydra = "_target_: x\ndatasets: [{}]\nl2: {}\nextra:\n  width: {}\n"
+    hydra = "_target_: x\ndatasets: [{0}]\nl2: {1}\nextra:\n  width: {2}\n  _target_: deriva_ml.{0}\n"
     one = run(
         catalog,
         {"hydra-config.yaml": hydra.format("A", 1, 2)},
@@ -319,7 +319,7 @@ def test_lines_of_a_notebook_are_its_cells_and_outputs(catalog: EmbeddedCatalog)
     found = outputs(
         catalog,
         {"a.ipynb": notebook("x = 1", "print(x)", output="1", time="1"), "a.md": "one"},
-        {"a.ipynb": notebook("x = 2", "print(x)", output="2", time="2"), "a.md": "two"},
+        {"a.ipynb": notebook("x = 2\n\n", "print(x)", output="2\n", time="2"), "a.md": "two"},
     )
     assert [(text, other) for _, text, _, other in lines(found, "a.ipynb")[0]] == [
         ("x = 1", "x = 2"),
@@ -343,6 +343,20 @@ def test_a_long_line_is_cut_around_what_differs_and_harmless(
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\x07" not in out
     assert r"2 - \x1b[31mred" in out
+
+
+def test_json_is_json_whatever_files_hold(
+    catalog: EmbeddedCatalog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a terminal would act upon is escaped as JSON has it."""
+    strange = "\x7f\x85\u2028\u202e\U000e0001\x1b ü \U0001f600 \\x7f"
+    one, other = run(catalog, {"t.txt": f"1{strange}"}), run(catalog, {"t.txt": f"2{strange}"})
+    shown(catalog, one, other, as_json=True)
+    out = capsys.readouterr().out
+    assert not {"\x7f", "\x85", "\u2028", "\u202e", "\U000e0001", "\x1b"} & set(out)
+    assert "ü \U0001f600" in out
+    [told] = json.loads(out)["outputs"]
+    assert told["lines"][0]["lines"][0]["text"] == f"1{strange}"
 
 
 def test_large_files_and_many_files(catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,6 +414,16 @@ def test_a_damaged_configuration_is_left_out(catalog: EmbeddedCatalog, text: str
     assert "\n" not in warning
 
 
+def test_what_was_kept_of_a_lost_configuration_is_compared(catalog: EmbeddedCatalog) -> None:
+    """The rows of the catalog have parameters and choices, too."""
+    one, other = (run(catalog, parameters={"l2": l2}, config_choices={"assets": f"a{l2}"}) for l2 in (1, 2))
+    content(catalog, other, "configuration.json").unlink()
+    found = compare(catalog, [one, other])
+    assert values(found, "parameters") == {"l2": (1, 2)}
+    assert values(found, "configuration") == {"assets": ("a1", "a2")}
+    assert len(found.warnings) == 1
+
+
 def test_missing_and_changed_contents_are_left_out(
     catalog: EmbeddedCatalog, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -449,8 +473,8 @@ def test_a_record_of_the_first_version_is_compared(tmp_path: Path) -> None:
 
 def test_a_configuration_of_the_first_release_is_compared(catalog: EmbeddedCatalog) -> None:
     """It was of another type, and knew neither the command line nor what differed."""
-    told = json.loads(json.dumps({"parameters": {"l2": 1}, "provenance": {"commit": COMMIT, "dirty": False}}))
-    one = run(catalog, {"configuration.json": json.dumps(told)})
+    told = {"parameters": {"l2": 1}, "provenance": {"commit": COMMIT, "dirty": False}}
+    one = run(catalog, {"configuration.json": json.dumps(told)}, started_by="")
     found = compare(catalog, [one, run(catalog, parameters={"l2": 2})])
     assert values(found, "parameters") == {"l2": (1, 2)}
     assert "started" not in found.sections, "of what is not known, nothing is said"

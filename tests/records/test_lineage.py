@@ -22,7 +22,7 @@ from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.records.finding import Finding
-from deriva_ml.records.lineage import described, tree, walk
+from deriva_ml.records.lineage import beyond, described, tree, walk
 from deriva_ml.records.lineage_result import lineage_result
 
 SERVER = Destination("deriva.example.org", "7")
@@ -72,7 +72,7 @@ class Recording:
         """The tree, with names for RIDs and without what they are."""
         start = self.catalog.links_from(rid)
         found = walk(start, up, depth)
-        lines = tree(found, described(start, [found]))
+        lines = tree(found, described(start, [found]), beyond(start, found))
         said = []
         for line in lines:
             margin = line[: len(line) - len(line.lstrip())]
@@ -172,7 +172,7 @@ def test_depth_is_a_number_of_steps_and_what_was_not_followed_is_marked(records:
     last = files[3].rid
     assert records.lines(last, up=True, depth=0) == []
     assert records.lines(last, up=True, depth=2) == ["run 2", "  file 2 ..."]
-    assert len(records.lines(last, up=True, depth=6)) == 6
+    assert records.lines(last, up=True, depth=6)[-1].strip() == "file 0", "and nothing beyond"
     ml = ML(records.catalog)
     for depth, seen, capped in ((0, 1, True), (1, 2, True), (2, 3, False), (None, 3, False)):
         result = ml.lookup_lineage(last, depth=depth)
@@ -339,6 +339,8 @@ def test_the_command_shows_what_each_record_is(
     ]
     assert show(records.catalog, data, "--up") == 0
     assert capsys.readouterr().out.splitlines()[1:] == ["came from: nothing that is recorded"]
+    assert show(records.catalog, data, "--depth", "0") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["came from: nothing that is recorded", "led to: ..."]
 
 
 def test_json_is_one_graph_of_both_directions(records: Recording, capsys: pytest.CaptureFixture[str]) -> None:

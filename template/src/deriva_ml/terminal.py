@@ -40,6 +40,18 @@ def print_lines(text: str) -> None:
     print(*text.split("\n"), sep="\n")
 
 
+def print_json(value: Any) -> None:
+    """Print a value as JSON that is safe to print, and that every reader takes."""
+    import json
+
+    def escaped(found: re.Match[str]) -> str:
+        units = found[0].encode("utf-16-be", errors="surrogatepass").hex()
+        return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+
+    text = json.dumps(value, indent=2, ensure_ascii=False)  # whose line ends are all its own
+    print(*(_ACTS.sub(escaped, line) for line in text.split("\n")), sep="\n")
+
+
 def suggest(wanted: str, known: Mapping[str, str]) -> str:
     """Return ``(did you mean ...?)`` with what the name most like ``wanted`` stands for, whatever its case; else nothing."""
     import difflib

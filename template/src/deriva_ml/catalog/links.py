@@ -222,10 +222,6 @@ class Start(NamedTuple):
         return {self.table: [self.rid]}
 
 
-KINDS = "execution, dataset or file"
-"""What has a lineage."""
-
-
 def order(version: str) -> tuple[int, ...]:
     """Return what the name of a dataset's version sorts by."""
     return tuple(int(number) for number in re.findall(r"\d+", version))
@@ -248,7 +244,7 @@ class LinkedRecords(CatalogBase):
         for table in (EXECUTION, DATASET, *tables):
             if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
                 return Start(rid, table, _LocalLinks(self, tables))
-        raise self._not_found(rid, KINDS)
+        raise self._not_found(rid, "execution, dataset or file")
 
     def linked_rows(self, table: str, column: str, values: Collection[RID]) -> list[Row]:
         """Return the rows of a table whose column has one of the values."""

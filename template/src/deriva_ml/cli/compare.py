@@ -14,7 +14,7 @@ from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.results import cell
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import print, print_json, print_lines
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Source
@@ -72,7 +72,7 @@ def run(source: Source, args: argparse.Namespace) -> int:
     for line in comparison.warnings:
         print(f"warning: {line}", file=sys.stderr)
     if args.json:
-        print_lines(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False))
+        print_json(comparison.to_json())
     else:
         _show(comparison)
     return 0

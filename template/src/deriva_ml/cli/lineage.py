@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.table import aligned
+from deriva_ml.terminal import print_json, print_lines
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Source
@@ -54,18 +56,21 @@ def add_to(commands: Any) -> None:
 
 def run(source: Source, args: argparse.Namespace) -> int:
     """Show the lineage that the arguments ask for."""
-    from deriva_ml.records.lineage import as_graph, describe, described, tree, walk
+    from deriva_ml.records.lineage import as_graph, beyond, describe, described, tree, walk
 
     start = source.links_from(args.rid)
     chosen = [up for up in DIRECTIONS if not (args.down if up else args.up)]
     walks = [walk(start, up, args.depth) for up in chosen]
     nodes = described(start, walks)
     if args.json:
-        print_lines(json.dumps(as_graph(start, walks, nodes), indent=2, ensure_ascii=False))
+        print_json(as_graph(start, walks, nodes))
         return 0
-    print(f"{start.rid}  {describe(nodes[start.rid])}")
+    lines = [f"{start.rid}  {describe(nodes[start.rid])}"]
     for found in walks:
-        lines = list(tree(found, nodes))
-        nothing = "" if lines or start.rid not in found.steps else " nothing that is recorded"
-        print(f"{DIRECTIONS[found.up]}:{nothing}", *lines, sep="\n")
+        more = beyond(start, found)
+        below = list(tree(found, nodes, more))
+        nothing = "" if below else " ..." if more else " nothing that is recorded"
+        lines += [f"{DIRECTIONS[found.up]}:{nothing}", *below]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print_lines(aligned([[line] for line in lines], room))
     return 0

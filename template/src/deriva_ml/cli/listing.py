@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.named import elsewhere, rids_there
 from deriva_ml.cli.results import add_filters, meant, narrowed
 from deriva_ml.table import aligned
-from deriva_ml.terminal import one_line, print, print_lines
+from deriva_ml.terminal import one_line, print, print_json, print_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +152,7 @@ def _print_columns(
 ) -> int:
     """Print a list, as a table that fits a terminal or as JSON; one row more than ``args.limit`` stands for more."""
     if args.json:
-        print_lines(json.dumps(listed[: args.limit or None], indent=2, ensure_ascii=False))
+        print_json(listed[: args.limit or None])
     elif not listed:
         print(nothing)
     else:

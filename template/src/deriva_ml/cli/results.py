@@ -9,14 +9,13 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.table import aligned, breadth
-from deriva_ml.terminal import one_line, print, print_lines
+from deriva_ml.terminal import one_line, print, print_json, print_lines
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.criteria import Criteria
@@ -121,7 +120,7 @@ def run(source: Source, args: argparse.Namespace) -> int:
     more = bool(limit) and len(found) > (limit or 0)
     found = found[: limit or None]
     if args.json:
-        print_lines(json.dumps([as_json(result) for result in found], indent=2, ensure_ascii=False))
+        print_json([as_json(result) for result in found])
         return 0
     columns = args.columns.split(",") if args.columns else None
     table = tabulate(found, args.best, [name.strip().strip("`") for name in columns] if columns else None)
@@ -156,7 +155,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "description": record.description,
         "parameters": summary.parameters,
         "choices": summary.choices,
-        "metrics": {name: asdict(metric) for name, metric in summary.metrics.items()},
+        "metrics": {name: metric._asdict() for name, metric in summary.metrics.items()},
     }
 
 

@@ -15,7 +15,7 @@ from deriva_ml.cli.results import show_table
 from deriva_ml.configuration_file import CONFIGURATION, MODEL_COMMAND, is_of_model, read_configuration
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import print, print_json
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -46,7 +46,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Show a record."""
     facts = _facts(catalog, args.rid)
     if args.json:
-        print_lines(json.dumps(facts, indent=2))
+        print_json(facts)
         return 0
     for name, value in facts.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from deriva_ml.catalog.links import DATASET, EXECUTION, KINDS, Joined, Link, Links, Node, Records, Start
+from deriva_ml.catalog.links import DATASET, EXECUTION, Joined, Link, Links, Node, Records, Start
 from deriva_ml.definitions import RID, MLAsset, Row
 from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.executions import status_of
@@ -20,7 +20,8 @@ def start_at(server: Server, model: Model, rid: RID) -> Start:
     Raises:
         NotFound: it is not there, or is none that has a lineage.
     """
-    table, written = find_table(server, model, rid, (EXECUTION, DATASET, *model.asset_tables), KINDS)
+    tables = (EXECUTION, DATASET, *model.asset_tables)
+    table, written = find_table(server, model, rid, tables, "execution, dataset or file")
     return Start(written, table, _ServerLinks(server, model))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Summary
-from deriva_ml.configuration_file import CONFIGURATION, read_configuration
+from deriva_ml.configuration_file import CONFIGURATION, choices_of, parameters_of, read_configuration
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.records.compared_files import (
@@ -117,7 +117,7 @@ def compare(source: Source, rids: Sequence[RID], repository: Path | None = None)
     summaries = {record.rid: summary for record, summary in source.results(Criteria(rids=rids))}
     with tempfile.TemporaryDirectory() as folder:
         fetched = FetchedFiles(source, Path(folder))
-        runs = [_Run.of(record, summaries.get(record.rid, Summary()), source, fetched) for record in records]
+        runs = [_Run.of(record, summaries.get(record.rid), source, fetched) for record in records]
         sections = {
             "started": _started(runs),
             "code": _code(runs),
@@ -151,7 +151,7 @@ class _Run:
     """An execution with all that is compared; None for what is not there, or cannot be read."""
 
     record: ExecutionRecord
-    summary: Summary
+    summary: Summary | None
     sweeps: list[RID]
     assets: list[Asset]
     datasets: list[Dataset]
@@ -160,7 +160,9 @@ class _Run:
     hydra: dict[str, Any] | None
 
     @classmethod
-    def of(cls, record: ExecutionRecord, summary: Summary, source: Source, fetched: FetchedFiles) -> _Run:
+    def of(
+        cls, record: ExecutionRecord, summary: Summary | None, source: Source, fetched: FetchedFiles
+    ) -> _Run:
         assets = source.assets_of(record.rid)
         read = {CONFIGURATION: read_configuration, ENVIRONMENT: read_json, HYDRA: _read_yaml}
         told = [asset for asset in assets if _describes(asset) and asset.filename in read]
@@ -247,17 +249,19 @@ def _started(runs: Sequence[_Run]) -> list[Difference]:
     def recorded(run: _Run) -> Facts:
         record = run.record
         return _said(
-            started_by=record.started_by or (run.configuration or {}).get("started_by"),
             user=record.created_by,
             part_of=", ".join(run.sweeps),
             description=record.description,
         )
 
-    def command(run: _Run) -> Facts | None:
-        argv = (run.configuration or {}).get("argv")  # which older runners did not record
-        return {"command": shlex.join(argv)} if argv else None
+    # Older runners recorded neither of these.
+    def starter(run: _Run) -> Facts | None:
+        return _said(started_by=run.record.started_by or (run.configuration or {}).get("started_by")) or None
 
-    return [*_differing(runs, recorded), *_differing(runs, command)]
+    def command(run: _Run) -> Facts | None:
+        return _said(command=shlex.join((run.configuration or {}).get("argv", ()))) or None
+
+    return [*_differing(runs, starter), *_differing(runs, command), *_differing(runs, recorded)]
 
 
 def _code(runs: Sequence[_Run]) -> list[Difference]:
@@ -271,7 +275,7 @@ def _code(runs: Sequence[_Run]) -> list[Difference]:
             path=told.get("path"),
             commit=told.get("commit"),
             checksum=told.get("checksum"),
-            what_ran="; ".join(told.get("differences", ())),
+            what_ran="; ".join(line for line in told.get("differences", ()) if not _is_patch(line)),
         )
         return {**facts, "uncommitted changes": bool(told.get("dirty"))} if told else None
 
@@ -281,21 +285,35 @@ def _code(runs: Sequence[_Run]) -> list[Difference]:
     return [*_differing(runs, recorded), *_differing(runs, provenance), *_differing(runs, patches)]
 
 
+def _is_patch(difference: str) -> bool:
+    """Whether it says no more than that there are uncommitted changes, which is told as such."""
+    return difference.startswith("uncommitted changes")
+
+
 def _parameters(run: _Run) -> Facts | None:
-    return run.summary.parameters or (None if run.configuration is None else {})
+    if run.configuration is None:  # what was kept of it
+        return (run.summary and run.summary.parameters) or None
+    return parameters_of(run.configuration)
 
 
 def _configuration(runs: Sequence[_Run]) -> list[Difference]:
     def choices(run: _Run) -> Facts | None:
-        return run.summary.choices or (None if run.configuration is None else {})
+        if run.configuration is None:
+            return (run.summary and run.summary.choices) or None
+        return choices_of(run.configuration)
 
     def overrides(run: _Run) -> Facts | None:
         return None if run.configuration is None else {"overrides": run.configuration["overrides"]}
 
     def composed(run: _Run) -> Facts | None:
-        told = {*TOLD_ELSEWHERE, *run.summary.parameters}
+        told = {*TOLD_ELSEWHERE, *(_parameters(run) or ())}
         parts = None if run.hydra is None else {key: run.hydra[key] for key in run.hydra if key not in told}
-        return parts and dict(flat(parts))
+        # Where the runner has a class of its own says nothing of a run.
+        return parts and {
+            name: value
+            for name, value in flat(parts)
+            if not (name.endswith("._target_") and str(value).startswith("deriva_ml."))
+        }
 
     return [*_differing(runs, choices), *_differing(runs, overrides), *_differing(runs, composed)]
 
@@ -322,12 +340,14 @@ def _packages(runs: Sequence[_Run]) -> list[Difference]:
             return None
         # As PEP 503 has them: a release may spell its name otherwise than the one before.
         found = _mapping(run.environment, "packages").items()
-        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in sorted(found)}
+        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
 
-    def lock(run: _Run) -> Facts:
-        return {one.filename: one.md5 for one in run.assets if _describes(one) and one.filename == LOCK}
+    def lock(run: _Run) -> Facts | None:
+        locks = [one for one in run.assets if _describes(one) and one.filename == LOCK]
+        return {one.filename: one.md5 for one in locks} or None
 
-    return [*_differing(runs, machine), *_differing(runs, packages), *_differing(runs, lock)]
+    by_name = sorted(_differing(runs, packages), key=lambda one: one.name)
+    return [*_differing(runs, machine), *by_name, *_differing(runs, lock)]
 
 
 def _end(run: _Run) -> Facts:
@@ -335,8 +355,11 @@ def _end(run: _Run) -> Facts:
 
 
 def _metrics(runs: Sequence[_Run]) -> list[Difference]:
-    found = _differing(runs, lambda run: {name: metric.last for name, metric in run.summary.metrics.items()})
-    first = runs[0].rid
+    def last(run: _Run) -> Facts | None:
+        metrics = run.summary.metrics if run.summary else None
+        return None if metrics is None else {name: metric.last for name, metric in metrics.items()}
+
+    found, first = _differing(runs, last), runs[0].rid
     for one in found:
         for rid, value in one.values.items():
             if rid != first and _is_finite(one.values.get(first)) and _is_finite(value):

@@ -73,7 +73,8 @@ def read_contents(path: Path) -> Contents | None:
         try:
             found = json.loads(text)
             if suffix == ".ipynb":
-                return Contents(notebook_lines(found, outputs=True), "notebook")
+                cells = notebook_lines(found, outputs=True)
+                return Contents([line for line in cells if line.strip()], "notebook")
             return Contents([f"{name} = {shown_json(value)}" for name, value in flat(found)], "JSON")
         except DAMAGED:
             pass  # then it is a text like any other

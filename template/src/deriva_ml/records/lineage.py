@@ -110,10 +110,20 @@ def _within(version: str, limit: str, up: bool) -> bool:
     return version == limit or (order(version) < order(limit)) == up
 
 
-def tree(found: Walk, nodes: Mapping[RID, Node]) -> Iterator[str]:
+def beyond(start: Start, found: Walk) -> set[RID]:
+    """Return the records that a walk reached and did not follow, though there is more."""
+    records: dict[str, list[RID]] = {}
+    for rid, table in found.tables.items():
+        if rid not in found.steps:
+            records.setdefault(table, []).append(rid)
+    return {link.rid for link in _ordered(start.links, records, found.up)}
+
+
+def tree(found: Walk, nodes: Mapping[RID, Node], more: Collection[RID] = ()) -> Iterator[str]:
     """Return the lines of a walk: each record in full where it comes first, and then by its RID.
 
-    A line that ends in ``...`` was not followed.
+    Args:
+        more: records whose line ends in ``...``, as there is more that was not followed.
     """
     shown = {found.root}
     waiting = [(1, link) for link in reversed(found.steps.get(found.root, []))]
@@ -124,7 +134,7 @@ def tree(found: Walk, nodes: Mapping[RID, Node]) -> Iterator[str]:
             yield f"{margin}{link.other} (above)"
             continue
         shown.add(link.other)
-        cut = "" if link.other in found.steps else " ..."
+        cut = " ..." if link.other in more else ""
         yield f"{margin}{link.other}  {describe(nodes[link.other], link.version)}{cut}"
         waiting += [(level + 1, one) for one in reversed(found.steps.get(link.other, []))]
 
