@@ -136,10 +136,13 @@ class Links:
                 here, column, there, other = there, other, here, column
             if not records.get(here):
                 continue
+            asked = set(records[here])
             rows = [
                 row
                 for row in self._fetch(step.table, column, records[here])
-                if row.get(column) and row.get(other) and (step.role is None or step.role == _role(row))
+                if row.get(column) in asked
+                and row.get(other)
+                and (step.role is None or step.role == _role(row))
             ]
             if step.table == "Dataset_Execution":
                 rows = self._read(rows)
