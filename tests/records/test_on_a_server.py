@@ -70,6 +70,11 @@ def test_results_files_and_lists_are_those_of_the_server(
     assert "no run meets that" in said("results", "--status", "Failed")
     assert one["rid"] in [line.split()[0] for line in said("list").splitlines()]
     assert "table.csv" in said("files", "--name", "*.csv")
+    _, _, led_to, made = said("lineage", one["rid"]).splitlines()
+    assert led_to == "led to:" and made.endswith("file table.csv")
+    assert said("lineage", made.split()[0].lower(), "--up").splitlines()[2:] == [
+        f"  {one['rid']}  execution Uploaded: Analysis"
+    ]
     assert said("datasets") == "no dataset is here\n"
     assert catalog.main(["results", "--from", "production", "--host", "x"]) == 2
     assert "give either --from, or --host and --catalog" in capsys.readouterr().err

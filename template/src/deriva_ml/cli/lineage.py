@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.terminal import print, print_json
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--json", action="store_true", help="write JSON, for a program to read: one graph of nodes and edges"
     )
+    add_reading_flags(parser)
     parser.set_defaults(run=run)
 
 

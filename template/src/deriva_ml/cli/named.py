@@ -20,10 +20,8 @@ def rid_of(catalog: EmbeddedCatalog, named: str) -> str:
     Raises:
         DerivaMLRequestError: several records have the name.
     """
-    for look_up in (catalog.lookup_execution, catalog.lookup_asset, catalog.lookup_dataset):
-        with suppress(NotFound):
-            look_up(named)
-            return named
+    with suppress(NotFound):
+        return catalog.links_from(named).rid
     known = catalog.journal.locals_of(named)
     if len(known) == 1:
         return known[0]
