@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -20,8 +19,7 @@ STEPS = ("step", "epoch")
 Number = bool | int | float
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(NamedTuple):
     """What the values of one metric came to. NaN is least and greatest only where there is nothing else.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -81,17 +82,25 @@ def well_formed(record: T) -> T:
     Raises:
         ValueError: one has another.
     """
-    for field in fields(record):  # type: ignore[arg-type]
-        value, declared = getattr(record, field.name), str(field.type)
-        names = [name.strip() for name in declared.split("|")]
-        kinds = [_KINDS[kind] for name in names if (kind := name.partition("[")[0]) in _KINDS]
-        if len(kinds) < len(names):  # a type of the runner's own, which is looked at where it is made
-            continue
-        good = any(isinstance(value, kind) for kind in kinds)
-        if isinstance(value, bool) and "bool" not in names:
-            good = False
-        if good and "[str" in declared and isinstance(value, list | tuple | dict):
+    for name, kinds, text_only, bool_too in _declared(type(record)):  # type: ignore[arg-type]
+        value = getattr(record, name)
+        good = isinstance(value, kinds) and (bool_too or not isinstance(value, bool))
+        if good and text_only and isinstance(value, list | tuple | dict):
             good = all(isinstance(one, str) for one in value)
         if not good:
-            raise ValueError(f"its {field.name} cannot be {str(value)[:40]!r}")
+            raise ValueError(f"its {name} cannot be {str(value)[:40]!r}")
     return record
+
+
+@functools.cache
+def _declared(kind: type) -> list[tuple[str, tuple[type, ...], bool, bool]]:
+    """Return a dataclass's fields whose types are known here: name, types, whether texts are in it, and truth values."""
+    found = []
+    for field in fields(kind):
+        declared = str(field.type)
+        names = [name.strip() for name in declared.split("|")]
+        kinds = [_KINDS[one] for name in names if (one := name.partition("[")[0]) in _KINDS]
+        if len(kinds) == len(names):  # a type of the runner's own is looked at where it is made
+            flat = [one for known in kinds for one in (known if isinstance(known, tuple) else (known,))]
+            found.append((field.name, tuple(flat), "[str" in declared, "bool" in names))
+    return found

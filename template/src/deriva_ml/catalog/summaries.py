@@ -122,7 +122,7 @@ class Summaries:
         kept = self.of([execution])[execution].metrics if summary.metrics else {}
         for name, metric in summary.metrics.items():
             metric = kept[name].then(metric) if name in kept else metric
-            cells = (as_cell(getattr(metric, part)) for part in Metric.__dataclass_fields__)
+            cells = map(as_cell, metric)
             self._db.query(
                 'INSERT OR REPLACE INTO "local_metric" VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
                 execution,
@@ -145,14 +145,17 @@ class Summaries:
         found = {rid: Summary() for rid in executions}
         chosen = 'WHERE "execution" IN (SELECT "value" FROM json_each(?))'
         rids = json.dumps(list(executions))
-        for rid, kind, name, text in self._db.query(
-            f'SELECT "execution", "kind", "name", "json" FROM "local_setting" {chosen}', rids
+        for rid, kind, name, value, text in self._db.query(
+            f'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting" {chosen}', rids
         ):
+            summary = found[rid]
             with suppress(ValueError):
-                summary = found[rid]
-                (summary.parameters if kind == "parameter" else summary.choices)[name] = json.loads(text)
+                kept: dict[str, Any] = summary.parameters if kind == "parameter" else summary.choices
+                kept[name] = value if isinstance(value, int) else json.loads(text)
         for rid, name, *cells in self._db.query(f'SELECT * FROM "local_metric" {chosen}', rids):
-            found[rid].metrics[name] = Metric(*map(_number, cells))
+            found[rid].metrics[name] = Metric._make(
+                [_number(cell) if isinstance(cell, str) else cell for cell in cells]
+            )
         return found
 
     def names(self) -> list[str]:
@@ -282,7 +285,6 @@ class Summaries:
         raise DerivaMLRequestError(f"no execution has a parameter, choice or metric called {name}{meant}")
 
 
-def _number(cell: Any) -> Number:
-    if isinstance(cell, str):
-        return cell == "true" if cell in {"true", "false"} else math.nan
-    return cell  # type: ignore[no-any-return]
+def _number(cell: str) -> Number:
+    """Return the value that a cell holds as a text; see ``as_cell``."""
+    return cell == "true" if cell in {"true", "false"} else math.nan

@@ -9,7 +9,6 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
@@ -156,7 +155,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "description": record.description,
         "parameters": summary.parameters,
         "choices": summary.choices,
-        "metrics": {name: asdict(metric) for name, metric in summary.metrics.items()},
+        "metrics": {name: metric._asdict() for name, metric in summary.metrics.items()},
     }
 
 
