@@ -24,6 +24,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 RUNNER = SOURCE / "deriva_ml"
 
 WITHOUT_WORDS = {
+    ("catalog/summaries.py", "summarize"): "caught there: what is wrong with a file of metrics",
     ("cli/command.py", "status"): "the operating system's or SQLite's words",
     ("cli/command.py", "tell"): "a library's words",
     ("disk.py", "_flush_file_system"): "the operating system's words",

@@ -533,8 +533,8 @@ class _Commands:
         self._parser = parser
 
     def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
-        """Return the parser; it takes no examples."""
-        assert name == "compare" and set(options) >= {"help", "usage", "description", "examples"}
+        """Return the parser."""
+        assert name == "compare" and set(options) == {"help", "usage", "description"}
         return self._parser
 
 

@@ -51,7 +51,6 @@ def add_to(commands: Any) -> None:
         " configuration, inputs, packages, metrics and outputs. What is equal is not shown. Files are compared by"
         " digest; of outputs that are text, CSV or JSON the first lines that differ are shown, each execution's against"
         " the first one's.",
-        examples=["deriva-ml-catalog compare 1-ABCD 1-ABCE --diff"],
     )
     parser.add_argument("rids", nargs="+", metavar="RID", help="the executions, two or more")
     parser.add_argument(
@@ -99,11 +98,11 @@ def _show(comparison: Comparison) -> None:
             for found in comparison.sources:
                 for line in [*found.notes, *found.lines]:
                     print(f"  {line.expandtabs(4)}")
-        elif found_here := comparison.sections.get(name):
+        elif differences := comparison.sections.get(name):
             print(f"{title}:")
-            rows = [(_name(one, rids), *(_value(name, one, rid) for rid in rids)) for one in found_here]
+            rows = [(_name(one, rids), *(_value(name, one, rid) for rid in rids)) for one in differences]
             _show_table([("", *rids), *rows], ["", *rids])
-            for one in found_here:
+            for one in differences:
                 _show_lines(one, rids[0])
     if not comparison.sections and not comparison.sources:
         print("nothing differs")
