@@ -32,11 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
 SLOWEST = (
     "test_python_versions",
     "test_from_nothing",
-    "test_init",
-    "test_update",
+    "test_interrupted",
     "test_in_a_project",
+    "test_faults",
+    "test_update",
+    "test_commands",
+    "test_project_files",
+    "test_site",
     "test_update_released",
     "test_interactive",
+    "test_untrusted",
+    "test_state_folder",
 )
 """Modules that begin first, so that no worker is left alone with one of them in the end."""
 
