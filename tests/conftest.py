@@ -321,10 +321,19 @@ def project_copy(copy_to: Callable[[Path], ProjectFolder], tmp_path: Path) -> Ca
     return lambda destination=None: copy_to(destination or tmp_path / "my-project")
 
 
+def refresh_index(project: ProjectFolder) -> None:
+    """Let git see that nothing changed in a copy, whose files have other times.
+
+    The notebooks of a new project are as they are committed, so that git need not start the filter for each. Of one
+    that is not, it will, whenever it is asked what changed.
+    """
+    project.run("git", "-c", "filter.nbstripout.clean=cat", "update-index", "--refresh")
+
+
 def _private_copy(synced: ProjectFolder, target: Path) -> ProjectFolder:
     shutil.copytree(synced.path, target, symlinks=True, ignore=_not_copied)
     project = ProjectFolder(target, on_environment_of(synced, target))
-    project.run("git", "update-index", "--refresh")  # the files' times are those of the copy
+    refresh_index(project)
     return project
 
 
