@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
+from deriva_ml.config.quoting import quoted
 from deriva_ml.terminal import shown
 
 CONFIGURED = {
@@ -22,6 +23,10 @@ CONFIGURED = {
     "--description": "description=TEXT",
 }
 """Flags that people know from elsewhere, such as Hydra and upstream's commands, and what is typed here instead."""
+
+
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+"""What Hydra's own ``--info`` takes."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -59,8 +64,12 @@ class CommandParser(argparse.ArgumentParser):
         super().error(shown(message))
 
 
-def add_overrides(parser: CommandParser) -> None:
-    """Add the positional that notebooks and models are configured with alike."""
+def add_run_arguments(parser: CommandParser, execution: argparse._ActionsContainer) -> None:
+    """Add what runs of notebooks and models take alike: overrides, flags about the configuration, the Deriva catalog.
+
+    Args:
+        execution: the group of the flags about how it is run, whose last one is added.
+    """
     parser.elsewhere |= CONFIGURED
     parser.add_argument(
         "overrides",
@@ -69,21 +78,9 @@ def add_overrides(parser: CommandParser) -> None:
         metavar="OVERRIDE",
         help="a Hydra override of the configuration, such as assets=my_assets or dry_run=true",
     )
-
-
-def add_allow_dirty(group: argparse._ActionsContainer) -> None:
-    """Add the flag that lets uncommitted code run."""
-    group.add_argument(
+    execution.add_argument(
         "--allow-dirty", action="store_true", help="run with uncommitted changes, and record them as a patch"
     )
-
-
-INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-"""What Hydra's own ``--info`` takes."""
-
-
-def add_configuration_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags about the configuration of a run, and the catalog that it is recorded in."""
     group = parser.add_argument_group("configuration")
     group.add_argument(
         "--list-configs", action="store_true", help="show the group=entry choices that there are, and exit"
@@ -143,8 +140,6 @@ def complete_bare_info(argv: Sequence[str]) -> list[str]:
 
 def overrides_from_flags(args: argparse.Namespace) -> list[str]:
     """Return Hydra's overrides, with those that ``--host``, ``--catalog`` and ``--offline`` stand for."""
-    from deriva_ml.config.refusals import quoted
-
     flags = {"deriva_ml.hostname": args.host, "deriva_ml.catalog_id": args.catalog}
     named = [f"{key}={quoted(value)}" for key, value in flags.items() if value]
     return [*args.overrides, *named, *(["deriva_ml.offline=true"] if args.offline else [])]

@@ -124,8 +124,9 @@ def _push_commits(args: argparse.Namespace, project: Project) -> int:
 
 def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project) -> int:
     from deriva_ml.definitions import OPEN_STATUSES
+    from deriva_ml.execution.upload import recorded
 
-    rids = [_execution(catalog, rid) for rid in args.rids]
+    rids = [recorded(catalog, rid).local for rid in args.rids]
     if args.forget:
         return _forget(catalog, rids)
     opened = None
@@ -180,13 +181,6 @@ def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:
         catalog.cancel_push(rid)
         print(f"{rid} stays in this project's own catalog")
     return 0
-
-
-def _execution(catalog: EmbeddedCatalog, rid: str) -> str:
-    """Return the execution here that an RID means, which may be the one where it was pushed to."""
-    from deriva_ml.execution.upload import recorded
-
-    return recorded(catalog, rid).local
 
 
 def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
