@@ -6,6 +6,7 @@ import argparse
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -119,13 +120,10 @@ def whole_number(least: int, unit: str) -> Callable[[str], int]:
     """Return a type for arguments that are a number of something, from ``least`` on."""
 
     def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} ({least} or more)")
-        return value
+        with suppress(ValueError):
+            if (value := int(text)) >= least:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} ({least} or more)")
 
     return number
 

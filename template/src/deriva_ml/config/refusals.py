@@ -155,11 +155,8 @@ def _no_override(overrides: Sequence[str], place: int) -> str:
 def _names_entries(item: Any) -> bool:
     """Whether an override of a group gives names, as it has to, unless it takes the group away."""
     value = item.value()
-    return (
-        item.is_delete()
-        or isinstance(value, str)
-        or (isinstance(value, list) and all(isinstance(one, str) for one in value))
-    )
+    names = value if isinstance(value, list) else [value]
+    return item.is_delete() or all(isinstance(one, str) for one in names)
 
 
 def summarize_error(error: BaseException) -> str:
