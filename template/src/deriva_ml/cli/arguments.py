@@ -65,12 +65,8 @@ class CommandParser(argparse.ArgumentParser):
         super().error(shown(message))
 
 
-def add_run_arguments(parser: CommandParser, execution: argparse._ActionsContainer) -> None:
-    """Add what runs of notebooks and models take alike: overrides, flags about the configuration, the Deriva catalog.
-
-    Args:
-        execution: the group of the flags about how it is run, whose last one is added.
-    """
+def add_overrides(parser: CommandParser) -> None:
+    """Add the positional that notebooks and models are configured with alike."""
     parser.elsewhere |= CONFIGURED
     parser.add_argument(
         "overrides",
@@ -79,6 +75,14 @@ def add_run_arguments(parser: CommandParser, execution: argparse._ActionsContain
         metavar="OVERRIDE",
         help="a Hydra override of the configuration, such as assets=my_assets or dry_run=true",
     )
+
+
+def add_run_flags(parser: CommandParser, execution: argparse._ActionsContainer) -> None:
+    """Add the flags that runs of notebooks and models take alike: about the configuration, and the Deriva catalog.
+
+    Args:
+        execution: the group of the flags about how it is run, whose last one is added.
+    """
     execution.add_argument(
         "--allow-dirty", action="store_true", help="run with uncommitted changes, and record them as a patch"
     )

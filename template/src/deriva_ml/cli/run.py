@@ -11,7 +11,8 @@ from typing import Any
 
 from deriva_ml.cli.arguments import (
     CommandParser,
-    add_run_arguments,
+    add_overrides,
+    add_run_flags,
     complete_bare_info,
     overrides_from_flags,
 )
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
             "deriva-ml-run --multirun assets=default_asset,my_assets",
         ],
     )
+    add_overrides(parser)
     how = parser.add_argument_group("execution")
     how.add_argument(
         "-m",
@@ -44,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run every combination of the values that overrides give as a=1,2",
     )
-    add_run_arguments(parser, how)
+    add_run_flags(parser, how)
     return parser
 
 

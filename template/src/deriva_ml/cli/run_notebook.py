@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import (
     CommandParser,
-    add_run_arguments,
+    add_overrides,
+    add_run_flags,
     complete_bare_info,
     overrides_from_flags,
     take_parameters,
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.elsewhere |= PAPERMILL
     parser.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook's file")
+    add_overrides(parser)
     values = parser.add_argument_group("parameters")
     values.add_argument(
         "-p",
@@ -97,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
         help="the longest that one cell may take, in whole seconds (default: no limit)",
     )
     how.add_argument("--log-output", action="store_true", help="show what the cells print, on stderr")
-    add_run_arguments(parser, how)
+    add_run_flags(parser, how)
     return parser
 
 

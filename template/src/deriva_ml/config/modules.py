@@ -16,7 +16,6 @@ from typing import Any
 
 from hydra_zen import store
 
-from deriva_ml.config.entries import notebook_configs
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -150,6 +149,8 @@ def configuration_of(name: str | None, notebook: Path | None, package_name: str 
     Raises:
         DerivaMLRequestError: the notebook's file is not known, or no such configuration is registered.
     """
+    from deriva_ml.config.entries import notebook_configs
+
     if not name and not notebook:
         raise DerivaMLRequestError(
             "this notebook's file is not known here: name its configuration, run_notebook(NAME)"
