@@ -40,14 +40,12 @@ class Assets(CatalogBase):
 
     def lookup_asset(self, rid: RID) -> Asset:
         for table in self.asset_tables():
-            if row := self._db.first(f'SELECT * FROM "{table}" WHERE "RID" = ?', rid):
+            if row := self._db.find(table, RID=rid):
                 return self._build(row, functools.partial(self._asset, table), "asset")
         raise self._not_found(rid, "asset")
 
     def _asset(self, table: str, row: Row) -> Asset:
-        types = self._db.column(
-            f'SELECT "Asset_Type" FROM "{table}_Asset_Type" WHERE "{table}" = ?', row["RID"]
-        )
+        types = self._db.get_all(f"{table}_Asset_Type", "Asset_Type", **{table: row["RID"]})
         role = row["Asset_Role"] if "Asset_Role" in row.keys() else None
         if not is_digest(row["MD5"]):  # it becomes a path
             raise ValueError(f"its MD5 cannot be {row['MD5']!r}")
@@ -75,8 +73,8 @@ class Assets(CatalogBase):
         return assets
 
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
-        query = f'SELECT "Execution", "Asset_Role" FROM "{asset.table}_Execution" WHERE "{asset.table}" = ? ORDER BY "RCT"'
-        rows, roles = self._db.query(query, asset.rid), set(AssetRole)
+        rows = self._db.select(f"{asset.table}_Execution", 'ORDER BY "RCT"', **{asset.table: asset.rid})
+        roles = set(AssetRole)
         return [
             (row["Execution"], AssetRole(row["Asset_Role"])) for row in rows if row["Asset_Role"] in roles
         ]
@@ -95,7 +93,7 @@ class Assets(CatalogBase):
         url = f"/hatrac/{table}/{md5}.{filename}"
         row = {"URL": url, "Filename": filename, "Description": description, "Length": length, "MD5": md5}
         self._db.insert(table, with_reserved(rid, row))
-        found = self._db.first(f'SELECT * FROM "{table}" WHERE "URL" = ?', url)
+        found = self._db.find(table, URL=url)
         if found is None:
             raise DerivaMLException(f"{rid} is recorded with another content than that of {filename}")
         self._db.insert_terms("Asset_Type", types)
@@ -154,15 +152,10 @@ class Assets(CatalogBase):
     ) -> StagedAsset:
         """Note that an execution will have this output, and make room for it under ``folder``."""
         with self._db.transaction():
-            number = self._db.value(
-                'INSERT INTO "local_staged" ("execution", "table", "filename", "path", "types", "description")'
-                ' VALUES (?, ?, ?, "", ?, ?) RETURNING "number"',
-                *(execution, table, filename, json.dumps(list(types)), description),
-            )
+            row = {"execution": execution, "table": table, "filename": filename, "description": description}
+            number = self._db.add("local_staged", {**row, "types": json.dumps(list(types)), "path": ""})
             path = _staged_path(folder, table, number, filename)
-            self._db.query(
-                'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored_path(path), number
-            )
+            self._db.change("local_staged", {"path": self._stored_path(path)}, number=number)
             self.journal.stage_columns(number, columns or {})
             path.parent.mkdir(parents=True, exist_ok=True)  # there, if a process was killed right here before
             check_inside(path.parent, self.project.state)
@@ -170,9 +163,7 @@ class Assets(CatalogBase):
 
     def staged(self, execution: RID) -> list[StagedAsset]:
         """Return what an execution registered and has not recorded."""
-        rows = self._db.query(
-            'SELECT * FROM "local_staged" WHERE "execution" = ? ORDER BY "number"', execution
-        )
+        rows = self._db.select("local_staged", 'ORDER BY "number"', execution=execution)
         return self._build_all(rows, self._staged, "a file of execution")
 
     def _staged(self, row: Row) -> StagedAsset:
@@ -229,12 +220,12 @@ class Assets(CatalogBase):
     def drop_staged(self, item: StagedAsset) -> None:
         """Forget one registered file, and leave it where it is."""
         with self._db.transaction():
-            self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
+            self._db.delete("local_staged", number=item.number)
 
     def unstage(self, execution: RID) -> None:
         """Forget what is still staged: the execution is over."""
         with self._db.transaction():
-            self._db.query('DELETE FROM "local_staged" WHERE "execution" = ?', execution)
+            self._db.delete("local_staged", execution=execution)
 
 
 def _staged_path(folder: Path, table: str, number: int, filename: str) -> Path:

@@ -109,7 +109,7 @@ class CatalogBase:
     def _not_found(self, rid: RID, wanted: str) -> NotFound:
         """Return the error for an RID that is not what was asked for, saying what it is instead."""
         for table in ("Dataset", "Execution", "Workflow", *self.asset_tables()):
-            if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
+            if self._db.find(table, RID=rid):
                 what = "asset" if table in self.asset_tables() else table.lower()
                 return NotFound(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
         return NotFound(

@@ -57,20 +57,17 @@ class Datasets(CatalogBase):
             raise DerivaMLRequestError(
                 f"dataset {above[0]} cannot be read, since {rid} in it contains itself"
             )
-        row = self._db.first(
-            'SELECT d.*, v."Version" AS current FROM "Dataset" d LEFT JOIN "Dataset_Version" v'
-            ' ON v."RID" = d."Version" WHERE d."RID" = ?',
-            rid,
-        )
+        row = self._db.find("Dataset", RID=rid)
         if row is None:
             raise self._not_found(rid, "dataset")
         if row["Deleted"]:
             raise DerivaMLRequestError(f"dataset {rid} has been deleted")
         versions = {
-            found["Version"]: found["RID"]
-            for found in self._db.query('SELECT * FROM "Dataset_Version" WHERE "Dataset" = ?', rid)
+            found["Version"]: found["RID"] for found in self._db.select("Dataset_Version", Dataset=rid)
         }
-        if version is not None and version not in versions:
+        if version is None:
+            version = self._db.get("Dataset_Version", "Version", RID=row["Version"])
+        elif version not in versions:
             raise DerivaMLRequestError(
                 f"dataset {rid} has no version {version}; it has {', '.join(versions)}"
             )
@@ -79,26 +76,22 @@ class Datasets(CatalogBase):
             ' ORDER BY f."Filename"',
             rid,
         )
-        types = self._db.column('SELECT "Dataset_Type" FROM "Dataset_Dataset_Type" WHERE "Dataset" = ?', rid)
-        nested = self._db.column('SELECT "Nested_Dataset" FROM "Dataset_Dataset" WHERE "Dataset" = ?', rid)
+        types = self._db.get_all("Dataset_Dataset_Type", "Dataset_Type", Dataset=rid)
+        nested = self._db.get_all("Dataset_Dataset", "Nested_Dataset", Dataset=rid)
         return Dataset(
             rid=rid,
-            version=version or row["current"],
+            version=version,
             description=row["Description"] or "",
             types=tuple(types),
             members={"File": [dict(found) for found in files if self._build(found, _file, "file")]},
             nested=tuple(self._dataset(child, None, (*above, rid)) for child in nested),
-            version_rid=versions.get(version or row["current"]),
+            version_rid=versions.get(version),
         )
 
     def link_dataset(self, execution: RID, dataset: Dataset) -> None:
         """Record that an execution read a dataset at a version."""
         with self._db.transaction():
-            found = self._db.value(
-                'SELECT "RID" FROM "Dataset_Version" WHERE "Dataset" = ? AND "Version" = ?',
-                dataset.rid,
-                dataset.version,
-            )
+            found = self._db.get("Dataset_Version", "RID", Dataset=dataset.rid, Version=dataset.version)
             row = {"Dataset": dataset.rid, "Execution": execution, "Dataset_Version": found}
             self._db.insert("Dataset_Execution", row)
             self.journal.changed(execution)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any
@@ -43,14 +43,8 @@ class EmbeddedCatalog(Assets, Datasets, Source):
 
     def _workflow(self, workflow: Workflow) -> RID:
         """Return the workflow's RID: found by its checksum, URL, version and name, or recorded now."""
-        found = self._db.value(
-            'SELECT "RID" FROM "Workflow" WHERE "Checksum" = ? AND "URL" = ? AND "Version" = ? AND "Name" = ?',
-            workflow.checksum,
-            workflow.url,
-            workflow.version,
-            workflow.name,
-        )
-        if found:
+        key = {name: value for name, value in workflow.columns.items() if name != "Description"}
+        if found := self._db.get("Workflow", "RID", **key):
             return str(found)
         # An RID that is not reserved would be one that the workflow has elsewhere.
         reserved = workflow.rid if workflow.rid and is_reserved(workflow.rid) else None
@@ -91,19 +85,17 @@ class EmbeddedCatalog(Assets, Datasets, Source):
                 "Status_Detail": "",
             }
             [rid] = self._db.insert("Execution", with_reserved(rid, row))
-            self._db.query(
-                'INSERT INTO "local_run" ("execution", "folder", "host", "pid", "started", "lock", "started_by")'
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                *(rid, self._stored_path(folder) if folder else None, *astuple(owner), started_by),
-            )
+            place = self._stored_path(folder) if folder else None
+            run = {"execution": rid, "folder": place, **asdict(owner), "started_by": started_by}
+            self._db.add("local_run", run)
         return rid
 
     def forget_execution(self, rid: RID) -> None:
         """Take back an execution that was just added and has nothing yet."""
         with self._db.transaction():
             for table in ("local_destination", "local_run"):
-                self._db.query(f'DELETE FROM "{table}" WHERE "execution" = ?', rid)
-            self._db.query('DELETE FROM "Execution" WHERE "RID" = ?', rid)
+                self._db.delete(table, execution=rid)
+            self._db.delete("Execution", RID=rid)
 
     def folder_of(self, execution: RID) -> Path:
         """Return the execution's working folder."""
@@ -142,7 +134,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         """Note that an execution is at a destination as it was after so many changes; ``Uploaded`` once it is everywhere."""
         with self._db.transaction():
             self.journal.pushed(rid, destination, changes)
-            waiting = self._db.value('SELECT "Status" FROM "Execution" WHERE "RID" = ?', rid)
+            waiting = self._db.get("Execution", "Status", RID=rid)
             if waiting == Status.pending_upload and not self.journal.pending(rid):
                 self._db.update("Execution", rid, {"Status": Status.uploaded.value})
 
@@ -195,18 +187,16 @@ class EmbeddedCatalog(Assets, Datasets, Source):
 
     def owner_of(self, rid: RID) -> Owner | None:
         """Return who answers, or answered, for an execution."""
-        row = self._db.first('SELECT * FROM "local_run" WHERE "execution" = ?', rid)
+        row = self._db.find("local_run", execution=rid)
         return self._build(row, _owner, "execution") if row else None
 
     def claim(self, rid: RID, before: Owner, after: Owner) -> bool:
         """Make ``after`` answer for an execution if ``before`` still does; False if somebody else was faster."""
         with self._db.transaction():
-            changed = self._db.query(
-                'UPDATE "local_run" SET "host" = ?, "pid" = ?, "started" = ?, "lock" = ? WHERE "execution" = ?'
-                ' AND "host" = ? AND "pid" = ? AND "started" = ? AND coalesce("lock", \'\') = ?',
-                *(*astuple(after), rid, *astuple(before)),
-            )
-        return changed.rowcount == 1
+            if self.owner_of(rid) != before:
+                return False
+            self._db.change("local_run", asdict(after), execution=rid)
+        return True
 
     def nest(self, parent: RID, child: RID, sequence: int) -> None:
         """Make ``child`` the ``sequence``-th execution of a sweep."""
@@ -216,23 +206,18 @@ class EmbeddedCatalog(Assets, Datasets, Source):
             self.journal.changed(child)
 
     def list_execution_children(self, rid: RID) -> list[RID]:
-        query = (
-            'SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" = ? ORDER BY "Sequence"'
-        )
-        return self._db.column(query, rid)
+        order = 'ORDER BY "Sequence"'
+        return self._db.get_all("Execution_Execution", "Nested_Execution", order, Execution=rid)
 
     def place_in_sweep(self, parent: RID, child: RID) -> int | None:
         """Return which one of a sweep's executions this is."""
-        query = (
-            'SELECT "Sequence" FROM "Execution_Execution" WHERE "Execution" = ? AND "Nested_Execution" = ?'
+        place: int | None = self._db.get(
+            "Execution_Execution", "Sequence", Execution=parent, Nested_Execution=child
         )
-        place: int | None = self._db.value(query, parent, child)
         return place
 
     def list_execution_parents(self, rid: RID) -> list[RID]:
-        return self._db.column(
-            'SELECT "Execution" FROM "Execution_Execution" WHERE "Nested_Execution" = ?', rid
-        )
+        return self._db.get_all("Execution_Execution", "Execution", Nested_Execution=rid)
 
     # Names
 
