@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any
 
-from deriva_ml.catalog.base import CatalogBase, with_reserved
-from deriva_ml.catalog.objects import is_digest
+from deriva_ml.catalog.base import CatalogBase, file_of, with_reserved
 from deriva_ml.catalog.tables import asset_table
 from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -47,19 +47,8 @@ class Assets(CatalogBase):
     def _asset(self, table: str, row: Row) -> Asset:
         types = self._db.get_all(f"{table}_Asset_Type", "Asset_Type", **{table: row["RID"]})
         role = row["Asset_Role"] if "Asset_Role" in row.keys() else None
-        if not is_digest(row["MD5"]):  # it becomes a path
-            raise ValueError(f"its MD5 cannot be {row['MD5']!r}")
-        return Asset(
-            rid=row["RID"],
-            table=table,
-            filename=row["Filename"],
-            length=row["Length"],
-            md5=row["MD5"],
-            url=row["URL"],
-            description=row["Description"] or "",
-            types=tuple(types),
-            role=AssetRole(role) if role else None,
-        )
+        asset = file_of(table, row, types)
+        return replace(asset, filename=row["Filename"], role=AssetRole(role) if role else None)
 
     def assets_of(self, execution: RID) -> list[Asset]:
         assets = []
@@ -79,25 +68,15 @@ class Assets(CatalogBase):
             (row["Execution"], AssetRole(row["Asset_Role"])) for row in rows if row["Asset_Role"] in roles
         ]
 
-    def _insert_asset(
-        self,
-        table: str,
-        filename: str,
-        content: tuple[str, int],
-        types: Sequence[str],
-        description: str,
-        rid: RID | None = None,
-    ) -> Asset:
-        """Return the row of a content (MD5 and length) under a name: the one that is there, or a new one."""
-        md5, length = content
-        url = f"/hatrac/{table}/{md5}.{filename}"
-        row = {"URL": url, "Filename": filename, "Description": description, "Length": length, "MD5": md5}
-        self._db.insert(table, with_reserved(rid, row))
+    def _insert_asset(self, item: StagedAsset, md5: str, length: int, rid: RID | None = None) -> Asset:
+        """Return the row of a content under a file's name: the one that is there, or a new one."""
+        table, url = item.table, f"/hatrac/{item.table}/{md5}.{item.filename}"
+        row = {"URL": url, "Filename": item.filename, "Description": item.description}
+        self._db.insert(table, with_reserved(rid, {**row, "Length": length, "MD5": md5}))
         found = self._db.find(table, URL=url)
         if found is None:
-            raise DerivaMLException(f"{rid} is recorded with another content than that of {filename}")
-        self._db.insert_terms("Asset_Type", types)
-        self._db.insert(f"{table}_Asset_Type", *({table: found["RID"], "Asset_Type": name} for name in types))
+            raise DerivaMLException(f"{rid} is recorded with another content than that of {item.filename}")
+        self._insert_types(table, found["RID"], "Asset_Type", item.types)
         return self._build(found, functools.partial(self._asset, table), "asset")
 
     def add_asset(
@@ -110,9 +89,10 @@ class Assets(CatalogBase):
         rid: RID | None = None,
     ) -> Asset:
         """Record a copy of ``source`` under ``filename``; the same content and name once. ``rid`` as elsewhere."""
+        item = StagedAsset(0, "", table, filename, source, tuple(types), description)
         content = self.objects.add(source)
         with self._db.transaction():
-            return self._insert_asset(table, filename, content, types, description, rid)
+            return self._insert_asset(item, *content, rid)
 
     def add_file(self, source: Path, description: str = "", types: Sequence[str] = ()) -> Asset:
         """Record a file of the user's in the ``File`` table; the same content and name once."""
@@ -204,7 +184,7 @@ class Assets(CatalogBase):
         recorded = []
         with self._db.transaction(durable=True):  # only then may what was staged go
             for item, content in zip(taken, contents, strict=True):
-                asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
+                asset = self._insert_asset(item, *content)
                 self._link(execution, asset, AssetRole.output)
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.migrations import open_database
-from deriva_ml.catalog.objects import ObjectStore
-from deriva_ml.definitions import RID, MLAsset
+from deriva_ml.catalog.objects import ObjectStore, is_digest
+from deriva_ml.definitions import RID, Asset, MLAsset
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.project import Project
 from deriva_ml.terminal import print
@@ -97,6 +97,12 @@ class CatalogBase:
                 " bring .deriva-ml back from a backup"
             ) from error
 
+    def _insert_types(self, table: str, rid: RID, vocabulary: str, names: Iterable[str]) -> None:
+        """Give a record its types, which are added to the vocabulary where they lack."""
+        names = list(names)
+        self._db.insert_terms(vocabulary, names)
+        self._db.insert(f"{table}_{vocabulary}", *({table: rid, vocabulary: name} for name in names))
+
     def asset_tables(self) -> list[str]:
         """Return the asset tables that the catalog has: deriva-ml's own, then those made for others' names."""
         pattern = "%\\_Asset\\_Type"
@@ -116,6 +122,18 @@ class CatalogBase:
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"
             " uv run deriva-ml-catalog list shows what there is"
         )
+
+
+def file_of(table: str, row: Row, types: Iterable[str] = ()) -> Asset:
+    """Return the file that a row stands for.
+
+    Raises:
+        ValueError: its digest, which becomes a path, is none.
+    """
+    asset = Asset.from_row(table, dict(row), types)
+    if asset is None or not is_digest(asset.md5):
+        raise ValueError(f"its MD5 cannot be {row['MD5']!r}")
+    return asset
 
 
 def with_reserved(rid: RID | None, row: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from sqlite3 import Row
 
-from deriva_ml.catalog.base import CatalogBase, with_reserved
-from deriva_ml.catalog.objects import is_digest
-from deriva_ml.definitions import RID, Asset, Dataset, MLAsset
+from deriva_ml.catalog.base import CatalogBase, file_of, with_reserved
+from deriva_ml.definitions import RID, Dataset, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.untrusted import well_formed
 
@@ -37,10 +36,7 @@ class Datasets(CatalogBase):
             row = {"Version": version, "Description": description, "Dataset": rid, "Execution": execution}
             [version_rid] = self._db.insert("Dataset_Version", row)
             self._db.update("Dataset", rid, {"Version": version_rid})
-            self._db.insert_terms("Dataset_Type", types)
-            self._db.insert(
-                "Dataset_Dataset_Type", *({"Dataset": rid, "Dataset_Type": name} for name in types)
-            )
+            self._insert_types("Dataset", rid, "Dataset_Type", types)
             self._db.insert(
                 "Dataset_Dataset", *({"Dataset": rid, "Nested_Dataset": child} for child in nested)
             )
@@ -76,6 +72,7 @@ class Datasets(CatalogBase):
             ' ORDER BY f."Filename"',
             rid,
         )
+        read = functools.partial(file_of, MLAsset.file.value)
         types = self._db.get_all("Dataset_Dataset_Type", "Dataset_Type", Dataset=rid)
         nested = self._db.get_all("Dataset_Dataset", "Nested_Dataset", Dataset=rid)
         return Dataset(
@@ -83,7 +80,7 @@ class Datasets(CatalogBase):
             version=version,
             description=row["Description"] or "",
             types=tuple(types),
-            members={"File": [dict(found) for found in files if self._build(found, _file, "file")]},
+            members={"File": [dict(file) for file in files if self._build(file, read, "file")]},
             nested=tuple(self._dataset(child, None, (*above, rid)) for child in nested),
             version_rid=versions.get(version),
         )
@@ -106,10 +103,3 @@ class Datasets(CatalogBase):
         return self._build_all(
             rows, lambda row: Dataset(row["RID"], row["Version"], row["Description"] or ""), "dataset"
         )
-
-
-def _file(row: Row) -> Asset:
-    asset = Asset.from_row(MLAsset.file.value, dict(row))
-    if asset is None or not is_digest(asset.md5):
-        raise ValueError("it is no file's")
-    return asset

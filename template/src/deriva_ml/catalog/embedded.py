@@ -49,9 +49,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         # An RID that is not reserved would be one that the workflow has elsewhere.
         reserved = workflow.rid if workflow.rid and is_reserved(workflow.rid) else None
         [rid] = self._db.insert("Workflow", with_reserved(reserved, workflow.columns))
-        self._db.insert_terms("Workflow_Type", workflow.types)
-        links = ({"Workflow": rid, "Workflow_Type": name} for name in workflow.types)
-        self._db.insert("Workflow_Workflow_Type", *links)
+        self._insert_types("Workflow", rid, "Workflow_Type", workflow.types)
         return rid
 
     def add_execution(
@@ -178,7 +176,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
             f' (SELECT "RID" FROM "Execution" WHERE "Status" IN ({marks}) UNION SELECT "execution" FROM "local_staged")',
             *(status.value for status in OPEN_STATUSES),
         )
-        found = self._build_all(rows, _open, "execution")
+        found = self._build_all(rows, _Open.of, "execution")
         return [(one.execution, one.owner, self._run_folder(one.folder)) for one in found]
 
     def _run_folder(self, stored: str | None) -> Path | None:
@@ -266,9 +264,10 @@ class _Open:
     owner: Owner
     folder: str | None
 
-
-def _open(row: Row) -> _Open:
-    return _Open(row["execution"], well_formed(_owner(row)), row["folder"])
+    @classmethod
+    def of(cls, row: Row) -> _Open:
+        """Return what a row of ``local_run`` says."""
+        return cls(row["execution"], well_formed(_owner(row)), row["folder"])
 
 
 def _owner(row: Row) -> Owner:

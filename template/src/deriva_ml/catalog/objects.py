@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -49,7 +50,7 @@ class ObjectStore:
             digest = copy_hashing(source, copy)
             length = copy.stat().st_size
             target = self.path(digest)
-            if _is_whole(target, digest, length):  # a record may name it: what is on the disk stays
+            if _content(target) == (digest, length):  # a record may name it: what is on the disk stays
                 with suppress(PermissionError):  # another user's
                     disk.admit(source.stat(), target, target.stat().st_mode & 0o444)
             else:
@@ -65,10 +66,9 @@ class ObjectStore:
         del self.fresh[:count]
 
     def holds(self, path: Path) -> bool:
-        """True if the content of a file has been taken in."""
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "md5").hexdigest()
-        return self.has(digest, path.stat().st_size)
+        """True if the content of a file has been taken in; False for a file that cannot be read."""
+        content = _content(path)
+        return content is not None and self.has(*content)
 
     def has(self, md5: str, length: int) -> bool:
         """True if a content of this length is there; a power cut may have left its name with less of it."""
@@ -113,13 +113,13 @@ def _temporary(folder: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _is_whole(path: Path, md5: str, length: int) -> bool:
+def _content(path: Path) -> tuple[str, int] | None:
+    """Return the MD5 and the length of a file's content; None if it cannot be read."""
     try:
         with path.open("rb") as stream:
-            same = os.fstat(stream.fileno()).st_size == length
-            return same and hashlib.file_digest(stream, "md5").hexdigest() == md5
+            return hashlib.file_digest(stream, "md5").hexdigest(), os.fstat(stream.fileno()).st_size
     except OSError:
-        return False
+        return None
 
 
 def is_digest(md5: object) -> bool:
@@ -130,13 +130,10 @@ def is_digest(md5: object) -> bool:
 def copy_hashing(source: Path, destination: Path) -> str:
     """Copy a file, read-only and for those who can read it, and return the MD5 of what was copied."""
     digest = hashlib.md5(usedforsecurity=False)
-    with source.open("rb") as reader, open(destination, "wb", opener=_private) as writer:
+    private = functools.partial(os.open, mode=0o600)
+    with source.open("rb") as reader, open(destination, "wb", opener=private) as writer:
         while chunk := reader.read(CHUNK):
             digest.update(chunk)
             writer.write(chunk)
         disk.admit(os.fstat(reader.fileno()), destination, 0o400)
     return digest.hexdigest()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
