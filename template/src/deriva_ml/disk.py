@@ -12,6 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _OF_SQLITE = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
+_REASONS = {
+    "ENOSPC": "the disk is full",
+    "EDQUOT": "the disk quota is used up",
+    "EROFS": "it is read-only",
+    "EIO": "the disk fails",
+}
 
 
 def flush(paths: Sequence[Path]) -> None:
@@ -120,7 +126,7 @@ def fault(error: BaseException, folder: Path) -> str:
         return _because(error.errno)
     named = getattr(error, "sqlite_errorname", "")  # without loading sqlite3 for the names of its errors
     if named == "SQLITE_FULL":
-        return "the disk is full"
+        return _REASONS["ENOSPC"]
     if named.startswith(_OF_SQLITE):
         # It does not say more: a quota, say, is an error of input and output to it.
         return _tried(folder) or ("it is read-only" if "READONLY" in named else "")
@@ -128,19 +134,23 @@ def fault(error: BaseException, folder: Path) -> str:
 
 
 def _because(number: int | None) -> str:
-    if number == errno.ENOSPC:
-        return "the disk is full"
-    if number == getattr(errno, "EDQUOT", -1):  # Windows has no such number
-        return "the disk quota is used up"
-    if number == errno.EROFS:
-        return "it is read-only"
-    return "the disk fails" if number == errno.EIO else ""
+    return _REASONS.get(errno.errorcode.get(number or 0, ""), "")
 
 
 def not_taken(place: object, why: str) -> str:
     """Return a line for a person about a place that the disk took nothing for."""
-    mended = why.startswith(("the disk is full", "the disk quota"))
+    mended = why in {_REASONS["ENOSPC"], _REASONS["EDQUOT"]}
     return f"nothing can be written to {place}: {why}{'; make room and repeat the command' if mended else ''}"
+
+
+@contextmanager
+def temporary(folder: Path, prefix: str = ".") -> Iterator[Path]:
+    """Give the path of a file to be written, and then renamed; one that still has that name in the end is removed."""
+    path = folder / f"{prefix}{os.urandom(8).hex()}"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -155,14 +165,11 @@ def unless_refused(folder: Path) -> Iterator[None]:
 
 def _tried(folder: Path) -> str:
     """Return what keeps a file from being written into a folder."""
-    path = folder / f".{os.urandom(8).hex()}"
     try:
-        path.write_bytes(bytes(1 << 16))
+        with temporary(folder) as path:
+            path.write_bytes(bytes(1 << 16))
     except PermissionError:
         return "this user may not write there"
     except OSError as error:
         return _because(error.errno)
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
     return ""

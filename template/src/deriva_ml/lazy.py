@@ -25,3 +25,21 @@ def exporter(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return value
 
     return load
+
+
+def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of ``module`` that makes hydra-zen's configurations of classes, each by its name there.
+
+    Hydra-zen is loaded for those who write configurations, not for every command.
+    """
+
+    def load(name: str) -> Any:
+        if name not in classes:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        from hydra_zen import builds
+
+        value: Any = builds(classes[name], populate_full_signature=True)
+        setattr(sys.modules[module], name, value)  # the same one from now on
+        return value
+
+    return load

@@ -205,13 +205,9 @@ PARTIAL = ".deriva-ml-"
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Replace a file in one step by the one that is written inside, so that nobody ever sees, or keeps, a part."""
-    temporary = path.with_name(f"{PARTIAL}{os.urandom(8).hex()}")
-    try:
+    with disk.temporary(path.parent, PARTIAL) as temporary:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any, TypeVar
@@ -50,11 +50,9 @@ class CatalogBase:
     def close(self) -> None:
         self._db.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Write all that is written inside, or nothing."""
-        with self._db.transaction():
-            yield
+        return self._db.transaction()
 
     def _stored_path(self, path: Path) -> str:
         """Return a path as rows hold it: relative to the state folder, which may be moved between a run and its recovery."""
@@ -105,11 +103,8 @@ class CatalogBase:
 
     def asset_tables(self) -> list[str]:
         """Return the asset tables that the catalog has: deriva-ml's own, then those made for others' names."""
-        pattern = "%\\_Asset\\_Type"
-        names = self._db.column(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE ? ESCAPE '\\'", pattern
-        )
-        tables = [name.removesuffix("_Asset_Type") for name in names]
+        names, suffix = self._db.get_all("sqlite_master", "name", type="table"), "_Asset_Type"
+        tables = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
         return sorted(tables, key=lambda name: (name not in set(MLAsset), name))
 
     def _not_found(self, rid: RID, wanted: str) -> NotFound:

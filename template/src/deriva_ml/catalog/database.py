@@ -148,13 +148,9 @@ class Database:
         row = self.query(statement, *values).fetchone()
         return row[0] if row else None
 
-    def column(self, statement: str, *values: Any) -> list[Any]:
-        """Return the first value of every row."""
-        return [row[0] for row in self.query(statement, *values)]
-
     def select(self, table: str, order: str = "", /, **key: Any) -> list[sqlite3.Row]:
         """Return the rows that have these values in these columns; ``order`` is SQL's clause."""
-        statement = f'SELECT * FROM "{table}" WHERE {_assigned(key, " AND ")} {order}'
+        statement = f'SELECT * FROM "{table}" WHERE {_assigned(key, " AND ") or 1} {order}'
         return self.query(statement, *key.values()).fetchall()
 
     def find(self, table: str, /, **key: Any) -> sqlite3.Row | None:
@@ -208,7 +204,7 @@ class Database:
 
     def insert_terms(self, vocabulary: str, names: Iterable[str]) -> None:
         """Insert the terms that a vocabulary does not have yet."""
-        known = set(self.column(f'SELECT "Name" FROM "{vocabulary}"'))
+        known = set(self.get_all(vocabulary, "Name"))
         new = [name for name in dict.fromkeys(names) if name not in known]
         if self.insert(vocabulary, *({"Name": name, "Description": ""} for name in new)):
             self.query(

@@ -37,7 +37,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
 
     @property
     def catalog_id(self) -> str:
-        return str(self._db.value('SELECT "id" FROM "local_catalog"'))
+        return str(self._db.get("local_catalog", "id"))
 
     # Workflows and executions
 
@@ -162,11 +162,8 @@ class EmbeddedCatalog(Assets, Datasets, Source):
     def executions_of_run(self, folder: Path) -> list[RID]:
         """Return the executions that were created by the notebook run in ``folder``, oldest first."""
         stored = self._stored_path(folder)
-        return self._db.column(
-            'SELECT "execution" FROM "local_run" WHERE "folder" IN (?, ?) ORDER BY rowid',
-            stored,
-            OLD_PREFIX + stored,
-        )
+        query = 'SELECT "execution" FROM "local_run" WHERE "folder" IN (?, ?) ORDER BY rowid'
+        return [row["execution"] for row in self._db.query(query, stored, OLD_PREFIX + stored)]
 
     def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
         """Return executions that have not ended or have files staged, who answers for each, and its notebook run's folder."""

@@ -151,9 +151,7 @@ class Journal:
 
     def is_held(self, execution: RID) -> bool:
         """Whether an execution is to be pushed only when a person says so."""
-        return bool(
-            self._db.value('SELECT max("held") FROM "local_destination" WHERE "execution" = ?', execution)
-        )
+        return any(self._db.get_all("local_destination", "held", execution=execution))
 
     def destinations(self, execution: RID) -> list[Destination]:
         """Where an execution is to go, or has gone."""
@@ -208,7 +206,7 @@ class Journal:
 
     def locals_of(self, remote: RID) -> list[RID]:
         """The local records that an RID stands for at any destination."""
-        return self._db.column('SELECT DISTINCT "local" FROM "local_remote" WHERE "remote" = ?', remote)
+        return list(dict.fromkeys(self._db.get_all("local_remote", "local", remote=remote)))
 
     # Columns that only the destination's tables have
 

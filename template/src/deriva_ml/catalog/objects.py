@@ -6,10 +6,8 @@ import functools
 import hashlib
 import os
 import re
-import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,7 +44,7 @@ class ObjectStore:
         what has been recorded.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _temporary(self.folder) as copy:
+        with disk.temporary(self.folder) as copy:
             digest = copy_hashing(source, copy)
             length = copy.stat().st_size
             target = self.path(digest)
@@ -94,23 +92,13 @@ class ObjectStore:
                 " bring .deriva-ml back from a backup"
             )
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(destination.parent) as copy:
+        with disk.temporary(destination.parent) as copy:
             if copy_hashing(source, copy) != md5:
                 raise DerivaMLException(
                     f"the content of {destination.name} has changed since it was recorded:"
                     f" bring {source} back from a backup"
                 )
             os.replace(copy, destination)
-
-
-@contextmanager
-def _temporary(folder: Path) -> Iterator[Path]:
-    """Give a file another name first; one that still has it in the end is removed."""
-    path = folder / f".{secrets.token_hex(8)}"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _content(path: Path) -> tuple[str, int] | None:

@@ -22,6 +22,10 @@ def _table(name: str, *columns: str) -> str:
     return f'CREATE TABLE "{name}" ({_SYSTEM}, {", ".join(columns)}) WITHOUT ROWID'
 
 
+def _texts(*columns: str) -> list[str]:
+    return [f'"{column}" TEXT' for column in columns]
+
+
 def _association(name: str, left: str, right: str, *more: str, right_key: str = "RID") -> list[str]:
     """Return an association table named as the schema names them, and the index that finds its rows from the right."""
     right_column = "Nested_" + right if left == right else right
@@ -44,8 +48,7 @@ def asset_table(name: str) -> list[str]:
         _table(
             name,
             '"URL" TEXT NOT NULL UNIQUE',
-            '"Filename" TEXT',
-            '"Description" TEXT',
+            *_texts("Filename", "Description"),
             '"Length" INTEGER NOT NULL',
             '"MD5" TEXT NOT NULL',
         ),
@@ -56,27 +59,16 @@ def asset_table(name: str) -> list[str]:
 
 def statements() -> list[str]:
     """Return the statements that make an empty catalog, in order."""
-    term_columns = (
-        '"ID" TEXT',
-        '"URI" TEXT',
-        '"Name" TEXT NOT NULL UNIQUE',
-        '"Description" TEXT',
-        '"Synonyms" TEXT',
-    )
-    made = [_table(name, *term_columns) for name in TERMS]
+    unique = '"Name" TEXT NOT NULL UNIQUE'
+    made = [_table(name, *_texts("ID", "URI"), unique, *_texts("Description", "Synonyms")) for name in TERMS]
     made += [
-        _table(
-            "Workflow", '"Name" TEXT', '"Description" TEXT', '"URL" TEXT', '"Checksum" TEXT', '"Version" TEXT'
-        ),
+        _table("Workflow", *_texts("Name", "Description", "URL", "Checksum", "Version")),
         'CREATE INDEX "Workflow_Checksum" ON "Workflow" ("Checksum")',
         *_association("Workflow_Workflow_Type", "Workflow", "Workflow_Type", right_key="Name"),
         _table(
             "Execution",
             '"Workflow" TEXT REFERENCES "Workflow" ("RID")',
-            '"Description" TEXT',
-            '"Execution_Duration" TEXT',
-            '"Download_Duration" TEXT',
-            '"Upload_Duration" TEXT',
+            *_texts("Description", "Execution_Duration", "Download_Duration", "Upload_Duration"),
             '"Status" TEXT REFERENCES "Execution_Status" ("Name")',
             '"Status_Detail" TEXT',
         ),
@@ -88,8 +80,7 @@ def statements() -> list[str]:
         *_association("Dataset_Dataset_Type", "Dataset", "Dataset_Type", right_key="Name"),
         _table(
             "Dataset_Version",
-            '"Version" TEXT',
-            '"Description" TEXT',
+            *_texts("Version", "Description"),
             '"Dataset" TEXT REFERENCES "Dataset" ("RID")',
             '"Execution" TEXT REFERENCES "Execution" ("RID")',
             '"Snapshot" TEXT',
