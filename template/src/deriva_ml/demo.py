@@ -48,17 +48,11 @@ class DemoFile:
 
 
 _DATA, _MODEL = (MLAsset.file, ExecAssetType.input_file), (MLAsset.execution_asset, ExecAssetType.model_file)
+_ARRAYS = "arrays images (n, 8, 8) and labels (n,)"
 
 FILES = (
-    DemoFile(
-        "DEMO-TRNF", *_DATA, "digits_train.npz", "Digits to train on: arrays images (n, 8, 8) and labels (n,)"
-    ),
-    DemoFile(
-        "DEMO-HLDF",
-        *_DATA,
-        "digits_heldout.npz",
-        "Digits to judge a model by: arrays images (n, 8, 8) and labels (n,)",
-    ),
+    DemoFile("DEMO-TRNF", *_DATA, "digits_train.npz", f"Digits to train on: {_ARRAYS}"),
+    DemoFile("DEMO-HLDF", *_DATA, "digits_heldout.npz", f"Digits to judge a model by: {_ARRAYS}"),
     DemoFile("DEMO-W001", *_MODEL, "logistic.npz", "Logistic regression"),
     DemoFile("DEMO-W002", *_MODEL, "mlp_small.npz", "Network with one hidden layer of 8 units"),
     DemoFile("DEMO-W003", *_MODEL, "mlp_wide.npz", "Network with one hidden layer of 96 units"),

@@ -12,12 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _OF_SQLITE = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
-_REASONS = {
-    "ENOSPC": "the disk is full",
-    "EDQUOT": "the disk quota is used up",
-    "EROFS": "it is read-only",
-    "EIO": "the disk fails",
-}
 
 
 def flush(paths: Sequence[Path]) -> None:
@@ -46,14 +40,21 @@ def flush_names(folder: Path) -> None:
         _flush_each([folder, folder.parent])
 
 
+@contextmanager
+def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+    """Give the descriptor of a file or folder, which is closed in the end."""
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _flush_each(paths: Iterable[Path]) -> None:
     for path in paths:
         with suppress(PermissionError):  # Windows opens no folder, and nothing read-only, for this
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
+            with opened(path) as descriptor:
                 flush_open(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 def _flush_file_system(folder: Path) -> bool:
@@ -63,12 +64,11 @@ def _flush_file_system(folder: Path) -> bool:
     import ctypes  # used at the end of a run only
 
     call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if call is None or call(descriptor) == 0:
-            return call is not None
-    finally:
-        os.close(descriptor)
+    if call is None:
+        return False
+    with opened(folder) as descriptor:
+        if call(descriptor) == 0:
+            return True
     number = ctypes.get_errno()
     if number == errno.ENOSYS:
         return False
@@ -126,7 +126,7 @@ def fault(error: BaseException, folder: Path) -> str:
         return _because(error.errno)
     named = getattr(error, "sqlite_errorname", "")  # without loading sqlite3 for the names of its errors
     if named == "SQLITE_FULL":
-        return _REASONS["ENOSPC"]
+        return _because(errno.ENOSPC)
     if named.startswith(_OF_SQLITE):
         # It does not say more: a quota, say, is an error of input and output to it.
         return _tried(folder) or ("it is read-only" if "READONLY" in named else "")
@@ -134,12 +134,18 @@ def fault(error: BaseException, folder: Path) -> str:
 
 
 def _because(number: int | None) -> str:
-    return _REASONS.get(errno.errorcode.get(number or 0, ""), "")
+    if number == errno.ENOSPC:
+        return "the disk is full"
+    if number == getattr(errno, "EDQUOT", -1):  # Windows has no such number
+        return "the disk quota is used up"
+    if number == errno.EROFS:
+        return "it is read-only"
+    return "the disk fails" if number == errno.EIO else ""
 
 
 def not_taken(place: object, why: str) -> str:
     """Return a line for a person about a place that the disk took nothing for."""
-    mended = why in {_REASONS["ENOSPC"], _REASONS["EDQUOT"]}
+    mended = why.startswith(("the disk is full", "the disk quota"))
     return f"nothing can be written to {place}: {why}{'; make room and repeat the command' if mended else ''}"
 
 

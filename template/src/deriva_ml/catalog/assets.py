@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import Row
 from typing import Any
 
-from deriva_ml.catalog.base import CatalogBase, file_of, with_reserved
+from deriva_ml.catalog.base import CatalogBase, file_of
 from deriva_ml.catalog.tables import asset_table
 from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -71,8 +71,8 @@ class Assets(CatalogBase):
     def _insert_asset(self, item: StagedAsset, md5: str, length: int, rid: RID | None = None) -> Asset:
         """Return the row of a content under a file's name: the one that is there, or a new one."""
         table, url = item.table, f"/hatrac/{item.table}/{md5}.{item.filename}"
-        row = {"URL": url, "Filename": item.filename, "Description": item.description}
-        self._db.insert(table, with_reserved(rid, {**row, "Length": length, "MD5": md5}))
+        row = {"RID": rid, "URL": url, "Filename": item.filename, "Description": item.description}
+        self._db.insert(table, {**row, "Length": length, "MD5": md5})
         found = self._db.find(table, URL=url)
         if found is None:
             raise DerivaMLException(f"{rid} is recorded with another content than that of {item.filename}")

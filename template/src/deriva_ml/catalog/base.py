@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from sqlite3 import Row
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.migrations import open_database
@@ -129,8 +129,3 @@ def file_of(table: str, row: Row, types: Iterable[str] = ()) -> Asset:
     if asset is None or not is_digest(asset.md5):
         raise ValueError(f"its MD5 cannot be {row['MD5']!r}")
     return asset
-
-
-def with_reserved(rid: RID | None, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row with the RID that is reserved for it, if one is."""
-    return {**row, "RID": rid} if rid else row

@@ -77,12 +77,9 @@ class Database:
             if not path.exists():
                 # SQLite would let everybody read it; its other files are as this one.
                 path.touch(mode=0o660)
+        uri = self._read_only_uri() if read_only else path.absolute().as_uri()
         self._connection = sqlite3.connect(
-            self._read_only_uri() if read_only else str(path),
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            uri=read_only,
+            uri, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
         )
         self._connection.row_factory = sqlite3.Row
         self.query("PRAGMA foreign_keys = ON")
@@ -180,7 +177,7 @@ class Database:
         return self.query(f"{_insertion(table, row)} {conflict}", *row.values()).lastrowid or 0
 
     def insert(self, table: str, *rows: Mapping[str, Any]) -> list[RID]:
-        """Insert rows of one shape, minting RIDs for those without; one that is there by another key is left alone.
+        """Insert rows of one shape, minting RIDs for those without or of None; one that is there by a key is left alone.
 
         Returns:
             The RIDs that the rows have, or would have had.
@@ -192,7 +189,10 @@ class Database:
         )
         user = _user()
         system = {"RCT": now(), "RMT": now(), "RCB": user, "RMB": user}
-        full = [{"RID": encode(last - len(rows) + i), **system, **row} for i, row in enumerate(rows)]
+        minted = map(encode, range(last - len(rows), last))
+        full = [
+            {**system, **row, "RID": row.get("RID") or rid} for row, rid in zip(rows, minted, strict=True)
+        ]
         self._connection.executemany(
             f"{_insertion(table, full[0])} {KEEP}", [tuple(row[name] for name in full[0]) for row in full]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from deriva_ml.catalog.base import CatalogBase, file_of, with_reserved
+from deriva_ml.catalog.base import CatalogBase, file_of
 from deriva_ml.definitions import RID, Dataset, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.untrusted import well_formed
@@ -32,7 +32,7 @@ class Datasets(CatalogBase):
             rid: a reserved RID, for content that configurations name.
         """
         with self._db.transaction():
-            [rid] = self._db.insert("Dataset", with_reserved(rid, {"Description": description, "Deleted": 0}))
+            [rid] = self._db.insert("Dataset", {"RID": rid, "Description": description, "Deleted": 0})
             row = {"Version": version, "Description": description, "Dataset": rid, "Execution": execution}
             [version_rid] = self._db.insert("Dataset_Version", row)
             self._db.update("Dataset", rid, {"Version": version_rid})

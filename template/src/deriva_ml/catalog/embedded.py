@@ -13,7 +13,7 @@ from sqlite3 import Row
 from typing import Any
 
 from deriva_ml.catalog.assets import Assets
-from deriva_ml.catalog.base import OLD_PREFIX, with_reserved
+from deriva_ml.catalog.base import OLD_PREFIX
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.protocol import Source
@@ -48,7 +48,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
             return str(found)
         # An RID that is not reserved would be one that the workflow has elsewhere.
         reserved = workflow.rid if workflow.rid and is_reserved(workflow.rid) else None
-        [rid] = self._db.insert("Workflow", with_reserved(reserved, workflow.columns))
+        [rid] = self._db.insert("Workflow", {"RID": reserved, **workflow.columns})
         self._insert_types("Workflow", rid, "Workflow_Type", workflow.types)
         return rid
 
@@ -76,13 +76,9 @@ class EmbeddedCatalog(Assets, Datasets, Source):
                     "the runner of this notebook has ended: it starts no execution any more"
                 )
             workflow.rid = self._workflow(workflow)
-            row = {
-                "Workflow": workflow.rid,
-                "Description": redact(description),
-                "Status": Status.created.value,
-                "Status_Detail": "",
-            }
-            [rid] = self._db.insert("Execution", with_reserved(rid, row))
+            row = {"RID": rid, "Workflow": workflow.rid, "Description": redact(description)}
+            status = {"Status": Status.created.value, "Status_Detail": ""}
+            [rid] = self._db.insert("Execution", {**row, **status})
             place = self._stored_path(folder) if folder else None
             run = {"execution": rid, "folder": place, **asdict(owner), "started_by": started_by}
             self._db.add("local_run", run)
