@@ -100,13 +100,8 @@ class Assets(CatalogBase):
 
     def link_asset(self, execution: RID, asset: Asset, role: AssetRole) -> None:
         """Record that an execution read or made an asset."""
-        with self._db.transaction():
-            self._link(execution, asset, role)
-
-    def _link(self, execution: RID, asset: Asset, role: AssetRole) -> None:
         row = {asset.table: asset.rid, "Execution": execution, "Asset_Role": role.value}
-        self._db.insert(f"{asset.table}_Execution", row)
-        self.journal.changed(execution)
+        self._link(execution, f"{asset.table}_Execution", row)
 
     def fetch(self, asset: Asset, destination: Path) -> None:
         self.objects.copy_to(asset.md5, destination)
@@ -185,7 +180,7 @@ class Assets(CatalogBase):
         with self._db.transaction(durable=True):  # only then may what was staged go
             for item, content in zip(taken, contents, strict=True):
                 asset = self._insert_asset(item, *content)
-                self._link(execution, asset, AssetRole.output)
+                self.link_asset(execution, asset, AssetRole.output)
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)
             for item in written:

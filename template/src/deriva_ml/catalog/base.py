@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from sqlite3 import Row
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.migrations import open_database
@@ -100,6 +100,12 @@ class CatalogBase:
         names = list(names)
         self._db.insert_terms(vocabulary, names)
         self._db.insert(f"{table}_{vocabulary}", *({table: rid, vocabulary: name} for name in names))
+
+    def _link(self, execution: RID, table: str, row: dict[str, Any]) -> None:
+        """Insert a row that joins an execution to what it read, made or is part of."""
+        with self._db.transaction():
+            self._db.insert(table, row)
+            self.journal.changed(execution)
 
     def asset_tables(self) -> list[str]:
         """Return the asset tables that the catalog has: deriva-ml's own, then those made for others' names."""

@@ -154,10 +154,9 @@ class Database:
         """Return the row that has these values in these columns, if there is one."""
         return next(iter(self.select(table, **key)), None)
 
-    def get(self, table: str, column: str, /, **key: Any) -> Any:
-        """Return one value of that row; None without it."""
-        row = self.find(table, **key)
-        return row[column] if row else None
+    def get(self, table: str, column: str, order: str = "", /, **key: Any) -> Any:
+        """Return one value of the first such row; None without one."""
+        return next(iter(self.get_all(table, column, order, **key)), None)
 
     def get_all(self, table: str, column: str, order: str = "", /, **key: Any) -> list[Any]:
         """Return one value of each row that has these values in these columns."""

@@ -58,9 +58,7 @@ class Datasets(CatalogBase):
             raise self._not_found(rid, "dataset")
         if row["Deleted"]:
             raise DerivaMLRequestError(f"dataset {rid} has been deleted")
-        versions = {
-            found["Version"]: found["RID"] for found in self._db.select("Dataset_Version", Dataset=rid)
-        }
+        versions = {row["Version"]: row["RID"] for row in self._db.select("Dataset_Version", Dataset=rid)}
         if version is None:
             version = self._db.get("Dataset_Version", "Version", RID=row["Version"])
         elif version not in versions:
@@ -87,19 +85,15 @@ class Datasets(CatalogBase):
 
     def link_dataset(self, execution: RID, dataset: Dataset) -> None:
         """Record that an execution read a dataset at a version."""
-        with self._db.transaction():
-            found = self._db.get("Dataset_Version", "RID", Dataset=dataset.rid, Version=dataset.version)
-            row = {"Dataset": dataset.rid, "Execution": execution, "Dataset_Version": found}
-            self._db.insert("Dataset_Execution", row)
-            self.journal.changed(execution)
+        version = self._db.get("Dataset_Version", "RID", Dataset=dataset.rid, Version=dataset.version)
+        row = {"Dataset": dataset.rid, "Execution": execution, "Dataset_Version": version}
+        self._link(execution, "Dataset_Execution", row)
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", d."Description", v."Version" FROM "Dataset_Execution" l'
+            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') FROM "Dataset_Execution" l'
             ' JOIN "Dataset" d ON d."RID" = l."Dataset" JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version"'
             ' WHERE l."Execution" = ?',
             execution,
         )
-        return self._build_all(
-            rows, lambda row: Dataset(row["RID"], row["Version"], row["Description"] or ""), "dataset"
-        )
+        return self._build_all(rows, lambda row: Dataset(*row), "dataset")

@@ -134,7 +134,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
 
     def _execution_rows(self, condition: str, *values: Any) -> Iterable[Row]:
         return self._db.query(
-            'SELECT e.*, w."Name" AS w_name, w."Description" AS w_description, w."URL" AS w_url,'
+            'SELECT e.*, e."RCB" AS created_by, w."Name" AS w_name, w."Description" AS w_description, w."URL" AS w_url,'
             ' w."Checksum" AS w_checksum, w."Version" AS w_version, (SELECT json_group_array("Workflow_Type")'
             ' FROM "Workflow_Workflow_Type" WHERE "Workflow" = w."RID") AS w_types, r."started_by"'
             f' FROM "Execution" e JOIN "Workflow" w ON w."RID" = e."Workflow"'
@@ -191,10 +191,8 @@ class EmbeddedCatalog(Assets, Datasets, Source):
 
     def nest(self, parent: RID, child: RID, sequence: int) -> None:
         """Make ``child`` the ``sequence``-th execution of a sweep."""
-        with self._db.transaction():
-            row = {"Execution": parent, "Nested_Execution": child, "Sequence": sequence}
-            self._db.insert("Execution_Execution", row)
-            self.journal.changed(child)
+        row = {"Execution": parent, "Nested_Execution": child, "Sequence": sequence}
+        self._link(child, "Execution_Execution", row)
 
     def list_execution_children(self, rid: RID) -> list[RID]:
         order = 'ORDER BY "Sequence"'
@@ -202,9 +200,8 @@ class EmbeddedCatalog(Assets, Datasets, Source):
 
     def place_in_sweep(self, parent: RID, child: RID) -> int | None:
         """Return which one of a sweep's executions this is."""
-        place: int | None = self._db.get(
-            "Execution_Execution", "Sequence", Execution=parent, Nested_Execution=child
-        )
+        key = {"Execution": parent, "Nested_Execution": child}
+        place: int | None = self._db.get("Execution_Execution", "Sequence", **key)
         return place
 
     def list_execution_parents(self, rid: RID) -> list[RID]:
@@ -226,26 +223,15 @@ class EmbeddedCatalog(Assets, Datasets, Source):
 
 def _record(row: Row) -> ExecutionRecord:
     workflow = Workflow(
-        name=row["w_name"] or "",
+        **{name: row[f"w_{name}"] or "" for name in ("name", "description", "url", "checksum", "version")},
         workflow_type=json.loads(row["w_types"]),
-        description=row["w_description"] or "",
-        url=row["w_url"] or "",
-        checksum=row["w_checksum"] or "",
-        version=row["w_version"] or "",
         rid=row["Workflow"],
     )
+    texts = {name: row[name] or "" for name in ("status_detail", "description", "created_by", "started_by")}
+    durations = {name: row[name] for name in ("execution_duration", "download_duration", "upload_duration")}
+    status = Status(row["Status"])
     return ExecutionRecord(
-        rid=row["RID"],
-        status=Status(row["Status"]),
-        status_detail=row["Status_Detail"] or "",
-        description=row["Description"] or "",
-        workflow=well_formed(workflow),
-        created=row["RCT"],
-        created_by=row["RCB"] or "",
-        execution_duration=row["Execution_Duration"],
-        download_duration=row["Download_Duration"],
-        upload_duration=row["Upload_Duration"],
-        started_by=row["started_by"] or "",
+        row["RID"], status, workflow=well_formed(workflow), created=row["RCT"], **texts, **durations
     )
 
 

@@ -221,9 +221,7 @@ class Journal:
 
     def columns(self, asset: RID) -> dict[str, Any]:
         """The values for the row that an asset will have there; of the first file, if it was registered more than once."""
-        found = self._db.value(
-            'SELECT "values" FROM "local_columns" WHERE "asset" = ? ORDER BY "staged"', asset
-        )
+        found = self._db.get("local_columns", "values", 'ORDER BY "staged"', asset=asset)
         try:
             return dict(json.loads(found)) if found else {}
         except DAMAGED as error:
@@ -235,7 +233,7 @@ class Journal:
         """Give an asset other values for the row that it will have there."""
         with self._db.transaction():
             text = json.dumps({**self.columns(asset), **values})
-            first = self._db.value('SELECT min("staged") FROM "local_columns" WHERE "asset" = ?', asset)
+            first = self._db.get("local_columns", "staged", 'ORDER BY "staged"', asset=asset)
             if first is None:  # no staged file brought any; theirs have numbers above 0
                 first = self._db.value('SELECT min(0, coalesce(min("staged"), 0)) - 1 FROM "local_columns"')
             self._db.delete("local_columns", staged=first)
