@@ -76,8 +76,9 @@ class ObjectStore:
     def clear(self) -> None:
         """Remove what a process that was killed left half-copied more than a day ago."""
         for held in self.folder.glob(".*"):
-            if time.time() - held.stat().st_mtime > 86_400:
-                held.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # it has got its name meanwhile
+                if time.time() - held.lstat().st_mtime > 86_400:
+                    held.unlink()
 
     def copy_to(self, md5: str, destination: Path) -> None:
         """Write the content to ``destination``, read-only, and check it on the way.
