@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,7 @@ def exporter(package: str, source: str) -> Callable[[str], Any]:
     )
     modules = {name: module for module, names in imports for name in re.findall(r"\w+", names)}
 
-    def load(name: str) -> Any:
-        if name not in modules:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(modules[name]), name)
-        setattr(sys.modules[package], name, value)  # the next use finds it at once
-        return value
-
-    return load
+    return _loading(package, modules, lambda name: getattr(import_module(modules[name]), name))
 
 
 def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
@@ -41,13 +34,20 @@ def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
     Hydra-zen is loaded for those who write configurations, not for every command.
     """
 
-    def load(name: str) -> Any:
-        if name not in classes:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    def made(name: str) -> Any:
         from hydra_zen import builds
 
-        value: Any = builds(classes[name], populate_full_signature=True)
-        setattr(sys.modules[module], name, value)  # the same one from now on
+        return builds(classes[name], populate_full_signature=True)
+
+    return _loading(module, classes, made)
+
+
+def _loading(module: str, names: Container[str], make: Callable[[str], Any]) -> Callable[[str], Any]:
+    def load(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        value = make(name)
+        setattr(sys.modules[module], name, value)  # the next use finds it at once, and the same one
         return value
 
     return load

@@ -175,18 +175,13 @@ def _looks_like_one(value: Any, word: str) -> bool:
     """Whether a value has a credential's shape: long, of one piece, and as mixed as chance makes it."""
     if isinstance(value, list | tuple):  # user and password, as requests takes them
         return word == "auth" and len(value) == 2 and all(isinstance(one, str) for one in value)
-    if not isinstance(value, str):
-        return False
-    if word == "auth" and re.match(r"""\(\s*["'][^"']*["']\s*,""", value):
+    text = value.strip().strip("\\\"'") if isinstance(value, str) else ""
+    if word == "auth" and re.match(r"""\(\s*["'][^"']*["']\s*,""", text):
         return True
-    text = value.strip().strip("\\\"'")
-    if HIDDEN in text:  # masked by its form, where it was one
-        return False
     if _TOKENS.fullmatch(text) or text.startswith("-----BEGIN "):
         return True
-    if not re.fullmatch(r"[\w+/=.~%-]{16,}", text) or _UUID.fullmatch(text):
-        return False
-    if word.startswith("key") and _DIGEST.fullmatch(text):  # of what is looked up
+    looked_up = word.startswith("key") and _DIGEST.fullmatch(text)
+    if looked_up or _UUID.fullmatch(text) or not re.fullmatch(r"[\w+/=.~%-]{16,}", text):
         return False
     # Letters of both cases and digits follow each other: in words, dates and file names seldom, at random at every other place.
     kinds = re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub("[0-9]", "0", text)))

@@ -60,8 +60,8 @@ def asset_table(name: str) -> list[str]:
 def statements() -> list[str]:
     """Return the statements that make an empty catalog, in order."""
     unique = '"Name" TEXT NOT NULL UNIQUE'
-    made = [_table(name, *_texts("ID", "URI"), unique, *_texts("Description", "Synonyms")) for name in TERMS]
-    made += [
+    return [
+        *(_table(name, *_texts("ID", "URI"), unique, *_texts("Description", "Synonyms")) for name in TERMS),
         _table("Workflow", *_texts("Name", "Description", "URL", "Checksum", "Version")),
         'CREATE INDEX "Workflow_Checksum" ON "Workflow" ("Checksum")',
         *_association("Workflow_Workflow_Type", "Workflow", "Workflow_Type", right_key="Name"),
@@ -88,11 +88,8 @@ def statements() -> list[str]:
         ),
         *_association("Dataset_Dataset", "Dataset", "Dataset"),
         *_association("Dataset_Execution", "Dataset", "Execution", '"Dataset_Version" TEXT'),
-    ]
-    for name in MLAsset:
-        made += asset_table(name.value)
-    made += _association("Dataset_File", "Dataset", "File")
-    made += [
+        *(statement for name in MLAsset for statement in asset_table(name.value)),
+        *_association("Dataset_File", "Dataset", "File"),
         # The runner's own: no part of a record, so no part of the deriva-ml schema.
         'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
         'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
@@ -116,4 +113,3 @@ def statements() -> list[str]:
         'CREATE TABLE "local_columns" ("staged" INTEGER PRIMARY KEY, "asset" TEXT, "values" TEXT NOT NULL)',
         'CREATE INDEX "local_columns_asset" ON "local_columns" ("asset")',
     ]
-    return made
