@@ -105,14 +105,8 @@ def add_demo(catalog: EmbeddedCatalog) -> bool:
             asset = catalog.add_asset(file.path, table, file.file_name, types, file.description, file.rid)
             catalog.link_asset(EXECUTION, asset, AssetRole.output)
     if not _is_found(catalog.lookup_dataset, DATASET):
-        catalog.add_dataset(
-            DATASET_DESCRIPTION,
-            [file.rid for file in FILES if file.table is MLAsset.file],
-            types=["Complete"],
-            version=DATASET_VERSION,
-            execution=EXECUTION,
-            rid=DATASET,
-        )
+        files = [file.rid for file in FILES if file.table is MLAsset.file]
+        catalog.add_dataset(DATASET_DESCRIPTION, files, ["Complete"], DATASET_VERSION, EXECUTION, rid=DATASET)
     duration = format_duration(time.monotonic() - started)
     catalog.update_execution(EXECUTION, Status.uploaded, "", Execution_Duration=duration)
     return True
@@ -122,12 +116,10 @@ def summary(catalog: EmbeddedCatalog) -> str:
     """Return the demo's records, a line each: RID, table, name or version, description."""
     dataset = catalog.lookup_dataset(DATASET)
     execution = catalog.lookup_execution(EXECUTION)
+    assets = catalog.assets_of(EXECUTION)
     rows = [
         (dataset.rid, "Dataset", dataset.version, dataset.description.partition(" (")[0]),
-        *(
-            (asset.rid, asset.table, asset.filename, asset.description)
-            for asset in catalog.assets_of(execution.rid)
-        ),
+        *((asset.rid, asset.table, asset.filename, asset.description) for asset in assets),
         (execution.rid, "Execution", execution.status.value, execution.description),
     ]
     return indent(aligned(rows), "  ")

@@ -88,9 +88,7 @@ def well_formed(record: T) -> T:
         kinds = [_KINDS[kind] for name in names if (kind := name.partition("[")[0]) in _KINDS]
         if len(kinds) < len(names):  # a type of the runner's own, which is looked at where it is made
             continue
-        good = any(isinstance(value, kind) for kind in kinds)
-        if isinstance(value, bool) and "bool" not in names:
-            good = False
+        good = isinstance(value, tuple(kinds)) and (not isinstance(value, bool) or "bool" in names)
         if good and "[str" in declared and isinstance(value, list | tuple | dict):
             good = all(isinstance(one, str) for one in value)
         if not good:

@@ -115,9 +115,9 @@ class CatalogBase:
 
     def _not_found(self, rid: RID, wanted: str) -> NotFound:
         """Return the error for an RID that is not what was asked for, saying what it is instead."""
-        for table in ("Dataset", "Execution", "Workflow", *self.asset_tables()):
+        kinds = {name: name.lower() for name in ("Dataset", "Execution", "Workflow")}
+        for table, what in {**kinds, **dict.fromkeys(self.asset_tables(), "asset")}.items():
             if self._db.find(table, RID=rid):
-                what = "asset" if table in self.asset_tables() else table.lower()
                 return NotFound(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
         return NotFound(
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"
