@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any
@@ -80,7 +80,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
             status = {"Status": Status.created.value, "Status_Detail": ""}
             [rid] = self._db.insert("Execution", {**row, **status})
             place = self._stored_path(folder) if folder else None
-            run = {"execution": rid, "folder": place, **asdict(owner), "started_by": started_by}
+            run = {"execution": rid, "folder": place, **vars(owner), "started_by": started_by}
             self._db.add("local_run", run)
         return rid
 
@@ -186,7 +186,7 @@ class EmbeddedCatalog(Assets, Datasets, Source):
         with self._db.transaction():
             if self.owner_of(rid) != before:
                 return False
-            self._db.change("local_run", asdict(after), execution=rid)
+            self._db.change("local_run", vars(after), execution=rid)
         return True
 
     def nest(self, parent: RID, child: RID, sequence: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from sqlite3 import Row
 from typing import Any
 
@@ -71,7 +71,7 @@ def _destination(row: Row) -> Destination:
 
 def _key(execution: RID, destination: Destination) -> dict[str, str]:
     """Return what tells the rows about an execution and a destination."""
-    return {"execution": execution, **asdict(destination)}
+    return {"execution": execution, **vars(destination)}
 
 
 class Journal:
@@ -125,7 +125,7 @@ class Journal:
         if renamed == destination:
             return renamed
         with self._db.transaction():
-            for alias in self._db.select("local_destination", **asdict(destination)):
+            for alias in self._db.select("local_destination", **vars(destination)):
                 key = _key(alias["execution"], renamed)
                 if kept := self._db.find("local_destination", **key):
                     changes = kept["changes"] + (alias["changes"] > alias["pushed"])
@@ -137,7 +137,7 @@ class Journal:
                     f'UPDATE OR IGNORE "{table}" SET "catalog" = ? WHERE "host" = ? AND "catalog" = ?',
                     *(catalog, *astuple(destination)),
                 )
-                self._db.delete(table, **asdict(destination))
+                self._db.delete(table, **vars(destination))
         return renamed
 
     def pending(self, execution: RID | None = None) -> list[tuple[RID, Destination]]:
@@ -173,13 +173,13 @@ class Journal:
         """What local records are at a destination; those without an RID there are left out."""
         found = {}
         for local in locals_:
-            if row := self._db.find("local_remote", local=local, **asdict(destination)):
+            if row := self._db.find("local_remote", local=local, **vars(destination)):
                 found[local] = Remote(row["remote"], row["url"], bool(row["stored"]))
         return found
 
     def local(self, remote: RID, destination: Destination) -> RID | None:
         """Which local record an RID of a destination stands for."""
-        value = self._db.get("local_remote", "local", remote=remote, **asdict(destination))
+        value = self._db.get("local_remote", "local", remote=remote, **vars(destination))
         return None if value is None else str(value)
 
     def assign_rids(self, remotes: Mapping[RID, Remote], destination: Destination) -> None:
@@ -192,12 +192,12 @@ class Journal:
         """Keep what local records are at a destination."""
         with self._db.transaction():
             for local, remote in remotes.items():
-                self._db.delete("local_remote", local=local, **asdict(destination))
+                self._db.delete("local_remote", local=local, **vars(destination))
                 self._add_remote(local, destination, remote)
 
     def _add_remote(self, local: RID, destination: Destination, remote: Remote) -> None:
         row = {"remote": remote.rid, "url": remote.url, "stored": remote.stored}
-        self._db.add("local_remote", {"local": local, **asdict(destination), **row}, KEEP)
+        self._db.add("local_remote", {"local": local, **vars(destination), **row}, KEEP)
 
     def elsewhere(self, local: RID) -> list[tuple[Destination, RID]]:
         """Every destination that a local record has an RID at, with the RID."""
