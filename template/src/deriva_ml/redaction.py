@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -204,13 +205,10 @@ def _hide_value(found: re.Match[str]) -> str:
 def _hide_scheme(found: re.Match[str]) -> str:
     """Mask what stands after ``Bearer`` or ``Basic`` (RFC 6750, RFC 7617), unless it is a word."""
     name, space, value = found.groups()
+    is_one = name.lower() != "basic" and (len(value) >= 24 or any(one.isdigit() for one in value))
     if name.lower() == "basic":
-        try:
+        with suppress(ValueError):
             is_one = b":" in b64decode(value, validate=True)
-        except ValueError:
-            is_one = False
-    else:
-        is_one = len(value) >= 24 or any(one.isdigit() for one in value)
     return f"{name}{space}{HIDDEN}" if is_one else found[0]
 
 

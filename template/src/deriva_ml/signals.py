@@ -42,8 +42,12 @@ def signals_ignored() -> Iterator[None]:
 
 def ignore_stops() -> None:
     """Ignore SIGINT and SIGTERM from now on."""
-    for number in _STOPS:
-        signal.signal(number, signal.SIG_IGN)
+    _set(signal.SIG_IGN)
+
+
+def _set(handler: Any) -> dict[signal.Signals, Any]:
+    """Handle both signals so, and return how each was handled before."""
+    return {number: signal.signal(number, handler) for number in _STOPS}
 
 
 @contextmanager
@@ -51,7 +55,7 @@ def _handling(handler: Any) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
-    before = {number: signal.signal(number, handler) for number in _STOPS}
+    before = _set(handler)
     try:
         yield
     finally:
