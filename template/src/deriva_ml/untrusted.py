@@ -16,6 +16,9 @@ from deriva_ml.exceptions import DerivaMLException
 DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading raises where something is not as it has to be; ``ValueError`` is also that of JSON and of Unicode."""
 
+READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""How a file is opened: a pipe would be waited for, where a link or a device could have no end."""
+
 LARGEST = 1 << 26
 """Bytes of a file that is read as a whole; the largest that a run writes have a tenth of that."""
 
@@ -57,9 +60,7 @@ def read_json(path: Path) -> Any:
         OSError: it cannot be read, or is a link.
         ValueError: it is not JSON, not a file, or too large to be one of the runner's.
     """
-    # A pipe would be waited for, where a link or a device could have no end.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with open(os.open(path, flags), "rb") as stream:
+    with open(os.open(path, READING), "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
             raise ValueError(f"{path} is no file, or one of more than {LARGEST} bytes")
@@ -87,9 +88,7 @@ def well_formed(record: T) -> T:
         kinds = [_KINDS[kind] for name in names if (kind := name.partition("[")[0]) in _KINDS]
         if len(kinds) < len(names):  # a type of the runner's own, which is looked at where it is made
             continue
-        good = any(isinstance(value, kind) for kind in kinds)
-        if isinstance(value, bool) and "bool" not in names:
-            good = False
+        good = isinstance(value, tuple(kinds)) and (not isinstance(value, bool) or "bool" in names)
         if good and "[str" in declared and isinstance(value, list | tuple | dict):
             good = all(isinstance(one, str) for one in value)
         if not good:
