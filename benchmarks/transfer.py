@@ -92,10 +92,10 @@ def open_server(described: dict[str, Any]) -> Any:
 def put(described: dict[str, Any], path: Path, name: str) -> float:
     """The runner's way with a file."""
     server = open_server(described)
-    from deriva_ml.deriva.hatrac import put_object
+    from deriva_ml.deriva.hatrac import Upload, put_object
 
     begun = perf_counter()
-    put_object(server, name, path, described["md5"], path.stat().st_size, filename=path.name)
+    put_object(server, Upload(path, name, described["md5"], path.stat().st_size, path.name))
     return perf_counter() - begun
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def double() -> Iterator[DerivaDouble]:
 
 @pytest.fixture
 def remote(double: DerivaDouble) -> Iterator[Server]:
-    with Server(double.url, 1, double.credential(), QUICK) as opened:
+    with closing(Server(double.url, 1, double.credential(), QUICK)) as opened:
         yield opened
 
 

@@ -120,7 +120,7 @@ def test_no_login_follows_a_redirect(
     there.json([])
     place = f"{other}:{there.port}"
     here.answer = lambda method, path: (status, {"Location": place + path}, b"")
-    with Server(here.url, 1, login, ONCE) as server:
+    with closing(Server(here.url, 1, login, ONCE)) as server:
         for call in (
             lambda: server.get("/entity/deriva-ml:File"),
             lambda: server.insert("deriva-ml:File", [{"URL": "x"}], given=()),
@@ -147,7 +147,7 @@ def test_a_content_that_is_elsewhere_is_fetched_without_the_login(web: Callable[
     here, cloud = web("localhost"), web("127.0.0.1")
     cloud.answer = lambda method, path: (200, {"Set-Cookie": "webauthn=theirs"}, b"content")
     here.answer = lambda method, path: (303, {"Location": f"{cloud.url}/signed?key=1"}, b"")
-    with Server(here.url, 1, LOGINS[0], ONCE) as server:
+    with closing(Server(here.url, 1, LOGINS[0], ONCE)) as server:
         assert b"".join(get_object(server, "/hatrac/a:1")) == b"content"
         assert b"".join(get_object(server, "/hatrac/a:1")) == b"content"
     assert "s3cret" not in str(cloud.asked) and "Cookie" not in str(cloud.asked)
@@ -167,7 +167,7 @@ def test_a_content_that_is_longer_than_its_record_says_is_given_up_at_once(
     here.answer = lambda method, path: (200, {}, content + bytes(extra))
     wanted = Download("/hatrac/a:1", hashlib.md5(content).hexdigest(), len(content), "a.bin")
     store = ObjectStore(tmp_path / "objects")
-    with Server(here.url, 1, {}, ONCE) as server:
+    with closing(Server(here.url, 1, {}, ONCE)) as server:
         taken: list[int] = []
 
         def counted(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
@@ -195,7 +195,7 @@ def test_a_compressed_answer_has_a_limit(
     monkeypatch.setattr(session, "EXPANDED", 1 << 20)
     here = web("localhost")
     here.answer = lambda method, path: (status, {"Content-Encoding": "gzip"}, bomb(1 << 25))
-    with Server(here.url, 1, {}, ONCE) as server:
+    with closing(Server(here.url, 1, {}, ONCE)) as server:
         with one_line(server.host, "answers with too much", "given up"):
             server.get("/entity/deriva-ml:File")
         if status == 403:
@@ -221,7 +221,7 @@ def test_an_answer_that_is_compressed_as_rows_are_is_read(web: Callable[[str], W
 def test_a_content_that_comes_compressed_is_not_expanded(web: Callable[[str], Web], coding: str) -> None:
     here = web("localhost")
     here.answer = lambda method, path: (200, {"Content-Encoding": coding}, bomb(1 << 22))
-    with Server(here.url, 1, {}, ONCE) as server, one_line(server.host, "compressed"):
+    with closing(Server(here.url, 1, {}, ONCE)) as server, one_line(server.host, "compressed"):
         b"".join(get_object(server, "/hatrac/a:1"))
 
 
@@ -259,7 +259,7 @@ def test_no_answer_is_a_riddle(web: Callable[[str], Web], body: bytes, tmp_path:
     file = tmp_path / "a.txt"
     file.write_text("content")
     (tmp_path / "pyproject.toml").touch()
-    with Server(here.url, "study", LOGINS[0], ONCE) as server:
+    with closing(Server(here.url, "study", LOGINS[0], ONCE)) as server:
         calls: list[Callable[[], object]] = [
             server.snaptime,
             server.canonical_id,
@@ -296,7 +296,7 @@ def test_an_object_is_where_it_was_put_and_nowhere_else(
             return 201, {"Location": said}, said.encode()
 
         here.answer = answer
-        with Server(here.url, 1, {}, ONCE) as server, one_line(server.host):
+        with closing(Server(here.url, 1, {}, ONCE)) as server, one_line(server.host):
             put(server, "/hatrac/a/b.txt", file)
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -206,7 +207,7 @@ def logged_in(
     file = tmp_path / "credential.json"
     again(double, file)
     monkeypatch.setattr("deriva.core.get_credential", lambda host: json.loads(file.read_text()).get(host))
-    with Server(double.url, catalog, file if request.param == "file" else None, QUICK) as opened:
+    with closing(Server(double.url, catalog, file if request.param == "file" else None, QUICK)) as opened:
         yield opened, file
 
 

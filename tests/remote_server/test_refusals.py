@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from catalog_kinds import delete
 from deriva_double import DerivaDouble
 from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
 from deriva_ml.deriva.retry import RetryPolicy
@@ -21,7 +22,7 @@ def test_a_row_that_was_deleted_there_cannot_be_updated(
     rows = asset_rows(remote)
     remote.insert(ASSETS, rows)
     gone = rows[1]["RID"]
-    remote.delete(f"/entity/{ASSETS}/RID={gone}")
+    delete(remote, f"/entity/{ASSETS}/RID={gone}")
     with pytest.raises(ServerRefused) as caught:
         remote.update(ASSETS, [{"RID": row["RID"], "Description": "new"} for row in rows])
     expected = f"the row {gone} of Execution_Asset on {double.host} is gone: it was deleted there"

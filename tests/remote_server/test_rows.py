@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from catalog_kinds import delete
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.deriva import server
 from deriva_ml.deriva.server import Server, any_of, quote
@@ -27,7 +28,7 @@ def test_leasing_survives(fault: Fault, double: DerivaDouble, catalog: str, remo
 def test_nothing_to_insert_or_to_change_is_no_request(double: DerivaDouble, remote: Server) -> None:
     assert remote.insert(ASSETS, []) == []
     remote.update(ASSETS, [])
-    assert remote.get_any(f"/entity/{ASSETS}", "RID", []) == []
+    assert remote.find_any("Execution_Asset", "RID", []) == []
     assert len(double.log) == 0
 
 
@@ -92,14 +93,9 @@ def test_the_past_can_be_read(double: DerivaDouble, catalog: str, remote: Server
     """At a snapshot the catalog is as it was."""
     remote.insert(ASSETS, asset_rows(remote, 1))
     before = remote.snaptime()
-    remote.delete(f"/entity/{ASSETS}")
+    delete(remote, f"/entity/{ASSETS}")
     assert remote.get(f"/entity/{ASSETS}") == []
     assert len(remote.get(f"/entity/{ASSETS}", snapshot=before)) == 1
-
-
-def test_deleting_what_is_not_there_is_no_error(double: DerivaDouble, remote: Server) -> None:
-    remote.delete(f"/entity/{ASSETS}/RID=NONE")
-    assert [(one.method, one.status) for one in double.log] == [("DELETE", 404)]
 
 
 def test_the_model_is_read_once(double: DerivaDouble, remote: Server) -> None:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.journal import Remote
+from deriva_ml.catalog.journal import Remote, RemoteInput
 from deriva_ml.definitions import RID, Asset, Dataset, Row
 from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.hatrac import object_name
+from deriva_ml.deriva.hatrac import Upload, object_name
 from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.lookup import find_same_dataset
 from deriva_ml.deriva.refused_rows import describe
-from deriva_ml.deriva.transfer import Upload, upload
+from deriva_ml.deriva.transfer import upload
+
+T = TypeVar("T", Asset, RemoteInput)
 
 NOT_TAKEN = frozenset({400, 403, 409})
 """How a row is refused that will be refused again."""
 
 
-def by_table(assets: Iterable[Asset]) -> dict[str, list[Asset]]:
-    """Assets by the table that they are rows of."""
-    found: dict[str, list[Asset]] = {}
-    for asset in assets:
-        found.setdefault(asset.table, []).append(asset)
+def by_table(records: Iterable[T]) -> dict[str, list[T]]:
+    """Records by the table that they are rows of."""
+    found: dict[str, list[T]] = {}
+    for record in records:
+        found.setdefault(record.table, []).append(record)
     return found
 
 
@@ -43,7 +46,9 @@ def send_assets(
     sent = _send_contents(local, there, new)
     refused = [one for table, members in by_table(new).items() for one in _store(there, table, members)]
     for table, members in by_table(one for one in assets if there.stored(one.rid)).items():
-        _store_types(there, table, members)
+        types = [(one, term) for one in members for term in one.types]
+        types += [(one, one.role.asset_type) for one in members if one.role]
+        add_types(there, table, [(there.rid(one.rid), term) for one, term in types])
     if len(refused) > 1:
         more = f"{refused[0]} (and {len(refused) - 1} more)"
         return sent, ServerRefused(more, refused[0].status)
@@ -94,11 +99,9 @@ def _store(there: Rows, table: str, assets: Sequence[Asset]) -> list[ServerRefus
     new, refusals = _insert(there, table, rows)
     rids = {row["URL"]: row["RID"] for row in new}
     skipped = [str(row["URL"]) for row in rows.values() if row["URL"] not in rids]
-    for row in there.server.get_any(f"/entity/{there.model.qualified(table)}", "URL", skipped):
+    for row in there.server.find_any(table, "URL", skipped):
         rids[row["URL"]] = row["RID"]
-    there.note(
-        {rid: Remote(rids[url], url, stored=True) for rid, url in urls.items() if url in rids},
-    )
+    there.note({rid: Remote(rids[url], url, stored=True) for rid, url in urls.items() if url in rids})
     return [
         describe(there, table, rid, row, own[rid], refusals.get(rid))
         for rid, row in rows.items()
@@ -125,19 +128,11 @@ def _insert(there: Rows, table: str, rows: Mapping[RID, Row]) -> tuple[list[Row]
     return found, refusals
 
 
-def _store_types(there: Rows, table: str, assets: Sequence[Asset]) -> None:
-    association = there.model.association(table, "Asset_Type")
-    if association is None:
-        return
-    types = [
-        (asset, term)
-        for asset in assets
-        for term in (*asset.types, *([asset.role.asset_type.value] if asset.role else ()))
-    ]
-    rows = [
-        {association.column: there.rid(asset.rid), association.other_column: term} for asset, term in types
-    ]
-    there.associate(association.table, rows, {"Asset_Type": [term for _, term in types]})
+def add_types(there: Rows, table: str, types: Sequence[tuple[RID, str]]) -> None:
+    """Give assets of a table types: pairs of an asset's RID there and a term."""
+    if association := there.model.association(table, "Asset_Type"):
+        rows = [{association.column: asset, association.other_column: term} for asset, term in types]
+        there.associate(association.table, rows, {"Asset_Type": [term for _, term in types]})
 
 
 def recognize(there: Rows, dataset: Dataset) -> bool:
@@ -147,7 +142,7 @@ def recognize(there: Rows, dataset: Dataset) -> bool:
     if not all([recognize(there, child) for child in dataset.nested]):
         return False
     nested = {there.rid(child.rid) for child in dataset.nested}
-    found = find_same_dataset(there.server, there.model, dataset, nested)
+    found = find_same_dataset(there.server, dataset, nested)
     if found:
         rid, version = found
         there.note({dataset.rid: Remote(rid, stored=True), version_of(dataset): Remote(version, stored=True)})
@@ -179,9 +174,8 @@ def send_dataset(there: Rows, dataset: Dataset) -> None:
         send_dataset(there, child)
     version = version_of(dataset)
     there.lease([dataset.rid, version])
-    there.store(
-        "Dataset", dataset.rid, {"Description": dataset.description, "Deleted": False}, complete=False
-    )
+    row = {"Description": dataset.description, "Deleted": False}
+    there.store("Dataset", dataset.rid, row, complete=False)
     rid = there.rid(dataset.rid)
     row = {"Dataset": rid, "Version": dataset.version, "Description": dataset.description}
     there.store("Dataset_Version", version, row)

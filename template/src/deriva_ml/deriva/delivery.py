@@ -39,7 +39,7 @@ class DerivaDelivery(Delivery):
     @cached_property
     def push(self) -> Push:
         """What brings executions there."""
-        return Push(self._local, self._site.server, self._site.model, self._destination)
+        return Push(self._local, self._site.server, self._destination)
 
     def check_recording(self) -> None:
         self._site.check_recording()

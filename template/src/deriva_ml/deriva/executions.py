@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from deriva_ml.definitions import RID, ExecutionRecord, Status, Workflow
+from deriva_ml.definitions import RID, ExecutionRecord, Row, Status, Workflow
 from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.model import Model
-from deriva_ml.deriva.server import Server, quote
+from deriva_ml.deriva.server import Server
 
 _WITHOUT_VOCABULARY = {
     Status.stopped: "Running",
@@ -33,17 +32,17 @@ def status_of(name: str | None) -> Status:
 
 @reads
 def read_executions(
-    server: Server, model: Model, condition: str = "", limit: int | None = None
+    server: Server, values: Mapping[str, str], limit: int | None = None
 ) -> list[ExecutionRecord]:
     """Executions with their workflows, newest first.
 
     Args:
-        condition: a filter in ERMrest's syntax, such as ``/RID=1-ABCD``.
+        values: of columns, which those executions have; of none, for all.
         limit: how many at most.
     """
     tail = "@sort(RCT::desc::,RID::desc::)" + ("" if limit is None else f"?limit={limit}")
-    rows = server.get(f"/entity/{model.qualified('Execution')}{condition}{tail}")
-    workflows = _workflows(server, model, (row["Workflow"] for row in rows if row["Workflow"]))
+    rows = server.find("Execution", values, tail)
+    workflows = _workflows(server, (row["Workflow"] for row in rows if row["Workflow"]))
     return [
         ExecutionRecord(
             rid=row["RID"],
@@ -61,18 +60,16 @@ def read_executions(
     ]
 
 
-def _workflows(server: Server, model: Model, rids: Iterable[RID]) -> dict[RID, Workflow]:
+def _workflows(server: Server, rids: Iterable[RID]) -> dict[RID, Workflow]:
     wanted = list(dict.fromkeys(rids))
-    rows = server.get_any(f"/entity/{model.qualified('Workflow')}", "RID", wanted)
+    rows = server.find_any("Workflow", "RID", wanted)
     types: dict[RID, list[str]] = {}
-    if model.workflow_types_are_rows:
-        table = model.qualified("Workflow_Workflow_Type")
-        for link in server.get_any(f"/entity/{table}", "Workflow", wanted):
-            types.setdefault(link["Workflow"], []).append(link["Workflow_Type"])
+    if server.model.workflow_types_are_rows:
+        types = server.find_linked("Workflow_Workflow_Type", "Workflow", wanted, "Workflow_Type")
     return {row["RID"]: _workflow(row, types.get(row["RID"])) for row in rows}
 
 
-def _workflow(row: Mapping[str, Any], types: list[str] | None) -> Workflow:
+def _workflow(row: Row, types: list[str] | None) -> Workflow:
     return Workflow(
         name=row["Name"] or "",
         workflow_type=types or row.get("Workflow_Type") or [],
@@ -82,8 +79,3 @@ def _workflow(row: Mapping[str, Any], types: list[str] | None) -> Workflow:
         version=row["Version"] or "",
         rid=row["RID"],
     )
-
-
-def with_status(status: Status, model: Model) -> str:
-    """The filter for executions that stand so."""
-    return f"/Status={quote(status_name(status, model))}"

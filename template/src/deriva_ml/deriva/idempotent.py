@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from deriva_ml.catalog.journal import Destination, Journal, Remote
 from deriva_ml.definitions import RID, Row
 from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.model import Model
-from deriva_ml.deriva.server import Server, quote
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
 NOT_LEASED = "non-leased value"
@@ -28,12 +28,12 @@ class Rows:
     Methods that make requests raise ``ServerUnreachable`` and ``ServerRefused``.
     """
 
-    def __init__(self, journal: Journal, server: Server, model: Model, destination: Destination) -> None:
+    def __init__(self, journal: Journal, server: Server, destination: Destination) -> None:
         self.journal = journal
         self.server = server
-        self.model = model
+        self.model = server.model
         self.destination = destination
-        self._may_lease = model.may_insert("ERMrest_RID_Lease")
+        self._may_lease = self.model.may("ERMrest_RID_Lease", "insert") is not False
         self._associated: set[tuple[Any, ...]] = set()
 
     def known(self, local: RID) -> Remote | None:
@@ -75,13 +75,22 @@ class Rows:
             self._may_lease = False
             return []
 
-    def insert(self, table: str, rows: Sequence[Row]) -> list[Row]:
+    def insert(self, table: str, rows: Sequence[Row], repeatable: bool = True) -> list[Row]:
         """Insert rows that a leased RID or another key of the table keeps from being there twice; the new ones."""
         given = [name for name in ("RID", "RCT") if rows and name in rows[0]]
-        return self.server.insert(self.model.qualified(table), rows, given=given)
+        return self.server.insert(self.model.qualified(table), rows, given=given, repeatable=repeatable)
 
-    def insert_records(self, table: str, rows: Mapping[RID, Row]) -> list[Row]:
-        """Insert local records' rows into a table that has another key than the RID.
+    def insert_records(
+        self,
+        table: str,
+        rows: Mapping[RID, Row],
+        insert_bare: Callable[[list[Row]], list[Row]] | None = None,
+    ) -> list[Row]:
+        """Insert local records' rows.
+
+        Args:
+            insert_bare: inserts rows without RIDs, where none can be leased; by default, another key of the table keeps
+                these from being there twice.
 
         Returns:
             the rows that are new, and those that were there under the RIDs that the records had been given.
@@ -91,12 +100,14 @@ class Rows:
         for _ in range(LEASES):
             rids = self._rids(rest)
             if bare := [row for local, row in rest.items() if local not in rids]:
-                found += self.insert(table, bare)
+                found += (insert_bare or partial(self.insert, table))(bare)
             new, rest = self._insert_leased(table, {local: rest[local] for local in rids})
             found += new
             if not rest:
                 return found
-        raise self._never_leased(table)
+        raise ServerRefused(
+            f"{self.destination.host} does not take rows of {table} under RIDs that it leased", 403
+        )
 
     def _insert_leased(self, table: str, rows: Mapping[RID, Row]) -> tuple[list[Row], dict[RID, Row]]:
         """Insert rows under the RIDs that they were given; the rows, and those that have been given other RIDs instead.
@@ -113,8 +124,7 @@ class Rows:
             if refusal.status != 403 or NOT_LEASED not in refusal.detail:
                 raise
             try:
-                path = f"/entity/{self.model.qualified(table)}"
-                there = self.server.get_any(path, "RID", rids.values())
+                there = self.server.find_any(table, "RID", rids.values())
             except ServerRefused as other:
                 other.repeated = other.repeated or refusal.repeated
                 raise
@@ -131,11 +141,6 @@ class Rows:
         """The RIDs there of those that have been given one."""
         known = self.journal.remotes(locals_, self.destination)
         return {local: remote.rid for local, remote in known.items() if remote.rid}
-
-    def _never_leased(self, table: str) -> ServerRefused:
-        return ServerRefused(
-            f"{self.destination.host} does not take rows of {table} under RIDs that it leased", 403
-        )
 
     def associate(self, table: str, rows: Iterable[Row], terms: Terms | None = None) -> None:
         """Insert rows of an association table, whose key is what they join; once in this process."""
@@ -160,14 +165,12 @@ class Rows:
         """
         if self.stored(local):
             return
-        for _ in range(LEASES):
-            if not self._rids([local]):
-                self.note({local: Remote(self._store_without_lease(table, row, lookup_columns))})
-                break
-            if not self._insert_leased(table, {local: row})[1]:
-                break
-        else:
-            raise self._never_leased(table)
+
+        def insert_bare(rows: list[Row]) -> list[Row]:
+            self.note({local: Remote(self._store_without_lease(table, row, lookup_columns))})
+            return rows
+
+        self.insert_records(table, {local: row}, insert_bare)
         self.note({local: Remote(self.rid(local), stored=complete)})
 
     def _store_without_lease(self, table: str, row: Row, lookup_columns: Mapping[str, str] | None) -> RID:
@@ -181,15 +184,10 @@ class Rows:
                 " catalog's owner for the right to insert into public:ERMrest_RID_Lease",
                 403,
             )
-        condition = "&".join(f"{column}={quote(value)}" for column, value in lookup_columns.items())
-        qualified = self.model.qualified(table)
-        given = [name for name in ("RCT",) if name in row]
 
         def attempt() -> RID:
-            found = self.server.get(f"/entity/{qualified}/{condition}")
-            found = found or self.server.insert(
-                qualified, [{**row, **lookup_columns}], given=given, repeatable=False
-            )
+            found = self.server.find(table, lookup_columns)
+            found = found or self.insert(table, [{**row, **lookup_columns}], repeatable=False)
             return str(found[0]["RID"])
 
         return self.server.repeat(attempt)

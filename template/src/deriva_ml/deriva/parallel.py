@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TypeVar
 
 WORTH_SHOWING = 1_000_000, 20
@@ -46,9 +46,13 @@ def for_each_parallel(
     """
     if not items:
         return
-    waiting: SimpleQueue[T] = SimpleQueue()
-    finished: SimpleQueue[tuple[T, R] | BaseException | None] = SimpleQueue()
-    stopped, abandoned = threading.Event(), threading.Event()
+    running = min(workers, len(items))
+    waiting: SimpleQueue[T | None] = SimpleQueue()
+    finished: SimpleQueue[tuple[T, R] | None] = SimpleQueue()
+    failures: list[BaseException] = []
+    abandoned = threading.Event()
+    for item in (*items, *[None] * running):
+        waiting.put(item)
 
     def one(item: T) -> R:
         went = 0
@@ -66,39 +70,27 @@ def for_each_parallel(
 
     def worker() -> None:
         try:
-            while not stopped.is_set():
-                item = waiting.get_nowait()
+            while not failures and (item := waiting.get()) is not None:
                 finished.put((item, one(item)))
-        except Empty:
-            pass
         except BaseException as error:
-            stopped.set()
-            finished.put(error)
-        finally:
-            finished.put(None)
+            failures.append(error)
+        finished.put(None)
 
-    for item in items:
-        waiting.put(item)
-    running = min(workers, len(items))
-    failure: BaseException | None = None
     with _progress(title, len(items), sum(map(length, items))) as progress:
         try:
             for _ in range(running):
                 threading.Thread(target=worker, name=title, daemon=True).start()
             while running:
-                outcome = finished.get()
-                if outcome is None:
-                    running -= 1
-                elif isinstance(outcome, BaseException):
-                    failure = failure or outcome
-                else:
+                if outcome := finished.get():
                     done(*outcome)
-        except BaseException:
-            stopped.set()
+                else:
+                    running -= 1
+        except BaseException as error:
+            failures.append(error)
             abandoned.set()
             raise
-    if failure is not None:
-        raise failure
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

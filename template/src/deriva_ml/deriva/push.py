@@ -27,8 +27,9 @@ from deriva_ml.definitions import (
     format_duration,
 )
 from deriva_ml.deriva.access import check_recording
-from deriva_ml.deriva.answers import reading, reads
+from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.contents import (
+    add_types,
     by_table,
     can_be_sent,
     files_of,
@@ -41,10 +42,10 @@ from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.executions import status_name
 from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.login import catalog_name, server_name
-from deriva_ml.deriva.model import UNKNOWN_SOURCE, Model
+from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.retry import LIVE, RetryPolicy
-from deriva_ml.deriva.server import Server, quote
+from deriva_ml.deriva.server import Server
 from deriva_ml.file_lock import file_lock
 from deriva_ml.terminal import print
 
@@ -75,25 +76,21 @@ class Push:
     goes on from there.
     """
 
-    def __init__(
-        self, local: EmbeddedCatalog, server: Server, model: Model, destination: Destination
-    ) -> None:
+    def __init__(self, local: EmbeddedCatalog, server: Server, destination: Destination) -> None:
         self.destination = destination
         self._local = local
         self._server = server
-        self._model = model
-        self._there = Rows(local.journal, server, model, destination)
+        self._model = server.model
+        self._there = Rows(local.journal, server, destination)
         self._admitted: set[RID] = set()
 
     @classmethod
     def open(cls, local: EmbeddedCatalog, destination: Destination, credential: Any = None) -> Push:
         """Connect to a destination. Raises as the methods do."""
         server = Server(destination.host, destination.catalog, credential)
-        with reading(server.host):
-            kept = offline_cache(local.project, server.host, server.catalog_id)
-            model = Model(kept.current_schema(server))
-        check_recording(server, model)
-        return cls(local, server, model, local.journal.rename(destination, server.canonical_id()))
+        offline_cache(local.project, server.host, server.catalog_id).current_schema(server)
+        check_recording(server)
+        return cls(local, server, local.journal.rename(destination, server.canonical_id()))
 
     @property
     def host(self) -> str:
@@ -135,7 +132,8 @@ class Push:
             "Description": record.description,
         }
         over = record.status not in {Status.created, Status.running}
-        if over and self._model.owns("Execution") and self._model.may_insert("Execution", "RCT"):
+        may = self._model.may  # of a column, the right does not tell that only who owns its table may say RCT
+        if over and may("Execution", "owner") is True and may("Execution", "insert", "RCT") is not False:
             row["RCT"] = record.created  # it happened before it came to be there
         lookup_columns = {"Status_Detail": f"{self._local.catalog_id}/{execution}"}
         self._there.with_terms(
@@ -204,12 +202,8 @@ class Push:
         """
         if not workflow.checksum:
             return None
-        path = f"/entity/{self._model.qualified('Workflow')}/Checksum={quote(workflow.checksum)}"
-        rows = [
-            row
-            for row in self._server.get(path)
-            if row["Name"] == workflow.name and (row["URL"] or "") == workflow.url
-        ]
+        rows = self._server.find("Workflow", {"Checksum": workflow.checksum})
+        rows = [row for row in rows if (row["Name"], row["URL"] or "") == (workflow.name, workflow.url)]
         return min(rows, key=lambda row: row["RCT"])["RID"] if rows else None
 
     def _store_workflow(self, local: RID, workflow: Workflow) -> None:
@@ -264,12 +258,7 @@ class Push:
         )
         return sent, refused
 
-    def _link_assets(
-        self,
-        execution: RID,
-        table: str,
-        roles: Mapping[RID, AssetRole | None],
-    ) -> None:
+    def _link_assets(self, execution: RID, table: str, roles: Mapping[RID, AssetRole | None]) -> None:
         association = self._model.association(table, "Execution")
         if association is None:
             return
@@ -292,24 +281,18 @@ class Push:
         """Link what the execution read from this catalog itself."""
         rid = self._there.rid(execution)
         inputs = self._local.journal.inputs(execution, self.destination)
-        for table in dict.fromkeys(one.table for one in inputs):
-            of_table = [one for one in inputs if one.table == table]
+        for table, members in by_table(inputs).items():
             if table == "Dataset":
-                self._link_datasets(rid, {one.rid: one.version_rid for one in of_table})
+                self._link_datasets(rid, {one.rid: one.version_rid for one in members})
             else:
-                assets = [one.rid for one in of_table]
+                assets = [one.rid for one in members]
                 self._link_assets(rid, table, dict.fromkeys(assets, AssetRole.input))
                 self._mark_as_read(rid, table, assets)
 
     def _mark_as_read(self, execution: RID, table: str, assets: Sequence[RID]) -> None:
         """Give assets that were there before the type of what executions read."""
-        association = self._model.association(table, "Asset_Type")
-        if association is None:
-            return
-        term = AssetRole.input.asset_type.value
-        rows = [{association.column: asset, association.other_column: term} for asset in assets]
         with _as_far_as_allowed(execution):
-            self._there.associate(association.table, rows, {"Asset_Type": [term]})
+            add_types(self._there, table, [(asset, AssetRole.input.asset_type) for asset in assets])
 
     def _admit_unknown_source(self, execution: RID) -> None:
         """Say of an execution that made files and read nothing that where they come from is unknown.
@@ -317,19 +300,16 @@ class Push:
         So upstream's provenance contract has it, for which current catalogs are made with a `File` to link.
         """
         assets, journal = self._local.assets_of(execution), self._local.journal
-        ended_well = self._local.lookup_execution(execution).status in {
-            Status.pending_upload,
-            Status.uploaded,
-        }
+        status = self._local.lookup_execution(execution).status
+        ended_well = status in {Status.pending_upload, Status.uploaded}
         made = any(one.role is AssetRole.output and one.table != MLAsset.execution_metadata for one in assets)
         read = any(one.role is AssetRole.input for one in assets) or self._local.datasets_of(execution)
-        if not ended_well or not made or read or journal.inputs(execution, self.destination):
+        if not ended_well or not made or read or execution in self._admitted:
             return
-        if execution in self._admitted:
+        if journal.inputs(execution, self.destination):
             return
         rid = self._there.rid(execution)
-        path = f"/entity/{self._model.qualified(MLAsset.file)}/URL={quote(UNKNOWN_SOURCE)}"
-        for row in self._server.get(path):
+        for row in self._server.find(MLAsset.file, {"URL": UNKNOWN_SOURCE}):
             with _as_far_as_allowed(rid):
                 self._link_assets(rid, MLAsset.file, {row["RID"]: AssetRole.input})
             self._mark_as_read(rid, MLAsset.file, [row["RID"]])

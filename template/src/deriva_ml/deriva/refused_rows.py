@@ -9,7 +9,6 @@ from typing import Any
 from deriva_ml.definitions import RID, Row
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.idempotent import Rows
-from deriva_ml.deriva.server import quote
 
 _NAMED = (
     r'Key \("?(?P<column>[^"=]+?)"?\)=\(',
@@ -31,14 +30,14 @@ def describe(
         own: of the row, what whoever registered the file has given, and can give anew.
         refusal: None if the row was passed over, as one whose key another row has.
     """
+    not_taken = f"{there.server.host} did not take the row of {row['Filename']} into {table}"
     if refusal is None:
         columns = _clash(there, table, row)
         if not columns:
-            return ServerRefused(
-                f"{there.server.host} did not take the row of {row['Filename']} into {table}: another row there has a key"
-                " of it, such as its name, or it is there and you may not read it",
-                409,
+            unknown = (
+                "another row there has a key of it, such as its name, or it is there and you may not read it"
             )
+            return ServerRefused(f"{not_taken}: {unknown}", 409)
         refusal = ServerRefused("another row there has a key of it", 409)
     else:
         columns = _blamed(refusal.detail, own)
@@ -48,16 +47,10 @@ def describe(
     ]
     why = _words(refusal.detail or str(refusal))
     mended = [name for name in columns if name in there.model.columns(table)]
-    if not mended or refusal.status == 403:
-        return ServerRefused(
-            f"{there.server.host} did not take the row of {row['Filename']} into {table}: {why} ({' and '.join(told)})",
-            refusal.status,
-        )
-    return ServerRefused(
-        f"{there.server.host} did not take the row of {row['Filename']} into {table}: {why} ({' and '.join(told)}):"
-        f" uv run deriva-ml-upload {asset} --set {mended[0]}=VALUE gives it another",
-        refusal.status,
-    )
+    message = f"{not_taken}: {why} ({' and '.join(told)})"
+    if mended and refusal.status != 403:
+        message += f": uv run deriva-ml-upload {asset} --set {mended[0]}=VALUE gives it another"
+    return ServerRefused(message, refusal.status)
 
 
 def _words(said: str) -> str:
@@ -78,7 +71,6 @@ def _clash(there: Rows, table: str, row: Row) -> list[str]:
     """The columns of the key that another row there has the values of."""
     for key in there.model.keys(table):
         if all(row.get(name) is not None for name in key):
-            condition = "&".join(f"{quote(name)}={quote(str(row[name]))}" for name in key)
-            if there.server.get(f"/entity/{there.model.qualified(table)}/{condition}?limit=1"):
+            if there.server.find(table, {name: str(row[name]) for name in key}, "?limit=1"):
                 return key
     return []

@@ -7,7 +7,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,10 @@ class RetryPolicy:
     connect: float = 6.0
     read: float = 63.0
 
-    def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures: anything up to the most, so that clients do not meet again."""
+    def delay(self, failures: int) -> float | None:
+        """Seconds to wait after so many failures: anything up to the most, so that clients do not meet; None to give up."""
+        if failures >= self.attempts:
+            return None
         return random.uniform(0, min(self.longest, self._pause * 2 ** (failures - 1)))
 
     def collision_delay(self, collisions: int, since: float) -> float | None:
@@ -83,7 +85,7 @@ class Retrier:
     def __init__(self, host: str, patience: RetryPolicy, renew: Callable[[], bool] = lambda: False) -> None:
         self._host = host
         self._patience = patience
-        self._renew: Callable[[], bool] | None = renew
+        self._renew = renew
         self._failures = 0
         self._collisions = 0
         self._collided = 0.0
@@ -105,15 +107,15 @@ class Retrier:
             ServerUnreachable: that was the last attempt, or no attempt can succeed.
             DerivaMLException: the request cannot be sent, or the answer is not a Deriva server's.
         """
-        import requests
+        from requests import exceptions
 
+        passing = exceptions.ConnectionError, exceptions.Timeout, exceptions.ContentDecodingError
         response = _response(error)
-        longest = self._patience.longest
         asked = 0.0
         collided = False
         if response is not None:
-            if (response.status_code == 401 or _shows_nothing(response)) and self._renew:
-                renew, self._renew = self._renew, None
+            if response.status_code == 401 or _shows_nothing(response):
+                renew, self._renew = self._renew, lambda: False
                 if renew():
                     return
             if response.status_code not in TRANSIENT:
@@ -123,31 +125,30 @@ class Retrier:
             reason = f"{response.status_code} {_detail(response) or response.reason}"
             collided = COLLISIONS.get(response.status_code, "\0") in response.text
             after = response.headers.get("Retry-After", "")
-            asked = min(float(after), longest) if after.isdecimal() else 0.0
-        elif isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
+            asked = min(float(after), self._patience.longest) if after.isdecimal() else 0.0
+        elif isinstance(error, exceptions.SSLError) and "certificate" in str(error).lower():
             raise ServerUnreachable(
                 self._host,
                 f"the certificate of {self._host} cannot be verified: if it has an authority of its own, name that"
                 f" one's certificate in REQUESTS_CA_BUNDLE ({_root(error)})",
             ) from error
-        elif isinstance(error, _passing()):
-            broken = isinstance(error, requests.exceptions.ChunkedEncodingError)
-            reason = "its answer broke off" if broken else _root(error)
+        elif isinstance(error, exceptions.ChunkedEncodingError):
+            reason = "its answer broke off"
+        elif isinstance(error, passing):
+            reason = _root(error)
         elif isinstance(error, ServerUnreachable):
             reason = str(error)
         elif isinstance(error, OSError):
             raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
         else:
             raise error
-        delay: float | None
         if collided:
             self._collisions += 1
             self._collided = self._collided or time.monotonic()
             delay = self._patience.collision_delay(self._collisions, time.monotonic() - self._collided)
         else:
             self._failures += 1
-            over = self._failures >= self._patience.attempts
-            delay = None if over else max(asked, self._patience.delay(self._failures))
+            delay = self._patience.delay(self._failures)
         if delay is None:
             if isinstance(error, ServerUnreachable):
                 raise error
@@ -156,7 +157,7 @@ class Retrier:
         # Once is nothing to speak of; a person who waits longer should know, once, what for.
         level = logging.WARNING if self._failures == 2 and not collided else logging.INFO
         _log.log(level, "%s: %s; trying again", self._host, reason)
-        time.sleep(delay)
+        time.sleep(delay if collided else max(asked, delay))
 
 
 def refusal(host: str, response: Any) -> ServerRefused:
@@ -206,17 +207,6 @@ def _response(error: Exception) -> Any:
     return response if failed else None
 
 
-def _passing() -> tuple[type[Exception], ...]:
-    from requests import exceptions
-
-    return (
-        exceptions.ConnectionError,
-        exceptions.Timeout,
-        exceptions.ChunkedEncodingError,
-        exceptions.ContentDecodingError,
-    )
-
-
 def _detail(response: Any) -> str:
     """The server's words in one line, without what every one of them begins with. HTML is a proxy's, and no use."""
     if "html" in response.headers.get("Content-Type", ""):
@@ -227,19 +217,11 @@ def _detail(response: Any) -> str:
 
 
 def _root(error: BaseException) -> str:
-    """Why a connection failed, from the innermost of the exceptions that wrap each other."""
-    *_, innermost = _causes(error)
-    return str(getattr(innermost, "strerror", None) or innermost)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those below it, down to the operating system's."""
+    """Why a connection failed, from the innermost of the exceptions that wrap each other: the operating system's."""
     import requests
 
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-        # What was being handled when this request was sent is another story.
-        if isinstance(cause, (requests.RequestException, DerivaMLException)):
-            return
+    cause = error.__cause__ or error.__context__
+    # What was being handled when this request was sent is another story.
+    if cause is not None and not isinstance(cause, (requests.RequestException, DerivaMLException)):
+        return _root(cause)
+    return str(getattr(error, "strerror", None) or error)

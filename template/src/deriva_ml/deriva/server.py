@@ -11,21 +11,17 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote as _quote
 from urllib.parse import unquote
 
 from deriva_ml.definitions import RID, Row
-from deriva_ml.deriva.answers import object_of, rows_of, strange, value_of
+from deriva_ml.deriva.answers import object_of, reading, rows_of, strange, value_of
 from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
-from deriva_ml.deriva.login import (
-    CATALOG,
-    address,
-    catalog_name,
-    checked_credential,
-    stored_credential,
-)
+from deriva_ml.deriva.login import CATALOG, address, catalog_name, checked_credential, stored_credential
+from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.retry import PATIENT, Retrier, RetryPolicy
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -35,6 +31,14 @@ LARGEST_BATCH = 10_000
 """Rows in one request: a batch is one transaction, and its answer repeats the rows."""
 LONGEST_LIST = 5_000
 """Characters of one ``column=any(...)``: with the rest, a request line stays well below Apache's 8,190."""
+
+
+class _OfThread(threading.local):
+    """What each thread has for itself: sessions cannot be shared."""
+
+    login: Mapping[str, str] | None = None
+    store: Any = None
+    in_repeat = False
 
 
 class Server:
@@ -69,18 +73,12 @@ class Server:
         self.patience = patience
         self._given = credential
         self._credential = checked_credential(credential, self.host)
-        self._local = threading.local()
+        self._local = _OfThread()
         self._stores: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._schema: dict[str, Any] | None = None
         self.kept_schema: dict[str, Any] | None = None
         self._canonical = self.catalog_id if self.catalog_id.isdigit() else ""
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all connections; a later request opens new ones."""
@@ -96,7 +94,7 @@ class Server:
     def attempt(self, call: Callable[[Any], T], patience: RetryPolicy | None = None) -> T:
         """Call with this thread's binding to the server until it succeeds; ``call`` is one request."""
         patience = patience or self.patience
-        if self._in_repeat:  # which is patient for all of them together
+        if self._local.in_repeat:  # which is patient for all of them together
             patience = replace(patience, attempts=1, collisions=patience.collisions / patience.attempts)
         attempts = Retrier(self.host, patience, self.renew_login)
         while True:
@@ -125,32 +123,23 @@ class Server:
         finally:
             self._local.in_repeat = False
 
-    @property
-    def _in_repeat(self) -> bool:
-        return getattr(self._local, "in_repeat", False)
-
     def binding(self, patience: RetryPolicy | None = None) -> Any:
-        """This thread's own ``HatracStore``, whose base is the whole server: sessions cannot be shared."""
+        """This thread's own ``HatracStore``, whose base is the whole server; it waits as long as ``patience`` says."""
         from deriva.core import HatracStore
 
         from deriva_ml.deriva.session import Adapter
 
-        patience = patience or self.patience
-        timeout = patience.connect, patience.read
-        stores: dict[tuple[float, float], Any] = self._local.__dict__.setdefault("stores", {})
-        login = self._login()
-        if getattr(self._local, "login", login) is not login:  # those of an earlier login
-            for store in stores.values():
-                store._session.close()
-            stores.clear()
-        self._local.login = login
-        if timeout not in stores:
-            store = self._bind(HatracStore)
+        local, login = self._local, self._login()
+        if local.login is not login:  # a store of an earlier one is closed as it is dropped
+            local.login, local.store = login, None
+        if local.store is None:
+            local.store = self._bind(HatracStore)
             # Without retries of its own: those of deriva's adapter leave out POST, and would multiply ours.
-            store._session.mount(self.url, Adapter(timeout=timeout, max_retries=0))
-            self._stores.add(store)
-            stores[timeout] = store
-        return stores[timeout]
+            local.store._session.mount(self.url, Adapter(max_retries=0))
+            self._stores.add(local.store)
+        patience = patience or self.patience
+        local.store._session.get_adapter(self.url).timeout = patience.connect, patience.read
+        return local.store
 
     def _bind(self, kind: type, *arguments: Any) -> Any:
         from deriva.core import DEFAULT_SESSION_CONFIG
@@ -207,14 +196,12 @@ class Server:
 
     def _json(self, method: str, path: str, patience: RetryPolicy | None = None, rows: object = None) -> Any:
         """The value of an answer. Rows go in small pieces, each of which has the whole timeout for itself."""
-
         body = b"" if rows is None else json.dumps(rows).encode()
 
         def call(store: Any) -> Any:
-            if rows is None:
-                return value_of(self.host, getattr(store, method)(path))
-            headers = {"Content-Type": "application/json"}
-            return value_of(self.host, getattr(store, method)(path, data=io.BytesIO(body), headers=headers))
+            headers = {"headers": {"Content-Type": "application/json"}}
+            options = {} if rows is None else {"data": io.BytesIO(body), **headers}
+            return value_of(self.host, getattr(store, method)(path, **options))
 
         return self.attempt(call, patience)
 
@@ -229,12 +216,29 @@ class Server:
         """What is no rows, such as the catalog itself (an empty path): an object with members of these types."""
         return object_of(self.host, self._json("get", self._path(path, snapshot)), **members)
 
-    def get_any(
-        self, path: str, column: str, values: Iterable[str], *, snapshot: str | None = None
+    def find(
+        self, table: str, values: Mapping[str, str], tail: str = "", *, snapshot: str | None = None
     ) -> list[Row]:
-        """The rows at a path whose column has one of the values, in as few requests as request lines allow."""
-        filters = any_of(column, dict.fromkeys(values))
-        return [row for one in filters for row in self.get(f"{path}/{one}", snapshot=snapshot)]
+        """The rows of a table whose columns have these values, if any; ``tail`` ends the path, such as ``?limit=1``."""
+        condition = "&".join(f"{quote(column)}={quote(value)}" for column, value in values.items())
+        path = f"/entity/{self.model.qualified(table)}{'/' if values else ''}{condition}{tail}"
+        return list(self.get(path, snapshot=snapshot))
+
+    def find_any(self, table: str, column: str, values: Iterable[str]) -> list[Row]:
+        """The rows of a table whose column has one of the values, in as few requests as request lines allow."""
+        found: list[Row] = []
+        for filter_ in any_of(column, dict.fromkeys(values)):
+            found += self.get(f"/entity/{self.model.qualified(table)}/{filter_}")
+        return found
+
+    def find_linked(
+        self, table: str, column: str, records: Iterable[RID], other_column: str
+    ) -> dict[RID, list[str]]:
+        """What a table joins records to: the values of its other column, by those of its column for the records."""
+        linked: dict[RID, list[str]] = {}
+        for row in self.find_any(table, column, records):
+            linked.setdefault(row[column], []).append(row[other_column])
+        return linked
 
     def schema(self) -> dict[str, Any]:
         """The catalog's model as this login sees it, read once; ``kept_schema`` if it has the same ETag, ``etag``."""
@@ -250,6 +254,12 @@ class Server:
                     document = object_of(self.host, value_of(self.host, answer), schemas=dict)
                     self._schema = {**document, "etag": answer.headers.get("ETag")}
             return self._schema
+
+    @cached_property
+    def model(self) -> Model:
+        """What the catalog consists of, by its ``schema``."""
+        with reading(self.host):
+            return Model(self.schema())
 
     def snaptime(self) -> str:
         """The catalog's state now, as snapshots are named."""
@@ -324,14 +334,6 @@ class Server:
                 raise ServerRefused(
                     f"the row {min(gone)} of {name} on {self.host} is gone: it was deleted there", 404
                 )
-
-    def delete(self, path: str) -> None:
-        """Delete what a path below the catalog matches, if anything."""
-        try:
-            self.request("delete", self._path(path))
-        except ServerRefused as refused:
-            if refused.status != 404:
-                raise
 
     def lease(self, count: int) -> list[RID]:
         """New identifiers, reserved for rows to come. One request; an answer that is lost costs unused ones."""

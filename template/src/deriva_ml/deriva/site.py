@@ -39,28 +39,29 @@ class Site:
         self.host, self.url = self._server.host, self._server.url
         self.destination, self.credential = destination_of(config)
         self.known = offline_cache(local.project, self.host, self._server.catalog_id)
-        if self.offline:
-            document = self.known.schema()
-        else:
+        self.kept_model: Model | None = None
+        if not self.offline:
             try:
-                document = self.known.current_schema(self._server)
+                self.known.current_schema(self._server)
+                self.kept_model = self._server.model
                 self.destination = local.journal.rename(self.destination, self._server.canonical_id())
             except ServerUnreachable as error:
                 raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
             except DerivaMLException as error:  # it refuses, or is no Deriva server
                 raise DerivaMLRequestError(str(error)) from error
-        with reading(self.host):
-            self.kept_model = Model(document) if document else None
+        elif document := self.known.schema():
+            with reading(self.host):
+                self.kept_model = Model(document)
         if self.kept_model and not self.kept_model.has("Execution"):
             raise DerivaMLRequestError(
                 f"catalog {self.destination.catalog} on {self.host} has no deriva-ml schema: is it the right one?"
             )
         self._check(check_reading)
 
-    def _check(self, check: Callable[[Server, Model], None]) -> None:
+    def _check(self, check: Callable[[Server], None]) -> None:
         if not self.offline:
             try:
-                check(self._server, self.model)
+                check(self._server)
             except ServerUnreachable as error:
                 raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
 

@@ -91,7 +91,7 @@ class Snapshot:
 
     def _of(self, table: str, column: str, datasets: Collection[RID]) -> list[Row]:
         path = f"/entity/{self._model.qualified(table)}"
-        return self._server.get_any(path, column, sorted(datasets), snapshot=self.name)
+        return [row for one in any_of(column, sorted(datasets)) for row in self._get(f"{path}/{one}")]
 
     def _children(self, rid: RID) -> dict[RID, list[RID]]:
         """What is nested directly in a dataset, in each of these, and so on: a request a level."""

@@ -14,7 +14,7 @@ from deriva_ml.deriva.access import look_up
 from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.delivery import DerivaDelivery
 from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.executions import read_executions, with_status
+from deriva_ml.deriva.executions import read_executions, status_name
 from deriva_ml.deriva.lookup import datasets_of, find_assets, find_dataset, not_found
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.server import quote
@@ -56,9 +56,9 @@ class DerivaSource(Source):
             return replace(record, rid=rid, workflow=workflow)
 
         def find() -> ExecutionRecord:
-            found = read_executions(self._site.server, self._site.model, f"/RID={quote(rid)}")
+            found = read_executions(self._site.server, {"RID": rid})
             if not found:
-                raise not_found(self._site.server, self._site.model, rid, "execution")
+                raise not_found(self._site.server, rid, "execution")
             return found[0]
 
         return look_up(self._site.server, find)
@@ -66,8 +66,8 @@ class DerivaSource(Source):
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
     ) -> list[ExecutionRecord]:
-        condition = with_status(status, self._site.model) if status else ""
-        return read_executions(self._site.server, self._site.model, condition, limit)
+        values = {"Status": status_name(status, self._site.model)} if status else {}
+        return read_executions(self._site.server, values, limit)
 
     @reads
     def list_execution_children(self, rid: RID) -> list[RID]:
@@ -82,8 +82,7 @@ class DerivaSource(Source):
     def _nested(self, column: str, rid: RID) -> list[dict[str, Any]]:
         if not self._site.model.executions_nest:
             return []
-        table = self._site.model.qualified("Execution_Execution")
-        return list(self._site.server.get(f"/entity/{table}/{column}={quote(rid)}"))
+        return self._site.server.find("Execution_Execution", {column: rid})
 
     def lookup_asset(self, rid: RID) -> Asset:
         return self.lookup_assets([rid])[0]
@@ -94,9 +93,7 @@ class DerivaSource(Source):
         if self._site.offline:
             there = [self._site.known.asset(rid) or self._refuse(f"asset {rid}") for rid in wanted]
         else:
-            there = look_up(
-                self._site.server, lambda: find_assets(self._site.server, self._site.model, wanted)
-            )
+            there = look_up(self._site.server, lambda: find_assets(self._site.server, wanted))
             for asset in there:
                 self._site.known.keep_asset(asset)
         # A server reads 1abc as 1-ABC, so that what was asked for tells which is which.
@@ -109,8 +106,9 @@ class DerivaSource(Source):
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
         if self._delivery.is_here(rid):
             dataset = self._local.lookup_dataset(rid, version)
-            leases = self._site.kept_model is None or self._site.kept_model.may_insert("ERMrest_RID_Lease")
-            if not leases and (self._site.offline or not self._delivery.push.recognize(dataset)):
+            model = self._site.kept_model
+            cannot_lease = model and model.may("ERMrest_RID_Lease", "insert") is False
+            if cannot_lease and (self._site.offline or not self._delivery.push.recognize(dataset)):
                 raise DerivaMLRequestError(
                     f"{self.host} does not let you lease RIDs, which sending this project's dataset {rid} takes: ask"
                     " the catalog's owner for the right to insert into public:ERMrest_RID_Lease"
@@ -118,9 +116,7 @@ class DerivaSource(Source):
             return dataset
         if self._site.offline:
             return self._site.known.dataset(rid, version) or self._refuse(f"dataset {rid}")
-        dataset = look_up(
-            self._site.server, lambda: find_dataset(self._site.server, self._site.model, rid, version)
-        )
+        dataset = look_up(self._site.server, lambda: find_dataset(self._site.server, rid, version))
         self._site.known.keep_dataset(dataset, version)
         return dataset
 
@@ -131,10 +127,7 @@ class DerivaSource(Source):
             association = self._site.model.association(table, "Execution")
             if association is None:
                 continue
-            condition = f"{association.other_column}={quote(execution)}"
-            links = self._site.server.get(
-                f"/entity/{self._site.model.qualified(association.table)}/{condition}"
-            )
+            links = self._site.server.find(association.table, {association.other_column: execution})
             roles = {link[association.column]: _role(link) for link in links}
             linked = [one for one in self.lookup_assets(list(roles)) if one.url != UNKNOWN_SOURCE]
             found += [replace(asset, role=roles[asset.rid]) for asset in linked]
@@ -145,14 +138,11 @@ class DerivaSource(Source):
         association = self._site.model.association(asset.table, "Execution")
         if association is None:
             return []
-        path = (
-            f"/entity/{self._site.model.qualified(association.table)}/{association.column}={quote(asset.rid)}"
-        )
-        links = self._site.server.get(f"{path}@sort(RCT)")
+        links = self._site.server.find(association.table, {association.column: asset.rid}, "@sort(RCT)")
         return [(link[association.other_column], _role(link)) for link in links]
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
-        return datasets_of(self._site.server, self._site.model, execution)
+        return datasets_of(self._site.server, execution)
 
     def asset_tables(self) -> list[str]:
         return self._site.kept_model.asset_tables if self._site.kept_model else self._local.asset_tables()
@@ -193,7 +183,7 @@ class DerivaSource(Source):
         except ServerRefused as error:
             if error.status != 404:
                 raise
-            raise not_found(self._site.server, self._site.model, rid, "record") from None
+            raise not_found(self._site.server, rid, "record") from None
         return f"{self.link(rid)}@{self._site.server.snaptime()}"
 
     def path_builder(self) -> Any:

@@ -12,24 +12,13 @@ from pathlib import Path
 
 from deriva_ml.catalog.objects import CHUNK, ObjectStore
 from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.hatrac import get_object, put_object
+from deriva_ml.deriva.hatrac import Upload, get_object, put_object
 from deriva_ml.deriva.parallel import Report, for_each_parallel
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
 WORKERS = 8
 """Files under way at a time: enough that the way to and from the server is not what is waited for."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file to put: under an object's name, with its MD5 (hexadecimal), length in bytes, and name for a browser."""
-
-    source: Path
-    name: str
-    md5: str
-    length: int
-    filename: str
 
 
 @dataclass(frozen=True)
@@ -59,10 +48,7 @@ def upload(
         named.setdefault(item.name, []).append(item)
 
     def put(same: list[Upload], report: Report) -> str:
-        item = same[0]
-        return put_object(
-            server, item.name, item.source, item.md5, item.length, filename=item.filename, on_bytes=report
-        )
+        return put_object(server, same[0], report)
 
     def put_all(same: list[Upload], url: str) -> None:
         for item in same:
