@@ -19,12 +19,13 @@ import catalog_kinds as kinds
 from deriva_double import DerivaDouble
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.definitions import Asset
 from deriva_ml.deriva import server as module
 from deriva_ml.deriva import session, transfer
 from deriva_ml.deriva.hatrac import get_object
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
-from deriva_ml.deriva.transfer import Download, download
+from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.project import Project
 from recorder import connect
@@ -165,7 +166,7 @@ def test_a_content_that_is_longer_than_its_record_says_is_given_up_at_once(
     here = web("localhost")
     content = bytes(100_000)
     here.answer = lambda method, path: (200, {}, content + bytes(extra))
-    wanted = Download("/hatrac/a:1", hashlib.md5(content).hexdigest(), len(content), "a.bin")
+    wanted = Asset("", "Image", "a.bin", len(content), hashlib.md5(content).hexdigest(), "/hatrac/a:1")
     store = ObjectStore(tmp_path / "objects")
     with closing(Server(here.url, 1, {}, ONCE)) as server:
         taken: list[int] = []

@@ -239,7 +239,7 @@ def test_all_threads_get_the_new_login(double: DerivaDouble, logged_in: tuple[Se
     meet = threading.Barrier(4)
 
     def work(_: int) -> int:
-        opened.get("/schema")
+        opened.describe("/schema")
         meet.wait()
         if meet.wait() == 0:
             again(double, credential)

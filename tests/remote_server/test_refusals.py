@@ -42,7 +42,7 @@ def test_a_missing_right_is_told(double: DerivaDouble) -> None:
 
 def test_a_catalog_that_is_not_there_is_told(double: DerivaDouble, catalog: str) -> None:
     other = Server(double.url, 99, double.credential(), QUICK)
-    error = refused(double, lambda: other.get("/schema"))
+    error = refused(double, lambda: other.describe("/schema"))
     assert (error.status, str(error)) == (404, f"there is no catalog 99 on {double.host}")
 
 
@@ -70,8 +70,8 @@ def test_another_web_server_is_told(impostor: Any, pauses: list[float]) -> None:
     other = Server(impostor.url, 1, {}, RetryPolicy(attempts=1))
     impostor.answers += [(200, *page), (502, *page), (404, *page)]
     with pytest.raises(DerivaMLException, match="does not answer as a Deriva server does"):
-        other.get("/schema")
+        other.describe("/schema")
     with pytest.raises(ServerUnreachable, match=r"cannot answer now \(502 Bad Gateway\)"):
-        other.get("/schema")
+        other.describe("/schema")
     with pytest.raises(ServerRefused, match="/ermrest/catalog/1/schema"):
-        other.get("/schema")
+        other.describe("/schema")

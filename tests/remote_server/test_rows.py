@@ -74,8 +74,9 @@ def test_many_values_are_asked_for_in_few_requests(
     """No request line is longer than servers take."""
     rows = [{**row, "URL": f"/hatrac/x/{'long' * 10}/{row['RID']}"} for row in asset_rows(remote, 300)]
     remote.insert(ASSETS, rows)
+    assert remote.model.has("Execution_Asset")
     double.log.clear()
-    found = remote.get_any(f"/entity/{ASSETS}", "URL", [row["URL"] for row in rows * 2])
+    found = remote.find_any("Execution_Asset", "URL", [row["URL"] for row in rows * 2])
     assert sorted(row["RID"] for row in found) == sorted(row["RID"] for row in rows)
     assert 1 < len(double.log) < 6
 

@@ -113,7 +113,7 @@ def test_a_server_that_goes_on_failing_is_given_up(double: DerivaDouble, remote:
     """What it says is told."""
     double.faults.on(Fault.ERROR, times=100)
     with pytest.raises(ServerUnreachable, match="cannot answer now .500 "):
-        remote.get("/schema")
+        remote.describe("/schema")
     assert len(double.log) == QUICK.attempts
 
 
@@ -138,7 +138,7 @@ def test_writers_that_meet_for_ever_are_given_up(double: DerivaDouble, remote: S
     double.faults.on(Fault.ABORTED, times=10_000)
     begun = time.monotonic()
     with pytest.raises(ServerUnreachable, match="cannot answer now .503 Transaction aborted"):
-        remote.get("/schema")
+        remote.describe("/schema")
     assert len(double.log) >= QUICK.attempts
     assert 0.05 < time.monotonic() - begun < 20
     assert (
@@ -217,9 +217,9 @@ def test_what_is_repeated_as_one_is_not_repeated_in_its_parts(double: DerivaDoub
     """A server that is down is given up after as many attempts as for one request."""
     double.faults.on(Fault.ERROR, times=100)
     with pytest.raises(ServerUnreachable):
-        remote.repeat(lambda: remote.get("/schema"))
+        remote.repeat(lambda: remote.describe("/schema"))
     assert len(double.log) == QUICK.attempts
     double.log.clear()
     with pytest.raises(ServerUnreachable):
-        remote.get("/schema")
+        remote.describe("/schema")
     assert len(double.log) == QUICK.attempts

@@ -56,18 +56,14 @@ def send_assets(
 
 
 def _send_contents(local: EmbeddedCatalog, there: Rows, assets: Sequence[Asset]) -> bool:
-    known = {asset.rid: there.known(asset.rid) or Remote("") for asset in assets}
-    waiting: dict[str, list[Asset]] = {}
-    for asset in assets:
-        if known[asset.rid].url is None:
-            waiting.setdefault(object_name(asset.table, asset.md5, asset.filename), []).append(asset)
-    uploads = [
-        Upload(local.objects.path(first.md5), name, first.md5, first.length, first.filename)
-        for name, (first, *_) in waiting.items()
-    ]
+    uploads = []
+    for one in assets:
+        if there.known(one.rid).url is None:
+            source, name = local.objects.path(one.md5), object_name(one.table, one.md5, one.filename)
+            uploads.append(Upload(source, name, one.md5, one.length, one.filename, one.rid))
 
     def done(item: Upload, url: str) -> None:
-        there.note({asset.rid: Remote(known[asset.rid].rid, url) for asset in waiting[item.name]})
+        there.note({item.rid: Remote(there.known(item.rid).rid, url)})
 
     upload(there.server, uploads, done)
     return bool(uploads)
@@ -79,7 +75,7 @@ def _store(there: Rows, table: str, assets: Sequence[Asset]) -> list[ServerRefus
     Returns:
         what is wrong with those that were not taken.
     """
-    urls = {asset.rid: (there.known(asset.rid) or Remote("")).url for asset in assets}
+    urls = {asset.rid: there.known(asset.rid).url for asset in assets}
     own = {asset.rid: there.journal.columns(asset.rid) for asset in assets}
     names = {name for values in own.values() for name in values}
     own = {rid: dict.fromkeys(names) | values for rid, values in own.items()}  # rows of one shape
@@ -137,7 +133,7 @@ def add_types(there: Rows, table: str, types: Sequence[tuple[RID, str]]) -> None
 
 def recognize(there: Rows, dataset: Dataset) -> bool:
     """Note a dataset that is there already, and those nested in it, as somebody else may have sent them; True if it is."""
-    if there.known(dataset.rid):
+    if there.known(dataset.rid).rid:
         return there.stored(dataset.rid)
     if not all([recognize(there, child) for child in dataset.nested]):
         return False
@@ -175,8 +171,7 @@ def send_dataset(there: Rows, dataset: Dataset) -> None:
     version = version_of(dataset)
     there.lease([dataset.rid, version])
     row = {"Description": dataset.description, "Deleted": False}
-    there.store("Dataset", dataset.rid, row, complete=False)
-    rid = there.rid(dataset.rid)
+    rid = there.store("Dataset", dataset.rid, row, complete=False)
     row = {"Dataset": rid, "Version": dataset.version, "Description": dataset.description}
     there.store("Dataset_Version", version, row)
     types = [{"Dataset": rid, "Dataset_Type": term} for term in dataset.types]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from deriva_ml.exceptions import DerivaMLException
 
 
@@ -32,3 +35,13 @@ class ServerRefused(DerivaMLException):
         super().__init__(message)
         self.status = status
         self.detail = detail
+
+
+@contextmanager
+def unless_refused(*statuses: int) -> Iterator[None]:
+    """Leave what it is around, without an error, where the server refuses a request with one of these statuses."""
+    try:
+        yield
+    except ServerRefused as refusal:
+        if refusal.status not in statuses:
+            raise

@@ -12,8 +12,9 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
+from deriva_ml.definitions import RID
 from deriva_ml.deriva.answers import strange
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.errors import ServerRefused, unless_refused
 from deriva_ml.deriva.retry import Retrier, RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -33,13 +34,18 @@ OTHER_NAMES = 4
 
 @dataclass(frozen=True)
 class Upload:
-    """A file to put: under an object's name, with its MD5 (hexadecimal), length in bytes, and name for a browser."""
+    """A file to put: under an object's name, with its MD5 (hexadecimal), length in bytes, and name for a browser.
+
+    Attributes:
+        rid: of the record that it is put for.
+    """
 
     source: Path
     name: str
     md5: str
     length: int
     filename: str
+    rid: RID = ""
 
     @property
     def digest(self) -> str:
@@ -47,16 +53,15 @@ class Upload:
         return b64encode(bytes.fromhex(self.md5)).decode()
 
     @property
-    def content_type(self) -> str:
-        """What the file's name says that it is."""
+    def headers(self) -> dict[str, str]:
+        """What is said of the content: its MD5, its type by the file's name, and what a browser shall save it as."""
         from deriva.core.utils.mime_utils import guess_content_type
 
-        return str(guess_content_type(self.filename))
-
-    @property
-    def disposition(self) -> str:
-        """The header that says what a browser shall save it as."""
-        return f"filename*=UTF-8''{quote(self.filename, safe='')}"
+        return {
+            "Content-MD5": self.digest,
+            "Content-Type": guess_content_type(self.filename),
+            "Content-Disposition": f"filename*=UTF-8''{quote(self.filename, safe='')}",
+        }
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,6 @@ def put_object(server: Server, item: Upload, on_bytes: OnBytes = lambda count: N
 
 
 def _put_whole(server: Server, item: Upload, on_bytes: OnBytes) -> str:
-    headers = {
-        "Content-MD5": item.digest,
-        "Content-Type": item.content_type,
-        "Content-Disposition": item.disposition,
-    }
     condition = {"If-None-Match": "*"}
     current = _current_version(server, item) if item.length > ASK_FIRST else None
     # What is there is this very content, perhaps of an attempt whose answer was lost; or another one, which gets a
@@ -158,8 +158,8 @@ def _put_whole(server: Server, item: Upload, on_bytes: OnBytes) -> str:
         # Of an empty body the HTTP library does not tell the length.
         body = _Part(item.source, 0, item.length, on_bytes) if item.length else b""
         try:
-            path = f"{item.name}?parents=true"
-            answer = server.request("put", path, data=body, headers={**headers, **condition})
+            headers = item.headers | condition
+            answer = server.request("put", f"{item.name}?parents=true", data=body, headers=headers)
             return _place(server, item, answer.text.strip())
         except ServerRefused as refused:
             if refused.status != 412 or not condition:
@@ -175,13 +175,11 @@ def _put_chunks(server: Server, item: Upload, on_bytes: OnBytes) -> str:
     if url := _url_of_same(server, item):
         return url
     size, chunks, _ = calculate_optimal_transfer_shape(item.length, requested_chunk_size=LARGEST_PUT)
-    options = {"content_type": item.content_type, "content_disposition": item.disposition}
-    job = server.attempt(
-        lambda store: store.create_upload_job(
-            item.name, str(item.source), item.digest, None, chunk_size=size, **options
-        )
-    )
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", str(job)):
+    described = {"chunk-length": size, "content-length": item.length}
+    described |= {name.lower(): value for name, value in item.headers.items()}
+    answer = server.request("post", f"{item.name};upload?parents=true", json=described)
+    job = answer.text.strip().rpartition("/")[2]
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", job):
         raise strange(server.host, "an upload without an identifier")
     try:
         for chunk in range(chunks):
@@ -189,18 +187,18 @@ def _put_chunks(server: Server, item: Upload, on_bytes: OnBytes) -> str:
             body = _Part(item.source, start, min(size, item.length - start), on_bytes)
             headers = {"Content-Type": "application/octet-stream"}
             server.request("put", f"{item.name};upload/{job}/{chunk}", data=body, headers=headers)
-        return _finalize(server, item, str(job))
+        return _finalize(server, item, job)
     except BaseException:
         with contextlib.suppress(DerivaMLException):  # nobody needs the chunks, but the failure is the news
             hasty = RetryPolicy(1, connect=3.0, read=10.0)
-            server.attempt(lambda store: store.cancel_upload_job(item.name, job), hasty)
+            server.request("delete", f"{item.name};upload/{job}", hasty)
         raise
 
 
 def _finalize(server: Server, item: Upload, job: str) -> str:
     try:
-        answered = server.attempt(lambda store: store.finalize_upload_job(item.name, job))
-        return _place(server, item, answered)
+        answer = server.request("post", f"{item.name};upload/{job}")
+        return _place(server, item, answer.text.strip())
     except ServerRefused as refused:
         # A job that is gone was finished by an earlier attempt, whose answer was lost.
         url = _url_of_same(server, item) if refused.status == 404 else None
@@ -217,14 +215,11 @@ def _url_of_same(server: Server, item: Upload) -> str | None:
 
 def _current_version(server: Server, item: Upload) -> _Version | None:
     """The current version; None if there is no such object, or (after a refused put) one without a content."""
-    try:
+    with unless_refused(404, 409):
         headers = server.request("head", item.name).headers
-    except ServerRefused as refused:
-        if refused.status not in (404, 409):
-            raise
-        return None
-    url = _place(server, item, headers.get("Content-Location", item.name))
-    return _Version(url, headers.get("ETag", "*"), headers.get("Content-MD5", ""))
+        url = _place(server, item, headers.get("Content-Location", item.name))
+        return _Version(url, headers.get("ETag", "*"), headers.get("Content-MD5", ""))
+    return None
 
 
 def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:

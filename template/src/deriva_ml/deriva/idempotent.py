@@ -9,7 +9,7 @@ from typing import Any
 
 from deriva_ml.catalog.journal import Destination, Journal, Remote
 from deriva_ml.definitions import RID, Row
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.errors import ServerRefused, unless_refused
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
@@ -36,21 +36,19 @@ class Rows:
         self._may_lease = self.model.may("ERMrest_RID_Lease", "insert") is not False
         self._associated: set[tuple[Any, ...]] = set()
 
-    def known(self, local: RID) -> Remote | None:
-        """What a local record is there."""
-        return self.journal.remote(local, self.destination)
+    def known(self, local: RID) -> Remote:
+        """What a local record is there; without an RID, if it has been given none."""
+        return self.journal.remote(local, self.destination) or Remote("")
 
     def stored(self, local: RID) -> bool:
         """Whether a local record's row is there, with all that it takes."""
-        known = self.known(local)
-        return known is not None and known.stored
+        return self.known(local).stored
 
     def rid(self, local: RID) -> RID:
         """The RID there of a record that has been given one."""
-        known = self.known(local)
-        if known is None or not known.rid:
-            raise DerivaMLException(f"{local} has no RID on {self.destination.host} yet")
-        return known.rid
+        if rid := self.known(local).rid:
+            return rid
+        raise DerivaMLException(f"{local} has no RID on {self.destination.host} yet")
 
     def note(self, remotes: Mapping[RID, Remote]) -> None:
         """Keep what local records are there."""
@@ -67,13 +65,10 @@ class Rows:
 
     def _leased(self, count: int) -> list[RID]:
         """New RIDs; none where the client may not lease any."""
-        try:
+        with unless_refused(403):
             return self.server.lease(count) if self._may_lease else []
-        except ServerRefused as refusal:
-            if refusal.status != 403:
-                raise
-            self._may_lease = False
-            return []
+        self._may_lease = False
+        return []
 
     def insert(self, table: str, rows: Sequence[Row], repeatable: bool = True) -> list[Row]:
         """Insert rows that a leased RID or another key of the table keeps from being there twice; the new ones."""
@@ -155,23 +150,27 @@ class Rows:
         local: RID,
         row: Row,
         lookup_columns: Mapping[str, str] | None = None,
+        terms: Terms | None = None,
         complete: bool = True,
-    ) -> None:
-        """Insert a local record's row into a table that has no key but the RID.
+    ) -> RID:
+        """Insert a local record's row into a table that has no key but the RID; its RID there.
 
         Args:
             lookup_columns: values of columns by which the row is found again where no RID can be leased.
+            terms: that the row has; see ``with_terms``.
             complete: the row is all that there is to the record; if not, the caller notes when it is stored.
         """
         if self.stored(local):
-            return
+            return self.rid(local)
 
         def insert_bare(rows: list[Row]) -> list[Row]:
             self.note({local: Remote(self._store_without_lease(table, row, lookup_columns))})
             return rows
 
-        self.insert_records(table, {local: row}, insert_bare)
-        self.note({local: Remote(self.rid(local), stored=complete)})
+        self.with_terms(terms or {}, lambda: self.insert_records(table, {local: row}, insert_bare))
+        rid = self.rid(local)
+        self.note({local: Remote(rid, stored=complete)})
+        return rid
 
     def _store_without_lease(self, table: str, row: Row, lookup_columns: Mapping[str, str] | None) -> RID:
         """Insert where the client may not lease RIDs, as curators may not in catalogs of deriva-ml 1.17.

@@ -26,22 +26,13 @@ from deriva_ml.definitions import (
     Workflow,
     format_duration,
 )
+from deriva_ml.deriva import contents
 from deriva_ml.deriva.access import check_recording
 from deriva_ml.deriva.answers import reads
-from deriva_ml.deriva.contents import (
-    add_types,
-    by_table,
-    can_be_sent,
-    files_of,
-    recognize,
-    send_assets,
-    send_dataset,
-    version_of,
-)
 from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.executions import status_name
 from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.login import catalog_name, server_name
+from deriva_ml.deriva.lookup import status_name
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.retry import LIVE, RetryPolicy
@@ -103,7 +94,7 @@ class Push:
 
     def recognize(self, dataset: Dataset) -> bool:
         """Whether a dataset of the project's own catalog is there."""
-        return recognize(self._there, dataset)
+        return contents.recognize(self._there, dataset)
 
     # The execution itself
 
@@ -113,32 +104,28 @@ class Push:
         if not self._there.stored(execution):
             # Where no RID can be leased, two processes at it would insert two rows.
             with file_lock(self._local.project.state / "push.lock"):
-                self._begin(execution)
+                if not self._there.stored(execution):
+                    self._begin(execution)
         return self._there.rid(execution)
 
     def _begin(self, execution: RID) -> None:
-        if self._there.stored(execution):
-            return
         record = self._local.lookup_execution(execution)
         workflow = record.workflow
         local = str(workflow.rid)
-        if self._there.known(local) is None and (found := self._find_workflow(workflow)):
+        if not self._there.known(local).rid and (found := self._find_workflow(workflow)):
             self._there.note({local: Remote(found, stored=True)})
         self._there.lease([local, execution])
         self._store_workflow(local, workflow)
-        row = {
-            **self._columns(record),
-            "Workflow": self._there.rid(local),
-            "Description": record.description,
-        }
+        row = {"Workflow": self._there.rid(local), "Description": record.description}
+        row |= self._columns(record)
         over = record.status not in {Status.created, Status.running}
         may = self._model.may  # of a column, the right does not tell that only who owns its table may say RCT
         if over and may("Execution", "owner") is True and may("Execution", "insert", "RCT") is not False:
             row["RCT"] = record.created  # it happened before it came to be there
         lookup_columns = {"Status_Detail": f"{self._local.catalog_id}/{execution}"}
-        self._there.with_terms(
-            self._status_terms(), lambda: self._there.store("Execution", execution, row, lookup_columns)
-        )
+        # All statuses: where one is missing as an execution begins, none shall be when it ends.
+        terms = {"Execution_Status": list(Status)} if self._model.statuses_are_terms else {}
+        self._there.store("Execution", execution, row, lookup_columns, terms)
 
     @reads
     def follow(self, execution: RID) -> None:
@@ -188,10 +175,6 @@ class Push:
             **{name: value for name, value in durations.items() if self._model.has("Execution", name)},
         }
 
-    def _status_terms(self) -> dict[str, list[str]]:
-        """All statuses: where one is missing as an execution begins, none shall be when it ends."""
-        return {"Execution_Status": list(Status)} if self._model.statuses_are_terms else {}
-
     # The workflow
 
     def _find_workflow(self, workflow: Workflow) -> RID | None:
@@ -214,10 +197,7 @@ class Push:
         if not self._model.workflow_types_are_rows:
             row["Workflow_Type"] = terms["Workflow_Type"][0]
         lookup_columns = {name: str(row[name]) for name in ("Checksum", "Name", "URL") if row[name]}
-        self._there.with_terms(
-            terms, lambda: self._there.store("Workflow", local, row, lookup_columns, complete=False)
-        )
-        rid = self._there.rid(local)
+        rid = self._there.store("Workflow", local, row, lookup_columns, terms, complete=False)
         if self._model.workflow_types_are_rows:
             links = [{"Workflow": rid, "Workflow_Type": name} for name in terms["Workflow_Type"]]
             self._there.associate("Workflow_Workflow_Type", links, terms)
@@ -245,29 +225,28 @@ class Push:
         datasets = [self._local.lookup_dataset(one.rid, one.version) for one in read]
         for dataset in datasets:
             self.recognize(dataset)
-        files = [file for dataset in datasets for file in files_of(self._local, self._there, dataset)]
-        sent, refused = send_assets(self._local, self._there, [*assets, *files])
+        files = [
+            file for dataset in datasets for file in contents.files_of(self._local, self._there, dataset)
+        ]
+        sent, refused = contents.send_assets(self._local, self._there, [*assets, *files])
         assets = [one for one in assets if self._there.stored(one.rid)]
-        datasets = [one for one in datasets if can_be_sent(self._there, one)]
+        datasets = [one for one in datasets if contents.can_be_sent(self._there, one)]
         for dataset in datasets:
-            send_dataset(self._there, dataset)
-        for table, members in by_table(assets).items():
+            contents.send_dataset(self._there, dataset)
+        for table, members in contents.by_table(assets).items():
             self._link_assets(rid, table, {self._there.rid(one.rid): one.role for one in members})
         self._link_datasets(
-            rid, {self._there.rid(one.rid): self._there.rid(version_of(one)) for one in datasets}
+            rid, {self._there.rid(one.rid): self._there.rid(contents.version_of(one)) for one in datasets}
         )
         return sent, refused
 
     def _link_assets(self, execution: RID, table: str, roles: Mapping[RID, AssetRole | None]) -> None:
-        association = self._model.association(table, "Execution")
-        if association is None:
-            return
-        rows = [
-            {association.column: asset, association.other_column: execution, "Asset_Role": str(role)}
-            for asset, role in roles.items()
-        ]
-        terms = {"Asset_Role": [str(role) for role in roles.values()]}
-        self._there.associate(association.table, rows, terms)
+        if link := self._model.association(table, "Execution"):
+            rows = [
+                {link.column: asset, link.other_column: execution, "Asset_Role": str(role)}
+                for asset, role in roles.items()
+            ]
+            self._there.associate(link.table, rows, {"Asset_Role": map(str, roles.values())})
 
     def _link_datasets(self, execution: RID, versions: Mapping[RID, RID | None]) -> None:
         linked = self._model.dataset_versions_are_linked
@@ -281,7 +260,7 @@ class Push:
         """Link what the execution read from this catalog itself."""
         rid = self._there.rid(execution)
         inputs = self._local.journal.inputs(execution, self.destination)
-        for table, members in by_table(inputs).items():
+        for table, members in contents.by_table(inputs).items():
             if table == "Dataset":
                 self._link_datasets(rid, {one.rid: one.version_rid for one in members})
             else:
@@ -292,7 +271,7 @@ class Push:
     def _mark_as_read(self, execution: RID, table: str, assets: Sequence[RID]) -> None:
         """Give assets that were there before the type of what executions read."""
         with _as_far_as_allowed(execution):
-            add_types(self._there, table, [(asset, AssetRole.input.asset_type) for asset in assets])
+            contents.add_types(self._there, table, [(asset, AssetRole.input.asset_type) for asset in assets])
 
     def _admit_unknown_source(self, execution: RID) -> None:
         """Say of an execution that made files and read nothing that where they come from is unknown.

@@ -9,10 +9,12 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+
+T = TypeVar("T")
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""
@@ -49,10 +51,8 @@ class RetryPolicy:
     connect: float = 6.0
     read: float = 63.0
 
-    def delay(self, failures: int) -> float | None:
-        """Seconds to wait after so many failures: anything up to the most, so that clients do not meet; None to give up."""
-        if failures >= self.attempts:
-            return None
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after so many failures: anything up to the most, so that clients do not meet again."""
         return random.uniform(0, min(self.longest, self._pause * 2 ** (failures - 1)))
 
     def collision_delay(self, collisions: int, since: float) -> float | None:
@@ -89,6 +89,18 @@ class Retrier:
         self._failures = 0
         self._collisions = 0
         self._collided = 0.0
+
+    def run(self, call: Callable[[], T]) -> T:
+        """Call until it succeeds. Raises as ``failed`` does."""
+        while True:
+            try:
+                return call()
+            except (
+                OSError,
+                ValueError,
+                ServerUnreachable,
+            ) as error:  # the bases of what requests and deriva raise
+                self.failed(error)
 
     @property
     def unsure(self) -> bool:
@@ -142,13 +154,15 @@ class Retrier:
             raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
         else:
             raise error
+        delay: float | None
         if collided:
             self._collisions += 1
             self._collided = self._collided or time.monotonic()
             delay = self._patience.collision_delay(self._collisions, time.monotonic() - self._collided)
         else:
             self._failures += 1
-            delay = self._patience.delay(self._failures)
+            over = self._failures >= self._patience.attempts
+            delay = None if over else max(asked, self._patience.delay(self._failures))
         if delay is None:
             if isinstance(error, ServerUnreachable):
                 raise error
@@ -157,7 +171,7 @@ class Retrier:
         # Once is nothing to speak of; a person who waits longer should know, once, what for.
         level = logging.WARNING if self._failures == 2 and not collided else logging.INFO
         _log.log(level, "%s: %s; trying again", self._host, reason)
-        time.sleep(delay if collided else max(asked, delay))
+        time.sleep(delay)
 
 
 def refusal(host: str, response: Any) -> ServerRefused:

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from deriva_ml.definitions import RID, Row
 from deriva_ml.deriva.answers import object_of, reading, rows_of, strange, value_of
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.errors import ServerRefused, unless_refused
 from deriva_ml.deriva.login import CATALOG, address, catalog_name, checked_credential, stored_credential
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.retry import PATIENT, Retrier, RetryPolicy
@@ -96,12 +96,7 @@ class Server:
         patience = patience or self.patience
         if self._local.in_repeat:  # which is patient for all of them together
             patience = replace(patience, attempts=1, collisions=patience.collisions / patience.attempts)
-        attempts = Retrier(self.host, patience, self.renew_login)
-        while True:
-            try:
-                return call(self.binding(patience))
-            except (OSError, ValueError) as error:  # the bases of what requests and deriva raise
-                attempts.failed(error)
+        return Retrier(self.host, patience, self.renew_login).run(lambda: call(self.binding(patience)))
 
     def repeat(self, call: Callable[[], T]) -> T:
         """Call until it succeeds: for requests that can be repeated only together.
@@ -112,14 +107,10 @@ class Server:
         attempts = Retrier(self.host, self.patience)
         self._local.in_repeat = True
         try:
-            while True:
-                try:
-                    return call()
-                except ServerUnreachable as error:
-                    attempts.failed(error)
-                except ServerRefused as refused:
-                    refused.repeated = refused.repeated or attempts.unsure
-                    raise
+            return attempts.run(call)
+        except ServerRefused as refused:
+            refused.repeated = refused.repeated or attempts.unsure
+            raise
         finally:
             self._local.in_repeat = False
 
@@ -183,13 +174,10 @@ class Server:
 
     def logged_in(self) -> bool:
         """Whether the server knows who asks: not without a login, or with one that has expired."""
-        try:
+        with unless_refused(401, 404):
             object_of(self.host, self._json("get", "/authn/session"), client=dict)
-        except ServerRefused as refused:
-            if refused.status not in (401, 404):
-                raise
-            return False
-        return True
+            return True
+        return False
 
     def _path(self, path: str, snapshot: str | None = None) -> str:
         return f"/ermrest/catalog/{self.catalog_id}{f'@{quote(snapshot)}' if snapshot else ''}{path}"
@@ -207,10 +195,9 @@ class Server:
 
     # The catalog
 
-    def get(self, path: str, *, snapshot: str | None = None) -> Any:
-        """The rows at a path below the catalog, such as ``/entity/deriva-ml:Execution/RID=1-AB``, or another JSON value."""
-        value = self._json("get", self._path(path, snapshot))
-        return rows_of(self.host, value) if path.startswith(("/entity/", "/attribute")) else value
+    def get(self, path: str, *, snapshot: str | None = None) -> list[Row]:
+        """The rows at a path below the catalog, such as ``/entity/deriva-ml:Execution/RID=1-AB``."""
+        return rows_of(self.host, self._json("get", self._path(path, snapshot)))
 
     def describe(self, path: str, *, snapshot: str | None = None, **members: type) -> dict[str, Any]:
         """What is no rows, such as the catalog itself (an empty path): an object with members of these types."""
@@ -222,7 +209,7 @@ class Server:
         """The rows of a table whose columns have these values, if any; ``tail`` ends the path, such as ``?limit=1``."""
         condition = "&".join(f"{quote(column)}={quote(value)}" for column, value in values.items())
         path = f"/entity/{self.model.qualified(table)}{'/' if values else ''}{condition}{tail}"
-        return list(self.get(path, snapshot=snapshot))
+        return self.get(path, snapshot=snapshot)
 
     def find_any(self, table: str, column: str, values: Iterable[str]) -> list[Row]:
         """The rows of a table whose column has one of the values, in as few requests as request lines allow."""

@@ -75,11 +75,8 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port; an empty host for what is no address."""
     try:
         parts = urlsplit(url)
-        return (
-            parts.scheme,
-            (parts.hostname or "").removesuffix("."),
-            parts.port or DEFAULT_PORTS.get(parts.scheme),
-        )
+        host, port = (parts.hostname or "").removesuffix("."), parts.port or DEFAULT_PORTS.get(parts.scheme)
+        return parts.scheme, host, port
     except ValueError:
         return "", "", None
 

@@ -40,45 +40,34 @@ class Site:
         self.destination, self.credential = destination_of(config)
         self.known = offline_cache(local.project, self.host, self._server.catalog_id)
         self.kept_model: Model | None = None
-        if not self.offline:
-            try:
-                self.known.current_schema(self._server)
-                self.kept_model = self._server.model
-                self.destination = local.journal.rename(self.destination, self._server.canonical_id())
-            except ServerUnreachable as error:
-                raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
-            except DerivaMLException as error:  # it refuses, or is no Deriva server
-                raise DerivaMLRequestError(str(error)) from error
-        elif document := self.known.schema():
+        if self.offline and (document := self.known.schema()):
             with reading(self.host):
                 self.kept_model = Model(document)
+        self._ask(self._open)
         if self.kept_model and not self.kept_model.has("Execution"):
             raise DerivaMLRequestError(
                 f"catalog {self.destination.catalog} on {self.host} has no deriva-ml schema: is it the right one?"
             )
-        self._check(check_reading)
+        self._ask(check_reading)
 
-    def _check(self, check: Callable[[Server], None]) -> None:
+    def _open(self, server: Server) -> None:
+        self.known.current_schema(server)
+        self.kept_model = server.model
+        self.destination = self.local.journal.rename(self.destination, server.canonical_id())
+
+    def _ask(self, what: Callable[[Server], None]) -> None:
+        """Ask the server for what nothing can be done without; nothing, offline."""
         if not self.offline:
             try:
-                check(self._server)
+                what(self._server)
             except ServerUnreachable as error:
                 raise DerivaMLRequestError(f"{error}; --offline runs without it") from error
+            except DerivaMLException as error:  # it refuses, or is no Deriva server
+                raise DerivaMLRequestError(str(error)) from error
 
     def check_recording(self) -> None:
         """Refuse who may not record there; see ``access``."""
-        self._check(check_recording)
-
-    @property
-    def model(self) -> Model:
-        """What the catalog consists of.
-
-        Raises:
-            DerivaMLRequestError: this run is offline, and no run before it has asked.
-        """
-        if self.kept_model is None:
-            raise self.needs_server("its tables")
-        return self.kept_model
+        self._ask(check_recording)
 
     @property
     def server(self) -> Server:

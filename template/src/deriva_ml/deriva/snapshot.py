@@ -86,8 +86,7 @@ class Snapshot:
         return make(rid, ())
 
     def _get(self, path: str) -> list[Row]:
-        rows: list[Row] = self._server.get(path, snapshot=self.name)
-        return rows
+        return self._server.get(path, snapshot=self.name)
 
     def _of(self, table: str, column: str, datasets: Collection[RID]) -> list[Row]:
         path = f"/entity/{self._model.qualified(table)}"

@@ -10,16 +10,15 @@ from typing import Any, NoReturn
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status
+from deriva_ml.deriva import lookup
 from deriva_ml.deriva.access import look_up
 from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.delivery import DerivaDelivery
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.executions import read_executions, status_name
-from deriva_ml.deriva.lookup import datasets_of, find_assets, find_dataset, not_found
+from deriva_ml.deriva.errors import unless_refused
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.server import quote
 from deriva_ml.deriva.site import Site
-from deriva_ml.deriva.transfer import Download, download
+from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLRequestError
 
 
@@ -56,9 +55,9 @@ class DerivaSource(Source):
             return replace(record, rid=rid, workflow=workflow)
 
         def find() -> ExecutionRecord:
-            found = read_executions(self._site.server, {"RID": rid})
+            found = lookup.read_executions(self._site.server, {"RID": rid})
             if not found:
-                raise not_found(self._site.server, rid, "execution")
+                raise lookup.not_found(self._site.server, rid, "execution")
             return found[0]
 
         return look_up(self._site.server, find)
@@ -66,8 +65,8 @@ class DerivaSource(Source):
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
     ) -> list[ExecutionRecord]:
-        values = {"Status": status_name(status, self._site.model)} if status else {}
-        return read_executions(self._site.server, values, limit)
+        values = {"Status": lookup.status_name(status, self._site.server.model)} if status else {}
+        return lookup.read_executions(self._site.server, values, limit)
 
     @reads
     def list_execution_children(self, rid: RID) -> list[RID]:
@@ -80,7 +79,7 @@ class DerivaSource(Source):
         return [row["Execution"] for row in self._nested("Nested_Execution", rid)]
 
     def _nested(self, column: str, rid: RID) -> list[dict[str, Any]]:
-        if not self._site.model.executions_nest:
+        if not self._site.server.model.executions_nest:
             return []
         return self._site.server.find("Execution_Execution", {column: rid})
 
@@ -93,7 +92,7 @@ class DerivaSource(Source):
         if self._site.offline:
             there = [self._site.known.asset(rid) or self._refuse(f"asset {rid}") for rid in wanted]
         else:
-            there = look_up(self._site.server, lambda: find_assets(self._site.server, wanted))
+            there = look_up(self._site.server, lambda: lookup.find_assets(self._site.server, wanted))
             for asset in there:
                 self._site.known.keep_asset(asset)
         # A server reads 1abc as 1-ABC, so that what was asked for tells which is which.
@@ -116,15 +115,15 @@ class DerivaSource(Source):
             return dataset
         if self._site.offline:
             return self._site.known.dataset(rid, version) or self._refuse(f"dataset {rid}")
-        dataset = look_up(self._site.server, lambda: find_dataset(self._site.server, rid, version))
+        dataset = look_up(self._site.server, lambda: lookup.find_dataset(self._site.server, rid, version))
         self._site.known.keep_dataset(dataset, version)
         return dataset
 
     @reads
     def assets_of(self, execution: RID) -> list[Asset]:
         found = []
-        for table in self._site.model.asset_tables:
-            association = self._site.model.association(table, "Execution")
+        for table in self._site.server.model.asset_tables:
+            association = self._site.server.model.association(table, "Execution")
             if association is None:
                 continue
             links = self._site.server.find(association.table, {association.other_column: execution})
@@ -135,14 +134,14 @@ class DerivaSource(Source):
 
     @reads
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
-        association = self._site.model.association(asset.table, "Execution")
+        association = self._site.server.model.association(asset.table, "Execution")
         if association is None:
             return []
         links = self._site.server.find(association.table, {association.column: asset.rid}, "@sort(RCT)")
         return [(link[association.other_column], _role(link)) for link in links]
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
-        return datasets_of(self._site.server, execution)
+        return lookup.datasets_of(self._site.server, execution)
 
     def asset_tables(self) -> list[str]:
         return self._site.kept_model.asset_tables if self._site.kept_model else self._local.asset_tables()
@@ -160,8 +159,7 @@ class DerivaSource(Source):
         if missing and self._site.offline:
             raise self._site.needs_server(f"the content of {missing[0].filename} ({missing[0].rid})")
         if missing:
-            wanted = [Download(asset.url, asset.md5, asset.length, asset.filename) for asset in missing]
-            download(self._site.server, wanted, self._local.objects)
+            download(self._site.server, missing, self._local.objects)
         self._local.fetch_all(pairs)
 
     def locate(self, asset: Asset) -> str:
@@ -178,13 +176,10 @@ class DerivaSource(Source):
         local = self._delivery.recorded(rid)
         if self._site.offline or (local and self._local.journal.pending(local)):
             return self.link(rid)  # there is no state of the catalog yet that has it
-        try:
+        with unless_refused(404):
             self._site.server.describe(f"/entity_rid/{quote(rid)}")
-        except ServerRefused as error:
-            if error.status != 404:
-                raise
-            raise not_found(self._site.server, rid, "record") from None
-        return f"{self.link(rid)}@{self._site.server.snaptime()}"
+            return f"{self.link(rid)}@{self._site.server.snaptime()}"
+        raise lookup.not_found(self._site.server, rid, "record")
 
     def path_builder(self) -> Any:
         return self._site.server.path_builder()
