@@ -110,7 +110,7 @@ def test_what_was_found_is_known_without_the_server(study: Study, tmp_path: Path
     assert OfflineCache(tmp_path / "known").dataset(outer) is None, "which one is the newest was not asked"
     known.keep_dataset(newer, None)
     known.keep_asset(asset)
-    known.keep_schema(study.server.schema())
+    known.current_schema(study.server)
 
     known = OfflineCache(tmp_path / "known")
     assert known.dataset(outer) == known.dataset(outer, "2.0.0") == newer
@@ -138,6 +138,6 @@ def test_what_is_kept_stays_in_its_folder_and_a_damaged_file_counts_as_none(tmp_
 def test_a_folder_that_cannot_be_written_remembers_nothing_and_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "known").write_text("a file")
     known = OfflineCache(tmp_path / "known")
-    known.keep_schema({"schemas": {}})
+    known._keep("schema", {"schemas": {}})
     known.keep_asset(Asset("1-A", "File", "x", 1, "0", "/hatrac/x"))
     assert (known.schema(), known.asset("1-A")) == (None, None)

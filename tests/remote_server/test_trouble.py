@@ -168,7 +168,7 @@ def test_a_server_may_ask_for_a_longer_pause(impostor: Any, pauses: list[float])
         (200, {}, b"{}"),
     ]
     patience = RetryPolicy(pause=0.01, longest=5)
-    assert Server(impostor.url, 1, {}, patience).get("") == {}
+    assert Server(impostor.url, 1, {}, patience).describe("") == {}
     assert pauses == [3, 5]
 
 

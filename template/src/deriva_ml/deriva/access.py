@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.retry import denied, not_logged_in
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
-
-T = TypeVar("T")
 
 RECORDING = (
     ("Workflow", "select"),
@@ -48,15 +42,3 @@ def _check(server: Server, table: str, access: str) -> None:
         raise DerivaMLRequestError(not_logged_in(server.host))
     if server.model.may(table, access) is False:
         raise DerivaMLRequestError(denied(server.host, f"{access} access on deriva-ml:{table}"))
-
-
-def look_up(server: Server, find: Callable[[], T]) -> T:
-    """What a look-up finds. What is not shown to who is not logged in any more may be there all the same."""
-    try:
-        return find()
-    except (DerivaMLRequestError, ServerRefused):
-        if server.anonymous or server.logged_in():
-            raise
-        if not server.renew_login():
-            raise DerivaMLRequestError(not_logged_in(server.host)) from None
-    return find()

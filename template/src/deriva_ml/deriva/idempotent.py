@@ -22,6 +22,14 @@ Terms = Mapping[str, Iterable[str]]
 """Names of terms by vocabulary."""
 
 
+def cannot_lease(host: str, what: str) -> str:
+    """Return what somebody is told who cannot send something for want of RIDs."""
+    return (
+        f"{host} does not let you lease RIDs, which sending {what} takes: ask the catalog's owner for the right to insert"
+        " into public:ERMrest_RID_Lease"
+    )
+
+
 class Rows:
     """What is known of the rows at one destination, and how more get there.
 
@@ -178,11 +186,7 @@ class Rows:
         The row is looked for before each attempt, so that one whose answer was lost is not repeated.
         """
         if not lookup_columns:
-            raise ServerRefused(
-                f"{self.destination.host} does not let you lease RIDs, which sending a {table} takes: ask the"
-                " catalog's owner for the right to insert into public:ERMrest_RID_Lease",
-                403,
-            )
+            raise ServerRefused(cannot_lease(self.destination.host, f"a {table}"), 403)
 
         def attempt() -> RID:
             found = self.server.find(table, lookup_columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, MLAsset, Row, Status, Workflow
 from deriva_ml.deriva.answers import reads
@@ -39,18 +39,16 @@ def status_of(name: str | None) -> Status:
 
 
 @reads
-def read_executions(
-    server: Server, values: Mapping[str, str], limit: int | None = None
-) -> list[ExecutionRecord]:
+def read_executions(server: Server, condition: str = "", limit: int | None = None) -> list[ExecutionRecord]:
     """Executions with their workflows, newest first.
 
     Args:
-        values: of columns, which those executions have; of none, for all.
+        condition: a filter in ERMrest's syntax, such as ``/RID=1-ABCD``.
         limit: how many at most.
     """
     tail = "@sort(RCT::desc::,RID::desc::)" + ("" if limit is None else f"?limit={limit}")
-    rows = server.find("Execution", values, tail)
-    workflows = _workflows(server, (row["Workflow"] for row in rows if row["Workflow"]))
+    rows = server.get(f"/entity/{server.model.qualified('Execution')}{condition}{tail}")
+    workflows = read_workflows(server, (row["Workflow"] for row in rows if row["Workflow"]))
     return [
         ExecutionRecord(
             rid=row["RID"],
@@ -68,25 +66,19 @@ def read_executions(
     ]
 
 
-def _workflows(server: Server, rids: Iterable[RID]) -> dict[RID, Workflow]:
+def read_workflows(server: Server, rids: Iterable[RID]) -> dict[RID, Workflow]:
+    """Workflows by RID."""
     wanted = list(dict.fromkeys(rids))
     rows = server.find_any("Workflow", "RID", wanted)
     types: dict[RID, list[str]] = {}
     if server.model.workflow_types_are_rows:
         types = server.find_linked("Workflow_Workflow_Type", "Workflow", wanted, "Workflow_Type")
-    return {row["RID"]: _workflow(row, types.get(row["RID"])) for row in rows}
-
-
-def _workflow(row: Row, types: list[str] | None) -> Workflow:
-    return Workflow(
-        name=row["Name"] or "",
-        workflow_type=types or row.get("Workflow_Type") or [],
-        description=row["Description"] or "",
-        url=row["URL"] or "",
-        checksum=row["Checksum"] or "",
-        version=row["Version"] or "",
-        rid=row["RID"],
-    )
+    found = {}
+    for row in rows:
+        plain = {name.lower(): row[name] or "" for name in Workflow("").columns}
+        kinds = types.get(row["RID"]) or row.get("Workflow_Type") or []
+        found[row["RID"]] = Workflow(**plain, workflow_type=kinds, rid=row["RID"])
+    return found
 
 
 @reads
@@ -101,13 +93,15 @@ def find_assets(server: Server, rids: Sequence[RID]) -> list[Asset]:
     found: dict[RID, Asset] = {}
     waiting = list(dict.fromkeys(rids))
     if waiting and (likely := MLAsset.execution_asset.value) in server.model.asset_tables:
-        found = _assets(server, likely, waiting)
+        rows = server.find_any(likely, "RID", waiting)
+        found = {asset.rid: asset for asset in assets_of_rows(server, likely, rows)}
         waiting = [one for one in waiting if one not in found]
     while waiting:
         table, rid = _place(server, waiting[0], "asset")
         made = {}
         if table in server.model.asset_tables:
-            made = _assets(server, table, [rid, *waiting[1:]])
+            rows = server.find_any(table, "RID", [rid, *waiting[1:]])
+            made = {asset.rid: asset for asset in assets_of_rows(server, table, rows)}
         if rid not in made:
             raise _mistaken(server, waiting[0], "asset", table)
         # The one that was looked up may have been written otherwise than its record has it, as 1abc for 1-ABC.
@@ -116,15 +110,14 @@ def find_assets(server: Server, rids: Sequence[RID]) -> list[Asset]:
     return [found[rid] for rid in rids]
 
 
-def _assets(server: Server, table: str, rids: Sequence[RID]) -> dict[RID, Asset]:
-    """Those of the assets that are in a table."""
-    rows = server.find_any(table, "RID", rids)
+def assets_of_rows(server: Server, table: str, rows: Sequence[Row]) -> list[Asset]:
+    """The assets that rows of a table stand for, with their types."""
     types: dict[RID, list[str]] = {}
     if link := server.model.association(table, "Asset_Type"):
         records = (row["RID"] for row in rows)
         types = server.find_linked(link.table, link.column, records, link.other_column)
     found = (Asset.from_row(table, row, sorted(types.get(row["RID"], ()))) for row in rows)
-    return {asset.rid: asset for asset in found if asset is not None}
+    return [asset for asset in found if asset is not None]
 
 
 @reads

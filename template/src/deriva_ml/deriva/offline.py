@@ -20,10 +20,6 @@ class OfflineCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep_schema(self, document: Mapping[str, Any]) -> None:
-        """Keep the catalog's schema document."""
-        self._keep("schema", document)
-
     def schema(self) -> dict[str, Any] | None:
         """The schema document, if one was kept."""
         document: dict[str, Any] | None = self._read("schema")
@@ -34,7 +30,7 @@ class OfflineCache:
         kept = server.kept_schema = self.schema()
         document = server.schema()
         if document is not kept:
-            self.keep_schema(document)
+            self._keep("schema", document)
         return document
 
     def keep_asset(self, asset: Asset) -> None:

@@ -40,6 +40,11 @@ from deriva_ml.deriva.server import Server
 from deriva_ml.file_lock import file_lock
 from deriva_ml.terminal import print
 
+IN_CONFIG = "config "
+"""What is noted for a credential that stands in a configuration, before the catalog's number or alias there."""
+NO_TYPE = "Analysis Notebook"
+"""The type of a workflow that was given none: catalogs of deriva-ml 1.17 ask for one."""
+
 
 def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:
     """The destination that a configuration means, and where its credential is: its file, or ``config``; no secret."""
@@ -49,14 +54,6 @@ def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:
         return destination, str(Path(credential).absolute())
     # By the catalog's name in the configuration, where it is found again.
     return destination, credential and f"{IN_CONFIG}{destination.catalog}"
-
-
-IN_CONFIG = "config "
-"""What is noted for a credential that stands in a configuration, before the catalog's number or alias there."""
-
-
-NO_TYPE = "Analysis Notebook"
-"""The type of a workflow that was given none: catalogs of deriva-ml 1.17 ask for one."""
 
 
 class Push:

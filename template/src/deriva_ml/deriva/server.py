@@ -206,9 +206,9 @@ class Server:
     def find(
         self, table: str, values: Mapping[str, str], tail: str = "", *, snapshot: str | None = None
     ) -> list[Row]:
-        """The rows of a table whose columns have these values, if any; ``tail`` ends the path, such as ``?limit=1``."""
+        """The rows of a table whose columns have these values; ``tail`` ends the path, such as ``?limit=1``."""
         condition = "&".join(f"{quote(column)}={quote(value)}" for column, value in values.items())
-        path = f"/entity/{self.model.qualified(table)}{'/' if values else ''}{condition}{tail}"
+        path = f"/entity/{self.model.qualified(table)}/{condition}{tail}"
         return self.get(path, snapshot=snapshot)
 
     def find_any(self, table: str, column: str, values: Iterable[str]) -> list[Row]:
@@ -289,19 +289,14 @@ class Server:
         Returns:
             the rows that were inserted; after an answer that was lost, not those that were inserted before.
         """
-        options = [
-            f"{name}={','.join(map(quote, columns))}"
-            for name, columns in (("nondefaults", given), ("defaults", generated))
-            if columns
-        ]
-        options += ["onconflict=skip"] if repeatable else []
-        path = self._path(f"/entity/{table}?{'&'.join(options)}".rstrip("?"))
+        options = {"nondefaults": given, "defaults": generated, "onconflict": ["skip"] if repeatable else []}
+        query = "&".join(f"{name}={','.join(map(quote, words))}" for name, words in options.items() if words)
+        path = self._path(f"/entity/{table}?{query}".rstrip("?"))
         patience = self.patience if repeatable else replace(self.patience, attempts=1)
-        return [
-            row
-            for batch in _batches(rows)
-            for row in rows_of(self.host, self._json("post", path, patience, batch))
-        ]
+        inserted: list[Row] = []
+        for batch in _batches(rows):
+            inserted += rows_of(self.host, self._json("post", path, patience, batch))
+        return inserted
 
     def update(
         self, table: str, rows: Sequence[Mapping[str, Any]], patience: RetryPolicy | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from deriva_ml.definitions import RID, Dataset, Row
@@ -121,7 +122,9 @@ class Snapshot:
             self._follow(link.other, fresh, starts, f"/{join}")
         for tables in members.values():
             for rows in tables.values():
-                rows.sort(key=_rid)  # the server's order means nothing, and may be another one tomorrow
+                rows.sort(
+                    key=itemgetter("RID")
+                )  # the server's order means nothing, and may be another one tomorrow
         return members
 
     def _hold(self, table: str, rows: Iterable[Row]) -> list[Row]:
@@ -171,7 +174,7 @@ class Snapshot:
                     seen.add((reference.table, target["RID"]))
                     found.setdefault(reference.table, []).append(target)
                     waiting.append((reference.table, target))
-        return {table: sorted(rows, key=_rid) for table, rows in sorted(found.items())}
+        return {table: sorted(rows, key=itemgetter("RID")) for table, rows in sorted(found.items())}
 
     def _index(self, reference: ForeignKey) -> dict[tuple[Any, ...], Row]:
         """The rows that are held of the table that is referred to, by the key; for when all have been read."""
@@ -180,10 +183,6 @@ class Snapshot:
             rows = self._rows.get(reference.table, {}).values()
             self._indices[place] = {_values(row, reference.key): row for row in rows}
         return self._indices[place]
-
-
-def _rid(row: Row) -> RID:
-    return str(row["RID"])
 
 
 def _values(row: Row, columns: Sequence[str]) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
-from deriva_ml.catalog.objects import CHUNK, ObjectStore
+from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import Asset
 from deriva_ml.deriva.errors import ServerRefused
 from deriva_ml.deriva.hatrac import Upload, get_object, put_object
@@ -117,12 +117,10 @@ def _take_over(objects: ObjectStore, wanted: Mapping[str, Asset]) -> None:
 
 def _receive(server: Server, item: Asset, part: Path, report: Report) -> bool:
     """Add to a part what it lacks; True if it is the whole content then."""
-    digest = hashlib.md5(usedforsecurity=False)
     with part.open("a+b") as stream:
         stream.seek(0)
-        while piece := stream.read(CHUNK):
-            digest.update(piece)
-            report(len(piece))
+        digest = hashlib.file_digest(stream, "md5")
+        report(stream.tell())
         if stream.tell() < item.length:
             for piece in get_object(server, item.url, stream.tell()):
                 report(len(piece))
