@@ -26,7 +26,7 @@ from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.tables import TERMS
 from deriva_ml.definitions import RID, Asset, Status, Workflow
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import Upload, put_object
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, any_of, quote

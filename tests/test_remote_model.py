@@ -149,4 +149,4 @@ def test_a_catalog_without_deriva_ml_is_read_too(generation: str) -> None:
     bare = document(generation)
     del bare["schemas"]["deriva-ml"]
     model = Model(bare)
-    assert not model.has("Execution") and model.asset_tables == [] and model.member_tables == []
+    assert not model.has("Execution") and model.asset_tables == {} and model.member_tables == []

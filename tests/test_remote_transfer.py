@@ -21,7 +21,7 @@ from deriva_double import DerivaDouble, Fault
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import Asset
 from deriva_ml.deriva import transfer
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable
 from deriva_ml.deriva.hatrac import object_name
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble, Fault
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import Upload, put_object
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server

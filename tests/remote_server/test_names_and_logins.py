@@ -15,7 +15,7 @@ import pytest
 
 from deriva_double import DerivaDouble
 from deriva_ml.deriva import server
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import get_object
 from deriva_ml.deriva.login import address, checked_credential, server_name
 from deriva_ml.deriva.server import Server

@@ -12,7 +12,7 @@ import pytest
 
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.deriva import hatrac
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable
 from deriva_ml.deriva.hatrac import Upload, get_object, object_name, put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError

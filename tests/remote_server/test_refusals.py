@@ -8,7 +8,7 @@ import pytest
 
 from catalog_kinds import delete
 from deriva_double import DerivaDouble
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException

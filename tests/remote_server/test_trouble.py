@@ -12,7 +12,7 @@ import requests
 
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.deriva import retry
-from deriva_ml.deriva.errors import ServerUnreachable
+from deriva_ml.deriva.answers import ServerUnreachable
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Remote, RemoteInput
 from deriva_ml.definitions import RID, Asset, Dataset, Row
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import Upload, object_name
 from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.lookup import find_same_dataset

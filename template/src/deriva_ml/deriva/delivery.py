@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Delivery
 from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, AssetRole, Dataset, Status, is_reserved
 from deriva_ml.deriva.access import check_reading, check_recording
-from deriva_ml.deriva.answers import reading
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable, reading
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.push import Push, destination_of
@@ -89,12 +89,12 @@ class DerivaDelivery(Delivery):
             DerivaMLRequestError: this run does without it.
         """
         if self.offline:
-            raise self.needs_server("this")
+            self.refuse_offline("this")
         return self._server
 
-    def needs_server(self, what: str) -> DerivaMLRequestError:
-        """Return the error for what an offline run would have to ask for."""
-        return DerivaMLRequestError(
+    def refuse_offline(self, what: str) -> NoReturn:
+        """Refuse what an offline run would have to ask for."""
+        raise DerivaMLRequestError(
             f"{what} has not been fetched from {self.host} before, and this run is offline: leave --offline out"
         )
 

@@ -13,8 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from deriva_ml.definitions import RID
-from deriva_ml.deriva.answers import strange
-from deriva_ml.deriva.errors import ServerRefused, unless_refused
+from deriva_ml.deriva.answers import ServerRefused, strange, unless_refused
 from deriva_ml.deriva.retry import Retrier, RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -243,7 +242,7 @@ def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
                     skip -= len(received) - len(piece)
                     if piece:
                         offset += len(piece)
-                        attempts.progress()
+                        attempts.failures = 0
                         yield piece
             return
         except (OSError, ValueError) as error:
@@ -251,7 +250,9 @@ def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
 
 
 def _open(server: Server, path: str, offset: int) -> Any:
-    from deriva_ml.deriva.session import Elsewhere, fetch_elsewhere, read_all
+    import requests
+
+    from deriva_ml.deriva.session import Elsewhere, read_all
 
     store = server.binding()
     # Compressed, an offset would count other bytes.
@@ -259,9 +260,9 @@ def _open(server: Server, path: str, offset: int) -> Any:
     # deriva's own get() takes `stream` and reads the whole content all the same.
     try:
         answer = store._session.get(f"{server.url}{path}", headers=headers, stream=True)
-    except Elsewhere as other:
-        patience = server.patience
-        answer = fetch_elsewhere(other.url, headers, (patience.connect, patience.read))
+    except Elsewhere as other:  # such as a signed address of a cloud's store: without the login
+        timeout = server.patience.connect, server.patience.read
+        answer = requests.get(other.url, headers=headers, stream=True, timeout=timeout)
     if answer.status_code >= 400:
         read_all(answer)  # the words of the refusal, before the connection is given back
         store._response_raise_for_status(answer)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from deriva_ml.catalog.journal import Destination, Journal, Remote
 from deriva_ml.definitions import RID, Row
-from deriva_ml.deriva.errors import ServerRefused, unless_refused
+from deriva_ml.deriva.answers import ServerRefused, unless_refused
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
@@ -84,16 +83,13 @@ class Rows:
         return self.server.insert(self.model.qualified(table), rows, given=given, repeatable=repeatable)
 
     def insert_records(
-        self,
-        table: str,
-        rows: Mapping[RID, Row],
-        insert_bare: Callable[[list[Row]], list[Row]] | None = None,
+        self, table: str, rows: Mapping[RID, Row], lookup_columns: Mapping[str, str] | None = None
     ) -> list[Row]:
         """Insert local records' rows.
 
         Args:
-            insert_bare: inserts rows without RIDs, where none can be leased; by default, another key of the table keeps
-                these from being there twice.
+            lookup_columns: values of columns by which a row is found again where no RID can be leased; None for a table
+                that has another key, which then keeps rows from being there twice.
 
         Returns:
             the rows that are new, and those that were there under the RIDs that the records had been given.
@@ -102,8 +98,12 @@ class Rows:
         rest = dict(rows)
         for _ in range(LEASES):
             rids = self._rids(rest)
-            if bare := [row for local, row in rest.items() if local not in rids]:
-                found += (insert_bare or partial(self.insert, table))(bare)
+            bare = {local: row for local, row in rest.items() if local not in rids}
+            if bare and lookup_columns is None:
+                found += self.insert(table, list(bare.values()))
+            elif lookup_columns is not None:
+                for local, row in bare.items():
+                    self.note({local: Remote(self._store_without_lease(table, row, lookup_columns))})
             new, rest = self._insert_leased(table, {local: rest[local] for local in rids})
             found += new
             if not rest:
@@ -134,10 +134,8 @@ class Rows:
         stored = {row["RID"] for row in there}
         rest = {local: rows[local] for local, rid in rids.items() if rid not in stored}
         known = self.journal.remotes(rest, self.destination)
-        other_rids = self._leased(len(rest)) or [""] * len(rest)
-        self.note(
-            {local: replace(known[local], rid=rid) for local, rid in zip(rest, other_rids, strict=True)}
-        )
+        leased = self._leased(len(rest)) or [""] * len(rest)
+        self.note({local: replace(known[local], rid=rid) for local, rid in zip(rest, leased, strict=True)})
         return there, rest
 
     def _rids(self, locals_: Iterable[RID]) -> dict[RID, RID]:
@@ -170,17 +168,12 @@ class Rows:
         """
         if self.stored(local):
             return self.rid(local)
-
-        def insert_bare(rows: list[Row]) -> list[Row]:
-            self.note({local: Remote(self._store_without_lease(table, row, lookup_columns))})
-            return rows
-
-        self.with_terms(terms or {}, lambda: self.insert_records(table, {local: row}, insert_bare))
+        self.with_terms(terms or {}, lambda: self.insert_records(table, {local: row}, lookup_columns or {}))
         rid = self.rid(local)
         self.note({local: Remote(rid, stored=complete)})
         return rid
 
-    def _store_without_lease(self, table: str, row: Row, lookup_columns: Mapping[str, str] | None) -> RID:
+    def _store_without_lease(self, table: str, row: Row, lookup_columns: Mapping[str, str]) -> RID:
         """Insert where the client may not lease RIDs, as curators may not in catalogs of deriva-ml 1.17.
 
         The row is looked for before each attempt, so that one whose answer was lost is not repeated.

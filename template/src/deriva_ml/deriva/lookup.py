@@ -7,8 +7,7 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 
 from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, MLAsset, Row, Status, Workflow
-from deriva_ml.deriva.answers import reads
-from deriva_ml.deriva.errors import ServerRefused, unless_refused
+from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, quote
 from deriva_ml.deriva.snapshot import Snapshot, newest, order

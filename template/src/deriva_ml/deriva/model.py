@@ -85,6 +85,17 @@ class Model:
             name: self._read(schemas[schema]["tables"][table])
             for (schema, table), name in self._names.items()
         }
+        self.file_tables = [name for name, one in self._tables.items() if one.columns.keys() >= FILE_COLUMNS]
+        """Tables whose rows stand for files."""
+        # What differs between generations
+        self.workflow_types_are_rows = self.has("Workflow_Workflow_Type")
+        """Whether a workflow can have several types, joined to it; otherwise its column ``Workflow_Type`` has one."""
+        self.statuses_are_terms = self.has("Execution_Status")
+        """Whether statuses are a vocabulary; otherwise a status is any text."""
+        self.executions_nest = self.has("Execution_Execution")
+        """Whether an execution can be part of another."""
+        self.dataset_versions_are_linked = self.has("Dataset_Execution", "Dataset_Version")
+        """Whether an execution is joined to the version of a dataset that it read; otherwise to the dataset alone."""
 
     def _read(self, document: Mapping[str, Any]) -> _Table:
         references = []
@@ -164,14 +175,10 @@ class Model:
         return None
 
     @cached_property
-    def file_tables(self) -> list[str]:
-        """Tables whose rows stand for files."""
-        return [name for name, table in self._tables.items() if table.columns.keys() >= FILE_COLUMNS]
-
-    @cached_property
-    def asset_tables(self) -> list[str]:
-        """Tables of files that executions read and make."""
-        return [name for name in self.file_tables if self.association(name, "Execution")]
+    def asset_tables(self) -> dict[str, Association]:
+        """Tables of files that executions read and make, each with the one that joins it to executions."""
+        links = {name: self.association(name, "Execution") for name in self.file_tables}
+        return {name: link for name, link in links.items() if link}
 
     @cached_property
     def member_tables(self) -> list[Association]:
@@ -190,28 +197,6 @@ class Model:
                 if joining and (named or {joining.column, joining.other_column} in table.keys):
                     found.append(joining)
         return found
-
-    # What differs between generations
-
-    @cached_property
-    def workflow_types_are_rows(self) -> bool:
-        """Whether a workflow can have several types, joined to it; otherwise its column ``Workflow_Type`` has one."""
-        return self.has("Workflow_Workflow_Type")
-
-    @cached_property
-    def statuses_are_terms(self) -> bool:
-        """Whether statuses are a vocabulary; otherwise a status is any text."""
-        return self.has("Execution_Status")
-
-    @cached_property
-    def executions_nest(self) -> bool:
-        """Whether an execution can be part of another."""
-        return self.has("Execution_Execution")
-
-    @cached_property
-    def dataset_versions_are_linked(self) -> bool:
-        """Whether an execution is joined to the version of a dataset that it read; otherwise to the dataset alone."""
-        return self.has("Dataset_Execution", "Dataset_Version")
 
 
 def _association(name: str, table: _Table, one: str, other: str) -> Association | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
 T = TypeVar("T")
@@ -80,13 +80,16 @@ class Retrier:
 
     Args:
         renew: asked, once, when the login is refused: whether there is another one by now.
+
+    Attributes:
+        failures: attempts that got no answer, and may have taken effect, since something last came through.
     """
 
     def __init__(self, host: str, patience: RetryPolicy, renew: Callable[[], bool] = lambda: False) -> None:
         self._host = host
         self._patience = patience
         self._renew = renew
-        self._failures = 0
+        self.failures = 0
         self._collisions = 0
         self._collided = 0.0
 
@@ -95,21 +98,9 @@ class Retrier:
         while True:
             try:
                 return call()
-            except (
-                OSError,
-                ValueError,
-                ServerUnreachable,
-            ) as error:  # the bases of what requests and deriva raise
+            # The first two are the bases of what requests and deriva raise.
+            except (OSError, ValueError, ServerUnreachable) as error:
                 self.failed(error)
-
-    @property
-    def unsure(self) -> bool:
-        """Whether an earlier attempt got no answer, and may have taken effect."""
-        return self._failures > 0
-
-    def progress(self) -> None:
-        """Something came through: count from the beginning again."""
-        self._failures = 0
 
     def failed(self, error: Exception) -> None:
         """Wait, if the request may succeed when it is sent again.
@@ -132,7 +123,7 @@ class Retrier:
                     return
             if response.status_code not in TRANSIENT:
                 refused = refusal(self._host, response)
-                refused.repeated = self.unsure
+                refused.repeated = self.failures > 0
                 raise refused from None
             reason = f"{response.status_code} {_detail(response) or response.reason}"
             collided = COLLISIONS.get(response.status_code, "\0") in response.text
@@ -154,22 +145,21 @@ class Retrier:
             raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
         else:
             raise error
-        delay: float | None
         if collided:
             self._collisions += 1
             self._collided = self._collided or time.monotonic()
             delay = self._patience.collision_delay(self._collisions, time.monotonic() - self._collided)
         else:
-            self._failures += 1
-            over = self._failures >= self._patience.attempts
-            delay = None if over else max(asked, self._patience.delay(self._failures))
+            self.failures += 1
+            over = self.failures >= self._patience.attempts
+            delay = None if over else max(asked, self._patience.delay(self.failures))
         if delay is None:
             if isinstance(error, ServerUnreachable):
                 raise error
             what = "cannot be reached" if response is None else "cannot answer now"
             raise ServerUnreachable(self._host, f"{self._host} {what} ({reason})") from error
         # Once is nothing to speak of; a person who waits longer should know, once, what for.
-        level = logging.WARNING if self._failures == 2 and not collided else logging.INFO
+        level = logging.WARNING if self.failures == 2 and not collided else logging.INFO
         _log.log(level, "%s: %s; trying again", self._host, reason)
         time.sleep(delay)
 

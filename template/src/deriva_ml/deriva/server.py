@@ -18,8 +18,15 @@ from urllib.parse import quote as _quote
 from urllib.parse import unquote
 
 from deriva_ml.definitions import RID, Row
-from deriva_ml.deriva.answers import object_of, reading, rows_of, strange, value_of
-from deriva_ml.deriva.errors import ServerRefused, unless_refused
+from deriva_ml.deriva.answers import (
+    ServerRefused,
+    object_of,
+    reading,
+    rows_of,
+    strange,
+    unless_refused,
+    value_of,
+)
 from deriva_ml.deriva.login import CATALOG, address, catalog_name, checked_credential, stored_credential
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.retry import PATIENT, Retrier, RetryPolicy
@@ -109,7 +116,7 @@ class Server:
         try:
             return attempts.run(call)
         except ServerRefused as refused:
-            refused.repeated = refused.repeated or attempts.unsure
+            refused.repeated = refused.repeated or attempts.failures > 0
             raise
         finally:
             self._local.in_repeat = False
@@ -218,13 +225,11 @@ class Server:
             found += self.get(f"/entity/{self.model.qualified(table)}/{filter_}")
         return found
 
-    def find_linked(
-        self, table: str, column: str, records: Iterable[RID], other_column: str
-    ) -> dict[RID, list[str]]:
+    def find_linked(self, table: str, column: str, rids: Iterable[RID], other: str) -> dict[RID, list[str]]:
         """What a table joins records to: the values of its other column, by those of its column for the records."""
         linked: dict[RID, list[str]] = {}
-        for row in self.find_any(table, column, records):
-            linked.setdefault(row[column], []).append(row[other_column])
+        for row in self.find_any(table, column, rids):
+            linked.setdefault(row[column], []).append(row[other])
         return linked
 
     def schema(self) -> dict[str, Any]:
@@ -269,7 +274,7 @@ class Server:
     def insert(
         self,
         table: str,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
         *,
         given: Sequence[str] = ("RID",),
         generated: Sequence[str] = (),
@@ -298,9 +303,7 @@ class Server:
             inserted += rows_of(self.host, self._json("post", path, patience, batch))
         return inserted
 
-    def update(
-        self, table: str, rows: Sequence[Mapping[str, Any]], patience: RetryPolicy | None = None
-    ) -> None:
+    def update(self, table: str, rows: Sequence[Row], patience: RetryPolicy | None = None) -> None:
         """Set the columns of rows that are found by their ``RID``; all with the same columns.
 
         Raises:

@@ -112,8 +112,3 @@ def read_all(response: requests.Response) -> requests.Response:
                 raise DerivaMLException(f"{host} answers with too much ({size >> 20} MiB and more): given up")
     response._content, response._content_consumed = b"".join(parts), True  # type: ignore[attr-defined]
     return response
-
-
-def fetch_elsewhere(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> requests.Response:
-    """A content at an address that the server has sent us to, such as a signed one of a cloud's store: without the login."""
-    return requests.get(url, headers=headers, stream=True, timeout=timeout)

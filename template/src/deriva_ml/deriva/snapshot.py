@@ -122,9 +122,8 @@ class Snapshot:
             self._follow(link.other, fresh, starts, f"/{join}")
         for tables in members.values():
             for rows in tables.values():
-                rows.sort(
-                    key=itemgetter("RID")
-                )  # the server's order means nothing, and may be another one tomorrow
+                # The server's order means nothing, and may be another one tomorrow.
+                rows.sort(key=itemgetter("RID"))
         return members
 
     def _hold(self, table: str, rows: Iterable[Row]) -> list[Row]:
@@ -153,11 +152,9 @@ class Snapshot:
                 if step in taken or all(None in values or values in held for values in wanted):
                     continue
                 longer = f"{path}/{self._join(reference)}"
-                fresh = [
-                    row
-                    for start in starts
-                    for row in self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
-                ]
+                fresh: list[Row] = []
+                for start in starts:
+                    fresh += self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
                 queue.append((reference.table, fresh, longer, taken | {step}))
 
     def _references(self, members: Tables) -> Tables:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status
 from deriva_ml.deriva import lookup
-from deriva_ml.deriva.answers import reads
+from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
+from deriva_ml.deriva.contents import recognize
 from deriva_ml.deriva.delivery import DerivaDelivery
-from deriva_ml.deriva.errors import ServerRefused, unless_refused
 from deriva_ml.deriva.idempotent import cannot_lease
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.retry import not_logged_in
@@ -49,19 +49,31 @@ class DerivaSource(Source):
 
     # Look-ups
 
+    def _look_up(self, find: Callable[[Server], T]) -> T:
+        """What a look-up finds. What is not shown to who is not logged in any more may be there all the same."""
+        server = self._delivery.server
+        try:
+            return find(server)
+        except (DerivaMLRequestError, ServerRefused):
+            if server.anonymous or server.logged_in():
+                raise
+            if not server.renew_login():
+                raise DerivaMLRequestError(not_logged_in(server.host)) from None
+        return find(server)
+
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         if local := self._delivery.recorded(rid):
             record = self._local.lookup_execution(local)
             workflow = replace(record.workflow, rid=self._delivery.rid(str(record.workflow.rid)))
             return replace(record, rid=rid, workflow=workflow)
 
-        def find() -> ExecutionRecord:
-            found = lookup.read_executions(self._delivery.server, f"/RID={quote(rid)}")
+        def find(server: Server) -> ExecutionRecord:
+            found = lookup.read_executions(server, f"/RID={quote(rid)}")
             if not found:
-                raise lookup.not_found(self._delivery.server, rid, "execution")
+                raise lookup.not_found(server, rid, "execution")
             return found[0]
 
-        return _look_up(self._delivery.server, find)
+        return self._look_up(find)
 
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
@@ -92,41 +104,38 @@ class DerivaSource(Source):
         here = {rid: self._local.lookup_asset(rid) for rid in rids if self._delivery.is_here(rid)}
         wanted = [rid for rid in rids if rid not in here]
         if self._delivery.offline:
-            there = [self._delivery.known.asset(rid) or self._refuse(f"asset {rid}") for rid in wanted]
+            there = [
+                self._delivery.known.asset(rid) or self._delivery.refuse_offline(f"asset {rid}")
+                for rid in wanted
+            ]
         else:
-            there = _look_up(self._delivery.server, lambda: lookup.find_assets(self._delivery.server, wanted))
+            there = self._look_up(lambda server: lookup.find_assets(server, wanted))
             for asset in there:
                 self._delivery.known.keep_asset(asset)
         # A server reads 1abc as 1-ABC, so that what was asked for tells which is which.
         found = here | dict(zip(wanted, there, strict=True))
         return [found[rid] for rid in rids]
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise self._delivery.needs_server(what)
-
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
         if self._delivery.is_here(rid):
             dataset = self._local.lookup_dataset(rid, version)
             model = self._delivery.kept_model
             refused = model and model.may("ERMrest_RID_Lease", "insert") is False
-            if refused and (self._delivery.offline or not self._delivery.push.recognize(dataset)):
+            if refused and (self._delivery.offline or not recognize(self._delivery.push.there, dataset)):
                 raise DerivaMLRequestError(cannot_lease(self.host, f"this project's dataset {rid}"))
             return dataset
         if self._delivery.offline:
-            return self._delivery.known.dataset(rid, version) or self._refuse(f"dataset {rid}")
-        dataset = _look_up(
-            self._delivery.server, lambda: lookup.find_dataset(self._delivery.server, rid, version)
-        )
+            return self._delivery.known.dataset(rid, version) or self._delivery.refuse_offline(
+                f"dataset {rid}"
+            )
+        dataset = self._look_up(lambda server: lookup.find_dataset(server, rid, version))
         self._delivery.known.keep_dataset(dataset, version)
         return dataset
 
     @reads
     def assets_of(self, execution: RID) -> list[Asset]:
         found = []
-        for table in self._delivery.server.model.asset_tables:
-            association = self._delivery.server.model.association(table, "Execution")
-            if association is None:
-                continue
+        for association in self._delivery.server.model.asset_tables.values():
             links = self._delivery.server.find(association.table, {association.other_column: execution})
             roles = {link[association.column]: _role(link) for link in links}
             linked = [one for one in self.lookup_assets(list(roles)) if one.url != UNKNOWN_SOURCE]
@@ -135,7 +144,7 @@ class DerivaSource(Source):
 
     @reads
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
-        association = self._delivery.server.model.association(asset.table, "Execution")
+        association = self._delivery.server.model.asset_tables.get(asset.table)
         if association is None:
             return []
         links = self._delivery.server.find(association.table, {association.column: asset.rid}, "@sort(RCT)")
@@ -145,11 +154,8 @@ class DerivaSource(Source):
         return lookup.datasets_of(self._delivery.server, execution)
 
     def asset_tables(self) -> list[str]:
-        return (
-            self._delivery.kept_model.asset_tables
-            if self._delivery.kept_model
-            else self._local.asset_tables()
-        )
+        model = self._delivery.kept_model
+        return list(model.asset_tables) if model else self._local.asset_tables()
 
     def asset_columns(self, table: str) -> dict[str, bool]:
         return self._delivery.kept_model.columns(table) if self._delivery.kept_model else {}
@@ -162,7 +168,7 @@ class DerivaSource(Source):
     def fetch_all(self, pairs: Sequence[tuple[Asset, Path]]) -> None:
         missing = [asset for asset, _ in pairs if not self._held(asset)]
         if missing and self._delivery.offline:
-            raise self._delivery.needs_server(f"the content of {missing[0].filename} ({missing[0].rid})")
+            self._delivery.refuse_offline(f"the content of {missing[0].filename} ({missing[0].rid})")
         if missing:
             download(self._delivery.server, missing, self._local.objects)
         self._local.fetch_all(pairs)
@@ -196,15 +202,3 @@ class DerivaSource(Source):
 def _role(link: Mapping[str, Any]) -> AssetRole:
     """Return an asset's role by an association's row: output, where a domain's table has no column for it."""
     return AssetRole(link.get("Asset_Role") or AssetRole.output)
-
-
-def _look_up(server: Server, find: Callable[[], T]) -> T:
-    """What a look-up finds. What is not shown to who is not logged in any more may be there all the same."""
-    try:
-        return find()
-    except (DerivaMLRequestError, ServerRefused):
-        if server.anonymous or server.logged_in():
-            raise
-        if not server.renew_login():
-            raise DerivaMLRequestError(not_logged_in(server.host)) from None
-    return find()

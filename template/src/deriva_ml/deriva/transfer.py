@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import Asset
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import Upload, get_object, put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
