@@ -106,7 +106,7 @@ def test_a_certificate_that_cannot_be_verified_is_told(pauses: list[float]) -> N
 
 def test_the_certificate_of_this_machine_is_verified_too() -> None:
     """deriva takes any for "localhost"; whoever listens there would get the login."""
-    assert Server("localhost:8443", 1, {}).binding()._session.verify is True
+    assert Server("localhost:8443", 1, {}).binding(QUICK)._session.verify is True
 
 
 def test_a_server_that_goes_on_failing_is_given_up(double: DerivaDouble, remote: Server) -> None:

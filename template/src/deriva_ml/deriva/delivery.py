@@ -132,8 +132,7 @@ class DerivaDelivery(Delivery):
         return shown
 
     def show(self, execution: RID) -> None:
-        known = None if self._in_backoff else self.local.journal.remote(execution, self.destination)
-        if known and known.stored:
+        if not self._in_backoff and self.push.there.stored(execution):
             self._try(lambda: self.push.follow(execution))
 
     def send(self, execution: RID) -> None:

@@ -18,7 +18,8 @@ from deriva_ml.deriva.retry import Retrier, RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 
-OnBytes = Callable[[int], object]
+Report = Callable[[int], object]
+"""Is told of bytes as they go; what it raises ends the transfer."""
 
 LARGEST_PUT = 25 << 20
 """Bytes that go in one request; also the least that a chunk of a larger content has."""
@@ -70,7 +71,7 @@ class _Part:
     source: Path
     start: int
     length: int
-    on_bytes: OnBytes
+    on_bytes: Report
 
     def __len__(self) -> int:
         return self.length
@@ -117,7 +118,7 @@ def object_name(table: str, md5: str, filename: str) -> str:
     return prefix + safe
 
 
-def put_object(server: Server, item: Upload, on_bytes: OnBytes = lambda count: None) -> str:
+def put_object(server: Server, item: Upload, on_bytes: Report = lambda count: None) -> str:
     """Let an object have the content of a file, and return the URL path of that version.
 
     What is there already is not sent again, and not made a second time.
@@ -146,7 +147,7 @@ def put_object(server: Server, item: Upload, on_bytes: OnBytes = lambda count: N
     raise AssertionError
 
 
-def _put_whole(server: Server, item: Upload, on_bytes: OnBytes) -> str:
+def _put_whole(server: Server, item: Upload, on_bytes: Report) -> str:
     condition = {"If-None-Match": "*"}
     current = _current_version(server, item) if item.length > ASK_FIRST else None
     # What is there is this very content, perhaps of an attempt whose answer was lost; or another one, which gets a
@@ -168,7 +169,7 @@ def _put_whole(server: Server, item: Upload, on_bytes: OnBytes) -> str:
     return current.url
 
 
-def _put_chunks(server: Server, item: Upload, on_bytes: OnBytes) -> str:
+def _put_chunks(server: Server, item: Upload, on_bytes: Report) -> str:
     from deriva.core import calculate_optimal_transfer_shape
 
     if url := _url_of_same(server, item):
@@ -254,7 +255,7 @@ def _open(server: Server, path: str, offset: int) -> Any:
 
     from deriva_ml.deriva.session import Elsewhere, read_all
 
-    store = server.binding()
+    store = server.binding(server.patience)
     # Compressed, an offset would count other bytes.
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={offset}-"} if offset else {})}
     # deriva's own get() takes `stream` and reads the whole content all the same.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, MLAsset, Row, Status, Workflow
 from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
@@ -92,21 +93,24 @@ def find_assets(server: Server, rids: Sequence[RID]) -> list[Asset]:
     found: dict[RID, Asset] = {}
     waiting = list(dict.fromkeys(rids))
     if waiting and (likely := MLAsset.execution_asset.value) in server.model.asset_tables:
-        rows = server.find_any(likely, "RID", waiting)
-        found = {asset.rid: asset for asset in assets_of_rows(server, likely, rows)}
+        found = _assets_in(server, likely, waiting)
         waiting = [one for one in waiting if one not in found]
     while waiting:
         table, rid = _place(server, waiting[0], "asset")
         made = {}
         if table in server.model.asset_tables:
-            rows = server.find_any(table, "RID", [rid, *waiting[1:]])
-            made = {asset.rid: asset for asset in assets_of_rows(server, table, rows)}
+            made = _assets_in(server, table, [rid, *waiting[1:]])
         if rid not in made:
             raise _mistaken(server, waiting[0], "asset", table)
         # The one that was looked up may have been written otherwise than its record has it, as 1abc for 1-ABC.
         found |= {waiting[0]: made[rid], **made}
         waiting = [one for one in waiting if one not in found]
     return [found[rid] for rid in rids]
+
+
+def _assets_in(server: Server, table: str, rids: Sequence[RID]) -> dict[RID, Asset]:
+    rows = server.find_any(table, "RID", rids)
+    return {asset.rid: asset for asset in assets_of_rows(server, table, rows)}
 
 
 def assets_of_rows(server: Server, table: str, rows: Sequence[Row]) -> list[Asset]:
@@ -173,15 +177,8 @@ def datasets_of(server: Server, execution: RID) -> list[Dataset]:
     for link in links:
         version = versions.get(link.get("Dataset_Version"), {})
         description = rows.get(link["Dataset"], {}).get("Description") or ""
-        found.append(
-            Dataset(
-                link["Dataset"],
-                version.get("Version") or "",
-                description,
-                snapshot=version.get("Snapshot"),
-                version_rid=version.get("RID"),
-            )
-        )
+        dataset = Dataset(link["Dataset"], version.get("Version") or "", description)
+        found.append(replace(dataset, snapshot=version.get("Snapshot"), version_rid=version.get("RID")))
     return found
 
 

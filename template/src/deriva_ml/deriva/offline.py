@@ -39,11 +39,10 @@ class OfflineCache:
 
     def asset(self, rid: RID) -> Asset | None:
         """An asset's record, if it was kept."""
-        try:
+        with contextlib.suppress(*DAMAGED):
             value = self._read(f"asset {_key(rid)}")
             return well_formed(Asset(**{**value, "types": tuple(value["types"]), "role": None}))
-        except DAMAGED:
-            return None
+        return None
 
     def keep_dataset(self, dataset: Dataset, asked: str | None) -> None:
         """Keep a dataset that was found when a version, or else the newest, was asked for."""
@@ -54,10 +53,9 @@ class OfflineCache:
     def dataset(self, rid: RID, version: str | None = None) -> Dataset | None:
         """A dataset at a version, by default the one that was the newest when it was last asked for; if it was kept."""
         version = version or self._read(f"dataset {_key(rid)}")
-        try:
+        with contextlib.suppress(*DAMAGED):
             return _dataset(self._read(f"dataset {_key(rid)} {version}"))
-        except DAMAGED:
-            return None
+        return None
 
     def _keep(self, name: str, value: object) -> None:
         with contextlib.suppress(OSError):  # no run fails for want of what only a later one may use

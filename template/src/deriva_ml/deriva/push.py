@@ -281,15 +281,11 @@ class Push:
             return
         pairs = [(execution, child) for child in self._local.list_execution_children(execution)]
         pairs += [(parent, execution) for parent in self._local.list_execution_parents(execution)]
-        rows = [
-            {
-                "Execution": self.there.rid(parent),
-                "Nested_Execution": self.there.rid(child),
-                "Sequence": self._local.place_in_sweep(parent, child),
-            }
-            for parent, child in pairs
-            if self.there.stored(parent) and self.there.stored(child)
-        ]
+        rows = []
+        for parent, child in pairs:
+            if self.there.stored(parent) and self.there.stored(child):
+                ends = {"Execution": self.there.rid(parent), "Nested_Execution": self.there.rid(child)}
+                rows.append({**ends, "Sequence": self._local.place_in_sweep(parent, child)})
         self.there.associate("Execution_Execution", rows)
 
 

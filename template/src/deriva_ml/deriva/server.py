@@ -121,25 +121,21 @@ class Server:
         finally:
             self._local.in_repeat = False
 
-    def binding(self, patience: RetryPolicy | None = None) -> Any:
+    def binding(self, patience: RetryPolicy) -> Any:
         """This thread's own ``HatracStore``, whose base is the whole server; it waits as long as ``patience`` says."""
         from deriva.core import HatracStore
-
-        from deriva_ml.deriva.session import Adapter
 
         local, login = self._local, self._login()
         if local.login is not login:  # a store of an earlier one is closed as it is dropped
             local.login, local.store = login, None
         if local.store is None:
-            local.store = self._bind(HatracStore)
             # Without retries of its own: those of deriva's adapter leave out POST, and would multiply ours.
-            local.store._session.mount(self.url, Adapter(max_retries=0))
+            local.store = self._bind(HatracStore, retries=0)
             self._stores.add(local.store)
-        patience = patience or self.patience
         local.store._session.get_adapter(self.url).timeout = patience.connect, patience.read
         return local.store
 
-    def _bind(self, kind: type, *arguments: Any) -> Any:
+    def _bind(self, kind: type, *arguments: Any, retries: int | None = None) -> Any:
         from deriva.core import DEFAULT_SESSION_CONFIG
 
         from deriva_ml.deriva.session import keep_login
@@ -147,7 +143,7 @@ class Server:
         # deriva would not verify the certificate of "localhost", and send the login to whoever listens there.
         config = {**DEFAULT_SESSION_CONFIG, "bypass_cert_verify_host_list": []}
         binding = kind(self._scheme, self.host, *arguments, session_config=config)
-        keep_login(binding._session, self.url)
+        keep_login(binding._session, self.url, retries)
         # Not through the constructor, which binds a cookie to "name:port", where it is never sent.
         binding.set_credentials(self._login(), self._domain)
         return binding
@@ -262,14 +258,13 @@ class Server:
 
     def canonical_id(self) -> str:
         """The catalog's number, also if it is known by an alias."""
-        with self._lock:
-            if not self._canonical:
-                described = self.describe("")
-                named = str(described.get("alias_target") or described.get("id") or "")
-                if not re.fullmatch(CATALOG, named):
-                    raise strange(self.host, "a catalog without a number")
-                self._canonical = named
-            return self._canonical
+        if not self._canonical:
+            described = self.describe("")
+            named = str(described.get("alias_target") or described.get("id") or "")
+            if not re.fullmatch(CATALOG, named):
+                raise strange(self.host, "a catalog without a number")
+            self._canonical = named
+        return self._canonical
 
     def insert(
         self,

@@ -40,8 +40,8 @@ class Adapter(TimeoutHTTPAdapter):  # type: ignore[misc] # deriva says nothing o
         return response if options.get("stream") else read_all(response)
 
 
-def keep_login(session: requests.Session, url: str) -> None:
-    """Let a session go to one server only, and take no answer without limit.
+def keep_login(session: requests.Session, url: str, retries: int | None = None) -> None:
+    """Let a session go to one server only, and take no answer without limit; None leaves deriva's own retries.
 
     The cookie of a session knows no ports, and one for a name without a dot goes to every host.
     """
@@ -67,8 +67,8 @@ def keep_login(session: requests.Session, url: str) -> None:
     session.get_redirect_target = target  # type: ignore[method-assign,assignment]
     session.headers["Accept-Encoding"] = "gzip"  # what read_all understands
     for prefix, adapter in list(session.adapters.items()):
-        limited = Adapter(timeout=getattr(adapter, "timeout", None), max_retries=adapter.max_retries)  # type: ignore[attr-defined]
-        session.mount(prefix, limited)
+        most = adapter.max_retries if retries is None else retries  # type: ignore[attr-defined]
+        session.mount(prefix, Adapter(timeout=getattr(adapter, "timeout", None), max_retries=most))
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -16,13 +16,12 @@ from typing import TypeVar
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import Asset
 from deriva_ml.deriva.answers import ServerRefused
-from deriva_ml.deriva.hatrac import Upload, get_object, put_object
+from deriva_ml.deriva.hatrac import Report, Upload, get_object, put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
 T = TypeVar("T", bound=Upload | Asset)
 R = TypeVar("R")
-Report = Callable[[int], None]
 
 WORTH_SHOWING = 1_000_000, 20
 """Bytes or items from which on progress is shown."""
@@ -136,11 +135,7 @@ class _Abandoned(BaseException):
 
 
 def _for_each_parallel(
-    items: Sequence[T],
-    work: Callable[[T, Report], R],
-    done: Callable[[T, R], None],
-    workers: int,
-    title: str,
+    items: Sequence[T], work: Callable[[T, Report], R], done: Callable[[T, R], None], workers: int, title: str
 ) -> None:
     """Do work on all items in some threads, and in this one what is to be done then.
 
