@@ -212,6 +212,15 @@ def test_a_large_content_that_is_there_is_not_sent_again(
     assert [one.method for one in double.log] == ["HEAD"]
 
 
+def test_a_file_of_many_chunks_that_cannot_be_read_is_told(
+    double: DerivaDouble, remote: Server, file: Path, chunked: None
+) -> None:
+    """In the same words as a small one's."""
+    gone = file.with_name("missing.csv")
+    with pytest.raises(DerivaMLException, match="missing.csv cannot be read: No such file"):
+        put_object(remote, Upload(gone, "/hatrac/x.csv", digest(file), file.stat().st_size, "x"))
+
+
 @pytest.mark.parametrize("fault", [Fault.EXPIRED, Fault.ERROR])
 def test_an_upload_in_chunks_that_fails_leaves_no_job_behind(
     fault: Fault, double: DerivaDouble, remote: Server, file: Path, chunked: None
