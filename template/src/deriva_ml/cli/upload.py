@@ -225,7 +225,7 @@ def _send_to(
     catalog: EmbeddedCatalog, wanted: Pending, destination: Destination, credential: Any, noted: str | None
 ) -> tuple[Pending, Push]:
     """Note that executions are to be pushed, once the destination is known to be there; what is to be done, and by what."""
-    from deriva_ml.deriva.errors import ServerRefused
+    from deriva_ml.deriva.answers import ServerRefused
     from deriva_ml.deriva.push import Push
 
     try:

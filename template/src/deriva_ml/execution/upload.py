@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import RID, Status
-from deriva_ml.deriva.errors import ServerUnreachable
+from deriva_ml.deriva.answers import ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
 from deriva_ml.project import Project
 
