@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -193,6 +194,10 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
 
 def execute_cells(notebook: Any, output: Path, kernel: Kernel, timeout: int | None, log_output: bool) -> None:
     """Execute a notebook's cells and save it, whatever happens."""
+    if log_output:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    else:
+        logging.getLogger("papermill").setLevel(logging.CRITICAL)
     saving = Saving(notebook, output, log_output)
     saving.notebook_start()
     try:
