@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import sys
@@ -38,6 +39,12 @@ LOST = "the kernel lost some of what this cell printed, because it was faster th
 
 JOINED = 1 << 16
 """Characters up to which what a stream prints is put together to one output."""
+
+MMAP_THRESHOLD = -3
+"""The parameter by which mallopt(3) takes the bytes of a block from which on it is given back as soon as it is free."""
+
+LARGE = 1 << 17
+"""Bytes of such a block; where the C library begins."""
 
 PIECE = 1 << 14
 """Characters of a text that are written at once."""
@@ -201,6 +208,10 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
 
 def execute_cells(notebook: Any, output: Path, kernel: Kernel, timeout: int | None, log_output: bool) -> None:
     """Execute a notebook's cells and save it, whatever happens."""
+    with suppress(AttributeError, TypeError):  # another C library than Linux's usual one
+        # Else it keeps large blocks after the first one that is freed, and what stays of the output lies between
+        # what each message takes for a moment: half as much memory again is lost in holes.
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE)
     if log_output:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     else:
