@@ -93,10 +93,12 @@ def _cut(text: str) -> str:
 
 
 _KEYS = "it must be text in quotes, as every key of a mapping"
+_LIST = "write it as JSON, such as '[1, 2]'"
 _MENDS = {
-    **dict.fromkeys(
-        ("list_type", "tuple_type", "set_type", "frozen_set_type"), "write it as JSON, such as '[1, 2]'"
-    ),
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "set_type": _LIST,
+    "frozen_set_type": _LIST,
     "dict_type": """write it as JSON, such as '{"key": 1}'""",
     "string_type": _KEYS,
     "missing": "it has too few items",
