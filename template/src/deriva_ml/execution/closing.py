@@ -67,13 +67,15 @@ def close_execution(
         detail = join_reasons(detail, _conclude_sources(catalog, project, rid))
         registered = {item.path for item in catalog.staged(rid)}
 
+        def record(failed: bool, reason: str) -> None:
+            last = Status.failed if failed and status == Status.uploaded else Status(status)
+            catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
+
         def end(missing: list[StagedAsset], unreadable: list[StagedAsset]) -> None:
             said = _describe_unrecorded(missing, unreadable)
             left = salvage_unregistered(folder / "assets", project, rid, registered) if clear else ""
-            last = Status.failed if said and status == Status.uploaded else Status(status)
             catalog.unstage(rid)
-            reason = join_reasons(detail, said, left)
-            catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
+            record(bool(said), join_reasons(detail, said, left))
 
         try:
             if clear:
@@ -85,9 +87,7 @@ def close_execution(
         except Exception as error:
             if not (why := disk.fault(error, project.state)):
                 raise
-            last = Status.failed if status == Status.uploaded else Status(status)
-            reason = join_reasons(detail, why, "its files could not be recorded at its end")
-            catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])
+            record(True, join_reasons(detail, why, "its files could not be recorded at its end"))
             return catalog.lookup_execution(rid).status
         if clear:
             remove_folder(folder)
