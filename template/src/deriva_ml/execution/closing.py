@@ -67,15 +67,13 @@ def close_execution(
         detail = join_reasons(detail, _conclude_sources(catalog, project, rid))
         registered = {item.path for item in catalog.staged(rid)}
 
-        def record(failed: bool, reason: str) -> None:
-            last = Status.failed if failed and status == Status.uploaded else Status(status)
-            catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
-
         def end(missing: list[StagedAsset], unreadable: list[StagedAsset]) -> None:
             said = _describe_unrecorded(missing, unreadable)
             left = salvage_unregistered(folder / "assets", project, rid, registered) if clear else ""
+            last = Status.failed if said and status == Status.uploaded else Status(status)
             catalog.unstage(rid)
-            record(bool(said), join_reasons(detail, said, left))
+            reason = join_reasons(detail, said, left)
+            catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])  # not cut before it is masked
 
         try:
             if clear:
@@ -87,7 +85,9 @@ def close_execution(
         except Exception as error:
             if not (why := disk.fault(error, project.state)):
                 raise
-            record(True, join_reasons(detail, why, "its files could not be recorded at its end"))
+            last = Status.failed if status == Status.uploaded else Status(status)
+            reason = join_reasons(detail, why, "its files could not be recorded at its end")
+            catalog.update_execution(rid, last, redact(reason)[:DETAIL_LIMIT])
             return catalog.lookup_execution(rid).status
         if clear:
             remove_folder(folder)
