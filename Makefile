@@ -10,6 +10,8 @@ export UV_PYTHON := $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 # Without a final slash: pyenv would not know its own folder by it, and its commands would call themselves for ever.
 export PATH := $(PATH):$(patsubst %/,%,$(dir $(UV)))
 unexport VIRTUAL_ENV
+# A container may set it; each process would then compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test sweeps lint format docs pictures digests reference release clean

@@ -147,7 +147,7 @@ def plain_loop(count: int) -> Cost:
 def fill(running: Double, rows: int) -> None:
     """Give a catalog so many rows of assets, whose contents are nowhere."""
     to = destination(running)
-    with Server(to.host, to.catalog, credential(running)) as server:
+    with closing(Server(to.host, to.catalog, credential(running))) as server:
         new = [
             {
                 "URL": f"/hatrac/Filler/{number}",

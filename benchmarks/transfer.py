@@ -92,10 +92,10 @@ def open_server(described: dict[str, Any]) -> Any:
 def put(described: dict[str, Any], path: Path, name: str) -> float:
     """The runner's way with a file."""
     server = open_server(described)
-    from deriva_ml.deriva.hatrac import put_object
+    from deriva_ml.deriva.hatrac import Upload, put_object
 
     begun = perf_counter()
-    put_object(server, name, path, described["md5"], path.stat().st_size, filename=path.name)
+    put_object(server, Upload(path, name, described["md5"], path.stat().st_size, path.name))
     return perf_counter() - begun
 
 
@@ -129,10 +129,11 @@ def download(described: dict[str, Any], folder: Path, workers: str) -> float:
     """The same back, into a store that is empty."""
     server = open_server(described)
     from deriva_ml.catalog.objects import ObjectStore
-    from deriva_ml.deriva.transfer import Download, download
+    from deriva_ml.definitions import Asset
+    from deriva_ml.deriva.transfer import download
 
     items = [
-        Download(f"/hatrac/Image/{path.name}", path.name, path.stat().st_size, path.name)
+        Asset("", "Image", path.name, path.stat().st_size, path.name, f"/hatrac/Image/{path.name}")
         for path in folder.iterdir()
     ]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as store:

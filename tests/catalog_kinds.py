@@ -26,8 +26,8 @@ from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.tables import TERMS
 from deriva_ml.definitions import RID, Asset, Status, Workflow
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.hatrac import put_object
+from deriva_ml.deriva.answers import ServerRefused
+from deriva_ml.deriva.hatrac import Upload, put_object
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.process import Owner
@@ -117,7 +117,7 @@ class Place:
                 return local.add_file(source, f"about {filename}", types).rid
         md5 = hashlib.md5(content).hexdigest()
         name = f"/hatrac/File/{md5}.{filename}"
-        url = put_object(self.curator, name, source, md5, len(content), filename=filename)
+        url = put_object(self.curator, Upload(source, name, md5, len(content), filename))
         self.sent.append(url)
         row = {"URL": url, "Filename": filename, "Length": len(content), "MD5": md5}
         [rid] = self._insert("File", {**row, "Description": f"about {filename}"})
@@ -186,9 +186,9 @@ def _project(root: Path) -> Project:
 
 def create_catalog(host: str, credential: Any) -> str:
     """Create a catalog of the current generation, as deriva-ml makes it; its number."""
-    with Server(host, "0", credential) as server:
+    with closing(Server(host, "0", credential)) as server:
         number = str(server.request("post", "/ermrest/catalog", json={}).json()["id"])
-    with Server(host, number, credential) as server:
+    with closing(Server(host, number, credential)) as server:
         document = json.loads(gzip.decompress((DATA / "schema-head.json.gz").read_bytes()))
         schema = document["schemas"]["deriva-ml"]
         server.request("post", f"/ermrest/catalog/{number}/schema", json=[plain_schema(schema)])
@@ -200,7 +200,7 @@ def create_catalog(host: str, credential: Any) -> str:
 
 def delete_catalog(host: str, number: str, credential: Any) -> None:
     """Delete a catalog with all that is in it."""
-    with Server(host, number, credential) as server:
+    with closing(Server(host, number, credential)) as server:
         server.request("delete", f"/ermrest/catalog/{number}")
 
 
@@ -249,7 +249,7 @@ def remove(server: Server, model: Model, rids: Iterable[RID], urls: Iterable[str
         if model.has(vocabulary):
             names = [row["Name"] for row in server.get(f"/entity/{model.qualified(vocabulary)}")]
             _delete(server, model, vocabulary, "Name", [name for name in names if tag in name])
-    if model.may_insert("ERMrest_RID_Lease"):
+    if model.may("ERMrest_RID_Lease", "insert") is not False:
         with suppress(ServerRefused):
             _delete(server, model, "public:ERMrest_RID_Lease", "RID", rids)
     for url in urls:
@@ -259,7 +259,16 @@ def remove(server: Server, model: Model, rids: Iterable[RID], urls: Iterable[str
 
 def _delete(server: Server, model: Model, table: str, column: str, values: Sequence[str]) -> None:
     for condition in any_of(column, values):
-        server.delete(f"/entity/{model.qualified(table)}/{condition}")
+        delete(server, f"/entity/{model.qualified(table)}/{condition}")
+
+
+def delete(server: Server, path: str) -> None:
+    """Delete what a path below the catalog matches, if anything."""
+    try:
+        server.request("delete", f"/ermrest/catalog/{server.catalog_id}{path}")
+    except ServerRefused as refused:
+        if refused.status != 404:
+            raise
 
 
 # What the tests do in each

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import shutil
@@ -31,11 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
 SLOWEST = (
     "test_python_versions",
     "test_from_nothing",
-    "test_init",
-    "test_update",
+    "test_interrupted",
     "test_in_a_project",
+    "test_faults",
+    "test_update",
+    "test_commands",
+    "test_project_files",
+    "test_site",
     "test_update_released",
     "test_interactive",
+    "test_untrusted",
+    "test_state_folder",
 )
 """Modules that begin first, so that no worker is left alone with one of them in the end."""
 
@@ -230,12 +237,27 @@ def rendered(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def synced(
     render: Render, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> ProjectFolder:
-    """A project with its environment installed and `deriva-ml-init` run. Tests read it and leave it as it is."""
-    python = f"3.{min(sys.version_info.minor, 14)}"
-    path = render(tmp_path_factory.mktemp("synced") / "my-project", python_version=python)
+    """A project with its environment installed and `deriva-ml-init` run. Tests read it and leave it as it is.
+
+    One worker makes it, from nothing, and what its runs import is compiled; the others use it as well.
+    """
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    folder = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+    path, made = folder / "synced" / "my-project", folder / "synced.made"
     project = ProjectFolder(path, clean_env)
-    project.run("uv", "sync", "--quiet", check=True, timeout=600)
-    project.run("uv", "run", "deriva-ml-init", check=True)
+    with (folder / "synced.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            if path.exists():
+                pytest.fail(f"{path} could not be made: see the test of the other worker")
+            render(path, python_version=f"3.{min(sys.version_info.minor, 14)}")
+            project.run("uv", "sync", "--quiet", check=True, timeout=600)
+            project.run("uv", "run", "deriva-ml-init", check=True)
+            trial = _private_copy(project, folder / "synced" / "trial")
+            trial.run("deriva-ml-run-notebook", "notebooks/my_analysis.ipynb", "dry_run=true", check=True)
+            trial.run("deriva-ml-run", "model_config=quick", "dry_run=true", check=True)
+            shutil.rmtree(trial)
+            made.touch()
     return project
 
 
@@ -249,25 +271,70 @@ def on_environment_of(synced: ProjectFolder, folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def furnish(synced: ProjectFolder) -> Callable[[Path], Path]:
+    """``furnish(folder)``: make ``folder`` an environment with what ``synced`` has installed, but for the project itself.
+
+    It is as private as one that uv makes there, which takes some ten seconds with the first import of every package;
+    `uv sync` brings what is still missing, and takes away what is too much.
+    """
+    environment = synced / ".venv"
+
+    def no_kernels(folder: str, names: list[str]) -> set[str]:
+        """Those of projects, which start the interpreter that is copied."""
+        return set(names) - {"python3"} if folder.endswith("/share/jupyter/kernels") else set()
+
+    def furnish(folder: Path) -> Path:
+        shutil.copytree(environment, folder, symlinks=True, ignore=no_kernels, copy_function=_link)
+        for path in folder.joinpath("bin").iterdir():
+            if path.is_symlink() or str(environment).encode() not in (content := path.read_bytes()):
+                continue
+            path.unlink()  # what is written must not reach the file of the same content
+            path.write_bytes(content.replace(str(environment).encode(), str(folder).encode()))
+            path.chmod(0o755)
+        synced.run("uv", "pip", "uninstall", "--quiet", "--python", str(folder), synced.path.name, check=True)
+        return folder
+
+    return furnish
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file a second name where that can be: it is read, or replaced as a whole."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+@pytest.fixture(scope="session")
 def copy_to(synced: ProjectFolder) -> Callable[[Path], ProjectFolder]:
     """``copy_to(folder)``: a private copy of ``synced``, history and catalog included, to change freely.
 
     It runs on the environment of ``synced``.
     """
 
-    def copy(target: Path) -> ProjectFolder:
-        shutil.copytree(synced.path, target, symlinks=True, ignore=_not_copied)
-        project = ProjectFolder(target, on_environment_of(synced, target))
-        project.run("git", "update-index", "--refresh")  # the files' times are those of the copy
-        return project
-
-    return copy
+    return functools.partial(_private_copy, synced)
 
 
 @pytest.fixture
 def project_copy(copy_to: Callable[[Path], ProjectFolder], tmp_path: Path) -> Callable[..., ProjectFolder]:
     """``project_copy(destination=None)``: such a copy for one test, by default in its own temporary folder."""
     return lambda destination=None: copy_to(destination or tmp_path / "my-project")
+
+
+def refresh_index(project: ProjectFolder) -> None:
+    """Let git see that nothing changed in a copy, whose files have other times.
+
+    The notebooks of a new project are as they are committed, so that git need not start the filter for each. Of one
+    that is not, it will, whenever it is asked what changed.
+    """
+    project.run("git", "-c", "filter.nbstripout.clean=cat", "update-index", "--refresh")
+
+
+def _private_copy(synced: ProjectFolder, target: Path) -> ProjectFolder:
+    shutil.copytree(synced.path, target, symlinks=True, ignore=_not_copied)
+    project = ProjectFolder(target, on_environment_of(synced, target))
+    refresh_index(project)
+    return project
 
 
 def _not_copied(folder: str, names: list[str]) -> set[str]:

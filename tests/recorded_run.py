@@ -21,7 +21,7 @@ from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, Workflow
 from deriva_ml.deriva import hatrac
-from deriva_ml.deriva.hatrac import put_object
+from deriva_ml.deriva.hatrac import Upload, put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.execution.upload import upload
 from deriva_ml.process import Owner
@@ -60,7 +60,7 @@ class Beginning:
         self.number = double.create_catalog(generation)
         self._folder = folder
         self._count = 0
-        with Server(double.url, self.number, double.credential()) as curator:
+        with closing(Server(double.url, self.number, double.credential())) as curator:
             self.asset, self.dataset = _plant(curator, folder)
         self._saved = sqlite3.connect(":memory:")
         double.catalog(self.number).db.backup(self._saved)
@@ -185,7 +185,7 @@ def _plant(curator: Server, folder: Path) -> tuple[str, str]:
         source = folder / name
         source.write_bytes(content)
         md5 = digest(content)
-        url = put_object(curator, f"/hatrac/{table}/{md5}.{name}", source, md5, len(content), filename=name)
+        url = put_object(curator, Upload(source, f"/hatrac/{table}/{md5}.{name}", md5, len(content), name))
         return insert(table, URL=url, Filename=name, Length=len(content), MD5=md5)
 
     def dataset(description: str, *files: str, nested: str | None = None) -> str:

@@ -38,7 +38,7 @@ class Recorder:
     @property
     def model(self) -> Model:
         """The server's tables."""
-        model: Model = self.source._site.model  # type: ignore[attr-defined]
+        model: Model = self.source._delivery.server.model  # type: ignore[attr-defined]
         return model
 
     def add_execution(self, workflow: Workflow, description: str, owner: Owner, **options: Any) -> RID:

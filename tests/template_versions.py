@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import ROOT, Outcome, ProjectFolder
+from conftest import ROOT, Outcome, ProjectFolder, refresh_index
 
 STARTER = ("docs", "notebooks", "src/configs", "src/models", "tests")
 """Folders whose content is the user's from the first copy on."""
@@ -105,7 +105,7 @@ def duplicate(project: ProjectFolder, path: Path) -> ProjectFolder:
     """The same project in another folder, to change freely."""
     shutil.copytree(project.path, path, symlinks=True)
     copied = ProjectFolder(path, project.env)
-    copied.run("git", "update-index", "--refresh")
+    refresh_index(copied)
     return copied
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from deriva_ml.catalog import database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.tables import VERSION
-from deriva_ml.definitions import RID, AssetRole, StagedAsset, Status, Workflow
+from deriva_ml.definitions import RID, AssetRole, StagedAsset, Status, Workflow, format_duration
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -374,3 +374,16 @@ def test_tables_have_the_column_names_of_the_deriva_ml_schema(catalog: EmbeddedC
 def test_md5_is_of_the_content(catalog: EmbeddedCatalog, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"abc")
     assert catalog.add_file(tmp_path / "a.bin").md5 == hashlib.md5(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0H 0min 0sec"),
+        (3.214, "0H 0min 3.21sec"),
+        (59.996, "0H 1min 0.0sec"),
+        (3599.999, "1H 0min 0.0sec"),
+    ],
+)
+def test_no_duration_has_a_minute_of_sixty_seconds(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

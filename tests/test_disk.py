@@ -524,3 +524,14 @@ def test_a_state_folder_that_is_open_to_everybody_is_closed(
     project.state.mkdir(mode=0o755)
     EmbeddedCatalog(project).close()
     assert stat.S_IMODE(project.state.stat().st_mode) == 0o750
+
+
+def test_what_goes_while_half_copied_contents_are_removed_stops_nobody(tmp_path: Path) -> None:
+    """Another process's copy gets its name meanwhile; a link that leads nowhere is as good as one."""
+    store = ObjectStore(tmp_path)
+    (tmp_path / ".gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".old").touch()
+    os.utime(tmp_path / ".old", (0, 0))
+    (tmp_path / ".new").touch()
+    store.clear()
+    assert not (tmp_path / ".old").exists() and (tmp_path / ".new").exists()

@@ -227,7 +227,7 @@ def test_what_is_stored_where_names_tables_that_are_there(generation: str, colum
 def test_the_guide_has_every_difference_of_status_names() -> None:
     """What a status is called in a catalog of deriva-ml 1.17 is what the guide says."""
     from deriva_ml.definitions import Status
-    from deriva_ml.deriva.executions import status_name
+    from deriva_ml.deriva.lookup import status_name
     from deriva_ml.deriva.model import Model
 
     there = Model({"schemas": {}})  # one without a vocabulary of statuses

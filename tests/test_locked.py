@@ -255,10 +255,14 @@ def a_wheel(folder: Path, name: str, version: str) -> Path:
 
 
 def test_a_package_that_was_installed_by_hand_is_recorded_and_said(
-    copy_to: Callable[[Path], ProjectFolder], clean_env: dict[str, str], tmp_path: Path
+    copy_to: Callable[[Path], ProjectFolder],
+    furnish: Callable[[Path], Path],
+    clean_env: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     """`uv run` leaves it where it is; of notebooks and models, until an exact environment is asked for."""
     project = ProjectFolder(copy_to(tmp_path / "my-project").path, clean_env)
+    furnish(project / ".venv")
     path = committed(project, "counts.ipynb", START, COMMIT)
     project.run("uv", "run", "bump-version", "minor", check=True)
     wheel = a_wheel(tmp_path, "by_hand", "1.5")

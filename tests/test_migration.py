@@ -127,7 +127,7 @@ def test_terms_that_are_known_are_in_files_of_every_version(project: Project, ve
     write(version, project.database)
     catalog = EmbeddedCatalog(project)
     for vocabulary, names in TERMS.items():
-        assert set(names) <= set(catalog._db.column(f'SELECT "Name" FROM "{vocabulary}"'))
+        assert set(names) <= set(catalog._db.get_all(vocabulary, "Name"))
 
 
 @pytest.mark.parametrize("by", ["the list of terms", "the migration"])

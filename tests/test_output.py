@@ -179,16 +179,8 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
 @pytest.mark.parametrize("kind", MUCH)
 def test_much_output_takes_six_times_its_size_of_memory(idle: list[int], tmp_path: Path, kind: str) -> None:
     size = 16 * MIB
-    taken = []
-    for attempt in range(
-        2
-    ):  # how much waits at once, and so the peak, is also a matter of what else the machine does
-        folder = tmp_path / str(attempt)
-        folder.mkdir()
-        ran = Ran(folder, MUCH[kind].format(size=size))
-        assert ran.reason == ""
-        assert (folder / "out.ipynb").stat().st_size > size
-        taken.append(max(peak - before for peak, before in zip(ran.peaks, idle, strict=True)))
-        if taken[-1] < 6 * size:
-            return
-    pytest.fail(f"{[round(bytes_ / size, 1) for bytes_ in taken]} times the output")
+    ran = Ran(tmp_path, MUCH[kind].format(size=size))
+    assert ran.reason == ""
+    assert (tmp_path / "out.ipynb").stat().st_size > size
+    kernel, runner = (peak - before for peak, before in zip(ran.peaks, idle, strict=True))
+    assert kernel < 6 * size and runner < 6 * size, (kernel / size, runner / size)

@@ -25,7 +25,7 @@ from deriva_ml.execution import started
 from deriva_ml.execution.configuration_record import texts_of
 from deriva_ml.execution.effective import Parameters, effective, parameters_now
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.model_run import settings_of
+from deriva_ml.execution.model_run import set_by, settings_of
 from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.execution.started import Start
 from deriva_ml.execution.values import LARGEST, SHOWN, as_json
@@ -373,3 +373,18 @@ def test_defaults_of_a_function_behind_a_decorator_count_too() -> None:
         "rate": 0.5,
         "flag": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "given"),
+    [
+        (["model_config.rate=1", "+model_config.decay=2", "++model_config.rate=3"], ["rate", "decay"]),
+        (["model_config=big", "~model_config.rate"], []),
+        (["model_config.rate=1", "~model_config.rate=1"], []),
+        (["~model_config.rate", "+model_config.rate=2"], ["rate"]),
+        (["~model_config.net.depth"], ["net"]),
+    ],
+)
+def test_a_setting_that_an_override_takes_away_is_not_given(overrides: list[str], given: list[str]) -> None:
+    """The function's own default stands for it; one of which only a part is taken away is what was asked for."""
+    assert set_by(overrides) == given

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,18 @@ WORKFLOW = ".github/workflows/ci.yml"
 
 @pytest.fixture(scope="module")
 def clone(
-    render: Render, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    render: Render,
+    clean_env: dict[str, str],
+    furnish: Callable[[Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> ProjectFolder:
     """A new project's repository as GitHub checks it out: what is committed, and nothing else is set up."""
     folder = tmp_path_factory.mktemp("github")
     env = {**clean_env, "UV_PROJECT_ENVIRONMENT": str(folder / "check")}
     python = f"3.{min(sys.version_info.minor, 14)}"
     origin = ProjectFolder(render(folder / "origin", python_version=python), env)
+    for job in ("check", "test"):
+        furnish(folder / job)
     origin.run("uv", "run", "--quiet", "deriva-ml-init", check=True, timeout=600)
     origin.git("clone", "--quiet", str(origin.path), str(folder / "my-project"))
     return ProjectFolder(folder / "my-project", env)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,12 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("version", "include_example"), CASES)
 def test_a_project_is_set_up_and_records_a_run(
-    version: str, include_example: bool, render: Render, clean_env: dict[str, str], tmp_path: Path
+    version: str,
+    include_example: bool,
+    render: Render,
+    clean_env: dict[str, str],
+    furnish: Callable[[Path], Path],
+    tmp_path: Path,
 ) -> None:
     """Whatever was answered. On the Python that runs this suite, every other test shows it for the example."""
     python = interpreter(version)
@@ -51,6 +57,8 @@ def test_a_project_is_set_up_and_records_a_run(
         pytest.skip(f"this machine has no Python {version}")
     path = render(tmp_path / "my-project", python_version=version, include_example=include_example, **ANSWERS)
     project = ProjectFolder(path, {**clean_env, "UV_PYTHON": python})
+    if version == HERE:  # in which an environment is made from nothing for all tests
+        furnish(path / ".venv")
     project.run("uv", "run", "deriva-ml-init", check=True, timeout=600)
     assert project.run("uv", "run", "python", "--version", check=True).out.startswith(f"Python {version}.")
     notebook = "my_analysis" if include_example else "my-notebook"

@@ -152,6 +152,12 @@ def test_the_value_after_a_flag_goes_out_of_a_command_line() -> None:
     [
         ("+password:\n+  hunter2\n+user: me", "+password:\n+***\n+user: me"),
         ("-token = \\\n+lr = 1\n-    'hunter2'\n a", "-token = \\\n+lr = 1\n-***\n a"),
+        ('+token = """\n-lr = 1\n+hunter2\n+"""\n lr = 2', '+token = ***"\n-lr = 1\n+***\n+***\n lr = 2'),
+        (
+            "+token = {\n-lr = [\n+  'a': 'hunter2',\n+}\n lr = 2",
+            "+token = ***\n-lr = [\n+***\n+***\n lr = 2",
+        ),
+        ("-token = r'''\n-hunter2\n@@ x @@\n a", "-token = ***'\n-***\n@@ x @@\n a"),
         ("".join(f"+{line}\n" for line in KEY.split("\n")) + "+x", "+***\n+***\n+***\n+***\n+x"),
         ("".join(f"-{line}\n" for line in KEY.split("\n")) + " x", "-***\n-***\n-***\n-***\n x"),
     ],
@@ -182,6 +188,7 @@ def test_a_long_text_takes_no_longer_for_being_in_one_piece(part: str) -> None:
     begun = time.process_time()
     redact(text)
     redact_diff(f"+{text}")
+    redact_diff("\n".join(f"+{line}" for line in text.split("\n")))
     assert time.process_time() - begun < 5  # which anything quadratic takes for each of many
 
 

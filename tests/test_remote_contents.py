@@ -11,7 +11,7 @@ import pytest
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML
 from deriva_ml.definitions import Status, Workflow
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.push import Push
 from deriva_ml.deriva.server import Server
 from deriva_ml.execution import ExecutionConfiguration

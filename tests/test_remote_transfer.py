@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ import pytest
 
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.definitions import Asset
 from deriva_ml.deriva import transfer
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable
 from deriva_ml.deriva.hatrac import object_name
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
-from deriva_ml.deriva.transfer import Download, Upload, download, upload
+from deriva_ml.deriva.transfer import Upload, download, upload
 from deriva_ml.exceptions import DerivaMLException
 
 QUICK = RetryPolicy(pause=0.001)
@@ -39,7 +41,7 @@ def double() -> Iterator[DerivaDouble]:
 
 @pytest.fixture
 def remote(double: DerivaDouble) -> Iterator[Server]:
-    with Server(double.url, 1, double.credential(), QUICK) as opened:
+    with closing(Server(double.url, 1, double.credential(), QUICK)) as opened:
         yield opened
 
 
@@ -61,11 +63,11 @@ def make(folder: Path, count: int, size: int = 10_000) -> list[Upload]:
     return items
 
 
-def put(remote: Server, items: Sequence[Upload]) -> list[Download]:
+def put(remote: Server, items: Sequence[Upload]) -> list[Asset]:
     """Upload, and return what is to be downloaded then, in the same order."""
     urls: dict[Upload, str] = {}
     upload(remote, items, urls.__setitem__)
-    return [Download(urls[item], item.md5, item.length, item.filename) for item in items]
+    return [Asset("", "Image", item.filename, item.length, item.md5, urls[item]) for item in items]
 
 
 def files_in(objects: ObjectStore) -> set[str]:
@@ -254,11 +256,12 @@ from pathlib import Path
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
-from deriva_ml.deriva.transfer import Download, download
+from deriva_ml.definitions import Asset
+from deriva_ml.deriva.transfer import download
 
 url, cookie, folder, path, md5, length = sys.argv[1:]
 server = Server(url, 1, {"cookie": cookie}, RetryPolicy(pause=0.001))
-download(server, [Download(path, md5, int(length), "x.bin")], ObjectStore(Path(folder)))
+download(server, [Asset("", "Image", "x.bin", int(length), md5, path)], ObjectStore(Path(folder)))
 """
 
 
@@ -331,8 +334,8 @@ def test_a_content_that_is_not_what_its_record_says_is_not_taken_in(
     first, second = put(remote, make(tmp_path, 2))
     double.log.clear()
     for wrong in (
-        Download(first.url, second.md5, first.length, "scan.png"),
-        Download(first.url, first.md5, first.length + 1, "scan.png"),
+        Asset("", "Image", "scan.png", first.length, second.md5, first.url),
+        Asset("", "Image", "scan.png", first.length + 1, first.md5, first.url),
     ):
         with pytest.raises(DerivaMLException) as caught:
             download(remote, [wrong], objects)
@@ -356,7 +359,7 @@ def test_a_record_without_a_digest_is_told(
 ) -> None:
     """Before anything is asked for: a digest becomes a path."""
     with pytest.raises(DerivaMLException, match="the record of scan.png has no MD5"):
-        download(remote, [Download("/hatrac/x", md5, 1, "scan.png")], objects)
+        download(remote, [Asset("", "Image", "scan.png", 1, md5, "/hatrac/x")], objects)
     assert len(double.log) == 0 and not objects.folder.exists()
 
 
@@ -366,7 +369,9 @@ def test_what_cannot_be_had_leaves_nothing_behind(
     """And what else was under way is taken in."""
     items = put(remote, make(tmp_path, 3, size=1 << 20))
     with pytest.raises(ServerRefused, match="does not have this"):
-        download(remote, [items[0], Download("/hatrac/gone", "0" * 32, 5, "gone")], objects, workers=1)
+        download(
+            remote, [items[0], Asset("", "Image", "gone", 5, "0" * 32, "/hatrac/gone")], objects, workers=1
+        )
     assert files_in(objects) == {items[0].md5}
     double.faults.on(Fault.TRUNCATED, "GET")
     double.faults.add(Fault.ABORTED, lambda number, request: delete(double, items[1].url))

@@ -90,6 +90,15 @@ def linked(tree: Path, main: Repository) -> Path:
     return tree.with_name("link")
 
 
+def test_a_working_tree_may_lie_at_a_path_that_is_not_unicode(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("there the names of files are Unicode")
+    main = Repository.create(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")))
+    commit_project(main)
+    main.git("worktree", "add", "--quiet", "../try")
+    assert Project(tmp_path / "try").home == main.path
+
+
 @pytest.mark.parametrize("folder", ["", "studies/digits"])
 @pytest.mark.parametrize("change", [None, moved, relative, linked])
 def test_a_linked_working_tree_uses_the_catalog_of_the_main_one_which_outlives_it(

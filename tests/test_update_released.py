@@ -6,6 +6,7 @@ import gzip
 import re
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -154,7 +155,7 @@ def test_an_answer_that_is_refused_by_now_is_not_replaced_without_a_word(
 
 
 def test_after_the_update_it_installs_passes_its_tests_and_has_its_records(
-    project: ProjectFolder, version: str
+    project: ProjectFolder, version: str, furnish: Callable[[Path], Path]
 ) -> None:
     """The commands that the template says to type; a copy of the older catalog is beside the newer one."""
     project.run("uv", "lock", "--quiet", check=True)
@@ -164,6 +165,7 @@ def test_after_the_update_it_installs_passes_its_tests_and_has_its_records(
         content = gzip.decompress((ROOT / "tests/data/embedded" / CATALOGS[version]).read_bytes())
         (project / ".deriva-ml/catalog.db").write_bytes(content)
     copier(project, "update", "--defaults")
+    furnish(project / ".venv")
     project.run("uv", "sync", "--quiet", check=True, timeout=600)
     said = project.run("uv", "run", "deriva-ml-init", check=True).out
     assert "notebook filter: done" in said and "first commit: already there" in said

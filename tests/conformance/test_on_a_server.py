@@ -306,9 +306,9 @@ def test_a_catalog_can_be_made_from_nothing_and_recorded_into(double: DerivaDoub
     """What a live server is asked for where no catalog on it is given."""
     credential = double.credential()
     number = kinds.create_catalog(double.url, credential)
-    with Server(double.url, number, credential) as server:
+    with closing(Server(double.url, number, credential)) as server:
         made = Model(server.schema())
-    with Server(double.url, double.create_catalog("head"), credential) as server:
+    with closing(Server(double.url, double.create_catalog("head"), credential)) as server:
         assert made.asset_tables == Model(server.schema()).asset_tables
     made_place = kinds.on_server(tmp_path / "project", double.url, number, credential)
     assert made_place.generation == "head"

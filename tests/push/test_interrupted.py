@@ -298,7 +298,7 @@ def run_in(beginning: Beginning, project: Project) -> None:
 
 def close_vocabulary(beginning: Beginning, vocabulary: str) -> None:
     """Let nobody but the owner add terms, until the next beginning."""
-    with Server(beginning.double.url, beginning.number, beginning.double.credential()) as owner:
+    with closing(Server(beginning.double.url, beginning.number, beginning.double.credential())) as owner:
         path = f"/ermrest/catalog/{beginning.number}/schema/deriva-ml/table/{vocabulary}/acl/insert"
         owner.request("put", path, json=["admin"])
 
@@ -325,7 +325,7 @@ def test_a_type_that_may_not_be_added_is_named_and_the_record_waits_for_it(
     assert ended(project) == ["waits as Pending_Upload"]
     with pytest.raises(DerivaMLException, match="lacks New type"):
         writing.resume(project)
-    with Server(writing.double.url, writing.number, writing.double.credential()) as owner:
+    with closing(Server(writing.double.url, writing.number, writing.double.credential())) as owner:
         term = {"Name": "New type", "Description": "Used by a recorded execution"}
         owner.insert("deriva-ml:Asset_Type", [term], given=(), generated=("ID", "URI"))
     writing.resume(project)

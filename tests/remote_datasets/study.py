@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from catalog_kinds import delete
 from deriva_double import DerivaDouble
 from deriva_ml.definitions import RID, Dataset
 from deriva_ml.deriva.lookup import find_dataset
-from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server, quote
 from domain_schema import DOMAIN
@@ -23,7 +23,7 @@ class Study:
         self.catalog = double.create_catalog(generation)
         self.server = Server(double.url, self.catalog, double.credential(), RetryPolicy(pause=0.001))
         self.server.request("post", f"/ermrest/catalog/{self.catalog}/schema", json=[DOMAIN])
-        self.model = Model(self.server.schema())
+        self.model = self.server.model
 
     def add(self, table: str, *rows: dict[str, Any]) -> list[RID]:
         """Insert rows of the same columns; their RIDs."""
@@ -34,7 +34,7 @@ class Study:
 
     def remove(self, table: str, **columns: str) -> None:
         condition = "&".join(f"{name}={quote(value)}" for name, value in columns.items())
-        self.server.delete(f"/entity/{self.model.qualified(table)}/{condition}")
+        delete(self.server, f"/entity/{self.model.qualified(table)}/{condition}")
 
     def files(self, table: str, *names: str, **columns: Any) -> list[RID]:
         """Rows of files whose content is their name."""
@@ -63,7 +63,7 @@ class Study:
         return snaptime
 
     def find(self, rid: RID, version: str | None = None) -> Dataset:
-        return find_dataset(self.server, self.model, rid, version)
+        return find_dataset(self.server, rid, version)
 
     def requests(self, rid: RID, version: str | None = None) -> int:
         """How many requests finding a dataset takes."""

@@ -18,7 +18,7 @@ def test_assets_are_found_whichever_table_they_are_in_with_their_types(study: St
     [scan] = study.files("Scan Image", "b.tif")
     study.add("File_Asset_Type", *({"File": file, "Asset_Type": one} for one in ("Output_File", "File")))
     study.add("Scan Image_Asset_Type", {"Scan Image": scan, "Asset_Type": "Model_File"})
-    found = find_assets(study.server, study.model, [scan, file, scan])
+    found = find_assets(study.server, [scan, file, scan])
     assert found[1] == Asset(
         file,
         "File",
@@ -39,14 +39,14 @@ def test_many_assets_are_found_in_a_few_requests_a_table(study: Study) -> None:
     wanted += study.files("Scan Image", *(f"{n}.tif" for n in range(50)))
     wanted = wanted[::2] + wanted[1::2]
     study.double.log.clear()
-    assert [asset.rid for asset in find_assets(study.server, study.model, wanted)] == wanted
+    assert [asset.rid for asset in find_assets(study.server, wanted)] == wanted
     assert len(study.double.log) == 7
     made = study.files("Execution_Asset", *(f"{n}.npz" for n in range(50)))
     study.double.log.clear()
-    assert [asset.rid for asset in find_assets(study.server, study.model, made)] == made
+    assert [asset.rid for asset in find_assets(study.server, made)] == made
     assert len(study.double.log) == 2
     study.double.log.clear()
-    assert find_assets(study.server, study.model, []) == [] and len(study.double.log) == 0
+    assert find_assets(study.server, []) == [] and len(study.double.log) == 0
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_what_is_no_asset_is_refused_in_one_line(study: Study, wanted: str, mess
         "page": study.files("Page", "index.html")[0],
     }
     with pytest.raises(DerivaMLRequestError, match=message):
-        find_assets(study.server, study.model, [*study.files("File", "a.csv"), record[wanted]])
+        find_assets(study.server, [*study.files("File", "a.csv"), record[wanted]])
 
 
 def test_a_name_in_the_catalog_is_never_a_way_out_of_a_folder(study: Study) -> None:
     [file] = study.add("File", {**file_row("File", "x"), "Filename": "../../.ssh/authorized_keys"})
-    [asset] = find_assets(study.server, study.model, [file])
+    [asset] = find_assets(study.server, [file])
     assert asset.filename == ".._.._.ssh_authorized_keys"
 
 
 def test_another_record_is_refused_saying_what_it_is(study: Study) -> None:
     [file] = study.files("File", "a.csv")
-    assert "names no execution" in str(not_found(study.server, study.model, file, "execution"))
-    assert "there is no execution 9-ZZZZ" in str(not_found(study.server, study.model, "9-ZZZZ", "execution"))
+    assert "names no execution" in str(not_found(study.server, file, "execution"))
+    assert "there is no execution 9-ZZZZ" in str(not_found(study.server, "9-ZZZZ", "execution"))
 
 
 def test_the_datasets_that_an_execution_read(study: Study) -> None:
@@ -92,9 +92,9 @@ def test_the_datasets_that_an_execution_read(study: Study) -> None:
     version = {row["Version"]: row["RID"] for row in study.double.rows(study.catalog, "Dataset_Version")}
     link = {"Dataset_Version": version["1.0.0"]} if linked else {}
     study.add("Dataset_Execution", {"Dataset": dataset, "Execution": execution, **link})
-    [found] = datasets_of(study.server, study.model, execution)
+    [found] = datasets_of(study.server, execution)
     assert (found.rid, found.description, found.version) == (dataset, "read", "1.0.0" if linked else "")
-    assert datasets_of(study.server, study.model, "9-ZZZZ") == []
+    assert datasets_of(study.server, "9-ZZZZ") == []
 
 
 def test_what_was_found_is_known_without_the_server(study: Study, tmp_path: Path) -> None:
@@ -103,14 +103,14 @@ def test_what_was_found_is_known_without_the_server(study: Study, tmp_path: Path
     study.version(outer, "1.0.0")
     study.version(outer, "2.0.0")
     older, newer = study.find(outer, "1.0.0"), study.find(outer)
-    [asset] = find_assets(study.server, study.model, [older.nested[0].members["File"][0]["RID"]])
+    [asset] = find_assets(study.server, [older.nested[0].members["File"][0]["RID"]])
 
     known = OfflineCache(tmp_path / "known")
     known.keep_dataset(older, "1.0.0")
     assert OfflineCache(tmp_path / "known").dataset(outer) is None, "which one is the newest was not asked"
     known.keep_dataset(newer, None)
     known.keep_asset(asset)
-    known.keep_schema(study.server.schema())
+    known.current_schema(study.server)
 
     known = OfflineCache(tmp_path / "known")
     assert known.dataset(outer) == known.dataset(outer, "2.0.0") == newer
@@ -138,6 +138,6 @@ def test_what_is_kept_stays_in_its_folder_and_a_damaged_file_counts_as_none(tmp_
 def test_a_folder_that_cannot_be_written_remembers_nothing_and_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "known").write_text("a file")
     known = OfflineCache(tmp_path / "known")
-    known.keep_schema({"schemas": {}})
+    known._keep("schema", {"schemas": {}})
     known.keep_asset(Asset("1-A", "File", "x", 1, "0", "/hatrac/x"))
     assert (known.schema(), known.asset("1-A")) == (None, None)

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from catalog_kinds import delete
 from deriva_ml.definitions import RID
 from deriva_ml.deriva.lookup import find_assets
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -69,7 +70,7 @@ def test_a_version_shows_members_of_a_table_that_the_catalog_no_longer_has(study
     dataset = study.dataset("", Scan_Image=scans)
     study.version(dataset, "1.0.0")
     study.remove("Dataset_Scan Image", Dataset=dataset)
-    study.server.delete("/schema/lab/table/Dataset_Scan%20Image")
+    delete(study.server, "/schema/lab/table/Dataset_Scan%20Image")
     study.version(dataset, "2.0.0")
     assert names(study.find(dataset, "1.0.0").members, "Scan Image", "Filename") == {"old.tif"}
     assert study.find(dataset, "2.0.0").members == {}
@@ -177,7 +178,7 @@ def test_an_rid_may_be_written_as_the_server_takes_it(study: Study) -> None:
     study.version(dataset, "1.0.0")
     assert study.find(dataset.lower()).rid == dataset
     [file] = [row["RID"] for row in study.find(dataset).members["File"]]
-    assert [asset.rid for asset in find_assets(study.server, study.model, [file.lower(), file])] == [file] * 2
+    assert [asset.rid for asset in find_assets(study.server, [file.lower(), file])] == [file] * 2
 
 
 @pytest.mark.parametrize("snapshot", ["2T0-0000-0000", "***"])

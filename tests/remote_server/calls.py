@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from deriva_double import DerivaDouble, Fault
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.hatrac import put_object
+from deriva_ml.deriva.answers import ServerRefused
+from deriva_ml.deriva.hatrac import Upload, put_object
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 
@@ -42,10 +42,9 @@ def digest(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def put(remote: Server, name: str, file: Path, **options: Any) -> str:
-    return put_object(
-        remote, name, file, digest(file), file.stat().st_size, **{"filename": file.name, **options}
-    )
+def put(remote: Server, name: str, file: Path, filename: str = "", **options: Any) -> str:
+    item = Upload(file, name, digest(file), file.stat().st_size, filename or file.name)
+    return put_object(remote, item, **options)
 
 
 def versions(remote: Server, name: str) -> list[str]:

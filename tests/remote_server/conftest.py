@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def catalog(double: DerivaDouble) -> str:
 @pytest.fixture
 def remote(double: DerivaDouble, catalog: str) -> Iterator[Server]:
     """The catalog, as its owner; nothing has been asked yet."""
-    with Server(double.url, catalog, double.credential(), QUICK) as opened:
+    with closing(Server(double.url, catalog, double.credential(), QUICK)) as opened:
         yield opened
 
 

@@ -19,12 +19,13 @@ import catalog_kinds as kinds
 from deriva_double import DerivaDouble
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.definitions import Asset
 from deriva_ml.deriva import server as module
 from deriva_ml.deriva import session, transfer
 from deriva_ml.deriva.hatrac import get_object
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
-from deriva_ml.deriva.transfer import Download, download
+from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.project import Project
 from recorder import connect
@@ -120,7 +121,7 @@ def test_no_login_follows_a_redirect(
     there.json([])
     place = f"{other}:{there.port}"
     here.answer = lambda method, path: (status, {"Location": place + path}, b"")
-    with Server(here.url, 1, login, ONCE) as server:
+    with closing(Server(here.url, 1, login, ONCE)) as server:
         for call in (
             lambda: server.get("/entity/deriva-ml:File"),
             lambda: server.insert("deriva-ml:File", [{"URL": "x"}], given=()),
@@ -147,7 +148,7 @@ def test_a_content_that_is_elsewhere_is_fetched_without_the_login(web: Callable[
     here, cloud = web("localhost"), web("127.0.0.1")
     cloud.answer = lambda method, path: (200, {"Set-Cookie": "webauthn=theirs"}, b"content")
     here.answer = lambda method, path: (303, {"Location": f"{cloud.url}/signed?key=1"}, b"")
-    with Server(here.url, 1, LOGINS[0], ONCE) as server:
+    with closing(Server(here.url, 1, LOGINS[0], ONCE)) as server:
         assert b"".join(get_object(server, "/hatrac/a:1")) == b"content"
         assert b"".join(get_object(server, "/hatrac/a:1")) == b"content"
     assert "s3cret" not in str(cloud.asked) and "Cookie" not in str(cloud.asked)
@@ -165,9 +166,9 @@ def test_a_content_that_is_longer_than_its_record_says_is_given_up_at_once(
     here = web("localhost")
     content = bytes(100_000)
     here.answer = lambda method, path: (200, {}, content + bytes(extra))
-    wanted = Download("/hatrac/a:1", hashlib.md5(content).hexdigest(), len(content), "a.bin")
+    wanted = Asset("", "Image", "a.bin", len(content), hashlib.md5(content).hexdigest(), "/hatrac/a:1")
     store = ObjectStore(tmp_path / "objects")
-    with Server(here.url, 1, {}, ONCE) as server:
+    with closing(Server(here.url, 1, {}, ONCE)) as server:
         taken: list[int] = []
 
         def counted(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
@@ -195,7 +196,7 @@ def test_a_compressed_answer_has_a_limit(
     monkeypatch.setattr(session, "EXPANDED", 1 << 20)
     here = web("localhost")
     here.answer = lambda method, path: (status, {"Content-Encoding": "gzip"}, bomb(1 << 25))
-    with Server(here.url, 1, {}, ONCE) as server:
+    with closing(Server(here.url, 1, {}, ONCE)) as server:
         with one_line(server.host, "answers with too much", "given up"):
             server.get("/entity/deriva-ml:File")
         if status == 403:
@@ -221,7 +222,7 @@ def test_an_answer_that_is_compressed_as_rows_are_is_read(web: Callable[[str], W
 def test_a_content_that_comes_compressed_is_not_expanded(web: Callable[[str], Web], coding: str) -> None:
     here = web("localhost")
     here.answer = lambda method, path: (200, {"Content-Encoding": coding}, bomb(1 << 22))
-    with Server(here.url, 1, {}, ONCE) as server, one_line(server.host, "compressed"):
+    with closing(Server(here.url, 1, {}, ONCE)) as server, one_line(server.host, "compressed"):
         b"".join(get_object(server, "/hatrac/a:1"))
 
 
@@ -259,7 +260,7 @@ def test_no_answer_is_a_riddle(web: Callable[[str], Web], body: bytes, tmp_path:
     file = tmp_path / "a.txt"
     file.write_text("content")
     (tmp_path / "pyproject.toml").touch()
-    with Server(here.url, "study", LOGINS[0], ONCE) as server:
+    with closing(Server(here.url, "study", LOGINS[0], ONCE)) as server:
         calls: list[Callable[[], object]] = [
             server.snaptime,
             server.canonical_id,
@@ -296,7 +297,7 @@ def test_an_object_is_where_it_was_put_and_nowhere_else(
             return 201, {"Location": said}, said.encode()
 
         here.answer = answer
-        with Server(here.url, 1, {}, ONCE) as server, one_line(server.host):
+        with closing(Server(here.url, 1, {}, ONCE)) as server, one_line(server.host):
             put(server, "/hatrac/a/b.txt", file)
 
 

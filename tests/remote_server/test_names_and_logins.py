@@ -8,13 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from deriva_double import DerivaDouble
 from deriva_ml.deriva import server
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import get_object
 from deriva_ml.deriva.login import address, checked_credential, server_name
 from deriva_ml.deriva.server import Server
@@ -206,7 +207,7 @@ def logged_in(
     file = tmp_path / "credential.json"
     again(double, file)
     monkeypatch.setattr("deriva.core.get_credential", lambda host: json.loads(file.read_text()).get(host))
-    with Server(double.url, catalog, file if request.param == "file" else None, QUICK) as opened:
+    with closing(Server(double.url, catalog, file if request.param == "file" else None, QUICK)) as opened:
         yield opened, file
 
 
@@ -238,7 +239,7 @@ def test_all_threads_get_the_new_login(double: DerivaDouble, logged_in: tuple[Se
     meet = threading.Barrier(4)
 
     def work(_: int) -> int:
-        opened.get("/schema")
+        opened.describe("/schema")
         meet.wait()
         if meet.wait() == 0:
             again(double, credential)

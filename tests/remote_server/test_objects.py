@@ -12,8 +12,8 @@ import pytest
 
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.deriva import hatrac
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
-from deriva_ml.deriva.hatrac import get_object, object_name, put_object
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.hatrac import Upload, get_object, object_name, put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from remote_server.calls import PASSING, QUICK, digest, put, refused, versions
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_what_was_recorded_is_told(
     right = digest(file)
     file.write_bytes(file.read_bytes()[::-1])
     with pytest.raises(DerivaMLException, match=r"results.csv is not what its record says"):
-        put_object(remote, "/hatrac/x.csv", file, right, file.stat().st_size, filename="x.csv")
+        put_object(remote, Upload(file, "/hatrac/x.csv", right, file.stat().st_size, "x.csv"))
     file.write_bytes(file.read_bytes()[::-1])
     url = put(remote, "/hatrac/x.csv", file)
     assert b"".join(get_object(remote, url)) == file.read_bytes()
@@ -154,9 +154,9 @@ def test_a_file_that_cannot_be_read_is_told(
 ) -> None:
     """It is not the network's fault, and not tried again."""
     with pytest.raises(DerivaMLException, match="missing.csv cannot be read: No such file"):
-        put_object(remote, "/hatrac/x.csv", file.with_name("missing.csv"), "0" * 32, 10, filename="x")
+        put_object(remote, Upload(file.with_name("missing.csv"), "/hatrac/x.csv", "0" * 32, 10, "x"))
     with pytest.raises(DerivaMLException, match="results.csv has become shorter"):
-        put_object(remote, "/hatrac/x.csv", file, digest(file), file.stat().st_size + 1, filename="x")
+        put_object(remote, Upload(file, "/hatrac/x.csv", digest(file), file.stat().st_size + 1, "x"))
 
 
 def test_memory_does_not_grow_with_the_file(
@@ -174,7 +174,7 @@ def test_memory_does_not_grow_with_the_file(
                 stream.truncate(length)
             md5 = hashlib.md5(bytes(length)).hexdigest()
             tracemalloc.clear_traces()
-            url = put_object(remote, f"/hatrac/{md5}", file, md5, length, filename="zeros")
+            url = put_object(remote, Upload(file, f"/hatrac/{md5}", md5, length, "zeros"))
             for _ in get_object(remote, url):
                 pass
             assert tracemalloc.get_traced_memory()[1] < 8 << 20
@@ -212,6 +212,15 @@ def test_a_large_content_that_is_there_is_not_sent_again(
     assert [one.method for one in double.log] == ["HEAD"]
 
 
+def test_a_file_of_many_chunks_that_cannot_be_read_is_told(
+    double: DerivaDouble, remote: Server, file: Path, chunked: None
+) -> None:
+    """In the same words as a small one's."""
+    gone = file.with_name("missing.csv")
+    with pytest.raises(DerivaMLException, match="missing.csv cannot be read: No such file"):
+        put_object(remote, Upload(gone, "/hatrac/x.csv", digest(file), file.stat().st_size, "x"))
+
+
 @pytest.mark.parametrize("fault", [Fault.EXPIRED, Fault.ERROR])
 def test_an_upload_in_chunks_that_fails_leaves_no_job_behind(
     fault: Fault, double: DerivaDouble, remote: Server, file: Path, chunked: None
@@ -219,7 +228,7 @@ def test_an_upload_in_chunks_that_fails_leaves_no_job_behind(
     """Where the server still lets it be cancelled."""
     wrong = "0" * 32
     with pytest.raises(DerivaMLException, match="not what its record says"):
-        put_object(remote, "/hatrac/x.csv", file, wrong, file.stat().st_size, filename="x.csv")
+        put_object(remote, Upload(file, "/hatrac/x.csv", wrong, file.stat().st_size, "x.csv"))
     double.faults.on(fault, "PUT", "/1", times=QUICK.attempts)
     with pytest.raises((ServerRefused, ServerUnreachable)):
         put(remote, "/hatrac/y.csv", file)

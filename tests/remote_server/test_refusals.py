@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from catalog_kinds import delete
 from deriva_double import DerivaDouble
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
@@ -21,7 +22,7 @@ def test_a_row_that_was_deleted_there_cannot_be_updated(
     rows = asset_rows(remote)
     remote.insert(ASSETS, rows)
     gone = rows[1]["RID"]
-    remote.delete(f"/entity/{ASSETS}/RID={gone}")
+    delete(remote, f"/entity/{ASSETS}/RID={gone}")
     with pytest.raises(ServerRefused) as caught:
         remote.update(ASSETS, [{"RID": row["RID"], "Description": "new"} for row in rows])
     expected = f"the row {gone} of Execution_Asset on {double.host} is gone: it was deleted there"
@@ -41,7 +42,7 @@ def test_a_missing_right_is_told(double: DerivaDouble) -> None:
 
 def test_a_catalog_that_is_not_there_is_told(double: DerivaDouble, catalog: str) -> None:
     other = Server(double.url, 99, double.credential(), QUICK)
-    error = refused(double, lambda: other.get("/schema"))
+    error = refused(double, lambda: other.describe("/schema"))
     assert (error.status, str(error)) == (404, f"there is no catalog 99 on {double.host}")
 
 
@@ -69,8 +70,8 @@ def test_another_web_server_is_told(impostor: Any, pauses: list[float]) -> None:
     other = Server(impostor.url, 1, {}, RetryPolicy(attempts=1))
     impostor.answers += [(200, *page), (502, *page), (404, *page)]
     with pytest.raises(DerivaMLException, match="does not answer as a Deriva server does"):
-        other.get("/schema")
+        other.describe("/schema")
     with pytest.raises(ServerUnreachable, match=r"cannot answer now \(502 Bad Gateway\)"):
-        other.get("/schema")
+        other.describe("/schema")
     with pytest.raises(ServerRefused, match="/ermrest/catalog/1/schema"):
-        other.get("/schema")
+        other.describe("/schema")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from catalog_kinds import delete
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.deriva import server
 from deriva_ml.deriva.server import Server, any_of, quote
@@ -27,7 +28,7 @@ def test_leasing_survives(fault: Fault, double: DerivaDouble, catalog: str, remo
 def test_nothing_to_insert_or_to_change_is_no_request(double: DerivaDouble, remote: Server) -> None:
     assert remote.insert(ASSETS, []) == []
     remote.update(ASSETS, [])
-    assert remote.get_any(f"/entity/{ASSETS}", "RID", []) == []
+    assert remote.find_any("Execution_Asset", "RID", []) == []
     assert len(double.log) == 0
 
 
@@ -73,8 +74,9 @@ def test_many_values_are_asked_for_in_few_requests(
     """No request line is longer than servers take."""
     rows = [{**row, "URL": f"/hatrac/x/{'long' * 10}/{row['RID']}"} for row in asset_rows(remote, 300)]
     remote.insert(ASSETS, rows)
+    assert remote.model.has("Execution_Asset")
     double.log.clear()
-    found = remote.get_any(f"/entity/{ASSETS}", "URL", [row["URL"] for row in rows * 2])
+    found = remote.find_any("Execution_Asset", "URL", [row["URL"] for row in rows * 2])
     assert sorted(row["RID"] for row in found) == sorted(row["RID"] for row in rows)
     assert 1 < len(double.log) < 6
 
@@ -92,14 +94,9 @@ def test_the_past_can_be_read(double: DerivaDouble, catalog: str, remote: Server
     """At a snapshot the catalog is as it was."""
     remote.insert(ASSETS, asset_rows(remote, 1))
     before = remote.snaptime()
-    remote.delete(f"/entity/{ASSETS}")
+    delete(remote, f"/entity/{ASSETS}")
     assert remote.get(f"/entity/{ASSETS}") == []
     assert len(remote.get(f"/entity/{ASSETS}", snapshot=before)) == 1
-
-
-def test_deleting_what_is_not_there_is_no_error(double: DerivaDouble, remote: Server) -> None:
-    remote.delete(f"/entity/{ASSETS}/RID=NONE")
-    assert [(one.method, one.status) for one in double.log] == [("DELETE", 404)]
 
 
 def test_the_model_is_read_once(double: DerivaDouble, remote: Server) -> None:

@@ -12,7 +12,7 @@ import requests
 
 from deriva_double import DerivaDouble, Fault
 from deriva_ml.deriva import retry
-from deriva_ml.deriva.errors import ServerUnreachable
+from deriva_ml.deriva.answers import ServerUnreachable
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -106,14 +106,14 @@ def test_a_certificate_that_cannot_be_verified_is_told(pauses: list[float]) -> N
 
 def test_the_certificate_of_this_machine_is_verified_too() -> None:
     """deriva takes any for "localhost"; whoever listens there would get the login."""
-    assert Server("localhost:8443", 1, {}).binding()._session.verify is True
+    assert Server("localhost:8443", 1, {}).binding(QUICK)._session.verify is True
 
 
 def test_a_server_that_goes_on_failing_is_given_up(double: DerivaDouble, remote: Server) -> None:
     """What it says is told."""
     double.faults.on(Fault.ERROR, times=100)
     with pytest.raises(ServerUnreachable, match="cannot answer now .500 "):
-        remote.get("/schema")
+        remote.describe("/schema")
     assert len(double.log) == QUICK.attempts
 
 
@@ -138,7 +138,7 @@ def test_writers_that_meet_for_ever_are_given_up(double: DerivaDouble, remote: S
     double.faults.on(Fault.ABORTED, times=10_000)
     begun = time.monotonic()
     with pytest.raises(ServerUnreachable, match="cannot answer now .503 Transaction aborted"):
-        remote.get("/schema")
+        remote.describe("/schema")
     assert len(double.log) >= QUICK.attempts
     assert 0.05 < time.monotonic() - begun < 20
     assert (
@@ -168,7 +168,7 @@ def test_a_server_may_ask_for_a_longer_pause(impostor: Any, pauses: list[float])
         (200, {}, b"{}"),
     ]
     patience = RetryPolicy(pause=0.01, longest=5)
-    assert Server(impostor.url, 1, {}, patience).get("") == {}
+    assert Server(impostor.url, 1, {}, patience).describe("") == {}
     assert pauses == [3, 5]
 
 
@@ -217,9 +217,9 @@ def test_what_is_repeated_as_one_is_not_repeated_in_its_parts(double: DerivaDoub
     """A server that is down is given up after as many attempts as for one request."""
     double.faults.on(Fault.ERROR, times=100)
     with pytest.raises(ServerUnreachable):
-        remote.repeat(lambda: remote.get("/schema"))
+        remote.repeat(lambda: remote.describe("/schema"))
     assert len(double.log) == QUICK.attempts
     double.log.clear()
     with pytest.raises(ServerUnreachable):
-        remote.get("/schema")
+        remote.describe("/schema")
     assert len(double.log) == QUICK.attempts

@@ -43,17 +43,4 @@ __all__ = [
     "project_settings",
 ]
 
-__getattr__ = exporter(
-    __name__,
-    {
-        "asset": "AssetFilePath AssetSpec AssetSpecConfig",
-        "catalog.catalog_config": "DerivaMLConfig",
-        "core": "DerivaML",
-        "dataset": "DatasetSpec DatasetSpecConfig",
-        "definitions": "ExecAssetType ExecMetadataType MLAsset RID Status Workflow",
-        "exceptions": "DerivaMLException DerivaMLRequestError DerivaMLRunError",
-        "execution.execution": "Execution",
-        "execution.inputs": "ExecutionConfiguration",
-        "project": "ProjectSettings project_settings",
-    },
-)
+__getattr__ = exporter(__name__, __file__)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.definitions import RID, ExecAssetType
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.lazy import builds_of
 
 if TYPE_CHECKING:
     AssetSpecConfig: Any
@@ -68,12 +69,8 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
     ) -> AssetFilePath:
         """The path of the asset ``file_name`` of ``table`` whose content is at ``path``."""
         made = cls(path)
-        made.asset_table, made.file_name, made.asset_types, made.asset_rid = (
-            table,
-            file_name,
-            asset_types,
-            rid,
-        )
+        made.asset_table, made.file_name = table, file_name
+        made.asset_types, made.asset_rid = asset_types, rid
         return made
 
     def __repr__(self) -> str:
@@ -103,12 +100,4 @@ class AssetPaths(dict[str, list[AssetFilePath]]):
         )
 
 
-def __getattr__(name: str) -> Any:
-    # Hydra-zen is loaded for those who write configurations, not for every command.
-    if name in {"AssetSpecConfig", "LocalFileConfig"}:
-        from hydra_zen import builds
-
-        spec = {"AssetSpecConfig": AssetSpec, "LocalFileConfig": LocalFile}[name]
-        globals()[name] = builds(spec, populate_full_signature=True)
-        return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = builds_of(__name__, AssetSpecConfig=AssetSpec, LocalFileConfig=LocalFile)

@@ -36,15 +36,9 @@ def open_connection(
         raise DerivaMLRequestError(f"deriva_ml is {config!r}: store a DerivaMLConfig in that group")
     if ml_class is not None and not isinstance(ml_class, type):
         raise DerivaMLRequestError(f"ml_class is {ml_class!r}, not a class derived from DerivaML")
-    # Only when it is asked for: a class derived from DerivaML may know of no offline runs.
-    offline = {"offline": True} if config.offline else {}
-    return (ml_class or DerivaML)(
-        hostname=config.hostname,
-        catalog_id=config.catalog_id,
-        credential=config.credential,
-        project=project,
-        **offline,
-    )
+    # Offline only when it is asked for: a class derived from DerivaML may know of no such runs.
+    names = ("hostname", "catalog_id", "credential", *(["offline"] if config.offline else []))
+    return (ml_class or DerivaML)(project=project, **{name: getattr(config, name) for name in names})
 
 
 class DerivaML(Finding):

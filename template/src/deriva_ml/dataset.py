@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.asset import AssetFilePath, AssetPaths
 from deriva_ml.definitions import FILE_COLUMNS, RID, Dataset, Row
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.lazy import builds_of
 
 if TYPE_CHECKING:
     import pandas
@@ -133,11 +134,4 @@ def _merged(sources: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:
     return {table: list(held.values()) for table, held in tables.items()}
 
 
-def __getattr__(name: str) -> Any:
-    # Hydra-zen is loaded for those who write configurations, not for every command.
-    if name == "DatasetSpecConfig":
-        from hydra_zen import builds
-
-        globals()[name] = builds(DatasetSpec, populate_full_signature=True)
-        return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = builds_of(__name__, DatasetSpecConfig=DatasetSpec)

@@ -240,6 +240,6 @@ class ExecutionRecord:
 
 def format_duration(seconds: float) -> str:
     """Return a duration as the deriva-ml schema's text columns hold it: ``0H 2min 3.21sec``."""
-    minutes, rest = divmod(seconds, 60)
+    minutes, rest = divmod(round(seconds, 2), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}H {minutes}min {round(rest, 2)}sec"

@@ -48,17 +48,11 @@ class DemoFile:
 
 
 _DATA, _MODEL = (MLAsset.file, ExecAssetType.input_file), (MLAsset.execution_asset, ExecAssetType.model_file)
+_ARRAYS = "arrays images (n, 8, 8) and labels (n,)"
 
 FILES = (
-    DemoFile(
-        "DEMO-TRNF", *_DATA, "digits_train.npz", "Digits to train on: arrays images (n, 8, 8) and labels (n,)"
-    ),
-    DemoFile(
-        "DEMO-HLDF",
-        *_DATA,
-        "digits_heldout.npz",
-        "Digits to judge a model by: arrays images (n, 8, 8) and labels (n,)",
-    ),
+    DemoFile("DEMO-TRNF", *_DATA, "digits_train.npz", f"Digits to train on: {_ARRAYS}"),
+    DemoFile("DEMO-HLDF", *_DATA, "digits_heldout.npz", f"Digits to judge a model by: {_ARRAYS}"),
     DemoFile("DEMO-W001", *_MODEL, "logistic.npz", "Logistic regression"),
     DemoFile("DEMO-W002", *_MODEL, "mlp_small.npz", "Network with one hidden layer of 8 units"),
     DemoFile("DEMO-W003", *_MODEL, "mlp_wide.npz", "Network with one hidden layer of 96 units"),
@@ -111,14 +105,8 @@ def add_demo(catalog: EmbeddedCatalog) -> bool:
             asset = catalog.add_asset(file.path, table, file.file_name, types, file.description, file.rid)
             catalog.link_asset(EXECUTION, asset, AssetRole.output)
     if not _is_found(catalog.lookup_dataset, DATASET):
-        catalog.add_dataset(
-            DATASET_DESCRIPTION,
-            [file.rid for file in FILES if file.table is MLAsset.file],
-            types=["Complete"],
-            version=DATASET_VERSION,
-            execution=EXECUTION,
-            rid=DATASET,
-        )
+        files = [file.rid for file in FILES if file.table is MLAsset.file]
+        catalog.add_dataset(DATASET_DESCRIPTION, files, ["Complete"], DATASET_VERSION, EXECUTION, rid=DATASET)
     duration = format_duration(time.monotonic() - started)
     catalog.update_execution(EXECUTION, Status.uploaded, "", Execution_Duration=duration)
     return True
@@ -128,12 +116,10 @@ def summary(catalog: EmbeddedCatalog) -> str:
     """Return the demo's records, a line each: RID, table, name or version, description."""
     dataset = catalog.lookup_dataset(DATASET)
     execution = catalog.lookup_execution(EXECUTION)
+    assets = catalog.assets_of(EXECUTION)
     rows = [
         (dataset.rid, "Dataset", dataset.version, dataset.description.partition(" (")[0]),
-        *(
-            (asset.rid, asset.table, asset.filename, asset.description)
-            for asset in catalog.assets_of(execution.rid)
-        ),
+        *((asset.rid, asset.table, asset.filename, asset.description) for asset in assets),
         (execution.rid, "Execution", execution.status.value, execution.description),
     ]
     return indent(aligned(rows), "  ")

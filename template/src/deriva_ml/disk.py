@@ -40,14 +40,21 @@ def flush_names(folder: Path) -> None:
         _flush_each([folder, folder.parent])
 
 
+@contextmanager
+def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+    """Give the descriptor of a file or folder, which is closed in the end."""
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _flush_each(paths: Iterable[Path]) -> None:
     for path in paths:
         with suppress(PermissionError):  # Windows opens no folder, and nothing read-only, for this
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
+            with opened(path) as descriptor:
                 flush_open(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 def _flush_file_system(folder: Path) -> bool:
@@ -57,12 +64,11 @@ def _flush_file_system(folder: Path) -> bool:
     import ctypes  # used at the end of a run only
 
     call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if call is None or call(descriptor) == 0:
-            return call is not None
-    finally:
-        os.close(descriptor)
+    if call is None:
+        return False
+    with opened(folder) as descriptor:
+        if call(descriptor) == 0:
+            return True
     number = ctypes.get_errno()
     if number == errno.ENOSYS:
         return False
@@ -120,7 +126,7 @@ def fault(error: BaseException, folder: Path) -> str:
         return _because(error.errno)
     named = getattr(error, "sqlite_errorname", "")  # without loading sqlite3 for the names of its errors
     if named == "SQLITE_FULL":
-        return "the disk is full"
+        return _because(errno.ENOSPC)
     if named.startswith(_OF_SQLITE):
         # It does not say more: a quota, say, is an error of input and output to it.
         return _tried(folder) or ("it is read-only" if "READONLY" in named else "")
@@ -144,6 +150,16 @@ def not_taken(place: object, why: str) -> str:
 
 
 @contextmanager
+def temporary(folder: Path, prefix: str = ".") -> Iterator[Path]:
+    """Give the path of a file to be written, and then renamed; one that still has that name in the end is removed."""
+    path = folder / f"{prefix}{os.urandom(8).hex()}"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
 def unless_refused(folder: Path) -> Iterator[None]:
     """Leave what is inside as far as it came when the disk does not take it."""
     try:
@@ -155,14 +171,11 @@ def unless_refused(folder: Path) -> Iterator[None]:
 
 def _tried(folder: Path) -> str:
     """Return what keeps a file from being written into a folder."""
-    path = folder / f".{os.urandom(8).hex()}"
     try:
-        path.write_bytes(bytes(1 << 16))
+        with temporary(folder) as path:
+            path.write_bytes(bytes(1 << 16))
     except PermissionError:
         return "this user may not write there"
     except OSError as error:
         return _because(error.errno)
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
     return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 
@@ -12,9 +12,6 @@ def file_lock(path: Path, seconds: float = 300.0) -> Iterator[None]:
     """Let one process at a time do what is inside, by a lock on a file that ends with the process, however it ends."""
     import sqlite3  # whose lock works alike on every system
 
-    lock = sqlite3.connect(path, timeout=seconds, isolation_level=None)
-    try:
+    with closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         yield
-    finally:
-        lock.close()

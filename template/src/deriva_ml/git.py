@@ -103,19 +103,22 @@ def differing_files(root: Path) -> list[str]:
     A renamed file counts under both of its names. Notebooks do not count of which only outputs differ that a
     filter takes off (`git status` goes by a file's size, and reports those).
     """
-    differing = git(root, "diff", "--name-only", "--no-renames", "-z", "HEAD")
-    return list(filter(None, differing.split("\0")))
+    return _names(root, "diff", "--name-only", "--no-renames", "HEAD")
 
 
 def deleted_files(root: Path) -> list[str]:
     """Return paths, relative to the repository's top, that git knows and that are gone from the folder."""
-    return list(filter(None, git(root, "ls-files", "--deleted", "-z").split("\0")))
+    return _names(root, "ls-files", "--deleted")
 
 
 def untracked_files(root: Path) -> list[str]:
     """Return paths, relative to the repository's top, that git neither knows nor ignores, nor the runner made."""
-    untracked = git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
-    return [name for name in untracked if name and not _is_made_by_runner(root, name)]
+    untracked = _names(root, "ls-files", "--others", "--exclude-standard")
+    return [name for name in untracked if not _is_made_by_runner(root, name)]
+
+
+def _names(root: Path, command: str, *options: str) -> list[str]:
+    return [name for name in git(root, command, "-z", *options).split("\0") if name]
 
 
 def _is_made_by_runner(root: Path, name: str) -> bool:

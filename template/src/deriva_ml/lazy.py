@@ -1,27 +1,53 @@
-"""Lets a package export names that are loaded when first used: a command imports only what it needs."""
+"""Lets a package or module export names that are loaded when first used: a command imports only what it needs."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
-def exporter(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of ``package``.
+def exporter(package: str, source: str) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of ``package``, whose names are those that it imports for type checkers only.
+
+    So each name is said with its module once: where ``if TYPE_CHECKING`` has it, which nothing else than type checkers
+    executes (as in https://scientific-python.org/specs/spec-0001/, without a file of stubs).
 
     Args:
         package: its ``__name__``.
-        homes: the names that it exports, separated by spaces, by the module in ``deriva_ml`` that defines them.
+        source: its ``__file__``.
     """
-    modules = {name: module for module, names in homes.items() for name in names.split()}
+    imports = re.findall(
+        r"(?m)^    from (\S+) import (\([^)]*\)|.*)$", Path(source).read_text(encoding="utf-8")
+    )
+    modules = {name: module for module, names in imports for name in re.findall(r"\w+", names)}
 
+    return _loading(package, modules, lambda name: getattr(import_module(modules[name]), name))
+
+
+def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of ``module`` that makes hydra-zen's configurations of classes, each by its name there.
+
+    Hydra-zen is loaded for those who write configurations, not for every command.
+    """
+
+    def made(name: str) -> Any:
+        from hydra_zen import builds
+
+        return builds(classes[name], populate_full_signature=True)
+
+    return _loading(module, classes, made)
+
+
+def _loading(module: str, names: Container[str], make: Callable[[str], Any]) -> Callable[[str], Any]:
     def load(name: str) -> Any:
-        if name not in modules:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"deriva_ml.{modules[name]}"), name)
-        setattr(sys.modules[package], name, value)  # the next use finds it at once
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        value = make(name)
+        setattr(sys.modules[module], name, value)  # the next use finds it at once, and the same one
         return value
 
     return load

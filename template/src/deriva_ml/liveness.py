@@ -12,7 +12,8 @@ from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 
-from deriva_ml.untrusted import plain_name, read_json
+import deriva_ml.disk as disk
+from deriva_ml.untrusted import READING, plain_name, read_json
 
 FOLDER = "alive"
 """In a project's state folder: the files that processes lock, each its own."""
@@ -23,9 +24,6 @@ LOCAL = frozenset(
 )
 """File systems that one machine has to itself, containers on it included, so that it knows of every lock there. Any
 other may be shared with machines whose locks it does not tell of."""
-
-_READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""How files are opened of which a record says the name: it may be that of a pipe, or of a link."""
 
 _shown: dict[Path, str] = {}
 """The file that this process has locked, by folder."""
@@ -76,13 +74,10 @@ def _take(folder: Path) -> str:
 def is_held(state: Path, name: str) -> bool | None:
     """Whether the process that holds the lock lives; None if that cannot be told from it."""
     try:
-        descriptor = os.open(state / FOLDER / plain_name(name), _READING)
+        with disk.opened(state / FOLDER / plain_name(name), READING) as descriptor:
+            free = _lock(descriptor, alone=False)
     except OSError:
         return None
-    try:
-        free = _lock(descriptor, alone=False)
-    finally:
-        os.close(descriptor)
     return None if free is None else not free
 
 
@@ -134,12 +129,9 @@ def clear(state: Path, needed: Container[str]) -> None:
         if path.name in needed:
             continue
         with suppress(OSError):  # somebody else's
-            descriptor = os.open(path, _READING)
-            try:
+            with disk.opened(path, READING) as descriptor:
                 if _lock(descriptor, alone=False):
                     path.unlink(missing_ok=True)  # while it is locked, so that nobody has just taken it
-            finally:
-                os.close(descriptor)
 
 
 def _lock(descriptor: int, alone: bool) -> bool | None:

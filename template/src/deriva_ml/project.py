@@ -162,13 +162,13 @@ def project_settings(start: str | Path | None = None) -> ProjectSettings:
     Raises:
         DerivaMLRequestError: ``start`` is in no project, or its `pyproject.toml` is not as it has to be.
     """
-    project = Project.find(Path(start) if start else None)
-    table = _settings(project)
-    given = {name: _text(table[name], name, project) for name in ("hostname", "catalog_id") if name in table}
-    return ProjectSettings(**given)
+    return ProjectSettings(
+        **_settings(Project.find(Path(start) if start else None), "hostname", "catalog_id")
+    )
 
 
-def _settings(project: Project) -> dict[str, Any]:
+def _settings(project: Project, *names: str) -> dict[str, str]:
+    """Return those of these settings that a project has."""
     path, table = project.root / "pyproject.toml", project.pyproject()
     for name in ("tool", "deriva-ml"):
         table = table.get(name, {})
@@ -176,14 +176,11 @@ def _settings(project: Project) -> dict[str, Any]:
             raise DerivaMLRequestError(
                 f"{name} in {path} is no table: its settings stand under [tool.deriva-ml]"
             )
-    return table
-
-
-def _text(value: Any, name: str, project: Project) -> str:
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        path = project.root / "pyproject.toml"
-        raise DerivaMLRequestError(f"{name} of [tool.deriva-ml] in {path} is not a text in quotes")
-    return str(value)
+    given = {name: table[name] for name in names if name in table}
+    for name, value in given.items():
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise DerivaMLRequestError(f"{name} of [tool.deriva-ml] in {path} is not a text in quotes")
+    return {name: str(value) for name, value in given.items()}
 
 
 def _state_place(root: Path) -> Path:
@@ -193,9 +190,7 @@ def _state_place(root: Path) -> Path:
     # Every command asks, and reading TOML takes longer than all else here.
     if not re.search(r"""\bstate["']?\s*=""", text):
         return root / STATE
-    project = Project(root)
-    place = _text(_settings(project).get("state", STATE), "state", project)
-    return root / os.path.expanduser(place)
+    return root / os.path.expanduser(_settings(Project(root), "state").get("state", STATE))
 
 
 PARTIAL = ".deriva-ml-"
@@ -205,13 +200,9 @@ PARTIAL = ".deriva-ml-"
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Replace a file in one step by the one that is written inside, so that nobody ever sees, or keeps, a part."""
-    temporary = path.with_name(f"{PARTIAL}{os.urandom(8).hex()}")
-    try:
+    with disk.temporary(path.parent, PARTIAL) as temporary:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

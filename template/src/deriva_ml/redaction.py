@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 HIDDEN = "***"
@@ -34,25 +36,22 @@ def redact(value: Any) -> Any:
 
 def redact_diff(diff: str) -> str:
     """Return a diff with each line as ``redact`` makes it; of a value over several lines, each line goes."""
-    kept = []
-    depth = {"+": 0, "-": 0}  # of brackets around a credential, in the text after the change and before it
-    hangs: dict[str, _Hanging | None] = dict.fromkeys(depth)
-    for line in _PRIVATE_KEY.sub(_hide_lines, diff).split("\n"):
-        if line.startswith(("@@", "diff ")):
-            depth, hangs = dict.fromkeys(depth, 0), dict.fromkeys(depth)
-        sides = {"+": "+", "-": "-", " ": "+-"}.get(line[:1], "")
-        text = line[1:]
-        hidden = any(depth[side] for side in sides)
-        for side in sides:
-            if hanging := hangs[side]:
-                goes = hanging.takes(text)
-                hidden = hidden or bool(goes and text.strip())
-                hangs[side] = hanging if goes else None
-        kept.append(line[0] + HIDDEN if hidden else _redact_text(line))
-        for side in sides:
-            depth[side] = _left_open(line, depth[side])[0] if depth[side] else _opened(line)
-            hangs[side] = hangs[side] or _hanging(text)
-    return "\n".join(kept)
+    lines = _PRIVATE_KEY.sub(_hide_lines, diff).split("\n")
+    hunks = [number for number, line in enumerate(lines) if line.startswith(("@@", "diff "))]
+    hidden: set[int] = set()
+    for first, last in pairwise([0, *hunks, len(lines)]):
+        for side in ("+", "-"):  # the text after the change, and before it
+            numbers = [number for number in range(first, last) if lines[number][:1] in {side, " "}]
+            text = "\n".join(lines[number][1:] for number in numbers)
+            row = at = 0
+            for start, end in _continued(text):
+                row, at = row + text.count("\n", at, start), start
+                below = numbers[row + 1 : row + 1 + text.count("\n", start, end)]
+                hidden.update(number for number in below if lines[number][1:].strip())
+    masked = (
+        line[0] + HIDDEN if number in hidden else _redact_text(line) for number, line in enumerate(lines)
+    )
+    return "\n".join(masked)
 
 
 def redact_override(override: str) -> str:
@@ -65,7 +64,7 @@ def redact_override(override: str) -> str:
 
 def redact_addresses(text: str) -> str:
     """Return a text in which nothing but web addresses is masked: their users, passwords, tokens and signatures."""
-    return _IN_QUERY.sub(_hide_in_query, _USER_OF_URL.sub(r"\1", text))
+    return _IN_QUERY.sub(_hide_value, _USER_OF_URL.sub(r"\1", text))
 
 
 def is_credential(name: str, value: Any = "") -> bool:
@@ -125,9 +124,9 @@ _SCHEME = re.compile(r"\b([Bb]earer|BEARER|[Bb]asic)([ \t]+)([\w.~+/=-]{5,})")
 
 # Each pattern starts only where a run of its characters does, so that a long string takes linear time.
 _USER_OF_URL = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*+://)[^\s/?#]*@")
-_IN_QUERY = re.compile(r"""([?&;])([\w.-]{1,80})=([^\s&;#"'<>]+)""")
+_IN_QUERY = re.compile(r"""([?&;])(?P<name>[\w.-]{1,80})=(?P<value>[^\s&;#"'<>]+)""")
 _FLAG = re.compile(r"--?[A-Za-z][\w-]*")
-_FLAGGED = re.compile(r"(?<![\w-])(--[A-Za-z][\w-]*+)([ \t]+)([^\s-]\S*)")
+_FLAGGED = re.compile(r"(?<![\w-])(?P<name>--[A-Za-z][\w-]*+)[ \t]+(?P<value>[^\s-]\S*)")
 _NAMED = re.compile(r"""(?<![\w.@/+~-])([\w.@/+~-]++)\\?["']?[ \t]*+([=:])=?[ \t]*+""")
 # A literal, which inside of another one, as in a notebook's file, has its quotes escaped. A bracket may nest: all
 # that follows it is hidden.
@@ -136,6 +135,8 @@ _VALUES = {
     "=": re.compile(rf"(?s:{_BRACKETED}|[^,\s&;]*)"),
     ":": re.compile(rf"(?s:{_BRACKETED}|[^,}}\]\n]*)"),
 }
+_TRIPLE = re.compile(r"""(?i:[rbfu]{0,2})(\"{3}|'{3})""")
+_LINE = re.compile(r"\n([ \t]*)(.*)")
 _NEXT_LINE = re.compile(r"(?:[|>][+-]?|\\)?[ \t]*(?=\r?\n|$)")
 """What stands behind a name whose value begins on the next line; in YAML and Python that may have a sign."""
 
@@ -149,7 +150,7 @@ def _redact_text(text: str) -> str:
     text = _PRIVATE_KEY.sub(HIDDEN, text)
     text = _TOKENS.sub(HIDDEN, redact_addresses(text))
     text = _SCHEME.sub(_hide_scheme, text)
-    text = _FLAGGED.sub(_hide_flagged, text)
+    text = _FLAGGED.sub(_hide_value, text)
     kept, at = [], 0
     for name in _NAMED.finditer(text):
         said = _said_by(name[1]) if name.start() >= at else ""
@@ -175,18 +176,13 @@ def _looks_like_one(value: Any, word: str) -> bool:
     """Whether a value has a credential's shape: long, of one piece, and as mixed as chance makes it."""
     if isinstance(value, list | tuple):  # user and password, as requests takes them
         return word == "auth" and len(value) == 2 and all(isinstance(one, str) for one in value)
-    if not isinstance(value, str):
-        return False
-    if word == "auth" and re.match(r"""\(\s*["'][^"']*["']\s*,""", value):
+    text = value.strip().strip("\\\"'") if isinstance(value, str) else ""
+    if word == "auth" and re.match(r"""\(\s*["'][^"']*["']\s*,""", text):
         return True
-    text = value.strip().strip("\\\"'")
-    if HIDDEN in text:  # masked by its form, where it was one
-        return False
     if _TOKENS.fullmatch(text) or text.startswith("-----BEGIN "):
         return True
-    if not re.fullmatch(r"[\w+/=.~%-]{16,}", text) or _UUID.fullmatch(text):
-        return False
-    if word.startswith("key") and _DIGEST.fullmatch(text):  # of what is looked up
+    looked_up = word.startswith("key") and _DIGEST.fullmatch(text)
+    if looked_up or _UUID.fullmatch(text) or not re.fullmatch(r"[\w+/=.~%-]{16,}", text):
         return False
     # Letters of both cases and digits follow each other: in words, dates and file names seldom, at random at every other place.
     kinds = re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub("[0-9]", "0", text)))
@@ -198,29 +194,22 @@ _UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"(?i)(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})")
 
 
-def _hide_in_query(found: re.Match[str]) -> str:
-    """Mask a parameter of an address; a signature there is one whatever it looks like."""
-    before, name, value = found.groups()
-    signs = name.lower() in {"sig", "signature"} or is_credential(name, value)
-    return f"{before}{name}={HIDDEN if signs else value}"
+def _hide_value(found: re.Match[str]) -> str:
+    """Mask the value at the end of a flag, or of a parameter of an address; a signature there is one whatever it looks like."""
+    signs = found[1] in {"?", "&", ";"} and found["name"].lower() in {"sig", "signature"}
+    if signs or is_credential(found["name"], found["value"]):
+        return found[0].removesuffix(found["value"]) + HIDDEN
+    return found[0]
 
 
 def _hide_scheme(found: re.Match[str]) -> str:
     """Mask what stands after ``Bearer`` or ``Basic`` (RFC 6750, RFC 7617), unless it is a word."""
     name, space, value = found.groups()
+    is_one = name.lower() != "basic" and (len(value) >= 24 or any(one.isdigit() for one in value))
     if name.lower() == "basic":
-        try:
+        with suppress(ValueError):
             is_one = b":" in b64decode(value, validate=True)
-        except ValueError:
-            is_one = False
-    else:
-        is_one = len(value) >= 24 or any(one.isdigit() for one in value)
     return f"{name}{space}{HIDDEN}" if is_one else found[0]
-
-
-def _hide_flagged(found: re.Match[str]) -> str:
-    flag, space, value = found.groups()
-    return f"{flag}{space}{HIDDEN}" if is_credential(flag, value) else found[0]
 
 
 def _hide_lines(found: re.Match[str]) -> str:
@@ -229,71 +218,51 @@ def _hide_lines(found: re.Match[str]) -> str:
     return "\n".join([HIDDEN, *(line[:1] + HIDDEN for line in lines)])
 
 
-class _Hanging:
-    """A credential's value that begins on the line after its name: which lines are of it."""
-
-    def __init__(self, indent: int) -> None:
-        self._indent, self._begun = indent, False
-
-    def takes(self, line: str) -> bool:
-        """Whether this line is of the value: it is indented further, an item of a list, or first and a single word."""
-        text = line.strip()
-        deeper = _indent_of(line) > self._indent
-        item = _indent_of(line) == self._indent and text.startswith("- ")
-        word = not self._begun and not re.search(r"\s|[=:]$", text)
-        if text:
-            self._begun = True
-        return not text or deeper or item or word
-
-
-def _indent_of(line: str) -> int:
-    return len(line) - len(line.lstrip(" \t"))
-
-
-def _hanging(line: str) -> _Hanging | None:
-    """Return the value that begins on the line after this one, if its last word is the name of a credential."""
-    if line.rstrip()[-1:] not in {":", "=", "|", ">", "+", "-", "\\"}:
-        return None
-    *_, last = (None, *_NAMED.finditer(line))
-    begins = last and _NEXT_LINE.fullmatch(line, last.end()) and is_credential(last[1])
-    return _Hanging(_indent_of(line)) if begins else None
+def _continued(text: str) -> Iterator[tuple[int, int]]:
+    """Return where credentials' values begin and end that may take several lines."""
+    end = 0
+    for name in _NAMED.finditer(text):
+        start = name.end()
+        if name.start() < end or not is_credential(name[1]):
+            continue
+        if after := _NEXT_LINE.match(text, start):
+            end = _below(text, name.start(), after.end())[1]
+        elif quotes := _TRIPLE.match(text, start):
+            end = text.find(quotes[1], quotes.end()) + 3
+            end = end if end > start else len(text)
+        elif text[start : start + 1] in {"(", "[", "{"}:
+            end = _closed(text, start)
+        else:
+            continue
+        yield start, end
 
 
 def _below(text: str, name: int, end_of_line: int) -> tuple[int, int]:
-    """Return where the value lies that begins on the line after its name; without one, both are the line's end."""
-    begun = text.rfind("\n", 0, name) + 1
-    hanging = _Hanging(_indent_of(text[begun:name]))
+    """Return where the value lies that begins on the line after its name; without one, both are the line's end.
+
+    Of the value are lines that are indented further, items of a list, and first of all a single word.
+    """
+    before = text[text.rfind("\n", 0, name) + 1 : name]
+    indent = len(before) - len(before.lstrip(" \t"))
     start = end = end_of_line
-    at = text.find("\n", end_of_line)
-    while at >= 0:
-        following = text.find("\n", at + 1)
-        line = text[at + 1 : following if following >= 0 else len(text)]
-        if not hanging.takes(line):
+    for line in _LINE.finditer(text, end_of_line):
+        words, depth = line[2].strip(), len(line[1])
+        if not words:
+            continue
+        word = end == end_of_line and not re.search(r"\s|[=:]$", words)
+        if not word and depth < indent + (not words.startswith("- ")):
             break
-        if line.strip():
-            if end == end_of_line:
-                start = at + 1 + _indent_of(line)
-            end = at + 1 + len(line.rstrip())
-        at = following
+        if end == end_of_line:
+            start = line.start(2)
+        end = line.start(2) + len(line[2].rstrip())
     return start, end
 
 
-def _opened(line: str) -> int:
-    """Return how many brackets around a credential's value a line opens and does not close."""
-    at = 0
-    for name in _NAMED.finditer(line):
-        if name.start() >= at and line[name.end() : name.end() + 1] in {"(", "[", "{"}:
-            if is_credential(name[1]):
-                depth, at = _left_open(line, 0, name.end())
-                if depth:
-                    return depth
-    return 0
-
-
-def _left_open(text: str, depth: int = 0, at: int = 0) -> tuple[int, int]:
-    """Return how deep in brackets a text ends; and where they all were closed, if that is 0."""
+def _closed(text: str, at: int) -> int:
+    """Return where the bracket is closed that opens here; the text's end if it is not."""
+    depth = 0
     for found in re.compile(r"[()\[\]{}]").finditer(text, at):
         depth += 1 if found[0] in "([{" else -1
-        if found[0] in ")]}" and depth <= 0:
-            return 0, found.end()
-    return depth, len(text)
+        if depth <= 0:
+            return found.end()
+    return len(text)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Terminated(BaseException):
     """The process was asked to end (SIGTERM); like ``KeyboardInterrupt``, no handler of errors catches it."""
@@ -27,31 +29,35 @@ def raise_on_signals(once: bool = False) -> Iterator[None]:
             ignore_stops()
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
-    with _handling({signal.SIGINT: stop, signal.SIGTERM: stop}):
+    with _handling(stop):
         yield
 
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
     """Let no SIGINT or SIGTERM interrupt what is done inside: it is short, and a record depends on it."""
-    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
+    with _handling(signal.SIG_IGN):
         yield
 
 
 def ignore_stops() -> None:
     """Ignore SIGINT and SIGTERM from now on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    _set(signal.SIG_IGN)
+
+
+def _set(handler: Any) -> dict[signal.Signals, Any]:
+    """Handle both signals so, and return how each was handled before."""
+    return {number: signal.signal(number, handler) for number in _STOPS}
 
 
 @contextmanager
-def _handling(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
+def _handling(handler: Any) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = _set(handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)

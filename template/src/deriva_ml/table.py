@@ -31,15 +31,8 @@ def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Se
             break
         widths[widest] -= 1
         excess -= 1
-    lines = []
-    for row in cells:
-        cut = [
-            _cut(cell, room) if place in places else cell
-            for place, (cell, room) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = "  ".join(cell + " " * (room - breadth(cell)) for cell, room in zip(cut, widths, strict=True))
-        lines.append(_cut(line.rstrip(), width or sys.maxsize))
-    return "\n".join(lines)
+    lines = ("  ".join(map(_fitted, row, widths)).rstrip() for row in cells)
+    return "\n".join(_cut(line, width or sys.maxsize) for line in lines)
 
 
 def breadth(text: str) -> int:
@@ -53,6 +46,11 @@ def breadth(text: str) -> int:
         else unicodedata.category(one) not in {"Mn", "Me", "Cf"}
         for one in text
     )
+
+
+def _fitted(text: str, room: int) -> str:
+    cut = _cut(text, room)
+    return cut + " " * (room - breadth(cut))
 
 
 def _cut(text: str, room: int) -> str:

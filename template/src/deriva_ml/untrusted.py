@@ -17,6 +17,9 @@ from deriva_ml.exceptions import DerivaMLException
 DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading raises where something is not as it has to be; ``ValueError`` is also that of JSON and of Unicode."""
 
+READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""How a file is opened: a pipe would be waited for, where a link or a device could have no end."""
+
 LARGEST = 1 << 26
 """Bytes of a file that is read as a whole; the largest that a run writes have a tenth of that."""
 
@@ -58,9 +61,7 @@ def read_json(path: Path) -> Any:
         OSError: it cannot be read, or is a link.
         ValueError: it is not JSON, not a file, or too large to be one of the runner's.
     """
-    # A pipe would be waited for, where a link or a device could have no end.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with open(os.open(path, flags), "rb") as stream:
+    with open(os.open(path, READING), "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
             raise ValueError(f"{path} is no file, or one of more than {LARGEST} bytes")

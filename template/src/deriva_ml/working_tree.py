@@ -37,7 +37,7 @@ class WorkingTree:
         for top in (folder, *folder.parents):
             own = top / ".git"
             if own.is_file():  # of a linked working tree, a submodule, or `git init --separate-git-dir`
-                own = top / own.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+                own = top / _read(own).removeprefix("gitdir:").strip()
                 if not own.exists():
                     raise DerivaMLRequestError(
                         f"the git repository of {top} is not at {own}: bring it back, or type"
@@ -45,9 +45,7 @@ class WorkingTree:
                     )
             if (own / "HEAD").exists():
                 common = own / "commondir"
-                return cls(
-                    top, own, own / common.read_text(encoding="utf-8").strip() if common.is_file() else own
-                )
+                return cls(top, own, own / _read(common).strip() if common.is_file() else own)
         return None
 
     @property
@@ -64,16 +62,16 @@ class WorkingTree:
             return self.top
         common = self.common.resolve()
         files = (common / "config", common / "config.worktree")
-        text = "\n".join(
-            path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file()
-        )
+        text = "\n".join(_read(path) for path in files if path.is_file())
         core = "\n".join(re.findall(r"(?ims)^\s*\[core\](.*?)(?=^\s*\[|\Z)", text))
-        said: dict[str, str] = {
-            name.lower(): value.strip('"')
-            for name, value in re.findall(r"(?im)^\s*(bare|worktree)\b\s*=?\s*(.*?)\s*$", core)
-        }
+        settings = re.finditer(r"(?im)^\s*(bare|worktree)\b\s*=?\s*(.*?)\s*$", core)
+        said = {setting[1].lower(): setting[2].strip('"') for setting in settings}
         if said.get("bare", "false").lower() in {"", "1", "on", "true", "yes"}:
             return None
         if "worktree" in said:  # of a submodule
             return (common / said["worktree"]).resolve()
         return common.parent if common.name == ".git" else None
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="surrogateescape")  # a path may have any bytes

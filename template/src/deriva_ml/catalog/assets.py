@@ -6,12 +6,12 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any
 
-from deriva_ml.catalog.base import CatalogBase, with_reserved
-from deriva_ml.catalog.objects import is_digest
+from deriva_ml.catalog.base import CatalogBase, file_of
 from deriva_ml.catalog.summaries import RecordedFile, summarize
 from deriva_ml.catalog.tables import asset_table
 from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset
@@ -43,29 +43,15 @@ class Assets(CatalogBase):
 
     def lookup_asset(self, rid: RID) -> Asset:
         for table in self.asset_tables():
-            if row := self._db.first(f'SELECT * FROM "{table}" WHERE "RID" = ?', rid):
+            if row := self._db.find(table, RID=rid):
                 return self._build(row, functools.partial(self._asset, table), "asset")
         raise self._not_found(rid, "asset")
 
     def _asset(self, table: str, row: Row) -> Asset:
-        types = self._db.column(
-            f'SELECT "Asset_Type" FROM "{table}_Asset_Type" WHERE "{table}" = ?', row["RID"]
-        )
+        types = self._db.get_all(f"{table}_Asset_Type", "Asset_Type", **{table: row["RID"]})
         role = row["Asset_Role"] if "Asset_Role" in row.keys() else None
-        if not is_digest(row["MD5"]):  # it becomes a path
-            raise ValueError(f"its MD5 cannot be {row['MD5']!r}")
-        return Asset(
-            rid=row["RID"],
-            table=table,
-            filename=row["Filename"],
-            length=row["Length"],
-            md5=row["MD5"],
-            url=row["URL"],
-            description=row["Description"] or "",
-            types=tuple(types),
-            role=AssetRole(role) if role else None,
-            created=row["RCT"],
-        )
+        asset = file_of(table, row, types)
+        return replace(asset, filename=row["Filename"], role=AssetRole(role) if role else None)
 
     def find_assets(
         self,
@@ -120,31 +106,21 @@ class Assets(CatalogBase):
             self.summaries.fill(execution, summarize(execution, files))
 
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
-        query = f'SELECT "Execution", "Asset_Role" FROM "{asset.table}_Execution" WHERE "{asset.table}" = ? ORDER BY "RCT"'
-        rows, roles = self._db.query(query, asset.rid), set(AssetRole)
+        rows = self._db.select(f"{asset.table}_Execution", 'ORDER BY "RCT"', **{asset.table: asset.rid})
+        roles = set(AssetRole)
         return [
             (row["Execution"], AssetRole(row["Asset_Role"])) for row in rows if row["Asset_Role"] in roles
         ]
 
-    def _insert_asset(
-        self,
-        table: str,
-        filename: str,
-        content: tuple[str, int],
-        types: Sequence[str],
-        description: str,
-        rid: RID | None = None,
-    ) -> Asset:
-        """Return the row of a content (MD5 and length) under a name: the one that is there, or a new one."""
-        md5, length = content
-        url = f"/hatrac/{table}/{md5}.{filename}"
-        row = {"URL": url, "Filename": filename, "Description": description, "Length": length, "MD5": md5}
-        self._db.insert(table, with_reserved(rid, row))
-        found = self._db.first(f'SELECT * FROM "{table}" WHERE "URL" = ?', url)
+    def _insert_asset(self, item: StagedAsset, md5: str, length: int, rid: RID | None = None) -> Asset:
+        """Return the row of a content under a file's name: the one that is there, or a new one."""
+        table, url = item.table, f"/hatrac/{item.table}/{md5}.{item.filename}"
+        row = {"RID": rid, "URL": url, "Filename": item.filename, "Description": item.description}
+        self._db.insert(table, {**row, "Length": length, "MD5": md5})
+        found = self._db.find(table, URL=url)
         if found is None:
-            raise DerivaMLException(f"{rid} is recorded with another content than that of {filename}")
-        self._db.insert_terms("Asset_Type", types)
-        self._db.insert(f"{table}_Asset_Type", *({table: found["RID"], "Asset_Type": name} for name in types))
+            raise DerivaMLException(f"{rid} is recorded with another content than that of {item.filename}")
+        self._insert_types(table, found["RID"], "Asset_Type", item.types)
         return self._build(found, functools.partial(self._asset, table), "asset")
 
     def add_asset(
@@ -157,9 +133,10 @@ class Assets(CatalogBase):
         rid: RID | None = None,
     ) -> Asset:
         """Record a copy of ``source`` under ``filename``; the same content and name once. ``rid`` as elsewhere."""
+        item = StagedAsset(0, "", table, filename, source, tuple(types), description)
         content = self.objects.add(source)
         with self._db.transaction():
-            return self._insert_asset(table, filename, content, types, description, rid)
+            return self._insert_asset(item, *content, rid)
 
     def add_file(self, source: Path, description: str = "", types: Sequence[str] = ()) -> Asset:
         """Record a file of the user's in the ``File`` table; the same content and name once."""
@@ -167,13 +144,8 @@ class Assets(CatalogBase):
 
     def link_asset(self, execution: RID, asset: Asset, role: AssetRole) -> None:
         """Record that an execution read or made an asset."""
-        with self._db.transaction():
-            self._link(execution, asset, role)
-
-    def _link(self, execution: RID, asset: Asset, role: AssetRole) -> None:
         row = {asset.table: asset.rid, "Execution": execution, "Asset_Role": role.value}
-        self._db.insert(f"{asset.table}_Execution", row)
-        self.journal.changed(execution)
+        self._link(execution, f"{asset.table}_Execution", row)
 
     def fetch(self, asset: Asset, destination: Path) -> None:
         self.objects.copy_to(asset.md5, destination)
@@ -199,15 +171,10 @@ class Assets(CatalogBase):
     ) -> StagedAsset:
         """Note that an execution will have this output, and make room for it under ``folder``."""
         with self._db.transaction():
-            number = self._db.value(
-                'INSERT INTO "local_staged" ("execution", "table", "filename", "path", "types", "description")'
-                ' VALUES (?, ?, ?, "", ?, ?) RETURNING "number"',
-                *(execution, table, filename, json.dumps(list(types)), description),
-            )
+            row = {"execution": execution, "table": table, "filename": filename, "description": description}
+            number = self._db.add("local_staged", {**row, "types": json.dumps(list(types)), "path": ""})
             path = _staged_path(folder, table, number, filename)
-            self._db.query(
-                'UPDATE "local_staged" SET "path" = ? WHERE "number" = ?', self._stored_path(path), number
-            )
+            self._db.change("local_staged", {"path": self._stored_path(path)}, number=number)
             self.journal.stage_columns(number, columns or {})
             path.parent.mkdir(parents=True, exist_ok=True)  # there, if a process was killed right here before
             check_inside(path.parent, self.project.state)
@@ -215,9 +182,7 @@ class Assets(CatalogBase):
 
     def staged(self, execution: RID) -> list[StagedAsset]:
         """Return what an execution registered and has not recorded."""
-        rows = self._db.query(
-            'SELECT * FROM "local_staged" WHERE "execution" = ? ORDER BY "number"', execution
-        )
+        rows = self._db.select("local_staged", 'ORDER BY "number"', execution=execution)
         return self._build_all(rows, self._staged, "a file of execution")
 
     def _staged(self, row: Row) -> StagedAsset:
@@ -265,8 +230,8 @@ class Assets(CatalogBase):
         )
         with self._db.transaction(durable=True):  # only then may what was staged go
             for item, content in zip(taken, contents, strict=True):
-                asset = self._insert_asset(item.table, item.filename, content, item.types, item.description)
-                self._link(execution, asset, AssetRole.output)
+                asset = self._insert_asset(item, *content)
+                self.link_asset(execution, asset, AssetRole.output)
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)
             self.summaries.add(execution, summary)
@@ -282,12 +247,12 @@ class Assets(CatalogBase):
     def drop_staged(self, item: StagedAsset) -> None:
         """Forget one registered file, and leave it where it is."""
         with self._db.transaction():
-            self._db.query('DELETE FROM "local_staged" WHERE "number" = ?', item.number)
+            self._db.delete("local_staged", number=item.number)
 
     def unstage(self, execution: RID) -> None:
         """Forget what is still staged: the execution is over."""
         with self._db.transaction():
-            self._db.query('DELETE FROM "local_staged" WHERE "execution" = ?', execution)
+            self._db.delete("local_staged", execution=execution)
 
 
 def _staged_path(folder: Path, table: str, number: int, filename: str) -> Path:

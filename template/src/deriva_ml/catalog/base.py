@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any, TypeVar
 
 from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.migrations import open_database
-from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.catalog.objects import ObjectStore, is_digest
 from deriva_ml.catalog.summaries import Summaries
-from deriva_ml.definitions import RID, MLAsset
+from deriva_ml.definitions import RID, Asset, MLAsset
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.project import Project
 from deriva_ml.terminal import print
@@ -52,11 +52,9 @@ class CatalogBase:
     def close(self) -> None:
         self._db.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Write all that is written inside, or nothing."""
-        with self._db.transaction():
-            yield
+        return self._db.transaction()
 
     def _stored_path(self, path: Path) -> str:
         """Return a path as rows hold it: relative to the state folder, which may be moved between a run and its recovery."""
@@ -99,20 +97,29 @@ class CatalogBase:
                 " bring .deriva-ml back from a backup"
             ) from error
 
+    def _insert_types(self, table: str, rid: RID, vocabulary: str, names: Iterable[str]) -> None:
+        """Give a record its types, which are added to the vocabulary where they lack."""
+        names = list(names)
+        self._db.insert_terms(vocabulary, names)
+        self._db.insert(f"{table}_{vocabulary}", *({table: rid, vocabulary: name} for name in names))
+
+    def _link(self, execution: RID, table: str, row: dict[str, Any]) -> None:
+        """Insert a row that joins an execution to what it read, made or is part of."""
+        with self._db.transaction():
+            self._db.insert(table, row)
+            self.journal.changed(execution)
+
     def asset_tables(self) -> list[str]:
         """Return the asset tables that the catalog has: deriva-ml's own, then those made for others' names."""
-        pattern = "%\\_Asset\\_Type"
-        names = self._db.column(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE ? ESCAPE '\\'", pattern
-        )
-        tables = [name.removesuffix("_Asset_Type") for name in names]
+        names, suffix = self._db.get_all("sqlite_master", "name", type="table"), "_Asset_Type"
+        tables = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
         return sorted(tables, key=lambda name: (name not in set(MLAsset), name))
 
     def _not_found(self, rid: RID, wanted: str) -> NotFound:
         """Return the error for an RID that is not what was asked for, saying what it is instead."""
-        for table in ("Dataset", "Execution", "Workflow", *self.asset_tables()):
-            if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
-                what = "asset" if table in self.asset_tables() else table.lower()
+        kinds = {name: name.lower() for name in ("Dataset", "Execution", "Workflow")}
+        for table, what in {**kinds, **dict.fromkeys(self.asset_tables(), "asset")}.items():
+            if self._db.find(table, RID=rid):
                 return NotFound(f"{rid} names no {wanted}: in the catalog it is of kind {what}")
         return NotFound(
             f"there is no {wanted} {rid} in this project's catalog ({self.project.database}):"
@@ -120,6 +127,13 @@ class CatalogBase:
         )
 
 
-def with_reserved(rid: RID | None, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row with the RID that is reserved for it, if one is."""
-    return {**row, "RID": rid} if rid else row
+def file_of(table: str, row: Row, types: Iterable[str] = ()) -> Asset:
+    """Return the file that a row stands for.
+
+    Raises:
+        ValueError: its digest, which becomes a path, is none.
+    """
+    asset = Asset.from_row(table, dict(row), types)
+    if asset is None or not is_digest(asset.md5):
+        raise ValueError(f"its MD5 cannot be {row['MD5']!r}")
+    return asset

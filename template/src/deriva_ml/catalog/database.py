@@ -20,6 +20,9 @@ from deriva_ml.definitions import RID, RID_DIGITS
 BUSY_SECONDS = 60.0
 """How long a write waits for those of other runs; each takes milliseconds."""
 
+KEEP = "ON CONFLICT DO NOTHING"
+"""The clause by which a row that is there by the same key stays as it is."""
+
 
 def encode(number: int) -> RID:
     """Return the RID of the ``number``-th record: digits from the right in groups of four, joined by hyphens."""
@@ -40,6 +43,16 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have a number and no name
         return str(os.getuid())
+
+
+def _assigned(values: Iterable[str], separator: str) -> str:
+    """Return SQL that has a mark for the value of each of these columns."""
+    return separator.join(f'"{name}" = ?' for name in values)
+
+
+def _insertion(table: str, row: Mapping[str, Any]) -> str:
+    names = '", "'.join(row)
+    return f'INSERT INTO "{table}" ("{names}") VALUES ({", ".join("?" * len(row))})'
 
 
 class Database:
@@ -64,12 +77,9 @@ class Database:
             if not path.exists():
                 # SQLite would let everybody read it; its other files are as this one.
                 path.touch(mode=0o660)
+        uri = self._read_only_uri() if read_only else path.absolute().as_uri()
         self._connection = sqlite3.connect(
-            self._read_only_uri() if read_only else str(path),
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            uri=read_only,
+            uri, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
         )
         self._connection.row_factory = sqlite3.Row
         self.query("PRAGMA foreign_keys = ON")
@@ -130,22 +140,43 @@ class Database:
         with self._lock:
             return self._connection.execute(statement, values)
 
-    def first(self, statement: str, *values: Any) -> sqlite3.Row | None:
-        """Return the first row, if there is one."""
-        row: sqlite3.Row | None = self.query(statement, *values).fetchone()
-        return row
-
     def value(self, statement: str, *values: Any) -> Any:
         """Return the first row's first value; None without a row."""
-        row = self.first(statement, *values)
+        row = self.query(statement, *values).fetchone()
         return row[0] if row else None
 
-    def column(self, statement: str, *values: Any) -> list[Any]:
-        """Return the first value of every row."""
-        return [row[0] for row in self.query(statement, *values)]
+    def select(self, table: str, order: str = "", /, **key: Any) -> list[sqlite3.Row]:
+        """Return the rows that have these values in these columns; ``order`` is SQL's clause."""
+        statement = f'SELECT * FROM "{table}" WHERE {_assigned(key, " AND ") or 1} {order}'
+        return self.query(statement, *key.values()).fetchall()
+
+    def find(self, table: str, /, **key: Any) -> sqlite3.Row | None:
+        """Return the row that has these values in these columns, if there is one."""
+        return next(iter(self.select(table, **key)), None)
+
+    def get(self, table: str, column: str, order: str = "", /, **key: Any) -> Any:
+        """Return one value of the first such row; None without one."""
+        return next(iter(self.get_all(table, column, order, **key)), None)
+
+    def get_all(self, table: str, column: str, order: str = "", /, **key: Any) -> list[Any]:
+        """Return one value of each row that has these values in these columns."""
+        return [row[column] for row in self.select(table, order, **key)]
+
+    def change(self, table: str, changes: Mapping[str, Any], /, **key: Any) -> None:
+        """Change columns of the rows that have these values in these columns."""
+        statement = f'UPDATE "{table}" SET {_assigned(changes, ", ")} WHERE {_assigned(key, " AND ")}'
+        self.query(statement, *changes.values(), *key.values())
+
+    def delete(self, table: str, /, **key: Any) -> None:
+        """Delete the rows that have these values in these columns."""
+        self.query(f'DELETE FROM "{table}" WHERE {_assigned(key, " AND ")}', *key.values())
+
+    def add(self, table: str, row: Mapping[str, Any], conflict: str = "") -> int:
+        """Insert a row without RID, and return its number; ``conflict`` is SQL's clause for one that is there."""
+        return self.query(f"{_insertion(table, row)} {conflict}", *row.values()).lastrowid or 0
 
     def insert(self, table: str, *rows: Mapping[str, Any]) -> list[RID]:
-        """Insert rows of one shape, minting RIDs for those without; one that is there by another key is left alone.
+        """Insert rows of one shape, minting RIDs for those without or of None; one that is there by a key is left alone.
 
         Returns:
             The RIDs that the rows have, or would have had.
@@ -157,24 +188,22 @@ class Database:
         )
         user = _user()
         system = {"RCT": now(), "RMT": now(), "RCB": user, "RMB": user}
-        full = [{"RID": encode(last - len(rows) + i), **system, **row} for i, row in enumerate(rows)]
-        names = ", ".join(f'"{name}"' for name in full[0])
-        marks = ", ".join("?" for _ in full[0])
+        minted = map(encode, range(last - len(rows), last))
+        full = [
+            {**system, **row, "RID": row.get("RID") or rid} for row, rid in zip(rows, minted, strict=True)
+        ]
         self._connection.executemany(
-            f'INSERT INTO "{table}" ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING',
-            [tuple(row[name] for name in full[0]) for row in full],
+            f"{_insertion(table, full[0])} {KEEP}", [tuple(row[name] for name in full[0]) for row in full]
         )
         return [row["RID"] for row in full]
 
     def update(self, table: str, rid: RID, changes: Mapping[str, Any]) -> None:
         """Change columns of one row."""
-        changes = {"RMT": now(), **changes}
-        assignments = ", ".join(f'"{name}" = ?' for name in changes)
-        self.query(f'UPDATE "{table}" SET {assignments} WHERE "RID" = ?', *changes.values(), rid)
+        self.change(table, {"RMT": now(), **changes}, RID=rid)
 
     def insert_terms(self, vocabulary: str, names: Iterable[str]) -> None:
         """Insert the terms that a vocabulary does not have yet."""
-        known = set(self.column(f'SELECT "Name" FROM "{vocabulary}"'))
+        known = set(self.get_all(vocabulary, "Name"))
         new = [name for name in dict.fromkeys(names) if name not in known]
         if self.insert(vocabulary, *({"Name": name, "Description": ""} for name in new)):
             self.query(

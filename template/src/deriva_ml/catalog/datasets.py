@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from sqlite3 import Row
 
-from deriva_ml.catalog.base import CatalogBase, with_reserved
-from deriva_ml.catalog.objects import is_digest
-from deriva_ml.definitions import RID, Asset, Dataset, MLAsset
+from deriva_ml.catalog.base import CatalogBase, file_of
+from deriva_ml.definitions import RID, Dataset, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.untrusted import well_formed
 
@@ -34,14 +34,11 @@ class Datasets(CatalogBase):
             rid: a reserved RID, for content that configurations name.
         """
         with self._db.transaction():
-            [rid] = self._db.insert("Dataset", with_reserved(rid, {"Description": description, "Deleted": 0}))
+            [rid] = self._db.insert("Dataset", {"RID": rid, "Description": description, "Deleted": 0})
             row = {"Version": version, "Description": description, "Dataset": rid, "Execution": execution}
             [version_rid] = self._db.insert("Dataset_Version", row)
             self._db.update("Dataset", rid, {"Version": version_rid})
-            self._db.insert_terms("Dataset_Type", types)
-            self._db.insert(
-                "Dataset_Dataset_Type", *({"Dataset": rid, "Dataset_Type": name} for name in types)
-            )
+            self._insert_types("Dataset", rid, "Dataset_Type", types)
             self._db.insert(
                 "Dataset_Dataset", *({"Dataset": rid, "Nested_Dataset": child} for child in nested)
             )
@@ -58,20 +55,15 @@ class Datasets(CatalogBase):
             raise DerivaMLRequestError(
                 f"dataset {above[0]} cannot be read, since {rid} in it contains itself"
             )
-        row = self._db.first(
-            'SELECT d.*, v."Version" AS current FROM "Dataset" d LEFT JOIN "Dataset_Version" v'
-            ' ON v."RID" = d."Version" WHERE d."RID" = ?',
-            rid,
-        )
+        row = self._db.find("Dataset", RID=rid)
         if row is None:
             raise self._not_found(rid, "dataset")
         if row["Deleted"]:
             raise DerivaMLRequestError(f"dataset {rid} has been deleted")
-        versions = {
-            found["Version"]: found["RID"]
-            for found in self._db.query('SELECT * FROM "Dataset_Version" WHERE "Dataset" = ?', rid)
-        }
-        if version is not None and version not in versions:
+        versions = {row["Version"]: row["RID"] for row in self._db.select("Dataset_Version", Dataset=rid)}
+        if version is None:
+            version = self._db.get("Dataset_Version", "Version", RID=row["Version"])
+        elif version not in versions:
             raise DerivaMLRequestError(
                 f"dataset {rid} has no version {version}; it has {', '.join(versions)}"
             )
@@ -80,16 +72,17 @@ class Datasets(CatalogBase):
             ' ORDER BY f."Filename"',
             rid,
         )
-        types = self._db.column('SELECT "Dataset_Type" FROM "Dataset_Dataset_Type" WHERE "Dataset" = ?', rid)
-        nested = self._db.column('SELECT "Nested_Dataset" FROM "Dataset_Dataset" WHERE "Dataset" = ?', rid)
+        read = functools.partial(file_of, MLAsset.file.value)
+        types = self._db.get_all("Dataset_Dataset_Type", "Dataset_Type", Dataset=rid)
+        nested = self._db.get_all("Dataset_Dataset", "Nested_Dataset", Dataset=rid)
         return Dataset(
             rid=rid,
-            version=version or row["current"],
+            version=version,
             description=row["Description"] or "",
             types=tuple(types),
-            members={"File": [dict(found) for found in files if self._build(found, _file, "file")]},
+            members={"File": [dict(file) for file in files if self._build(file, read, "file")]},
             nested=tuple(self._dataset(child, None, (*above, rid)) for child in nested),
-            version_rid=versions.get(version or row["current"]),
+            version_rid=versions.get(version),
         )
 
     def find_datasets(self, limit: int | None = None) -> list[Dataset]:
@@ -114,30 +107,15 @@ class Datasets(CatalogBase):
 
     def link_dataset(self, execution: RID, dataset: Dataset) -> None:
         """Record that an execution read a dataset at a version."""
-        with self._db.transaction():
-            found = self._db.value(
-                'SELECT "RID" FROM "Dataset_Version" WHERE "Dataset" = ? AND "Version" = ?',
-                dataset.rid,
-                dataset.version,
-            )
-            row = {"Dataset": dataset.rid, "Execution": execution, "Dataset_Version": found}
-            self._db.insert("Dataset_Execution", row)
-            self.journal.changed(execution)
+        version = self._db.get("Dataset_Version", "RID", Dataset=dataset.rid, Version=dataset.version)
+        row = {"Dataset": dataset.rid, "Execution": execution, "Dataset_Version": version}
+        self._link(execution, "Dataset_Execution", row)
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", d."Description", v."Version" FROM "Dataset_Execution" l'
+            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') FROM "Dataset_Execution" l'
             ' JOIN "Dataset" d ON d."RID" = l."Dataset" JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version"'
             ' WHERE l."Execution" = ?',
             execution,
         )
-        return self._build_all(
-            rows, lambda row: Dataset(row["RID"], row["Version"], row["Description"] or ""), "dataset"
-        )
-
-
-def _file(row: Row) -> Asset:
-    asset = Asset.from_row(MLAsset.file.value, dict(row))
-    if asset is None or not is_digest(asset.md5):
-        raise ValueError("it is no file's")
-    return asset
+        return self._build_all(rows, lambda row: Dataset(*row), "dataset")

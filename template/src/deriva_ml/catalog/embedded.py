@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Row
 from typing import Any
 
 from deriva_ml.catalog.assets import Assets
-from deriva_ml.catalog.base import OLD_PREFIX, with_reserved
+from deriva_ml.catalog.base import OLD_PREFIX
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.datasets import Datasets
 from deriva_ml.catalog.journal import Destination
@@ -40,27 +40,19 @@ class EmbeddedCatalog(Assets, Datasets, LinkedRecords, Source):
 
     @property
     def catalog_id(self) -> str:
-        return str(self._db.value('SELECT "id" FROM "local_catalog"'))
+        return str(self._db.get("local_catalog", "id"))
 
     # Workflows and executions
 
     def _workflow(self, workflow: Workflow) -> RID:
         """Return the workflow's RID: found by its checksum, URL, version and name, or recorded now."""
-        found = self._db.value(
-            'SELECT "RID" FROM "Workflow" WHERE "Checksum" = ? AND "URL" = ? AND "Version" = ? AND "Name" = ?',
-            workflow.checksum,
-            workflow.url,
-            workflow.version,
-            workflow.name,
-        )
-        if found:
+        key = {name: value for name, value in workflow.columns.items() if name != "Description"}
+        if found := self._db.get("Workflow", "RID", **key):
             return str(found)
         # An RID that is not reserved would be one that the workflow has elsewhere.
         reserved = workflow.rid if workflow.rid and is_reserved(workflow.rid) else None
-        [rid] = self._db.insert("Workflow", with_reserved(reserved, workflow.columns))
-        self._db.insert_terms("Workflow_Type", workflow.types)
-        links = ({"Workflow": rid, "Workflow_Type": name} for name in workflow.types)
-        self._db.insert("Workflow_Workflow_Type", *links)
+        [rid] = self._db.insert("Workflow", {"RID": reserved, **workflow.columns})
+        self._insert_types("Workflow", rid, "Workflow_Type", workflow.types)
         return rid
 
     def add_execution(
@@ -87,26 +79,20 @@ class EmbeddedCatalog(Assets, Datasets, LinkedRecords, Source):
                     "the runner of this notebook has ended: it starts no execution any more"
                 )
             workflow.rid = self._workflow(workflow)
-            row = {
-                "Workflow": workflow.rid,
-                "Description": redact(description),
-                "Status": Status.created.value,
-                "Status_Detail": "",
-            }
-            [rid] = self._db.insert("Execution", with_reserved(rid, row))
-            self._db.query(
-                'INSERT INTO "local_run" ("execution", "folder", "host", "pid", "started", "lock", "started_by")'
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                *(rid, self._stored_path(folder) if folder else None, *astuple(owner), started_by),
-            )
+            row = {"RID": rid, "Workflow": workflow.rid, "Description": redact(description)}
+            status = {"Status": Status.created.value, "Status_Detail": ""}
+            [rid] = self._db.insert("Execution", {**row, **status})
+            place = self._stored_path(folder) if folder else None
+            run = {"execution": rid, "folder": place, **vars(owner), "started_by": started_by}
+            self._db.add("local_run", run)
         return rid
 
     def forget_execution(self, rid: RID) -> None:
         """Take back an execution that was just added and has nothing yet."""
         with self._db.transaction():
             for table in ("local_destination", "local_run"):
-                self._db.query(f'DELETE FROM "{table}" WHERE "execution" = ?', rid)
-            self._db.query('DELETE FROM "Execution" WHERE "RID" = ?', rid)
+                self._db.delete(table, execution=rid)
+            self._db.delete("Execution", RID=rid)
 
     def folder_of(self, execution: RID) -> Path:
         """Return the execution's working folder."""
@@ -145,13 +131,14 @@ class EmbeddedCatalog(Assets, Datasets, LinkedRecords, Source):
         """Note that an execution is at a destination as it was after so many changes; ``Uploaded`` once it is everywhere."""
         with self._db.transaction():
             self.journal.pushed(rid, destination, changes)
-            waiting = self._db.value('SELECT "Status" FROM "Execution" WHERE "RID" = ?', rid)
+            waiting = self._db.get("Execution", "Status", RID=rid)
             if waiting == Status.pending_upload and not self.journal.pending(rid):
                 self._db.update("Execution", rid, {"Status": Status.uploaded.value})
 
     def _execution_rows(self, condition: str, *values: Any) -> Iterable[Row]:
         return self._db.query(
-            f'SELECT e.*, {_WORKFLOW}, r."started_by" FROM "Execution" e JOIN "Workflow" w ON w."RID" = e."Workflow"'
+            f'SELECT e.*, e."RCB" AS created_by, {_WORKFLOW}, r."started_by" FROM "Execution" e'
+            ' JOIN "Workflow" w ON w."RID" = e."Workflow"'
             f' LEFT JOIN "local_run" r ON r."execution" = e."RID" {condition}',
             *values,
         )
@@ -189,11 +176,8 @@ class EmbeddedCatalog(Assets, Datasets, LinkedRecords, Source):
     def executions_of_run(self, folder: Path) -> list[RID]:
         """Return the executions that were created by the notebook run in ``folder``, oldest first."""
         stored = self._stored_path(folder)
-        return self._db.column(
-            'SELECT "execution" FROM "local_run" WHERE "folder" IN (?, ?) ORDER BY rowid',
-            stored,
-            OLD_PREFIX + stored,
-        )
+        query = 'SELECT "execution" FROM "local_run" WHERE "folder" IN (?, ?) ORDER BY rowid'
+        return [row["execution"] for row in self._db.query(query, stored, OLD_PREFIX + stored)]
 
     def open_executions(self) -> list[tuple[RID, Owner, Path | None]]:
         """Return executions that have not ended or have files staged, who answers for each, and its notebook run's folder."""
@@ -203,7 +187,7 @@ class EmbeddedCatalog(Assets, Datasets, LinkedRecords, Source):
             f' (SELECT "RID" FROM "Execution" WHERE "Status" IN ({marks}) UNION SELECT "execution" FROM "local_staged")',
             *(status.value for status in OPEN_STATUSES),
         )
-        found = self._build_all(rows, _open, "execution")
+        found = self._build_all(rows, _Open.of, "execution")
         return [(one.execution, one.owner, self._run_folder(one.folder)) for one in found]
 
     def _run_folder(self, stored: str | None) -> Path | None:
@@ -212,44 +196,34 @@ class EmbeddedCatalog(Assets, Datasets, LinkedRecords, Source):
 
     def owner_of(self, rid: RID) -> Owner | None:
         """Return who answers, or answered, for an execution."""
-        row = self._db.first('SELECT * FROM "local_run" WHERE "execution" = ?', rid)
+        row = self._db.find("local_run", execution=rid)
         return self._build(row, _owner, "execution") if row else None
 
     def claim(self, rid: RID, before: Owner, after: Owner) -> bool:
         """Make ``after`` answer for an execution if ``before`` still does; False if somebody else was faster."""
         with self._db.transaction():
-            changed = self._db.query(
-                'UPDATE "local_run" SET "host" = ?, "pid" = ?, "started" = ?, "lock" = ? WHERE "execution" = ?'
-                ' AND "host" = ? AND "pid" = ? AND "started" = ? AND coalesce("lock", \'\') = ?',
-                *(*astuple(after), rid, *astuple(before)),
-            )
-        return changed.rowcount == 1
+            if self.owner_of(rid) != before:
+                return False
+            self._db.change("local_run", vars(after), execution=rid)
+        return True
 
     def nest(self, parent: RID, child: RID, sequence: int) -> None:
         """Make ``child`` the ``sequence``-th execution of a sweep."""
-        with self._db.transaction():
-            row = {"Execution": parent, "Nested_Execution": child, "Sequence": sequence}
-            self._db.insert("Execution_Execution", row)
-            self.journal.changed(child)
+        row = {"Execution": parent, "Nested_Execution": child, "Sequence": sequence}
+        self._link(child, "Execution_Execution", row)
 
     def list_execution_children(self, rid: RID) -> list[RID]:
-        query = (
-            'SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" = ? ORDER BY "Sequence"'
-        )
-        return self._db.column(query, rid)
+        order = 'ORDER BY "Sequence"'
+        return self._db.get_all("Execution_Execution", "Nested_Execution", order, Execution=rid)
 
     def place_in_sweep(self, parent: RID, child: RID) -> int | None:
         """Return which one of a sweep's executions this is."""
-        query = (
-            'SELECT "Sequence" FROM "Execution_Execution" WHERE "Execution" = ? AND "Nested_Execution" = ?'
-        )
-        place: int | None = self._db.value(query, parent, child)
+        key = {"Execution": parent, "Nested_Execution": child}
+        place: int | None = self._db.get("Execution_Execution", "Sequence", **key)
         return place
 
     def list_execution_parents(self, rid: RID) -> list[RID]:
-        return self._db.column(
-            'SELECT "Execution" FROM "Execution_Execution" WHERE "Nested_Execution" = ?', rid
-        )
+        return self._db.get_all("Execution_Execution", "Execution", Nested_Execution=rid)
 
     # Names
 
@@ -275,30 +249,17 @@ _WORKFLOW = (
 
 def _workflow(row: Row) -> Workflow:
     return Workflow(
-        name=row["w_name"] or "",
+        **{name: row[f"w_{name}"] or "" for name in ("name", "description", "url", "checksum", "version")},
         workflow_type=json.loads(row["w_types"]),
-        description=row["w_description"] or "",
-        url=row["w_url"] or "",
-        checksum=row["w_checksum"] or "",
-        version=row["w_version"] or "",
         rid=row["w_rid"],
     )
 
 
 def _record(row: Row) -> ExecutionRecord:
-    return ExecutionRecord(
-        rid=row["RID"],
-        status=Status(row["Status"]),
-        status_detail=row["Status_Detail"] or "",
-        description=row["Description"] or "",
-        workflow=well_formed(_workflow(row)),
-        created=row["RCT"],
-        created_by=row["RCB"] or "",
-        execution_duration=row["Execution_Duration"],
-        download_duration=row["Download_Duration"],
-        upload_duration=row["Upload_Duration"],
-        started_by=row["started_by"] or "",
-    )
+    texts = {name: row[name] or "" for name in ("status_detail", "description", "created_by", "started_by")}
+    durations = {name: row[name] for name in ("execution_duration", "download_duration", "upload_duration")}
+    status, workflow = Status(row["Status"]), well_formed(_workflow(row))
+    return ExecutionRecord(row["RID"], status, workflow=workflow, created=row["RCT"], **texts, **durations)
 
 
 @dataclass(frozen=True)
@@ -309,9 +270,10 @@ class _Open:
     owner: Owner
     folder: str | None
 
-
-def _open(row: Row) -> _Open:
-    return _Open(row["execution"], well_formed(_owner(row)), row["folder"])
+    @classmethod
+    def of(cls, row: Row) -> _Open:
+        """Return what a row of ``local_run`` says."""
+        return cls(row["execution"], well_formed(_owner(row)), row["folder"])
 
 
 def _owner(row: Row) -> Owner:

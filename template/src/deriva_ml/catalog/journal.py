@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from sqlite3 import Row
 from typing import Any
 
-from deriva_ml.catalog.database import Database
+from deriva_ml.catalog.database import KEEP, Database
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.untrusted import DAMAGED, well_formed
@@ -33,14 +33,6 @@ class Destination:
         """The address that shows a record there as it is now."""
         server = self.host if "://" in self.host else f"https://{self.host}"
         return f"{server}/id/{self.catalog}/{rid}"
-
-
-_AT = 'WHERE "execution" = ? AND "host" = ? AND "catalog" = ?'
-"""The rows about an execution and a destination; ``_key`` gives its values."""
-
-
-def _key(local: RID, destination: Destination) -> tuple[RID, str, str]:
-    return local, destination.host, destination.catalog
 
 
 @dataclass(frozen=True)
@@ -77,6 +69,11 @@ def _destination(row: Row) -> Destination:
         ) from error
 
 
+def _key(execution: RID, destination: Destination) -> dict[str, str]:
+    """Return what tells the rows about an execution and a destination."""
+    return {"execution": execution, **vars(destination)}
+
+
 class Journal:
     """The tables about destinations in the embedded catalog's file."""
 
@@ -95,16 +92,15 @@ class Journal:
             credential: where its configuration says that the credential is (a file, or ``config``); None for
                 what ``deriva`` has stored. Never the credential itself.
         """
+        row = {**_key(execution, destination), "credential": credential, "held": held}
         with self._db.transaction():
-            self._db.query(
-                'INSERT INTO "local_destination" ("execution", "host", "catalog", "credential", "held")'
-                ' VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "credential" = excluded."credential"',
-                *(*_key(execution, destination), credential, held),
+            self._db.add(
+                "local_destination", row, 'ON CONFLICT DO UPDATE SET "credential" = excluded."credential"'
             )
 
     def forget(self, execution: RID, destination: Destination) -> None:
         """Note, inside a transaction, that an execution is not to be pushed there."""
-        self._db.query(f'DELETE FROM "local_destination" {_AT}', *_key(execution, destination))
+        self._db.delete("local_destination", **_key(execution, destination))
 
     def changed(self, execution: RID) -> None:
         """Note, inside the transaction that changed it, that an execution is not at its destinations as it is here."""
@@ -114,13 +110,11 @@ class Journal:
 
     def changes(self, execution: RID, destination: Destination) -> int:
         """How often an execution has changed; to be given to ``pushed``."""
-        query = f'SELECT "changes" FROM "local_destination" {_AT}'
-        return int(self._db.value(query, *_key(execution, destination)))
+        return int(self._db.get("local_destination", "changes", **_key(execution, destination)))
 
     def pushed(self, execution: RID, destination: Destination, changes: int) -> None:
         """Note, inside a transaction, that an execution is at its destination as it was after so many changes."""
-        query = f'UPDATE "local_destination" SET "pushed" = ? {_AT}'
-        self._db.query(query, changes, *_key(execution, destination))
+        self._db.change("local_destination", {"pushed": changes}, **_key(execution, destination))
 
     def rename(self, destination: Destination, catalog: str) -> Destination:
         """Note the number of a catalog that was known by an alias, and return the destination under that number.
@@ -128,23 +122,22 @@ class Journal:
         What is noted under both stays noted once, and is pushed if either was to be.
         """
         renamed = Destination(destination.host, catalog)
-        if renamed != destination:
-            known_as = destination.host, destination.catalog
-            with self._db.transaction():
+        if renamed == destination:
+            return renamed
+        with self._db.transaction():
+            for alias in self._db.select("local_destination", **vars(destination)):
+                key = _key(alias["execution"], renamed)
+                if kept := self._db.find("local_destination", **key):
+                    changes = kept["changes"] + (alias["changes"] > alias["pushed"])
+                    held = max(kept["held"], alias["held"])
+                    row = {"credential": alias["credential"], "held": held, "changes": changes}
+                    self._db.change("local_destination", row, **key)
+            for table in ("local_destination", "local_input"):
                 self._db.query(
-                    'UPDATE "local_destination" AS kept SET "credential" = alias."credential",'
-                    ' "held" = max(kept."held", alias."held"),'
-                    ' "changes" = kept."changes" + (alias."changes" > alias."pushed")'
-                    ' FROM "local_destination" AS alias WHERE alias."execution" = kept."execution"'
-                    ' AND alias."host" = ? AND alias."catalog" = ? AND kept."host" = ? AND kept."catalog" = ?',
-                    *(*known_as, destination.host, catalog),
+                    f'UPDATE OR IGNORE "{table}" SET "catalog" = ? WHERE "host" = ? AND "catalog" = ?',
+                    *(catalog, *astuple(destination)),
                 )
-                for table in ("local_destination", "local_input"):
-                    self._db.query(
-                        f'UPDATE OR IGNORE "{table}" SET "catalog" = ? WHERE "host" = ? AND "catalog" = ?',
-                        *(catalog, *known_as),
-                    )
-                    self._db.query(f'DELETE FROM "{table}" WHERE "host" = ? AND "catalog" = ?', *known_as)
+                self._db.delete(table, **vars(destination))
         return renamed
 
     def pending(self, execution: RID | None = None) -> list[tuple[RID, Destination]]:
@@ -158,22 +151,16 @@ class Journal:
 
     def is_held(self, execution: RID) -> bool:
         """Whether an execution is to be pushed only when a person says so."""
-        return bool(
-            self._db.value('SELECT max("held") FROM "local_destination" WHERE "execution" = ?', execution)
-        )
+        return any(self._db.get_all("local_destination", "held", execution=execution))
 
     def destinations(self, execution: RID) -> list[Destination]:
         """Where an execution is to go, or has gone."""
-        rows = self._db.query(
-            'SELECT "host", "catalog" FROM "local_destination" WHERE "execution" = ? ORDER BY rowid',
-            execution,
-        )
+        rows = self._db.select("local_destination", "ORDER BY rowid", execution=execution)
         return [_destination(row) for row in rows]
 
     def credential(self, execution: RID, destination: Destination) -> str | None:
         """Where the credential for a destination is, as ``send_to`` was told."""
-        query = f'SELECT "credential" FROM "local_destination" {_AT}'
-        value = self._db.value(query, *_key(execution, destination))
+        value = self._db.get("local_destination", "credential", **_key(execution, destination))
         return None if value is None else str(value)
 
     # Which RID is which
@@ -186,65 +173,55 @@ class Journal:
         """What local records are at a destination; those without an RID there are left out."""
         found = {}
         for local in locals_:
-            row = self._db.first(
-                'SELECT * FROM "local_remote" WHERE "local" = ? AND "host" = ? AND "catalog" = ?',
-                *_key(local, destination),
-            )
-            if row:
+            if row := self._db.find("local_remote", local=local, **vars(destination)):
                 found[local] = Remote(row["remote"], row["url"], bool(row["stored"]))
         return found
 
     def local(self, remote: RID, destination: Destination) -> RID | None:
         """Which local record an RID of a destination stands for."""
-        value = self._db.value(
-            'SELECT "local" FROM "local_remote" WHERE "remote" = ? AND "host" = ? AND "catalog" = ?',
-            *(remote, destination.host, destination.catalog),
-        )
+        value = self._db.get("local_remote", "local", remote=remote, **vars(destination))
         return None if value is None else str(value)
 
     def assign_rids(self, remotes: Mapping[RID, Remote], destination: Destination) -> None:
         """Give RIDs to local records that have none at the destination; one that another process gave first stays."""
-        self._keep("IGNORE", remotes, destination)
+        with self._db.transaction(durable=True):  # rows are sent under these from now on
+            for local, remote in remotes.items():
+                self._add_remote(local, destination, remote)
 
     def note(self, remotes: Mapping[RID, Remote], destination: Destination) -> None:
         """Keep what local records are at a destination."""
-        self._keep("REPLACE", remotes, destination)
-
-    def _keep(self, otherwise: str, remotes: Mapping[RID, Remote], destination: Destination) -> None:
-        with self._db.transaction(durable=otherwise == "IGNORE"):  # rows are sent under these from now on
+        with self._db.transaction():
             for local, remote in remotes.items():
-                self._db.query(
-                    f'INSERT OR {otherwise} INTO "local_remote" VALUES (?, ?, ?, ?, ?, ?)',
-                    *(*_key(local, destination), remote.rid, remote.url, remote.stored),
-                )
+                self._db.delete("local_remote", local=local, **vars(destination))
+                self._add_remote(local, destination, remote)
+
+    def _add_remote(self, local: RID, destination: Destination, remote: Remote) -> None:
+        row = {"remote": remote.rid, "url": remote.url, "stored": remote.stored}
+        self._db.add("local_remote", {"local": local, **vars(destination), **row}, KEEP)
 
     def elsewhere(self, local: RID) -> list[tuple[Destination, RID]]:
         """Every destination that a local record has an RID at, with the RID."""
-        rows = self._db.query('SELECT * FROM "local_remote" WHERE "local" = ? AND "stored"', local)
+        rows = self._db.select("local_remote", local=local, stored=True)
         return [(_destination(row), str(row["remote"])) for row in rows]
 
     def locals_of(self, remote: RID) -> list[RID]:
         """The local records that an RID stands for at any destination."""
-        return self._db.column('SELECT DISTINCT "local" FROM "local_remote" WHERE "remote" = ?', remote)
+        return list(dict.fromkeys(self._db.get_all("local_remote", "local", remote=remote)))
 
     # Columns that only the destination's tables have
 
     def stage_columns(self, staged: int, values: Mapping[str, Any]) -> None:
         """Note, inside a transaction, values for the row that a staged file will have there."""
         if values:
-            self._db.query(
-                'INSERT INTO "local_columns" ("staged", "values") VALUES (?, ?)', staged, json.dumps(values)
-            )
+            self._db.add("local_columns", {"staged": staged, "values": json.dumps(values)})
 
     def keep_columns(self, staged: int, asset: RID) -> None:
         """Note, inside a transaction, which asset a staged file has become."""
-        self._db.query('UPDATE "local_columns" SET "asset" = ? WHERE "staged" = ?', asset, staged)
+        self._db.change("local_columns", {"asset": asset}, staged=staged)
 
     def columns(self, asset: RID) -> dict[str, Any]:
         """The values for the row that an asset will have there; of the first file, if it was registered more than once."""
-        found = self._db.value(
-            'SELECT "values" FROM "local_columns" WHERE "asset" = ? ORDER BY "staged"', asset
-        )
+        found = self._db.get("local_columns", "values", 'ORDER BY "staged"', asset=asset)
         try:
             return dict(json.loads(found)) if found else {}
         except DAMAGED as error:
@@ -256,27 +233,25 @@ class Journal:
         """Give an asset other values for the row that it will have there."""
         with self._db.transaction():
             text = json.dumps({**self.columns(asset), **values})
-            first = self._db.value('SELECT min("staged") FROM "local_columns" WHERE "asset" = ?', asset)
+            first = self._db.get("local_columns", "staged", 'ORDER BY "staged"', asset=asset)
             if first is None:  # no staged file brought any; theirs have numbers above 0
                 first = self._db.value('SELECT min(0, coalesce(min("staged"), 0)) - 1 FROM "local_columns"')
-            self._db.query('INSERT OR REPLACE INTO "local_columns" VALUES (?, ?, ?)', first, asset, text)
+            self._db.delete("local_columns", staged=first)
+            self._db.add("local_columns", {"staged": first, "asset": asset, "values": text})
 
     # Inputs that are at the destination
 
     def add_input(self, execution: RID, destination: Destination, read: Asset | Dataset) -> None:
         """Note that an execution read a record of its destination."""
         table, version = (read.table, None) if isinstance(read, Asset) else ("Dataset", read.version_rid)
+        row = {"table": table, "rid": read.rid, "version_rid": version}
         with self._db.transaction():
-            self._db.query(
-                'INSERT OR IGNORE INTO "local_input" VALUES (?, ?, ?, ?, ?, ?)',
-                *(*_key(execution, destination), table, read.rid, version),
-            )
+            self._db.add("local_input", {**_key(execution, destination), **row}, KEEP)
             self.changed(execution)
 
     def inputs(self, execution: RID, destination: Destination) -> list[RemoteInput]:
         """The records of its destination that an execution read, in order."""
-        query = f'SELECT * FROM "local_input" {_AT} ORDER BY rowid'
-        rows = self._db.query(query, *_key(execution, destination))
+        rows = self._db.select("local_input", "ORDER BY rowid", **_key(execution, destination))
         return [RemoteInput(row["table"], row["rid"], version_rid=row["version_rid"]) for row in rows]
 
     def read_by(self, executions: Collection[RID]) -> list[tuple[RID, str, str]]:

@@ -245,7 +245,7 @@ class LinkedRecords(CatalogBase):
         """Return what ``Source.links_from`` does."""
         tables = self.asset_tables()
         for table in (EXECUTION, DATASET, *tables):
-            if self._db.first(f'SELECT 1 FROM "{table}" WHERE "RID" = ?', rid):
+            if self._db.find(table, RID=rid):
                 return Start(rid, table, _LocalLinks(self, tables))
         raise self._not_found(rid, "execution, dataset or file")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
-import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,11 +44,11 @@ class ObjectStore:
         what has been recorded.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _temporary(self.folder) as copy:
+        with disk.temporary(self.folder) as copy:
             digest = copy_hashing(source, copy)
             length = copy.stat().st_size
             target = self.path(digest)
-            if _is_whole(target, digest, length):  # a record may name it: what is on the disk stays
+            if _content(target) == (digest, length):  # a record may name it: what is on the disk stays
                 with suppress(PermissionError):  # another user's
                     disk.admit(source.stat(), target, target.stat().st_mode & 0o444)
             else:
@@ -65,10 +64,9 @@ class ObjectStore:
         del self.fresh[:count]
 
     def holds(self, path: Path) -> bool:
-        """True if the content of a file has been taken in."""
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "md5").hexdigest()
-        return self.has(digest, path.stat().st_size)
+        """True if the content of a file has been taken in; False for a file that cannot be read."""
+        content = _content(path)
+        return content is not None and self.has(*content)
 
     def has(self, md5: str, length: int) -> bool:
         """True if a content of this length is there; a power cut may have left its name with less of it."""
@@ -78,8 +76,9 @@ class ObjectStore:
     def clear(self) -> None:
         """Remove what a process that was killed left half-copied more than a day ago."""
         for held in self.folder.glob(".*"):
-            if time.time() - held.stat().st_mtime > 86_400:
-                held.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # it has got its name meanwhile
+                if time.time() - held.lstat().st_mtime > 86_400:
+                    held.unlink()
 
     def copy_to(self, md5: str, destination: Path) -> None:
         """Write the content to ``destination``, read-only, and check it on the way.
@@ -94,7 +93,7 @@ class ObjectStore:
                 " bring .deriva-ml back from a backup"
             )
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(destination.parent) as copy:
+        with disk.temporary(destination.parent) as copy:
             if copy_hashing(source, copy) != md5:
                 raise DerivaMLException(
                     f"the content of {destination.name} has changed since it was recorded:"
@@ -103,23 +102,13 @@ class ObjectStore:
             os.replace(copy, destination)
 
 
-@contextmanager
-def _temporary(folder: Path) -> Iterator[Path]:
-    """Give a file another name first; one that still has it in the end is removed."""
-    path = folder / f".{secrets.token_hex(8)}"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _is_whole(path: Path, md5: str, length: int) -> bool:
+def _content(path: Path) -> tuple[str, int] | None:
+    """Return the MD5 and the length of a file's content; None if it cannot be read."""
     try:
         with path.open("rb") as stream:
-            same = os.fstat(stream.fileno()).st_size == length
-            return same and hashlib.file_digest(stream, "md5").hexdigest() == md5
+            return hashlib.file_digest(stream, "md5").hexdigest(), os.fstat(stream.fileno()).st_size
     except OSError:
-        return False
+        return None
 
 
 def is_digest(md5: object) -> bool:
@@ -130,13 +119,10 @@ def is_digest(md5: object) -> bool:
 def copy_hashing(source: Path, destination: Path) -> str:
     """Copy a file, read-only and for those who can read it, and return the MD5 of what was copied."""
     digest = hashlib.md5(usedforsecurity=False)
-    with source.open("rb") as reader, open(destination, "wb", opener=_private) as writer:
+    private = functools.partial(os.open, mode=0o600)
+    with source.open("rb") as reader, open(destination, "wb", opener=private) as writer:
         while chunk := reader.read(CHUNK):
             digest.update(chunk)
             writer.write(chunk)
         disk.admit(os.fstat(reader.fileno()), destination, 0o400)
     return digest.hexdigest()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -132,7 +132,7 @@ class Summaries:
 
     def waiting(self) -> list[RID]:
         """Return the executions of older runners whose files have not been read yet."""
-        return self._db.column('SELECT "execution" FROM "local_unread"')
+        return self._db.get_all("local_unread", "execution")
 
     def fill(self, execution: RID, summary: Summary) -> None:
         """Keep what the files of an older runner's execution say, unless another process was faster."""
@@ -163,11 +163,12 @@ class Summaries:
         names = [*_FIELDS]
         for table in ("local_metric", "local_setting"):
             # From one name to the next in the index: there are few, in many rows.
-            names += self._db.column(
+            rows = self._db.query(
                 f'WITH RECURSIVE known("name") AS (SELECT min("name") FROM "{table}" UNION ALL'
                 f' SELECT (SELECT min("name") FROM "{table}" WHERE "name" > known."name") FROM known'
                 ' WHERE known."name" IS NOT NULL) SELECT "name" FROM known WHERE "name" IS NOT NULL'
             )
+            names += [row["name"] for row in rows]
         return list(dict.fromkeys(names))
 
     def select(self, criteria: Criteria, limit: int | None = None) -> list[RID]:
@@ -229,11 +230,12 @@ class Summaries:
             values.append(json.dumps(list(criteria.rids)))
         order += ['e."RCT" DESC', 'e."RID" DESC']
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        return self._db.column(
+        rows = self._db.query(
             f'SELECT e."RID" FROM "Execution" e {where} ORDER BY {", ".join(order)} LIMIT ?',
             *values,
             -1 if limit is None else limit,
         )
+        return [row["RID"] for row in rows]
 
     def _compared(self, comparison: Comparison, best: str | None) -> tuple[Any, ...]:
         name, operator, value = comparison.name, comparison.operator, comparison.value
@@ -274,7 +276,7 @@ class Summaries:
         for kind, table in tables.items():
             for one in [name, *([rest] if first == kind and rest else [])]:
                 place = _Column(*table, one)
-                if self._db.first(f"SELECT 1 {place.rows} LIMIT 1", one):
+                if self._db.value(f"SELECT 1 {place.rows} LIMIT 1", one):
                     return place
         known = self.names()
         ends = [one for one in known if one.endswith(f".{name}")]

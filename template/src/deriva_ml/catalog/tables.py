@@ -22,6 +22,10 @@ def _table(name: str, *columns: str) -> str:
     return f'CREATE TABLE "{name}" ({_SYSTEM}, {", ".join(columns)}) WITHOUT ROWID'
 
 
+def _texts(*columns: str) -> list[str]:
+    return [f'"{column}" TEXT' for column in columns]
+
+
 def _association(name: str, left: str, right: str, *more: str, right_key: str = "RID") -> list[str]:
     """Return an association table named as the schema names them, and the index that finds its rows from the right."""
     right_column = "Nested_" + right if left == right else right
@@ -44,8 +48,7 @@ def asset_table(name: str) -> list[str]:
         _table(
             name,
             '"URL" TEXT NOT NULL UNIQUE',
-            '"Filename" TEXT',
-            '"Description" TEXT',
+            *_texts("Filename", "Description"),
             '"Length" INTEGER NOT NULL',
             '"MD5" TEXT NOT NULL',
         ),
@@ -56,27 +59,16 @@ def asset_table(name: str) -> list[str]:
 
 def statements() -> list[str]:
     """Return the statements that make an empty catalog, in order."""
-    term_columns = (
-        '"ID" TEXT',
-        '"URI" TEXT',
-        '"Name" TEXT NOT NULL UNIQUE',
-        '"Description" TEXT',
-        '"Synonyms" TEXT',
-    )
-    made = [_table(name, *term_columns) for name in TERMS]
-    made += [
-        _table(
-            "Workflow", '"Name" TEXT', '"Description" TEXT', '"URL" TEXT', '"Checksum" TEXT', '"Version" TEXT'
-        ),
+    unique = '"Name" TEXT NOT NULL UNIQUE'
+    return [
+        *(_table(name, *_texts("ID", "URI"), unique, *_texts("Description", "Synonyms")) for name in TERMS),
+        _table("Workflow", *_texts("Name", "Description", "URL", "Checksum", "Version")),
         'CREATE INDEX "Workflow_Checksum" ON "Workflow" ("Checksum")',
         *_association("Workflow_Workflow_Type", "Workflow", "Workflow_Type", right_key="Name"),
         _table(
             "Execution",
             '"Workflow" TEXT REFERENCES "Workflow" ("RID")',
-            '"Description" TEXT',
-            '"Execution_Duration" TEXT',
-            '"Download_Duration" TEXT',
-            '"Upload_Duration" TEXT',
+            *_texts("Description", "Execution_Duration", "Download_Duration", "Upload_Duration"),
             '"Status" TEXT REFERENCES "Execution_Status" ("Name")',
             '"Status_Detail" TEXT',
         ),
@@ -88,8 +80,7 @@ def statements() -> list[str]:
         *_association("Dataset_Dataset_Type", "Dataset", "Dataset_Type", right_key="Name"),
         _table(
             "Dataset_Version",
-            '"Version" TEXT',
-            '"Description" TEXT',
+            *_texts("Version", "Description"),
             '"Dataset" TEXT REFERENCES "Dataset" ("RID")',
             '"Execution" TEXT REFERENCES "Execution" ("RID")',
             '"Snapshot" TEXT',
@@ -97,11 +88,8 @@ def statements() -> list[str]:
         ),
         *_association("Dataset_Dataset", "Dataset", "Dataset"),
         *_association("Dataset_Execution", "Dataset", "Execution", '"Dataset_Version" TEXT'),
-    ]
-    for name in MLAsset:
-        made += asset_table(name.value)
-    made += _association("Dataset_File", "Dataset", "File")
-    made += [
+        *(statement for name in MLAsset for statement in asset_table(name.value)),
+        *_association("Dataset_File", "Dataset", "File"),
         # The runner's own: no part of a record, so no part of the deriva-ml schema.
         'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
         'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
@@ -135,4 +123,3 @@ def statements() -> list[str]:
         'CREATE TABLE "local_columns" ("staged" INTEGER PRIMARY KEY, "asset" TEXT, "values" TEXT NOT NULL)',
         'CREATE INDEX "local_columns_asset" ON "local_columns" ("asset")',
     ]
-    return made

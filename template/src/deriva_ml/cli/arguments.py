@@ -6,9 +6,11 @@ import argparse
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NoReturn
 
+from deriva_ml.config.quoting import quoted
 from deriva_ml.terminal import shown
 
 CONFIGURED = {
@@ -22,6 +24,10 @@ CONFIGURED = {
     "--description": "description=TEXT",
 }
 """Flags that people know from elsewhere, such as Hydra and upstream's commands, and what is typed here instead."""
+
+
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+"""What Hydra's own ``--info`` takes."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -71,19 +77,15 @@ def add_overrides(parser: CommandParser) -> None:
     )
 
 
-def add_allow_dirty(group: argparse._ActionsContainer) -> None:
-    """Add the flag that lets uncommitted code run."""
-    group.add_argument(
+def add_run_flags(parser: CommandParser, execution: argparse._ActionsContainer) -> None:
+    """Add the flags that runs of notebooks and models take alike: about the configuration, and the Deriva catalog.
+
+    Args:
+        execution: the group of the flags about how it is run, whose last one is added.
+    """
+    execution.add_argument(
         "--allow-dirty", action="store_true", help="run with uncommitted changes, and record them as a patch"
     )
-
-
-INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-"""What Hydra's own ``--info`` takes."""
-
-
-def add_configuration_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags about the configuration of a run, and the catalog that it is recorded in."""
     group = parser.add_argument_group("configuration")
     group.add_argument(
         "--list-configs", action="store_true", help="show the group=entry choices that there are, and exit"
@@ -122,13 +124,10 @@ def whole_number(least: int, unit: str) -> Callable[[str], int]:
     """Return a type for arguments that are a number of something, from ``least`` on."""
 
     def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} ({least} or more)")
-        return value
+        with suppress(ValueError):
+            if (value := int(text)) >= least:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} ({least} or more)")
 
     return number
 
@@ -143,8 +142,6 @@ def complete_bare_info(argv: Sequence[str]) -> list[str]:
 
 def overrides_from_flags(args: argparse.Namespace) -> list[str]:
     """Return Hydra's overrides, with those that ``--host``, ``--catalog`` and ``--offline`` stand for."""
-    from deriva_ml.config.refusals import quoted
-
     flags = {"deriva_ml.hostname": args.host, "deriva_ml.catalog_id": args.catalog}
     named = [f"{key}={quoted(value)}" for key, value in flags.items() if value]
     return [*args.overrides, *named, *(["deriva_ml.offline=true"] if args.offline else [])]

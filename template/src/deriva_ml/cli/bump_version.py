@@ -205,17 +205,16 @@ def _push(root: Path, remote: str, branch: str, tag: str, refs: list[str]) -> No
     """Push all refs or none, where the server can do that: a tag must not go out ahead of its branch."""
     no_upstream = branch and not git(root, "config", f"branch.{branch}.merge", check=False)
     push = [*(["--set-upstream"] if no_upstream else []), remote, *refs]
-    try:
+    for atomic in ("--atomic",), ():
         try:
-            git(root, "push", "--atomic", *push)
+            git(root, "push", *atomic, *push)
+            return
         except DerivaMLRequestError as error:
-            if not any("--atomic" in note for note in getattr(error, "__notes__", ())):
-                raise
-            git(root, "push", *push)
-    except DerivaMLRequestError as error:
-        raise DerivaMLRunError(
-            f"{tag} exists here but was not pushed ({error}); when that is mended: git push {' '.join(push)}"
-        ) from error
+            if atomic and any("--atomic" in note for note in getattr(error, "__notes__", ())):
+                continue
+            raise DerivaMLRunError(
+                f"{tag} exists here but was not pushed ({error}); when that is mended: git push {' '.join(push)}"
+            ) from error
 
 
 def _commit(root: Path, revision: str = "HEAD") -> str:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import deriva_ml.disk as disk
 from deriva_ml.cli.arguments import take_parameters
@@ -85,18 +85,15 @@ def _warnings_as_lines() -> Iterator[None]:
     ours = (sys.prefix, os.path.dirname(os.__file__), str(Path(__file__).parents[1]), "<", "sys")
 
     def tell(message: Any, category: Any, filename: str, *others: Any, **named: Any) -> None:
-        files, frame = [filename], sys._getframe(1)
-        while frame:
-            files.append(frame.f_code.co_filename)
-            frame = cast(Any, frame.f_back)
+        from traceback import walk_stack
+
+        files = [filename, *(frame.f_code.co_filename for frame, _ in walk_stack(sys._getframe(1)))]
         if not all(file.startswith(ours) for file in files):
             as_python_does(message, category, filename, *others, **named)
         elif (text := one_line(message)) not in told:
             told.add(text)
             print(f"warning: {text}", file=sys.stderr)
 
-    warnings.showwarning = tell
-    try:
+    with warnings.catch_warnings():
+        warnings.showwarning = tell
         yield
-    finally:
-        warnings.showwarning = as_python_does

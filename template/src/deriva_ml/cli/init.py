@@ -278,7 +278,5 @@ def _run(cwd: Path, *args: str) -> None:
 def _complaint(text: str) -> str:
     """Return what a program (uv) says of an error, which it may wrap; else its last line, as of a traceback."""
     lines = [line for raw in text.splitlines() if (line := raw.strip(" \t│├╰─▶"))]
-    begun = next(
-        (n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)), len(lines) - 1
-    )
-    return one_line(" ".join(lines[begun:])).removeprefix("× ")
+    begun = [n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)] or [-1]
+    return one_line(" ".join(lines[begun[0] :])).removeprefix("× ")

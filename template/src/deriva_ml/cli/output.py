@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO, cast
 
 
@@ -22,32 +22,31 @@ class _Unbroken:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except BrokenPipeError:
-            self._let_go()
-            return len(text)
+        with self._or_into_nothing():
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        try:
+        with self._or_into_nothing():
             self._stream.flush()
-        except BrokenPipeError:
-            self._let_go()
 
-    def _let_go(self) -> None:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, self._stream.fileno())  # what is in the stream's buffer goes there, too
-        os.close(nothing)
+    @contextmanager
+    def _or_into_nothing(self) -> Iterator[None]:
+        """Let the stream, with what is in its buffer, go into nothing once nobody reads it."""
+        try:
+            yield
+        except BrokenPipeError:
+            with open(os.devnull, "w") as nothing:
+                os.dup2(nothing.fileno(), self._stream.fileno())
 
 
 @contextmanager
 def unbroken_output() -> Iterator[None]:
-    before = sys.stdout, sys.stderr
-    out, err = _Unbroken(before[0]), _Unbroken(before[1])
-    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
-    try:
-        yield
-    finally:
-        out.flush()  # now, and not when Python ends, which would complain and change the status
-        err.flush()
-        sys.stdout, sys.stderr = before
+    """Have standard output and error go on, whoever stops reading them."""
+    out, err = cast(TextIO, _Unbroken(sys.stdout)), cast(TextIO, _Unbroken(sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            yield
+        finally:
+            out.flush()  # now, and not when Python ends, which would complain and change the status
+            err.flush()

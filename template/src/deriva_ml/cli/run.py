@@ -11,9 +11,8 @@ from typing import Any
 
 from deriva_ml.cli.arguments import (
     CommandParser,
-    add_allow_dirty,
-    add_configuration_flags,
     add_overrides,
+    add_run_flags,
     complete_bare_info,
     overrides_from_flags,
 )
@@ -47,8 +46,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run every combination of the values that overrides give as a=1,2",
     )
-    add_allow_dirty(how)
-    add_configuration_flags(parser)
+    add_run_flags(parser, how)
     return parser
 
 
@@ -61,7 +59,6 @@ def main(argv: Sequence[str]) -> int:
     for word in overrides:
         if word.endswith(".ipynb") and "=" not in word:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
-    from deriva_ml.config.compose import sweep_jobs
     from deriva_ml.config.entries import MODEL_CONFIG
     from deriva_ml.config.modules import find_configs
 
@@ -74,10 +71,10 @@ def main(argv: Sequence[str]) -> int:
 
     recover_project(project)
     run_context.set(RunContext(project=project, allow_dirty=args.allow_dirty))
-    overrides, description = _named_sweep(overrides)
-    if description is None and not args.multirun:
-        return 0 if _run_job(overrides) else FAILED
-    return _run_sweep(project, sweep_jobs(overrides), description or f"Sweep: {' '.join(overrides)}")
+    jobs, description = _jobs(overrides, args.multirun)
+    if description is None:
+        return 0 if _run_job(jobs[0]) else FAILED
+    return _run_sweep(project, jobs, description)
 
 
 def _one_job(overrides: list[str], swept: bool) -> list[str]:
@@ -86,25 +83,29 @@ def _one_job(overrides: list[str], swept: bool) -> list[str]:
     Raises:
         DerivaMLRequestError: they are those of several.
     """
-    from deriva_ml.config.compose import sweep_jobs
-
-    expanded, description = _named_sweep(overrides)
-    if description is None and not swept:
-        return overrides
-    jobs = sweep_jobs(expanded)
+    jobs, _ = _jobs(overrides, swept)
     if len(jobs) > 1:
         first = " ".join(shlex.quote(word) for word in jobs[0])
         raise DerivaMLRequestError(f"this is a sweep of {len(jobs)} runs: show one of them, such as {first}")
     return jobs[0]
 
 
-def _named_sweep(overrides: list[str]) -> tuple[list[str], str | None]:
-    """Return the overrides with ``+multirun=NAME`` replaced by those it stands for, and its description."""
+def _jobs(overrides: list[str], swept: bool) -> tuple[list[list[str]], str | None]:
+    """Return the overrides of each run, and the description of the sweep that they make; None for a run alone.
+
+    Args:
+        overrides: those of the command line; each ``+multirun=NAME`` stands for those of a sweep of the project's.
+        swept: whether one with several values makes several runs, as it does in a named sweep.
+
+    Raises:
+        DerivaMLRequestError: there is no sweep of that name, or an override makes no runs.
+    """
+    from deriva_ml.config.compose import sweep_jobs
     from deriva_ml.config.entries import multiruns
 
     names = [word.partition("=")[2] for word in overrides if word.startswith("+multirun=")]
-    if not names:
-        return overrides, None
+    if not names and not swept:
+        return [overrides], None
     for name in names:
         if name not in multiruns:
             raise DerivaMLRequestError(
@@ -112,9 +113,9 @@ def _named_sweep(overrides: list[str]) -> tuple[list[str], str | None]:
             )
     rest = [word for word in overrides if not word.startswith("+multirun=")]
     specs = [multiruns[name] for name in names]
-    return [*(word for spec in specs for word in spec.overrides), *rest], "\n\n".join(
-        spec.description for spec in specs
-    )
+    words = [*(word for spec in specs for word in spec.overrides), *rest]
+    description = "\n\n".join(spec.description for spec in specs)
+    return sweep_jobs(words), description or f"Sweep: {' '.join(words)}"
 
 
 def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
@@ -193,7 +194,7 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     if len(places) > 1:
         raise DerivaMLRequestError("a sweep is recorded in one catalog: leave deriva_ml out of its values")
     parent = None
-    if not first["dry_run"]:
+    if not all(one.get("dry_run") for one in composed):
         parent = start_sweep(project, description, first["workflow"], first["deriva_ml"])
     failed = waiting = 0
     try:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import (
     CommandParser,
-    add_allow_dirty,
-    add_configuration_flags,
     add_overrides,
+    add_run_flags,
     complete_bare_info,
     overrides_from_flags,
     take_parameters,
@@ -100,8 +99,7 @@ def parser() -> argparse.ArgumentParser:
         help="the longest that one cell may take, in whole seconds (default: no limit)",
     )
     how.add_argument("--log-output", action="store_true", help="show what the cells print, on stderr")
-    add_allow_dirty(how)
-    add_configuration_flags(parser)
+    add_run_flags(parser, how)
     return parser
 
 
@@ -185,8 +183,7 @@ def _say_left_out(path: Path, notebook: dict[str, Any]) -> None:
     from deriva_ml.redaction import redact
 
     lines = [line.strip() for cell in injected_earlier(notebook) for line in source_of(cell).splitlines()]
-    values = "; ".join(line for line in lines if line and not line.startswith("#"))
-    values = redact(values)
+    values = redact("; ".join(line for line in lines if line and not line.startswith("#")))
     values = values if len(values) <= 80 else f"{values[:77]}..."
     if lines:
         print(

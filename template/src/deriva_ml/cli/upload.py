@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from deriva_ml.catalog.journal import Destination
     from deriva_ml.deriva.push import Push
 
+    Pending = Sequence[tuple[str, Destination]]  # executions, by their RIDs here, and where each is to go
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
@@ -128,10 +130,12 @@ def _push_commits(args: argparse.Namespace, project: Project) -> int:
 
 def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project) -> int:
     from deriva_ml.definitions import OPEN_STATUSES
+    from deriva_ml.execution.upload import recorded
 
-    rids = [_execution(catalog, rid) for rid in args.rids]
+    rids = [recorded(catalog, rid).local for rid in args.rids]
     if args.forget:
         return _forget(catalog, rids)
+    waiting: Pending
     opened = None
     config = _connection(args, project)
     if config is None:
@@ -150,12 +154,7 @@ def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project
     return 0 if args.list else _push(catalog, project, waiting, opened)
 
 
-def _push(
-    catalog: EmbeddedCatalog,
-    project: Project,
-    waiting: Sequence[tuple[str, Destination]],
-    opened: Push | None,
-) -> int:
+def _push(catalog: EmbeddedCatalog, project: Project, waiting: Pending, opened: Push | None) -> int:
     """Push, say of each how it went, and return the exit status."""
     from deriva_ml.execution.upload import upload
 
@@ -186,13 +185,6 @@ def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:
     return 0
 
 
-def _execution(catalog: EmbeddedCatalog, rid: str) -> str:
-    """Return the execution here that an RID means, which may be the one where it was pushed to."""
-    from deriva_ml.execution.upload import recorded
-
-    return recorded(catalog, rid).local
-
-
 def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
     """Return the connection that the arguments name, if they name one."""
     config = named_catalog(args, "--to", project)
@@ -205,9 +197,7 @@ def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | 
     return config
 
 
-def _wanted(
-    catalog: EmbeddedCatalog, rids: Sequence[str], destination: Destination
-) -> list[tuple[str, Destination]]:
+def _wanted(catalog: EmbeddedCatalog, rids: Sequence[str], destination: Destination) -> Pending:
     """Return executions, and those of a sweep, that are not at the destination as they are here."""
     from deriva_ml.definitions import OPEN_STATUSES
 
@@ -225,14 +215,10 @@ def _wanted(
 
 
 def _send_to(
-    catalog: EmbeddedCatalog,
-    wanted: Sequence[tuple[str, Destination]],
-    destination: Destination,
-    credential: Any,
-    noted: str | None,
-) -> tuple[list[tuple[str, Destination]], Push]:
+    catalog: EmbeddedCatalog, wanted: Pending, destination: Destination, credential: Any, noted: str | None
+) -> tuple[Pending, Push]:
     """Note that executions are to be pushed, once the destination is known to be there; what is to be done, and by what."""
-    from deriva_ml.deriva.errors import ServerRefused
+    from deriva_ml.deriva.answers import ServerRefused
     from deriva_ml.deriva.push import Push
 
     try:
@@ -268,16 +254,16 @@ def _refuse_local(catalog: EmbeddedCatalog, rids: Sequence[str]) -> None:
             )
 
 
-def _say_there(
-    catalog: EmbeddedCatalog, rids: Iterable[str], waiting: Sequence[tuple[str, Destination]]
-) -> None:
+def _say_there(catalog: EmbeddedCatalog, rids: Iterable[str], waiting: Pending) -> None:
+    """Say of executions that need no push where they are."""
     for rid in rids:
         if rid not in {one for one, _ in waiting}:
             for destination, remote in catalog.journal.elsewhere(rid):
                 print(f"{rid} is in {destination} already, as {remote}")
 
 
-def _listing(catalog: EmbeddedCatalog, waiting: Sequence[tuple[str, Destination]]) -> str:
+def _listing(catalog: EmbeddedCatalog, waiting: Pending) -> str:
+    """Return what waits as a table."""
     rows = [("RID", "status", "when (UTC)", "workflow", "for")]
     for rid, destination in waiting:
         record = catalog.lookup_execution(rid)

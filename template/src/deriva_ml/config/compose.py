@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import OverrideType
 from hydra_zen import instantiate, store
+from omegaconf import OmegaConf, open_dict
 
 from deriva_ml.config.entries import multiruns, notebook_configs
 from deriva_ml.config.refusals import read, refuse, refuse_unheeded, summarize_error, usable
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.table import aligned
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,6 @@ class Composition:
     @property
     def yaml(self) -> str:
         """The configuration as YAML with every reference resolved and every credential masked."""
-        from omegaconf import OmegaConf
-
         from deriva_ml.redaction import redact
 
         with usable():
@@ -39,8 +43,6 @@ class Composition:
 
     def part(self, key: str) -> Any:
         """Return what the configuration holds under ``key``, in plain types with every reference resolved."""
-        from omegaconf import OmegaConf
-
         whole: Any = OmegaConf.to_container(self.node, resolve=True)
         return whole[key]
 
@@ -58,8 +60,6 @@ class Composition:
         return {str(key): self._argument(str(key)) for key in self.node if not str(key).startswith("_")}
 
     def _argument(self, key: str) -> Any:
-        from omegaconf import OmegaConf
-
         if OmegaConf.is_missing(self.node, key):
             how = "choose one, as --list-configs shows" if key in store.groups else f"give one, {key}=VALUE"
             raise DerivaMLRequestError(f"the configuration has no {key}: {how}")
@@ -97,8 +97,6 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
     Raises:
         DerivaMLRequestError: Hydra refuses the name, an override, or a group's entry; in its own words.
     """
-    from omegaconf import open_dict
-
     refuse_unheeded(overrides)
     _publish_to_hydra()
     try:
@@ -122,10 +120,6 @@ def compose(name: str, overrides: Sequence[str] = ()) -> Composition:
 
 
 def _composed(name: str, overrides: Sequence[str]) -> Any:
-    import warnings
-
-    import hydra
-
     with warnings.catch_warnings(), hydra.initialize(version_base="1.3", config_path=None):
         warnings.filterwarnings("error", "provider=hydra.searchpath .* is not available", UserWarning)
         return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
@@ -140,10 +134,6 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
     Raises:
         DerivaMLRequestError: an override cannot be parsed, or has no single values.
     """
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.types import OverrideType
-
     refuse_unheeded(overrides)
     _publish_to_hydra()
     choices: dict[str, list[str]] = {}
@@ -188,8 +178,7 @@ def list_choices() -> str:
             groups.setdefault(group, []).append((f"{group}={entry['name']}", line))
     lines = []
     for group, entries in sorted(groups.items()):
-        width = max(len(choice) for choice, _ in entries) + 2
-        lines += [f"{group}:", *(f"  {choice:{width}}{line}".rstrip() for choice, line in sorted(entries))]
+        lines += [f"{group}:", aligned([(f"  {choice}", line) for choice, line in sorted(entries)])]
     for what, names in (("notebooks", notebook_configs), ("multirun", multiruns)):
         lines.append(f"{what}: {', '.join(sorted(names)) or 'none'}")
     return "\n".join(lines)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra_zen import store
+from omegaconf.errors import InterpolationKeyError
+
+from deriva_ml.config.quoting import quoted
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.terminal import one_line
+from deriva_ml.terminal import one_line, suggest
 
 LONGEST_SHOWN = 120
 """Characters of an override that a message repeats."""
@@ -18,15 +24,6 @@ LONGEST_SHOWN = 120
 PLACE = " full_key: "
 LEFT_OUT = (" Config search path:", " See https://", " To append to your config use ", PLACE)
 UNKNOWN_KEY = re.compile(r"Could not override '(\w+)'")
-
-
-def quoted(text: str, mark: str = "'") -> str:
-    """Quote a text so that Hydra's grammar takes it to the letter
-    (https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values)."""
-    literal = re.sub(
-        rf"(\\*)({mark}|\Z)", lambda found: found[1] * 2 + (f"\\{mark}" if found[2] else ""), text
-    )
-    return f"{mark}{literal}{mark}"
 
 
 def refuse_unheeded(overrides: Sequence[str]) -> None:
@@ -53,12 +50,8 @@ def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callabl
     Raises:
         DerivaMLRequestError: always.
     """
-    from hydra.errors import HydraException
-    from hydra_zen import store
-
     parsed = read(overrides)
-    for item in parsed:
-        word = str(item.input_line)
+    for word, item in zip(overrides, parsed, strict=True):
         if item.is_sweep_override():
             key, value = word.split("=", 1)
             ways = " or ".join(shlex.quote(f"{key}={way}") for way in (f"[{value}]", quoted(value, '"')))
@@ -87,9 +80,6 @@ def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
     Raises:
         DerivaMLRequestError: one cannot be read; the message has what to type instead.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
     parser = OverridesParser.create(config_loader)
     parsed = []
     for place, word in enumerate(overrides):
@@ -136,19 +126,14 @@ def _mends(overrides: Sequence[str], place: int) -> Iterator[str]:
 
 
 def _reads(text: str) -> bool:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
+    """Whether Hydra's grammar takes the text as an override."""
+    with suppress(HydraException):
         return bool(OverridesParser.create().parse_overrides([text])[0].key_or_group)
-    except HydraException:
-        return False
+    return False
 
 
 def _no_override(overrides: Sequence[str], place: int) -> str:
     """Return what is wrong with a word that has no name or no value."""
-    from hydra_zen import store
-
     word = overrides[place]
     groups = sorted(entry["group"] for entry in store if entry["group"] and entry["name"] == word)
     if groups:
@@ -170,11 +155,8 @@ def _no_override(overrides: Sequence[str], place: int) -> str:
 def _names_entries(item: Any) -> bool:
     """Whether an override of a group gives names, as it has to, unless it takes the group away."""
     value = item.value()
-    return (
-        item.is_delete()
-        or isinstance(value, str)
-        or (isinstance(value, list) and all(isinstance(one, str) for one in value))
-    )
+    names = value if isinstance(value, list) else [value]
+    return item.is_delete() or all(isinstance(one, str) for one in names)
 
 
 def summarize_error(error: BaseException) -> str:
@@ -192,19 +174,13 @@ def summarize_error(error: BaseException) -> str:
 
 def _suggest(name: str, error: Exception) -> str:
     """Return, for a message, the group or the field of the configuration ``name`` that an unknown one looks like."""
-    import difflib
-
-    from hydra_zen import store
-
     unknown = UNKNOWN_KEY.match(str(error))
     if not unknown or (None, name) not in store:
         return ""
     groups = {group for group in store.groups if group and not group.startswith("hydra")}
     fields = getattr(store[None, name], "__dataclass_fields__", {})
     known = groups | {field for field in fields if not field.startswith("_")}
-    known = (known | {"+multirun"}) - {unknown[1]}
-    close = difflib.get_close_matches(unknown[1], sorted(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return suggest(unknown[1], {name: name for name in sorted((known | {"+multirun"}) - {unknown[1]})})
 
 
 @contextmanager
@@ -214,8 +190,6 @@ def usable(part: str = "") -> Iterator[None]:
     Raises:
         DerivaMLRequestError: anything went wrong.
     """
-    from omegaconf.errors import InterpolationKeyError
-
     try:
         yield
     except DerivaMLRequestError:

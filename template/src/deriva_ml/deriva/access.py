@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.retry import denied, not_logged_in
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
-
-T = TypeVar("T")
 
 RECORDING = (
     ("Workflow", "select"),
@@ -23,42 +16,29 @@ RECORDING = (
 """What no record can do without. A server says to anybody what its tables are, and of each what may be done with it."""
 
 
-def check_reading(server: Server, model: Model) -> None:
+def check_reading(server: Server) -> None:
     """Refuse whom the catalog shows nothing: current catalogs answer everybody, with no rows.
 
     Raises:
         DerivaMLRequestError: nobody is logged in, or somebody who may not read.
     """
-    if model.may("Execution", "select") is not True:
-        _check(server, model, ("Execution", "select"))
+    if server.model.may("Execution", "select") is not True:
+        _check(server, "Execution", "select")
 
 
-def check_recording(server: Server, model: Model) -> None:
+def check_recording(server: Server) -> None:
     """Refuse who may not record there.
 
     Raises:
         DerivaMLRequestError: nobody is logged in, or somebody without the rights.
     """
     for place in RECORDING:
-        if model.may(*place) is False:
-            _check(server, model, place)
+        if server.model.may(*place) is False:
+            _check(server, *place)
 
 
-def _check(server: Server, model: Model, place: tuple[str, str]) -> None:
+def _check(server: Server, table: str, access: str) -> None:
     if not server.logged_in():
         raise DerivaMLRequestError(not_logged_in(server.host))
-    table, access = place
-    if model.may(table, access) is False:
+    if server.model.may(table, access) is False:
         raise DerivaMLRequestError(denied(server.host, f"{access} access on deriva-ml:{table}"))
-
-
-def look_up(server: Server, find: Callable[[], T]) -> T:
-    """What a look-up finds. What is not shown to who is not logged in any more may be there all the same."""
-    try:
-        return find()
-    except (DerivaMLRequestError, ServerRefused):
-        if server.anonymous or server.logged_in():
-            raise
-        if not server.renew_login():
-            raise DerivaMLRequestError(not_logged_in(server.host)) from None
-    return find()

@@ -29,10 +29,8 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
     check_server(config)
     # A run in the project's own catalog needs none of it.
     from deriva_ml.deriva.delivery import DerivaDelivery
-    from deriva_ml.deriva.site import Site
     from deriva_ml.deriva.source import DerivaSource
 
     local = open_local(project)
-    site = Site(local, located(config, project))
-    delivery = DerivaDelivery(site)
-    return Connection(local, DerivaSource(site, delivery), delivery)
+    delivery = DerivaDelivery(local, located(config, project))
+    return Connection(local, DerivaSource(delivery), delivery)

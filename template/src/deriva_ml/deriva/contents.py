@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.journal import Remote
+from deriva_ml.catalog.journal import Remote, RemoteInput
 from deriva_ml.definitions import RID, Asset, Dataset, Row
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.hatrac import object_name
+from deriva_ml.deriva.answers import ServerRefused
+from deriva_ml.deriva.hatrac import Upload, object_name
 from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.lookup import find_same_dataset
-from deriva_ml.deriva.refused_rows import describe
-from deriva_ml.deriva.transfer import Upload, upload
+from deriva_ml.deriva.transfer import upload
+
+T = TypeVar("T", Asset, RemoteInput)
 
 NOT_TAKEN = frozenset({400, 403, 409})
 """How a row is refused that will be refused again."""
+_NAMED = (
+    r'Key \("?(?P<column>[^"=]+?)"?\)=\(',
+    r'null value in column "(?P<column>[^"]+)"',
+    r"insert access on :[^:]+:[^:]+:(?P<column>\S+)",
+)
+"""How PostgreSQL and ERMrest name the column."""
+_VALUE = r'(?:invalid input (?:syntax|value) for .*?: |value )"(?P<value>.*?)"'
+"""How they name the value alone."""
 
 
-def by_table(assets: Iterable[Asset]) -> dict[str, list[Asset]]:
-    """Assets by the table that they are rows of."""
-    found: dict[str, list[Asset]] = {}
-    for asset in assets:
-        found.setdefault(asset.table, []).append(asset)
+def by_table(records: Iterable[T]) -> dict[str, list[T]]:
+    """Records by the table that they are rows of."""
+    found: dict[str, list[T]] = {}
+    for record in records:
+        found.setdefault(record.table, []).append(record)
     return found
 
 
@@ -43,7 +54,9 @@ def send_assets(
     sent = _send_contents(local, there, new)
     refused = [one for table, members in by_table(new).items() for one in _store(there, table, members)]
     for table, members in by_table(one for one in assets if there.stored(one.rid)).items():
-        _store_types(there, table, members)
+        types = [(one, term) for one in members for term in one.types]
+        types += [(one, one.role.asset_type) for one in members if one.role]
+        add_types(there, table, [(there.rid(one.rid), term) for one, term in types])
     if len(refused) > 1:
         more = f"{refused[0]} (and {len(refused) - 1} more)"
         return sent, ServerRefused(more, refused[0].status)
@@ -51,18 +64,14 @@ def send_assets(
 
 
 def _send_contents(local: EmbeddedCatalog, there: Rows, assets: Sequence[Asset]) -> bool:
-    known = {asset.rid: there.known(asset.rid) or Remote("") for asset in assets}
-    waiting: dict[str, list[Asset]] = {}
-    for asset in assets:
-        if known[asset.rid].url is None:
-            waiting.setdefault(object_name(asset.table, asset.md5, asset.filename), []).append(asset)
-    uploads = [
-        Upload(local.objects.path(first.md5), name, first.md5, first.length, first.filename)
-        for name, (first, *_) in waiting.items()
-    ]
+    uploads = []
+    for one in assets:
+        if there.known(one.rid).url is None:
+            source, name = local.objects.path(one.md5), object_name(one.table, one.md5, one.filename)
+            uploads.append(Upload(source, name, one.md5, one.length, one.filename, one.rid))
 
     def done(item: Upload, url: str) -> None:
-        there.note({asset.rid: Remote(known[asset.rid].rid, url) for asset in waiting[item.name]})
+        there.note({item.rid: Remote(there.known(item.rid).rid, url)})
 
     upload(there.server, uploads, done)
     return bool(uploads)
@@ -74,7 +83,7 @@ def _store(there: Rows, table: str, assets: Sequence[Asset]) -> list[ServerRefus
     Returns:
         what is wrong with those that were not taken.
     """
-    urls = {asset.rid: (there.known(asset.rid) or Remote("")).url for asset in assets}
+    urls = {asset.rid: there.known(asset.rid).url for asset in assets}
     own = {asset.rid: there.journal.columns(asset.rid) for asset in assets}
     names = {name for values in own.values() for name in values}
     own = {rid: dict.fromkeys(names) | values for rid, values in own.items()}  # rows of one shape
@@ -94,13 +103,11 @@ def _store(there: Rows, table: str, assets: Sequence[Asset]) -> list[ServerRefus
     new, refusals = _insert(there, table, rows)
     rids = {row["URL"]: row["RID"] for row in new}
     skipped = [str(row["URL"]) for row in rows.values() if row["URL"] not in rids]
-    for row in there.server.get_any(f"/entity/{there.model.qualified(table)}", "URL", skipped):
+    for row in there.server.find_any(table, "URL", skipped):
         rids[row["URL"]] = row["RID"]
-    there.note(
-        {rid: Remote(rids[url], url, stored=True) for rid, url in urls.items() if url in rids},
-    )
+    there.note({rid: Remote(rids[url], url, stored=True) for rid, url in urls.items() if url in rids})
     return [
-        describe(there, table, rid, row, own[rid], refusals.get(rid))
+        _describe(there, table, rid, row, own[rid], refusals.get(rid))
         for rid, row in rows.items()
         if row["URL"] not in rids
     ]
@@ -125,29 +132,21 @@ def _insert(there: Rows, table: str, rows: Mapping[RID, Row]) -> tuple[list[Row]
     return found, refusals
 
 
-def _store_types(there: Rows, table: str, assets: Sequence[Asset]) -> None:
-    association = there.model.association(table, "Asset_Type")
-    if association is None:
-        return
-    types = [
-        (asset, term)
-        for asset in assets
-        for term in (*asset.types, *([asset.role.asset_type.value] if asset.role else ()))
-    ]
-    rows = [
-        {association.column: there.rid(asset.rid), association.other_column: term} for asset, term in types
-    ]
-    there.associate(association.table, rows, {"Asset_Type": [term for _, term in types]})
+def add_types(there: Rows, table: str, types: Sequence[tuple[RID, str]]) -> None:
+    """Give assets of a table types: pairs of an asset's RID there and a term."""
+    if association := there.model.association(table, "Asset_Type"):
+        rows = [{association.column: asset, association.other_column: term} for asset, term in types]
+        there.associate(association.table, rows, {"Asset_Type": [term for _, term in types]})
 
 
 def recognize(there: Rows, dataset: Dataset) -> bool:
     """Note a dataset that is there already, and those nested in it, as somebody else may have sent them; True if it is."""
-    if there.known(dataset.rid):
+    if there.known(dataset.rid).rid:
         return there.stored(dataset.rid)
     if not all([recognize(there, child) for child in dataset.nested]):
         return False
     nested = {there.rid(child.rid) for child in dataset.nested}
-    found = find_same_dataset(there.server, there.model, dataset, nested)
+    found = find_same_dataset(there.server, dataset, nested)
     if found:
         rid, version = found
         there.note({dataset.rid: Remote(rid, stored=True), version_of(dataset): Remote(version, stored=True)})
@@ -179,10 +178,8 @@ def send_dataset(there: Rows, dataset: Dataset) -> None:
         send_dataset(there, child)
     version = version_of(dataset)
     there.lease([dataset.rid, version])
-    there.store(
-        "Dataset", dataset.rid, {"Description": dataset.description, "Deleted": False}, complete=False
-    )
-    rid = there.rid(dataset.rid)
+    row = {"Description": dataset.description, "Deleted": False}
+    rid = there.store("Dataset", dataset.rid, row, complete=False)
     row = {"Dataset": rid, "Version": dataset.version, "Description": dataset.description}
     there.store("Dataset_Version", version, row)
     types = [{"Dataset": rid, "Dataset_Type": term} for term in dataset.types]
@@ -203,3 +200,62 @@ def version_of(dataset: Dataset) -> RID:
     """The RID of the row of a dataset's version in the project's own catalog."""
     assert dataset.version_rid is not None
     return dataset.version_rid
+
+
+# What is wrong with a row that was not taken
+
+
+def _describe(
+    there: Rows, table: str, asset: RID, row: Row, own: Mapping[str, Any], refusal: ServerRefused | None
+) -> ServerRefused:
+    """What is wrong with a row, in one line: file, column, value, the server's words, and the command that mends it.
+
+    Args:
+        asset: the RID here.
+        own: of the row, what whoever registered the file has given, and can give anew.
+        refusal: None if the row was passed over, as one whose key another row has.
+    """
+    not_taken = f"{there.server.host} did not take the row of {row['Filename']} into {table}"
+    if refusal is None:
+        columns = _clash(there, table, row)
+        if not columns:
+            unknown = (
+                "another row there has a key of it, such as its name, or it is there and you may not read it"
+            )
+            return ServerRefused(f"{not_taken}: {unknown}", 409)
+        refusal = ServerRefused("another row there has a key of it", 409)
+    else:
+        columns = _blamed(refusal.detail, own)
+    values = {name: row[name] for name in columns if name in row}
+    told = [
+        f"{name} has no value" if value is None else f"{name} is {value!r}" for name, value in values.items()
+    ]
+    why = _words(refusal.detail or str(refusal))
+    mended = [name for name in columns if name in there.model.columns(table)]
+    message = f"{not_taken}: {why} ({' and '.join(told)})"
+    if mended and refusal.status != 403:
+        message += f": uv run deriva-ml-upload {asset} --set {mended[0]}=VALUE gives it another"
+    return ServerRefused(message, refusal.status)
+
+
+def _words(said: str) -> str:
+    """The server's words, without the whole row."""
+    return re.sub(r"\s*DETAIL: +Failing row contains .*", "", said).rstrip(". ")
+
+
+def _blamed(detail: str, own: Mapping[str, Any]) -> list[str]:
+    """The columns that a refusal is about; all that were given, if it does not tell."""
+    for pattern in _NAMED:
+        if found := re.search(pattern, detail):
+            return [name.strip(' "') for name in found["column"].split(",")]
+    said = re.search(_VALUE, detail)
+    return [name for name, value in own.items() if said and str(value) == said["value"]] or list(own)
+
+
+def _clash(there: Rows, table: str, row: Row) -> list[str]:
+    """The columns of the key that another row there has the values of."""
+    for key in there.model.keys(table):
+        if all(row.get(name) is not None for name in key):
+            if there.server.find(table, {name: str(row[name]) for name in key}, "?limit=1"):
+                return key
+    return []

@@ -6,17 +6,20 @@ import contextlib
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
-from deriva_ml.deriva.answers import strange
-from deriva_ml.deriva.errors import ServerRefused
+from deriva_ml.definitions import RID
+from deriva_ml.deriva.answers import ServerRefused, strange, unless_refused
 from deriva_ml.deriva.retry import Retrier, RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+
+Report = Callable[[int], object]
+"""Is told of bytes as they go; what it raises ends the transfer."""
 
 LARGEST_PUT = 25 << 20
 """Bytes that go in one request; also the least that a chunk of a larger content has."""
@@ -30,14 +33,19 @@ OTHER_NAMES = 4
 
 
 @dataclass(frozen=True)
-class Content:
-    """What is put: a file, its MD5 (hexadecimal) and length in bytes, its name, and who is told of bytes sent."""
+class Upload:
+    """A file to put: under an object's name, with its MD5 (hexadecimal), length in bytes, and name for a browser.
+
+    Attributes:
+        rid: of the record that it is put for.
+    """
 
     source: Path
+    name: str
     md5: str
     length: int
     filename: str
-    on_bytes: Callable[[int], object]
+    rid: RID = ""
 
     @property
     def digest(self) -> str:
@@ -45,40 +53,43 @@ class Content:
         return b64encode(bytes.fromhex(self.md5)).decode()
 
     @property
-    def disposition(self) -> str:
-        """The header that says what a browser shall save it as."""
-        return f"filename*=UTF-8''{quote(self.filename, safe='')}"
+    def headers(self) -> dict[str, str]:
+        """What is said of the content: its MD5, its type by the file's name, and what a browser shall save it as."""
+        from deriva.core.utils.mime_utils import guess_content_type
 
-    def part(self, start: int, length: int) -> _Part | bytes:
-        """A body for a request; of an empty one the HTTP library does not tell the length."""
-        return _Part(self, start, length) if length else b""
+        return {
+            "Content-MD5": self.digest,
+            "Content-Type": guess_content_type(self.filename),
+            "Content-Disposition": f"filename*=UTF-8''{quote(self.filename, safe='')}",
+        }
 
 
 @dataclass(frozen=True)
 class _Part:
     """Some bytes of a file, read as they are sent and, when a request is repeated, once more."""
 
-    content: Content
+    source: Path
     start: int
     length: int
+    on_bytes: Report
 
     def __len__(self) -> int:
         return self.length
 
     def __iter__(self) -> Iterator[bytes]:
-        source, left = self.content.source, self.length
+        left = self.length
         try:
-            with source.open("rb") as stream:
+            with self.source.open("rb") as stream:
                 stream.seek(self.start)
                 while left:
                     piece = stream.read(min(PIECE, left))
                     if not piece:
-                        raise DerivaMLException(f"{source} has become shorter since it was recorded")
+                        raise DerivaMLException(f"{self.source} has become shorter since it was recorded")
                     yield piece
                     left -= len(piece)
-                    self.content.on_bytes(len(piece))
+                    self.on_bytes(len(piece))
         except OSError as error:  # the HTTP library would take it for the network's
-            raise DerivaMLException(f"{source} cannot be read: {error.strerror}") from error
+            raise DerivaMLException(f"{self.source} cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -107,142 +118,108 @@ def object_name(table: str, md5: str, filename: str) -> str:
     return prefix + safe
 
 
-def put_object(
-    server: Server,
-    name: str,
-    source: Path,
-    md5: str,
-    length: int,
-    *,
-    filename: str,
-    on_bytes: Callable[[int], object] = lambda count: None,
-) -> str:
-    """Let the object ``name`` have the content of a file, and return the URL path of that version.
+def put_object(server: Server, item: Upload, on_bytes: Report = lambda count: None) -> str:
+    """Let an object have the content of a file, and return the URL path of that version.
 
     What is there already is not sent again, and not made a second time.
 
     Args:
-        md5: hexadecimal digest of the content, which the server checks.
-        length: in bytes.
-        filename: what a browser shall save it as.
+        item: whose digest the server checks.
         on_bytes: called with the number of bytes whenever some went out; what it raises ends the upload.
 
     Raises:
         DerivaMLException: the file cannot be read, or is not what its digest says.
     """
-    content = Content(source, md5, length, filename, on_bytes)
-    send = _put_whole if content.length <= LARGEST_PUT else _put_chunks
-    folder, _, last = name.rpartition("/")
+    send = _put_whole if item.length <= LARGEST_PUT else _put_chunks
+    folder, _, last = item.name.rpartition("/")
     stem, dot, rest = last.partition(".")
-    names = [name, *(f"{folder}/{stem}-{number}{dot}{rest}" for number in range(2, OTHER_NAMES + 1))]
-    for number, one in enumerate(names, 1):
+    names = [item.name, *(f"{folder}/{stem}-{number}{dot}{rest}" for number in range(2, OTHER_NAMES + 1))]
+    for name in names:
         try:
-            return send(server, content, one)
+            return send(server, replace(item, name=name), on_bytes)
         except ServerRefused as refused:
             if "MD5" in refused.detail and "does not match" in refused.detail:
-                message = f"{content.source} is not what its record says, or was damaged on its way"
+                message = f"{item.source} is not what its record says, or was damaged on its way"
                 raise DerivaMLException(message) from refused
-            deleted = (
-                refused.status == 409 and f"{one} " in refused.detail and "not available" in refused.detail
-            )
-            if not deleted or number == len(names):
+            deleted = f"{name} " in refused.detail and "not available" in refused.detail
+            if refused.status != 409 or not deleted or name == names[-1]:
                 raise
     raise AssertionError
 
 
-def _put_whole(server: Server, content: Content, name: str) -> str:
-    from deriva.core.utils.mime_utils import guess_content_type
-
-    headers = {
-        "Content-MD5": content.digest,
-        "Content-Type": guess_content_type(content.filename),
-        "Content-Disposition": content.disposition,
-    }
+def _put_whole(server: Server, item: Upload, on_bytes: Report) -> str:
     condition = {"If-None-Match": "*"}
-    if content.length > ASK_FIRST and (current := _current_version(server, name)):
-        if current.digest == content.digest:
-            return current.url
-        condition = {"If-Match": current.etag}
-    while True:
-        body = content.part(0, content.length)
+    current = _current_version(server, item) if item.length > ASK_FIRST else None
+    # What is there is this very content, perhaps of an attempt whose answer was lost; or another one, which gets a
+    # new version, on the condition that it is still the one that was looked at.
+    while current is None or current.digest != item.digest:
+        if current:
+            condition = {"If-Match": current.etag}
+        # Of an empty body the HTTP library does not tell the length.
+        body = _Part(item.source, 0, item.length, on_bytes) if item.length else b""
         try:
-            answer = server.request(
-                "put", f"{name}?parents=true", data=body, headers={**headers, **condition}
-            )
-            return _place(server, name, answer.text.strip())
+            headers = item.headers | condition
+            answer = server.request("put", f"{item.name}?parents=true", data=body, headers=headers)
+            return _place(server, item, answer.text.strip())
         except ServerRefused as refused:
             if refused.status != 412 or not condition:
                 raise
-        # Something is there: this very content, perhaps of an attempt whose answer was lost; or another one, which
-        # gets a new version, on the condition that it is still the one that was looked at.
-        current = _current_version(server, name)
-        if current is not None and current.digest == content.digest:
-            return current.url
-        condition = {"If-Match": current.etag} if current else {}
+        condition = {}
+        current = _current_version(server, item)
+    return current.url
 
 
-def _put_chunks(server: Server, content: Content, name: str) -> str:
+def _put_chunks(server: Server, item: Upload, on_bytes: Report) -> str:
     from deriva.core import calculate_optimal_transfer_shape
-    from deriva.core.utils.mime_utils import guess_content_type
 
-    current = _current_version(server, name)
-    if current is not None and current.digest == content.digest:
-        return current.url
-    size, chunks, _ = calculate_optimal_transfer_shape(content.length, requested_chunk_size=LARGEST_PUT)
-    job = server.attempt(
-        lambda store: store.create_upload_job(
-            name,
-            str(content.source),
-            content.digest,
-            None,
-            chunk_size=size,
-            content_type=guess_content_type(content.filename),
-            content_disposition=content.disposition,
-        )
-    )
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", str(job)):
+    if url := _url_of_same(server, item):
+        return url
+    size, chunks, _ = calculate_optimal_transfer_shape(item.length, requested_chunk_size=LARGEST_PUT)
+    described = {"chunk-length": size, "content-length": item.length}
+    described |= {name.lower(): value for name, value in item.headers.items()}
+    answer = server.request("post", f"{item.name};upload?parents=true", json=described)
+    job = answer.text.strip().rpartition("/")[2]
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", job):
         raise strange(server.host, "an upload without an identifier")
     try:
         for chunk in range(chunks):
-            body = content.part(chunk * size, min(size, content.length - chunk * size))
-            server.request(
-                "put",
-                f"{name};upload/{job}/{chunk}",
-                data=body,
-                headers={"Content-Type": "application/octet-stream"},
-            )
-        return _finalize(server, content, name, str(job))
+            start = chunk * size
+            body = _Part(item.source, start, min(size, item.length - start), on_bytes)
+            headers = {"Content-Type": "application/octet-stream"}
+            server.request("put", f"{item.name};upload/{job}/{chunk}", data=body, headers=headers)
+        return _finalize(server, item, job)
     except BaseException:
         with contextlib.suppress(DerivaMLException):  # nobody needs the chunks, but the failure is the news
-            server.attempt(
-                lambda store: store.cancel_upload_job(name, job), RetryPolicy(1, connect=3.0, read=10.0)
-            )
+            hasty = RetryPolicy(1, connect=3.0, read=10.0)
+            server.request("delete", f"{item.name};upload/{job}", hasty)
         raise
 
 
-def _finalize(server: Server, content: Content, name: str, job: str) -> str:
+def _finalize(server: Server, item: Upload, job: str) -> str:
     try:
-        return _place(server, name, server.attempt(lambda store: store.finalize_upload_job(name, job)))
+        answer = server.request("post", f"{item.name};upload/{job}")
+        return _place(server, item, answer.text.strip())
     except ServerRefused as refused:
-        if refused.status != 404:
+        # A job that is gone was finished by an earlier attempt, whose answer was lost.
+        url = _url_of_same(server, item) if refused.status == 404 else None
+        if not url:
             raise
-        # The job is gone: an earlier attempt finished it, and its answer was lost.
-        current = _current_version(server, name)
-        if current is None or current.digest != content.digest:
-            raise
-        return current.url
+        return url
 
 
-def _current_version(server: Server, name: str) -> _Version | None:
+def _url_of_same(server: Server, item: Upload) -> str | None:
+    """Where the object is, if it has this very content."""
+    current = _current_version(server, item)
+    return current.url if current and current.digest == item.digest else None
+
+
+def _current_version(server: Server, item: Upload) -> _Version | None:
     """The current version; None if there is no such object, or (after a refused put) one without a content."""
-    try:
-        headers = server.request("head", name).headers
-    except ServerRefused as refused:
-        if refused.status not in (404, 409):
-            raise
-        return None
-    url = _place(server, name, headers.get("Content-Location", name))
-    return _Version(url, headers.get("ETag", "*"), headers.get("Content-MD5", ""))
+    with unless_refused(404, 409):
+        headers = server.request("head", item.name).headers
+        url = _place(server, item, headers.get("Content-Location", item.name))
+        return _Version(url, headers.get("ETag", "*"), headers.get("Content-MD5", ""))
+    return None
 
 
 def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
@@ -251,7 +228,7 @@ def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
     Raises:
         DerivaMLRequestError: the URL is another server's.
     """
-    path = _path(server, url)
+    path = url.removeprefix(server.url)
     if not path.startswith("/"):
         raise DerivaMLRequestError(f"{url} is not on {server.host}, which is where contents are fetched from")
     attempts = Retrier(server.host, server.patience, server.renew_login)
@@ -266,7 +243,7 @@ def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
                     skip -= len(received) - len(piece)
                     if piece:
                         offset += len(piece)
-                        attempts.progress()
+                        attempts.failures = 0
                         yield piece
             return
         except (OSError, ValueError) as error:
@@ -274,31 +251,28 @@ def get_object(server: Server, url: str, offset: int = 0) -> Iterator[bytes]:
 
 
 def _open(server: Server, path: str, offset: int) -> Any:
-    from deriva_ml.deriva.session import Elsewhere, fetch_elsewhere, read_all
+    import requests
 
-    store = server.binding()
+    from deriva_ml.deriva.session import Elsewhere, read_all
+
+    store = server.binding(server.patience)
     # Compressed, an offset would count other bytes.
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={offset}-"} if offset else {})}
     # deriva's own get() takes `stream` and reads the whole content all the same.
     try:
         answer = store._session.get(f"{server.url}{path}", headers=headers, stream=True)
-    except Elsewhere as other:
-        patience = server.patience
-        answer = fetch_elsewhere(other.url, headers, (patience.connect, patience.read))
+    except Elsewhere as other:  # such as a signed address of a cloud's store: without the login
+        timeout = server.patience.connect, server.patience.read
+        answer = requests.get(other.url, headers=headers, stream=True, timeout=timeout)
     if answer.status_code >= 400:
         read_all(answer)  # the words of the refusal, before the connection is given back
         store._response_raise_for_status(answer)
     return answer
 
 
-def _place(server: Server, name: str, answered: str) -> str:
+def _place(server: Server, item: Upload, answered: str) -> str:
     """Where an object is, as the server says: under the name that was asked for, in one of its versions."""
-    url = _path(server, answered)
-    if not re.fullmatch(rf"{re.escape(name)}(:[A-Za-z0-9_.-]+)?", url):
+    url = answered.removeprefix(server.url)
+    if not re.fullmatch(rf"{re.escape(item.name)}(:[A-Za-z0-9_.-]+)?", url):
         raise strange(server.host, "another place than that of the object that was put")
     return url
-
-
-def _path(server: Server, url: str) -> str:
-    """A URL as asset rows have it: without the server that it is on."""
-    return url.removeprefix(server.url)

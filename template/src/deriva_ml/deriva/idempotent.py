@@ -8,9 +8,8 @@ from typing import Any
 
 from deriva_ml.catalog.journal import Destination, Journal, Remote
 from deriva_ml.definitions import RID, Row
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.model import Model
-from deriva_ml.deriva.server import Server, quote
+from deriva_ml.deriva.answers import ServerRefused, unless_refused
+from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
 NOT_LEASED = "non-leased value"
@@ -22,35 +21,41 @@ Terms = Mapping[str, Iterable[str]]
 """Names of terms by vocabulary."""
 
 
+def cannot_lease(host: str, what: str) -> str:
+    """Return what somebody is told who cannot send something for want of RIDs."""
+    return (
+        f"{host} does not let you lease RIDs, which sending {what} takes: ask the catalog's owner for the right to insert"
+        " into public:ERMrest_RID_Lease"
+    )
+
+
 class Rows:
     """What is known of the rows at one destination, and how more get there.
 
     Methods that make requests raise ``ServerUnreachable`` and ``ServerRefused``.
     """
 
-    def __init__(self, journal: Journal, server: Server, model: Model, destination: Destination) -> None:
+    def __init__(self, journal: Journal, server: Server, destination: Destination) -> None:
         self.journal = journal
         self.server = server
-        self.model = model
+        self.model = server.model
         self.destination = destination
-        self._may_lease = model.may_insert("ERMrest_RID_Lease")
+        self._may_lease = self.model.may("ERMrest_RID_Lease", "insert") is not False
         self._associated: set[tuple[Any, ...]] = set()
 
-    def known(self, local: RID) -> Remote | None:
-        """What a local record is there."""
-        return self.journal.remote(local, self.destination)
+    def known(self, local: RID) -> Remote:
+        """What a local record is there; without an RID, if it has been given none."""
+        return self.journal.remote(local, self.destination) or Remote("")
 
     def stored(self, local: RID) -> bool:
         """Whether a local record's row is there, with all that it takes."""
-        known = self.known(local)
-        return known is not None and known.stored
+        return self.known(local).stored
 
     def rid(self, local: RID) -> RID:
         """The RID there of a record that has been given one."""
-        known = self.known(local)
-        if known is None or not known.rid:
-            raise DerivaMLException(f"{local} has no RID on {self.destination.host} yet")
-        return known.rid
+        if rid := self.known(local).rid:
+            return rid
+        raise DerivaMLException(f"{local} has no RID on {self.destination.host} yet")
 
     def note(self, remotes: Mapping[RID, Remote]) -> None:
         """Keep what local records are there."""
@@ -67,21 +72,24 @@ class Rows:
 
     def _leased(self, count: int) -> list[RID]:
         """New RIDs; none where the client may not lease any."""
-        try:
+        with unless_refused(403):
             return self.server.lease(count) if self._may_lease else []
-        except ServerRefused as refusal:
-            if refusal.status != 403:
-                raise
-            self._may_lease = False
-            return []
+        self._may_lease = False
+        return []
 
-    def insert(self, table: str, rows: Sequence[Row]) -> list[Row]:
+    def insert(self, table: str, rows: Sequence[Row], repeatable: bool = True) -> list[Row]:
         """Insert rows that a leased RID or another key of the table keeps from being there twice; the new ones."""
         given = [name for name in ("RID", "RCT") if rows and name in rows[0]]
-        return self.server.insert(self.model.qualified(table), rows, given=given)
+        return self.server.insert(self.model.qualified(table), rows, given=given, repeatable=repeatable)
 
-    def insert_records(self, table: str, rows: Mapping[RID, Row]) -> list[Row]:
-        """Insert local records' rows into a table that has another key than the RID.
+    def insert_records(
+        self, table: str, rows: Mapping[RID, Row], lookup_columns: Mapping[str, str] | None = None
+    ) -> list[Row]:
+        """Insert local records' rows.
+
+        Args:
+            lookup_columns: values of columns by which a row is found again where no RID can be leased; None for a table
+                that has another key, which then keeps rows from being there twice.
 
         Returns:
             the rows that are new, and those that were there under the RIDs that the records had been given.
@@ -90,13 +98,19 @@ class Rows:
         rest = dict(rows)
         for _ in range(LEASES):
             rids = self._rids(rest)
-            if bare := [row for local, row in rest.items() if local not in rids]:
-                found += self.insert(table, bare)
+            bare = {local: row for local, row in rest.items() if local not in rids}
+            if bare and lookup_columns is None:
+                found += self.insert(table, list(bare.values()))
+            elif lookup_columns is not None:
+                for local, row in bare.items():
+                    self.note({local: Remote(self._store_without_lease(table, row, lookup_columns))})
             new, rest = self._insert_leased(table, {local: rest[local] for local in rids})
             found += new
             if not rest:
                 return found
-        raise self._never_leased(table)
+        raise ServerRefused(
+            f"{self.destination.host} does not take rows of {table} under RIDs that it leased", 403
+        )
 
     def _insert_leased(self, table: str, rows: Mapping[RID, Row]) -> tuple[list[Row], dict[RID, Row]]:
         """Insert rows under the RIDs that they were given; the rows, and those that have been given other RIDs instead.
@@ -113,29 +127,21 @@ class Rows:
             if refusal.status != 403 or NOT_LEASED not in refusal.detail:
                 raise
             try:
-                path = f"/entity/{self.model.qualified(table)}"
-                there = self.server.get_any(path, "RID", rids.values())
+                there = self.server.find_any(table, "RID", rids.values())
             except ServerRefused as other:
                 other.repeated = other.repeated or refusal.repeated
                 raise
         stored = {row["RID"] for row in there}
         rest = {local: rows[local] for local, rid in rids.items() if rid not in stored}
         known = self.journal.remotes(rest, self.destination)
-        other_rids = self._leased(len(rest)) or [""] * len(rest)
-        self.note(
-            {local: replace(known[local], rid=rid) for local, rid in zip(rest, other_rids, strict=True)}
-        )
+        leased = self._leased(len(rest)) or [""] * len(rest)
+        self.note({local: replace(known[local], rid=rid) for local, rid in zip(rest, leased, strict=True)})
         return there, rest
 
     def _rids(self, locals_: Iterable[RID]) -> dict[RID, RID]:
         """The RIDs there of those that have been given one."""
         known = self.journal.remotes(locals_, self.destination)
         return {local: remote.rid for local, remote in known.items() if remote.rid}
-
-    def _never_leased(self, table: str) -> ServerRefused:
-        return ServerRefused(
-            f"{self.destination.host} does not take rows of {table} under RIDs that it leased", 403
-        )
 
     def associate(self, table: str, rows: Iterable[Row], terms: Terms | None = None) -> None:
         """Insert rows of an association table, whose key is what they join; once in this process."""
@@ -150,46 +156,34 @@ class Rows:
         local: RID,
         row: Row,
         lookup_columns: Mapping[str, str] | None = None,
+        terms: Terms | None = None,
         complete: bool = True,
-    ) -> None:
-        """Insert a local record's row into a table that has no key but the RID.
+    ) -> RID:
+        """Insert a local record's row into a table that has no key but the RID; its RID there.
 
         Args:
             lookup_columns: values of columns by which the row is found again where no RID can be leased.
+            terms: that the row has; see ``with_terms``.
             complete: the row is all that there is to the record; if not, the caller notes when it is stored.
         """
         if self.stored(local):
-            return
-        for _ in range(LEASES):
-            if not self._rids([local]):
-                self.note({local: Remote(self._store_without_lease(table, row, lookup_columns))})
-                break
-            if not self._insert_leased(table, {local: row})[1]:
-                break
-        else:
-            raise self._never_leased(table)
-        self.note({local: Remote(self.rid(local), stored=complete)})
+            return self.rid(local)
+        self.with_terms(terms or {}, lambda: self.insert_records(table, {local: row}, lookup_columns or {}))
+        rid = self.rid(local)
+        self.note({local: Remote(rid, stored=complete)})
+        return rid
 
-    def _store_without_lease(self, table: str, row: Row, lookup_columns: Mapping[str, str] | None) -> RID:
+    def _store_without_lease(self, table: str, row: Row, lookup_columns: Mapping[str, str]) -> RID:
         """Insert where the client may not lease RIDs, as curators may not in catalogs of deriva-ml 1.17.
 
         The row is looked for before each attempt, so that one whose answer was lost is not repeated.
         """
         if not lookup_columns:
-            raise ServerRefused(
-                f"{self.destination.host} does not let you lease RIDs, which sending a {table} takes: ask the"
-                " catalog's owner for the right to insert into public:ERMrest_RID_Lease",
-                403,
-            )
-        condition = "&".join(f"{column}={quote(value)}" for column, value in lookup_columns.items())
-        qualified = self.model.qualified(table)
-        given = [name for name in ("RCT",) if name in row]
+            raise ServerRefused(cannot_lease(self.destination.host, f"a {table}"), 403)
 
         def attempt() -> RID:
-            found = self.server.get(f"/entity/{qualified}/{condition}")
-            found = found or self.server.insert(
-                qualified, [{**row, **lookup_columns}], given=given, repeatable=False
-            )
+            found = self.server.find(table, lookup_columns)
+            found = found or self.insert(table, [{**row, **lookup_columns}], repeatable=False)
             return str(found[0]["RID"])
 
         return self.server.repeat(attempt)

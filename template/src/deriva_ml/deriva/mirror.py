@@ -18,11 +18,9 @@ from deriva_ml.catalog.tables import VERSION, statements
 from deriva_ml.configuration_file import CONFIGURATION
 from deriva_ml.definitions import RID, Asset, AssetRole, ExecMetadataType, ExecutionRecord, MLAsset, Status
 from deriva_ml.deriva.answers import reads
-from deriva_ml.deriva.executions import read_executions
-from deriva_ml.deriva.lookup import find_assets
-from deriva_ml.deriva.model import Model
+from deriva_ml.deriva.lookup import find_assets, read_executions
 from deriva_ml.deriva.server import Server, any_of
-from deriva_ml.deriva.transfer import Download, download
+from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.terminal import print
 
@@ -42,11 +40,11 @@ class Mirror:
         objects: where contents are kept.
     """
 
-    def __init__(self, path: Path, server: Server, model: Model, objects: ObjectStore) -> None:
+    def __init__(self, path: Path, server: Server, objects: ObjectStore) -> None:
         self.host = server.host
         self._path = path
         self._server = server
-        self._model = model
+        self._model = server.model
         self._objects = objects
 
     @reads
@@ -69,19 +67,18 @@ class Mirror:
         if criteria.sweep is not None:
             links = []
             if self._model.executions_nest:
-                table = self._model.qualified("Execution_Execution")
-                links = self._server.get_any(f"/entity/{table}", "Execution", [criteria.sweep])
+                links = self._server.find("Execution_Execution", {"Execution": criteria.sweep})
             links.sort(key=lambda row: row["Sequence"] or 0)
             wanted = [row["Nested_Execution"] for row in links]
         if wanted is None:
-            found = read_executions(self._server, self._model, limit=NEWEST)
+            found = read_executions(self._server, limit=NEWEST)
             if len(found) == NEWEST:
                 print(f"note: only the newest {NEWEST} executions are looked at", file=sys.stderr)
             return {record.rid: record for record in found}
         found = [
             record
             for condition in any_of("RID", dict.fromkeys(wanted))
-            for record in read_executions(self._server, self._model, f"/{condition}")
+            for record in read_executions(self._server, f"/{condition}")
         ]
         by_rid = {record.rid: record for record in found}
         return {rid: by_rid[rid] for rid in wanted if rid in by_rid}
@@ -107,7 +104,7 @@ class Mirror:
         raise DerivaMLException(f"{self._path} cannot be used: remove it")
 
     def _keep(self, database: Database, records: Iterable[ExecutionRecord], criteria: Criteria) -> None:
-        known = set(database.column('SELECT "RID" FROM "Execution"'))
+        known = set(database.get_all("Execution", "RID"))
         for record in records:
             workflow = record.workflow
             row = {
@@ -156,12 +153,12 @@ class Mirror:
     def _copy(
         self, database: Database, table: str, column: str, values: Sequence[str], columns: Sequence[str]
     ) -> None:
-        for row in self._server.get_any(f"/entity/{self._model.qualified(table)}", column, values):
+        for row in self._server.find_any(table, column, values):
             _replace(database, table, {name: row[name] for name in ("RID", "RCT", "RMT", *columns)})
 
     def _read(self, database: Database, summaries: Summaries, records: dict[RID, ExecutionRecord]) -> None:
         """Read the files of executions that have ended and were not read before."""
-        waiting = set(database.column('SELECT "execution" FROM "local_unread"'))
+        waiting = set(database.get_all("local_unread", "execution"))
         ended = [rid for rid, record in records.items() if rid in waiting and record.status in _ENDED]
         files = self._files(ended)
         self._fetch([asset for assets in files.values() for asset in assets])
@@ -176,11 +173,10 @@ class Mirror:
         association = self._model.association(table, "Execution")
         if association is None or not executions:
             return {}
-        path = f"/entity/{self._model.qualified(association.table)}"
-        links = self._server.get_any(path, association.other_column, executions)
+        links = self._server.find_any(association.table, association.other_column, executions)
         links = [link for link in links if link.get("Asset_Role") != AssetRole.input]
         rids = dict.fromkeys(link[association.column] for link in links)
-        assets = {asset.rid: asset for asset in find_assets(self._server, self._model, [*rids])}
+        assets = {asset.rid: asset for asset in find_assets(self._server, [*rids])}
         found: dict[RID, list[Asset]] = {}
         for link in sorted(links, key=lambda one: one["RCT"]):
             asset = assets[link[association.column]]
@@ -191,8 +187,7 @@ class Mirror:
 
     def _fetch(self, assets: Sequence[Asset]) -> None:
         """Fetch contents; one that cannot be fetched is warned of, and does not keep the others back."""
-        wanted = {one.md5: Download(one.url, one.md5, one.length, one.filename) for one in assets}
-        missing = [one for one in wanted.values() if not self._objects.has(one.md5, one.length)]
+        missing = [one for one in assets if not self._objects.has(one.md5, one.length)]
         with contextlib.suppress(DerivaMLException):
             download(self._server, missing, self._objects)
             return

@@ -55,13 +55,11 @@ class _Table:
     schema: str
     name: str
     columns: Mapping[str, Mapping[str, Any]]
-    """Each column's rights."""
+    """Each column's definition."""
     keys: frozenset[frozenset[str]]
     references: tuple[ForeignKey, ...]
     """All but those to the server's own tables, such as the client that made the row."""
     rights: Mapping[str, Any]
-    required: frozenset[str]
-    """Columns that must have a value, and get none by themselves."""
 
 
 class Model:
@@ -87,6 +85,17 @@ class Model:
             name: self._read(schemas[schema]["tables"][table])
             for (schema, table), name in self._names.items()
         }
+        self.file_tables = [name for name, one in self._tables.items() if one.columns.keys() >= FILE_COLUMNS]
+        """Tables whose rows stand for files."""
+        # What differs between generations
+        self.workflow_types_are_rows = self.has("Workflow_Workflow_Type")
+        """Whether a workflow can have several types, joined to it; otherwise its column ``Workflow_Type`` has one."""
+        self.statuses_are_terms = self.has("Execution_Status")
+        """Whether statuses are a vocabulary; otherwise a status is any text."""
+        self.executions_nest = self.has("Execution_Execution")
+        """Whether an execution can be part of another."""
+        self.dataset_versions_are_linked = self.has("Dataset_Execution", "Dataset_Version")
+        """Whether an execution is joined to the version of a dataset that it read; otherwise to the dataset alone."""
 
     def _read(self, document: Mapping[str, Any]) -> _Table:
         references = []
@@ -101,15 +110,10 @@ class Model:
         return _Table(
             schema=document["schema_name"],
             name=document["table_name"],
-            columns={column["name"]: column.get("rights") or {} for column in document["column_definitions"]},
+            columns={column["name"]: column for column in document["column_definitions"]},
             keys=frozenset(frozenset(key["unique_columns"]) for key in document["keys"]),
             references=tuple(references),
             rights=document.get("rights") or {},
-            required=frozenset(
-                column["name"]
-                for column in document["column_definitions"]
-                if not column.get("nullok", True) and column.get("default") is None
-            ),
         )
 
     def _table(self, name: str) -> _Table:
@@ -126,10 +130,9 @@ class Model:
 
     def columns(self, table: str) -> dict[str, bool]:
         """The columns of a table of files beyond those of every such table, each with whether it must have a value."""
-        found = self._table(table)
         return {
-            name: name in found.required
-            for name in found.columns
+            name: not column.get("nullok", True) and column.get("default") is None
+            for name, column in self._table(table).columns.items()
             if name not in FILE_COLUMNS | SYSTEM_COLUMNS | {"Description"}
         }
 
@@ -146,51 +149,36 @@ class Model:
         found = self._table(table)
         return f"{quote(found.schema, safe='')}:{quote(found.name, safe='')}"
 
-    def may_insert(self, table: str, column: str | None = None) -> bool:
-        """False if the client is known to have no right to insert rows, or to give them a value for the column."""
+    def may(self, table: str, access: str, column: str | None = None) -> bool | None:
+        """A right on a table or its column: yes, no, or None where it depends on the row, or the server does not say."""
         found = self._tables.get(table)
-        if found is None:  # which it may not even know of
+        if found is None:  # which the client may not even know of
             return False
-        rights = found.rights if column is None else found.columns.get(column, {})
-        return rights.get("insert") is not False
-
-    def owns(self, table: str) -> bool:
-        """Whether the client owns a table, and so may say when a row was made: its columns' rights do not tell that."""
-        return self._table(table).rights.get("owner") is True
+        rights = found.rights if column is None else found.columns.get(column, {}).get("rights") or {}
+        right: bool | None = rights.get(access)
+        return right
 
     def keys(self, table: str) -> list[list[str]]:
         """The columns of each of a table's keys, but for the RID."""
         return [sorted(key) for key in self._table(table).keys if key != {"RID"}]
 
-    def may(self, table: str, access: str) -> bool | None:
-        """A right on a table: yes, no, or None where it depends on the row, or the server does not say."""
-        right: bool | None = self._table(table).rights.get(access)
-        return right
-
-    def _may_select(self, table: str) -> bool:
-        return self._tables[table].rights.get("select") is not False
-
     def references(self, table: str) -> list[ForeignKey]:
         """A table's foreign keys to tables that the client may read, except to the server's own in ``public``."""
-        return [one for one in self._table(table).references if self._may_select(one.table)]
+        return [one for one in self._table(table).references if self.may(one.table, "select") is not False]
 
     def association(self, table: str, other: str) -> Association | None:
         """The table ``<table>_<other>`` that joins the two, in whichever schema it is."""
         name = f"{table.rpartition(':')[2]}_{other.rpartition(':')[2]}"
         for candidate, found in self._tables.items():
-            if found.name == name and (ends := _ends(found, table, other)):
-                return Association(candidate, *ends)
+            if found.name == name and (joining := _association(candidate, found, table, other)):
+                return joining
         return None
 
     @cached_property
-    def file_tables(self) -> list[str]:
-        """Tables whose rows stand for files."""
-        return [name for name, table in self._tables.items() if table.columns.keys() >= FILE_COLUMNS]
-
-    @cached_property
-    def asset_tables(self) -> list[str]:
-        """Tables of files that executions read and make."""
-        return [name for name in self.file_tables if self.association(name, "Execution")]
+    def asset_tables(self) -> dict[str, Association]:
+        """Tables of files that executions read and make, each with the one that joins it to executions."""
+        links = {name: self.association(name, "Execution") for name in self.file_tables}
+        return {name: link for name, link in links.items() if link}
 
     @cached_property
     def member_tables(self) -> list[Association]:
@@ -204,40 +192,18 @@ class Model:
                 other = self._tables[reference.table]
                 if other.schema == ML_SCHEMA and reference.table not in self.file_tables:
                     continue
-                ends = _ends(table, "Dataset", reference.table)
+                joining = _association(name, table, "Dataset", reference.table)
                 named = table.name == f"Dataset_{other.name}"
-                if ends and (named or frozenset(ends[:2]) in table.keys):
-                    found.append(Association(name, *ends))
+                if joining and (named or {joining.column, joining.other_column} in table.keys):
+                    found.append(joining)
         return found
 
-    # What differs between generations
 
-    @cached_property
-    def workflow_types_are_rows(self) -> bool:
-        """Whether a workflow can have several types, joined to it; otherwise its column ``Workflow_Type`` has one."""
-        return self.has("Workflow_Workflow_Type")
-
-    @cached_property
-    def statuses_are_terms(self) -> bool:
-        """Whether statuses are a vocabulary; otherwise a status is any text."""
-        return self.has("Execution_Status")
-
-    @cached_property
-    def executions_nest(self) -> bool:
-        """Whether an execution can be part of another."""
-        return self.has("Execution_Execution")
-
-    @cached_property
-    def dataset_versions_are_linked(self) -> bool:
-        """Whether an execution is joined to the version of a dataset that it read; otherwise to the dataset alone."""
-        return self.has("Dataset_Execution", "Dataset_Version")
-
-
-def _ends(table: _Table, one: str, other: str) -> tuple[str, str, str, str] | None:
-    """Return the columns of a table that joins ``one`` to ``other``: for ``one``, for ``other``, ``other``, and its key."""
+def _association(name: str, table: _Table, one: str, other: str) -> Association | None:
+    """Return how a table of this name joins ``one`` to ``other``, if it does."""
     singles = [reference for reference in table.references if len(reference.columns) == 1]
     left = next((found for found in singles if found.table == one), None)
     right = next((found for found in singles if found.table == other and found is not left), None)
     if left is None or right is None:
         return None
-    return left.columns[0], right.columns[0], other, right.key[0]
+    return Association(name, left.columns[0], right.columns[0], other, right.key[0])

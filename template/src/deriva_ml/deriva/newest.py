@@ -4,39 +4,40 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from deriva_ml.definitions import RID, Asset, Dataset, Workflow
+from deriva_ml.definitions import Asset, Dataset, Row, Workflow
 from deriva_ml.deriva.answers import reads
-from deriva_ml.deriva.executions import read_workflows
-from deriva_ml.deriva.lookup import assets_of_rows
-from deriva_ml.deriva.model import UNKNOWN_SOURCE, Model
+from deriva_ml.deriva.lookup import assets_of_rows, read_workflows
+from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
 
 NEWEST = 1000
 """Rows of a table that are looked at."""
 
-_NEWEST_FIRST = "@sort(RCT::desc::,RID::desc::)?limit="
+
+def _newest(server: Server, table: str) -> list[Row]:
+    path = f"/entity/{server.model.qualified(table)}@sort(RCT::desc::,RID::desc::)?limit={NEWEST}"
+    return server.get(path)
 
 
 @reads
 def find_newest_assets(
     server: Server,
-    model: Model,
     table: str | None = None,
     asset_type: str | None = None,
     name: str | None = None,
     limit: int | None = None,
 ) -> list[Asset]:
     """The newest files; see ``Source.find_assets``."""
-    if table is not None and table not in model.asset_tables:
-        tables = ", ".join(model.asset_tables)
+    if table is not None and table not in server.model.asset_tables:
+        tables = ", ".join(server.model.asset_tables)
         raise DerivaMLRequestError(f"there is no asset table {table}; the catalog has {tables}")
     found: list[Asset] = []
-    for one in model.asset_tables if table is None else [table]:
-        rows = server.get(f"/entity/{model.qualified(one)}{_NEWEST_FIRST}{NEWEST}")
+    for one in server.model.asset_tables if table is None else [table]:
+        rows = _newest(server, one)
         found += [
             asset
-            for asset in assets_of_rows(server, model, one, rows)
+            for asset in assets_of_rows(server, one, rows)
             if asset.url != UNKNOWN_SOURCE
             and (name is None or fnmatchcase(asset.filename, name))
             and (asset_type is None or asset_type in asset.types)
@@ -45,19 +46,14 @@ def find_newest_assets(
 
 
 @reads
-def find_newest_datasets(server: Server, model: Model, limit: int | None = None) -> list[Dataset]:
+def find_newest_datasets(server: Server, limit: int | None = None) -> list[Dataset]:
     """The newest datasets; see ``Source.find_datasets``."""
-    rows = server.get(f"/entity/{model.qualified('Dataset')}{_NEWEST_FIRST}{NEWEST}")
+    rows = _newest(server, "Dataset")
     rows = [row for row in rows if not row["Deleted"]][:limit]
-    path = f"/entity/{model.qualified('Dataset_Version')}"
-    versions = {
-        row["RID"]: row
-        for row in server.get_any(path, "RID", (row["Version"] for row in rows if row["Version"]))
-    }
-    types: dict[RID, list[str]] = {}
-    path = f"/entity/{model.qualified('Dataset_Dataset_Type')}"
-    for link in server.get_any(path, "Dataset", (row["RID"] for row in rows)):
-        types.setdefault(link["Dataset"], []).append(link["Dataset_Type"])
+    current = [row["Version"] for row in rows if row["Version"]]
+    versions = {row["RID"]: row for row in server.find_any("Dataset_Version", "RID", current)}
+    rids = [row["RID"] for row in rows]
+    types = server.find_linked("Dataset_Dataset_Type", "Dataset", rids, "Dataset_Type")
     found = []
     for row in rows:
         version = versions.get(row["Version"], {})
@@ -75,8 +71,8 @@ def find_newest_datasets(server: Server, model: Model, limit: int | None = None)
 
 
 @reads
-def find_newest_workflows(server: Server, model: Model) -> list[Workflow]:
+def find_newest_workflows(server: Server) -> list[Workflow]:
     """The newest workflows."""
-    rows = server.get(f"/entity/{model.qualified('Workflow')}{_NEWEST_FIRST}{NEWEST}")
-    known = read_workflows(server, model, (row["RID"] for row in rows))
+    rows = _newest(server, "Workflow")
+    known = read_workflows(server, (row["RID"] for row in rows))
     return [known[row["RID"]] for row in rows if row["RID"] in known]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,6 @@ class OfflineCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep_schema(self, document: Mapping[str, Any]) -> None:
-        """Keep the catalog's schema document."""
-        self._keep("schema", document)
-
     def schema(self) -> dict[str, Any] | None:
         """The schema document, if one was kept."""
         document: dict[str, Any] | None = self._read("schema")
@@ -35,42 +30,39 @@ class OfflineCache:
         kept = server.kept_schema = self.schema()
         document = server.schema()
         if document is not kept:
-            self.keep_schema(document)
+            self._keep("schema", document)
         return document
 
     def keep_asset(self, asset: Asset) -> None:
         """Keep an asset's record."""
-        self._keep(f"asset {_key(asset.rid)}", asdict(asset))
+        self._keep(f"asset {_key(asset.rid)}", asset)
 
     def asset(self, rid: RID) -> Asset | None:
         """An asset's record, if it was kept."""
-        try:
+        with contextlib.suppress(*DAMAGED):
             value = self._read(f"asset {_key(rid)}")
             return well_formed(Asset(**{**value, "types": tuple(value["types"]), "role": None}))
-        except DAMAGED:
-            return None
+        return None
 
     def keep_dataset(self, dataset: Dataset, asked: str | None) -> None:
         """Keep a dataset that was found when a version, or else the newest, was asked for."""
-        self._keep(f"dataset {_key(dataset.rid)} {dataset.version}", _plain(dataset))
+        self._keep(f"dataset {_key(dataset.rid)} {dataset.version}", dataset)
         if asked is None:
             self._keep(f"dataset {_key(dataset.rid)}", dataset.version)
 
     def dataset(self, rid: RID, version: str | None = None) -> Dataset | None:
         """A dataset at a version, by default the one that was the newest when it was last asked for; if it was kept."""
         version = version or self._read(f"dataset {_key(rid)}")
-        try:
+        with contextlib.suppress(*DAMAGED):
             return _dataset(self._read(f"dataset {_key(rid)} {version}"))
-        except DAMAGED:
-            return None
+        return None
 
     def _keep(self, name: str, value: object) -> None:
         with contextlib.suppress(OSError):  # no run fails for want of what only a later one may use
             self._folder.mkdir(parents=True, exist_ok=True)
             if not self._folder.is_symlink():
-                write_atomically(
-                    self._folder / f"{plain_name(name)}.json", json.dumps(value, ensure_ascii=False)
-                )
+                text = json.dumps(value, ensure_ascii=False, default=vars)
+                write_atomically(self._folder / f"{plain_name(name)}.json", text)
 
     def _read(self, name: str) -> Any:
         try:
@@ -87,10 +79,6 @@ def offline_cache(project: Project, host: str, catalog: str) -> OfflineCache:
 def _key(rid: RID) -> str:
     """An RID in one of the ways that servers take it: they read 1abc as 1-ABC."""
     return rid.replace("-", "").upper()
-
-
-def _plain(dataset: Dataset) -> dict[str, Any]:
-    return {**vars(dataset), "nested": [_plain(child) for child in dataset.nested]}
 
 
 def _dataset(value: Mapping[str, Any]) -> Dataset:

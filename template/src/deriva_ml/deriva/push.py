@@ -16,37 +16,24 @@ from typing import Any
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
-from deriva_ml.definitions import (
-    RID,
-    AssetRole,
-    Dataset,
-    ExecutionRecord,
-    MLAsset,
-    Status,
-    Workflow,
-    format_duration,
-)
+from deriva_ml.definitions import RID, AssetRole, ExecutionRecord, MLAsset, Status, Workflow, format_duration
+from deriva_ml.deriva import contents
 from deriva_ml.deriva.access import check_recording
-from deriva_ml.deriva.answers import reading, reads
-from deriva_ml.deriva.contents import (
-    by_table,
-    can_be_sent,
-    files_of,
-    recognize,
-    send_assets,
-    send_dataset,
-    version_of,
-)
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.executions import status_name
+from deriva_ml.deriva.answers import ServerRefused, reads
 from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.login import catalog_name, server_name
-from deriva_ml.deriva.model import UNKNOWN_SOURCE, Model
+from deriva_ml.deriva.lookup import status_name
+from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.retry import LIVE, RetryPolicy
-from deriva_ml.deriva.server import Server, quote
+from deriva_ml.deriva.server import Server
 from deriva_ml.file_lock import file_lock
 from deriva_ml.terminal import print
+
+IN_CONFIG = "config "
+"""What is noted for a credential that stands in a configuration, before the catalog's number or alias there."""
+NO_TYPE = "Analysis Notebook"
+"""The type of a workflow that was given none: catalogs of deriva-ml 1.17 ask for one."""
 
 
 def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:
@@ -59,14 +46,6 @@ def destination_of(config: DerivaMLConfig) -> tuple[Destination, str | None]:
     return destination, credential and f"{IN_CONFIG}{destination.catalog}"
 
 
-IN_CONFIG = "config "
-"""What is noted for a credential that stands in a configuration, before the catalog's number or alias there."""
-
-
-NO_TYPE = "Analysis Notebook"
-"""The type of a workflow that was given none: catalogs of deriva-ml 1.17 ask for one."""
-
-
 class Push:
     """Pushes executions to one catalog.
 
@@ -75,72 +54,57 @@ class Push:
     goes on from there.
     """
 
-    def __init__(
-        self, local: EmbeddedCatalog, server: Server, model: Model, destination: Destination
-    ) -> None:
+    def __init__(self, local: EmbeddedCatalog, server: Server, destination: Destination) -> None:
+        self.host = server.host
         self.destination = destination
         self._local = local
         self._server = server
-        self._model = model
-        self._there = Rows(local.journal, server, model, destination)
+        self._model = server.model
+        self.there = Rows(local.journal, server, destination)
         self._admitted: set[RID] = set()
 
     @classmethod
     def open(cls, local: EmbeddedCatalog, destination: Destination, credential: Any = None) -> Push:
         """Connect to a destination. Raises as the methods do."""
         server = Server(destination.host, destination.catalog, credential)
-        with reading(server.host):
-            kept = offline_cache(local.project, server.host, server.catalog_id)
-            model = Model(kept.current_schema(server))
-        check_recording(server, model)
-        return cls(local, server, model, local.journal.rename(destination, server.canonical_id()))
-
-    @property
-    def host(self) -> str:
-        """The server's name."""
-        return self._server.host
+        offline_cache(local.project, server.host, server.catalog_id).current_schema(server)
+        check_recording(server)
+        return cls(local, server, local.journal.rename(destination, server.canonical_id()))
 
     def close(self) -> None:
         """Let go of the server."""
         self._server.close()
-
-    def recognize(self, dataset: Dataset) -> bool:
-        """Whether a dataset of the project's own catalog is there."""
-        return recognize(self._there, dataset)
 
     # The execution itself
 
     @reads
     def begin(self, execution: RID) -> RID:
         """See that the execution's row is there, and its workflow's; its RID there."""
-        if not self._there.stored(execution):
+        if not self.there.stored(execution):
             # Where no RID can be leased, two processes at it would insert two rows.
             with file_lock(self._local.project.state / "push.lock"):
-                self._begin(execution)
-        return self._there.rid(execution)
+                if not self.there.stored(execution):
+                    self._begin(execution)
+        return self.there.rid(execution)
 
     def _begin(self, execution: RID) -> None:
-        if self._there.stored(execution):
-            return
         record = self._local.lookup_execution(execution)
         workflow = record.workflow
         local = str(workflow.rid)
-        if self._there.known(local) is None and (found := self._find_workflow(workflow)):
-            self._there.note({local: Remote(found, stored=True)})
-        self._there.lease([local, execution])
+        if not self.there.known(local).rid and (found := self._find_workflow(workflow)):
+            self.there.note({local: Remote(found, stored=True)})
+        self.there.lease([local, execution])
         self._store_workflow(local, workflow)
-        row = {
-            **self._columns(record),
-            "Workflow": self._there.rid(local),
-            "Description": record.description,
-        }
+        row = {"Workflow": self.there.rid(local), "Description": record.description}
+        row |= self._columns(record)
         over = record.status not in {Status.created, Status.running}
-        if over and self._model.owns("Execution") and self._model.may_insert("Execution", "RCT"):
+        may = self._model.may  # of a column, the right does not tell that only who owns its table may say RCT
+        if over and may("Execution", "owner") is True and may("Execution", "insert", "RCT") is not False:
             row["RCT"] = record.created  # it happened before it came to be there
         lookup_columns = {"Status_Detail": f"{self._local.catalog_id}/{execution}"}
-        self._there.with_terms(
-            self._status_terms(), lambda: self._there.store("Execution", execution, row, lookup_columns)
-        )
+        # All statuses: where one is missing as an execution begins, none shall be when it ends.
+        terms = {"Execution_Status": list(Status)} if self._model.statuses_are_terms else {}
+        self.there.store("Execution", execution, row, lookup_columns, terms)
 
     @reads
     def follow(self, execution: RID) -> None:
@@ -151,7 +115,7 @@ class Push:
     def finish(self, execution: RID) -> RID:
         """See that everything about an execution is there, its end last; its RID there."""
         changes = self._local.journal.changes(execution, self.destination)
-        if self._there.stored(execution):
+        if self.there.stored(execution):
             # First how it ended: no file that cannot be sent shall keep that back.
             self._update(execution, self._columns(self._local.lookup_execution(execution)))
         begun = time.monotonic()
@@ -168,31 +132,23 @@ class Push:
             columns["Status"] = status_name(Status.uploaded, self._model)
         self._update(execution, columns)
         self._local.mark_pushed(execution, self.destination, changes)
-        return self._there.rid(execution)
+        return self.there.rid(execution)
 
-    def _update(
-        self, execution: RID, columns: Mapping[str, Any], patience: RetryPolicy | None = None
-    ) -> None:
-        rows = [{"RID": self._there.rid(execution), **columns}]
+    def _update(self, execution: RID, columns: dict[str, Any], patience: RetryPolicy | None = None) -> None:
+        rows = [{"RID": self.there.rid(execution), **columns}]
         self._server.update(self._model.qualified("Execution"), rows, patience)
 
     def _columns(self, record: ExecutionRecord) -> dict[str, Any]:
         """What changes in an execution's row, in the columns that the catalog has."""
-        durations = {
+        columns = {
+            "Status": status_name(record.status, self._model),
+            "Status_Detail": record.status_detail,
             "Execution_Duration": record.execution_duration,
             "Download_Duration": record.download_duration,
             "Upload_Duration": record.upload_duration,
             "Duration": record.execution_duration,
         }
-        return {
-            "Status": status_name(record.status, self._model),
-            "Status_Detail": record.status_detail,
-            **{name: value for name, value in durations.items() if self._model.has("Execution", name)},
-        }
-
-    def _status_terms(self) -> dict[str, list[str]]:
-        """All statuses: where one is missing as an execution begins, none shall be when it ends."""
-        return {"Execution_Status": list(Status)} if self._model.statuses_are_terms else {}
+        return {name: value for name, value in columns.items() if self._model.has("Execution", name)}
 
     # The workflow
 
@@ -204,30 +160,23 @@ class Push:
         """
         if not workflow.checksum:
             return None
-        path = f"/entity/{self._model.qualified('Workflow')}/Checksum={quote(workflow.checksum)}"
-        rows = [
-            row
-            for row in self._server.get(path)
-            if row["Name"] == workflow.name and (row["URL"] or "") == workflow.url
-        ]
+        rows = self._server.find("Workflow", {"Checksum": workflow.checksum})
+        rows = [row for row in rows if (row["Name"], row["URL"] or "") == (workflow.name, workflow.url)]
         return min(rows, key=lambda row: row["RCT"])["RID"] if rows else None
 
     def _store_workflow(self, local: RID, workflow: Workflow) -> None:
-        if self._there.stored(local):
+        if self.there.stored(local):
             return
         row = workflow.columns
         terms = {"Workflow_Type": workflow.types or [NO_TYPE]}
         if not self._model.workflow_types_are_rows:
             row["Workflow_Type"] = terms["Workflow_Type"][0]
         lookup_columns = {name: str(row[name]) for name in ("Checksum", "Name", "URL") if row[name]}
-        self._there.with_terms(
-            terms, lambda: self._there.store("Workflow", local, row, lookup_columns, complete=False)
-        )
-        rid = self._there.rid(local)
+        rid = self.there.store("Workflow", local, row, lookup_columns, terms, complete=False)
         if self._model.workflow_types_are_rows:
             links = [{"Workflow": rid, "Workflow_Type": name} for name in terms["Workflow_Type"]]
-            self._there.associate("Workflow_Workflow_Type", links, terms)
-        self._there.note({local: Remote(rid, stored=True)})
+            self.there.associate("Workflow_Workflow_Type", links, terms)
+        self.there.note({local: Remote(rid, stored=True)})
 
     # Files and datasets
 
@@ -250,35 +199,27 @@ class Push:
         read = self._local.datasets_of(execution)
         datasets = [self._local.lookup_dataset(one.rid, one.version) for one in read]
         for dataset in datasets:
-            self.recognize(dataset)
-        files = [file for dataset in datasets for file in files_of(self._local, self._there, dataset)]
-        sent, refused = send_assets(self._local, self._there, [*assets, *files])
-        assets = [one for one in assets if self._there.stored(one.rid)]
-        datasets = [one for one in datasets if can_be_sent(self._there, one)]
+            contents.recognize(self.there, dataset)
+        files = [file for dataset in datasets for file in contents.files_of(self._local, self.there, dataset)]
+        sent, refused = contents.send_assets(self._local, self.there, [*assets, *files])
+        assets = [one for one in assets if self.there.stored(one.rid)]
+        datasets = [one for one in datasets if contents.can_be_sent(self.there, one)]
         for dataset in datasets:
-            send_dataset(self._there, dataset)
-        for table, members in by_table(assets).items():
-            self._link_assets(rid, table, {self._there.rid(one.rid): one.role for one in members})
+            contents.send_dataset(self.there, dataset)
+        for table, members in contents.by_table(assets).items():
+            self._link_assets(rid, table, {self.there.rid(one.rid): one.role for one in members})
         self._link_datasets(
-            rid, {self._there.rid(one.rid): self._there.rid(version_of(one)) for one in datasets}
+            rid, {self.there.rid(one.rid): self.there.rid(contents.version_of(one)) for one in datasets}
         )
         return sent, refused
 
-    def _link_assets(
-        self,
-        execution: RID,
-        table: str,
-        roles: Mapping[RID, AssetRole | None],
-    ) -> None:
-        association = self._model.association(table, "Execution")
-        if association is None:
-            return
-        rows = [
-            {association.column: asset, association.other_column: execution, "Asset_Role": str(role)}
-            for asset, role in roles.items()
-        ]
-        terms = {"Asset_Role": [str(role) for role in roles.values()]}
-        self._there.associate(association.table, rows, terms)
+    def _link_assets(self, execution: RID, table: str, roles: Mapping[RID, AssetRole | None]) -> None:
+        if link := self._model.asset_tables.get(table):
+            rows = [
+                {link.column: asset, link.other_column: execution, "Asset_Role": str(role)}
+                for asset, role in roles.items()
+            ]
+            self.there.associate(link.table, rows, {"Asset_Role": map(str, roles.values())})
 
     def _link_datasets(self, execution: RID, versions: Mapping[RID, RID | None]) -> None:
         linked = self._model.dataset_versions_are_linked
@@ -286,30 +227,24 @@ class Push:
             {"Dataset": dataset, "Execution": execution, **({"Dataset_Version": version} if linked else {})}
             for dataset, version in versions.items()
         ]
-        self._there.associate("Dataset_Execution", rows)
+        self.there.associate("Dataset_Execution", rows)
 
     def _link_remote_inputs(self, execution: RID) -> None:
         """Link what the execution read from this catalog itself."""
-        rid = self._there.rid(execution)
+        rid = self.there.rid(execution)
         inputs = self._local.journal.inputs(execution, self.destination)
-        for table in dict.fromkeys(one.table for one in inputs):
-            of_table = [one for one in inputs if one.table == table]
+        for table, members in contents.by_table(inputs).items():
             if table == "Dataset":
-                self._link_datasets(rid, {one.rid: one.version_rid for one in of_table})
+                self._link_datasets(rid, {one.rid: one.version_rid for one in members})
             else:
-                assets = [one.rid for one in of_table]
+                assets = [one.rid for one in members]
                 self._link_assets(rid, table, dict.fromkeys(assets, AssetRole.input))
                 self._mark_as_read(rid, table, assets)
 
     def _mark_as_read(self, execution: RID, table: str, assets: Sequence[RID]) -> None:
         """Give assets that were there before the type of what executions read."""
-        association = self._model.association(table, "Asset_Type")
-        if association is None:
-            return
-        term = AssetRole.input.asset_type.value
-        rows = [{association.column: asset, association.other_column: term} for asset in assets]
         with _as_far_as_allowed(execution):
-            self._there.associate(association.table, rows, {"Asset_Type": [term]})
+            contents.add_types(self.there, table, [(asset, AssetRole.input.asset_type) for asset in assets])
 
     def _admit_unknown_source(self, execution: RID) -> None:
         """Say of an execution that made files and read nothing that where they come from is unknown.
@@ -317,19 +252,16 @@ class Push:
         So upstream's provenance contract has it, for which current catalogs are made with a `File` to link.
         """
         assets, journal = self._local.assets_of(execution), self._local.journal
-        ended_well = self._local.lookup_execution(execution).status in {
-            Status.pending_upload,
-            Status.uploaded,
-        }
+        status = self._local.lookup_execution(execution).status
+        ended_well = status in {Status.pending_upload, Status.uploaded}
         made = any(one.role is AssetRole.output and one.table != MLAsset.execution_metadata for one in assets)
         read = any(one.role is AssetRole.input for one in assets) or self._local.datasets_of(execution)
-        if not ended_well or not made or read or journal.inputs(execution, self.destination):
+        if not ended_well or not made or read or execution in self._admitted:
             return
-        if execution in self._admitted:
+        if journal.inputs(execution, self.destination):
             return
-        rid = self._there.rid(execution)
-        path = f"/entity/{self._model.qualified(MLAsset.file)}/URL={quote(UNKNOWN_SOURCE)}"
-        for row in self._server.get(path):
+        rid = self.there.rid(execution)
+        for row in self._server.find(MLAsset.file, {"URL": UNKNOWN_SOURCE}):
             with _as_far_as_allowed(rid):
                 self._link_assets(rid, MLAsset.file, {row["RID"]: AssetRole.input})
             self._mark_as_read(rid, MLAsset.file, [row["RID"]])
@@ -349,16 +281,12 @@ class Push:
             return
         pairs = [(execution, child) for child in self._local.list_execution_children(execution)]
         pairs += [(parent, execution) for parent in self._local.list_execution_parents(execution)]
-        rows = [
-            {
-                "Execution": self._there.rid(parent),
-                "Nested_Execution": self._there.rid(child),
-                "Sequence": self._local.place_in_sweep(parent, child),
-            }
-            for parent, child in pairs
-            if self._there.stored(parent) and self._there.stored(child)
-        ]
-        self._there.associate("Execution_Execution", rows)
+        rows = []
+        for parent, child in pairs:
+            if self.there.stored(parent) and self.there.stored(child):
+                ends = {"Execution": self.there.rid(parent), "Nested_Execution": self.there.rid(child)}
+                rows.append({**ends, "Sequence": self._local.place_in_sweep(parent, child)})
+        self.there.associate("Execution_Execution", rows)
 
 
 @contextmanager

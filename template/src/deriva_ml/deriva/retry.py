@@ -7,12 +7,14 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
+from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+
+T = TypeVar("T")
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""
@@ -78,24 +80,27 @@ class Retrier:
 
     Args:
         renew: asked, once, when the login is refused: whether there is another one by now.
+
+    Attributes:
+        failures: attempts that got no answer, and may have taken effect, since something last came through.
     """
 
     def __init__(self, host: str, patience: RetryPolicy, renew: Callable[[], bool] = lambda: False) -> None:
         self._host = host
         self._patience = patience
-        self._renew: Callable[[], bool] | None = renew
-        self._failures = 0
+        self._renew = renew
+        self.failures = 0
         self._collisions = 0
         self._collided = 0.0
 
-    @property
-    def unsure(self) -> bool:
-        """Whether an earlier attempt got no answer, and may have taken effect."""
-        return self._failures > 0
-
-    def progress(self) -> None:
-        """Something came through: count from the beginning again."""
-        self._failures = 0
+    def run(self, call: Callable[[], T]) -> T:
+        """Call until it succeeds. Raises as ``failed`` does."""
+        while True:
+            try:
+                return call()
+            # The first two are the bases of what requests and deriva raise.
+            except (OSError, ValueError, ServerUnreachable) as error:
+                self.failed(error)
 
     def failed(self, error: Exception) -> None:
         """Wait, if the request may succeed when it is sent again.
@@ -105,56 +110,56 @@ class Retrier:
             ServerUnreachable: that was the last attempt, or no attempt can succeed.
             DerivaMLException: the request cannot be sent, or the answer is not a Deriva server's.
         """
-        import requests
+        from requests import exceptions
 
+        passing = exceptions.ConnectionError, exceptions.Timeout, exceptions.ContentDecodingError
         response = _response(error)
-        longest = self._patience.longest
         asked = 0.0
         collided = False
         if response is not None:
-            if (response.status_code == 401 or _shows_nothing(response)) and self._renew:
-                renew, self._renew = self._renew, None
+            if response.status_code == 401 or _shows_nothing(response):
+                renew, self._renew = self._renew, lambda: False
                 if renew():
                     return
             if response.status_code not in TRANSIENT:
                 refused = refusal(self._host, response)
-                refused.repeated = self.unsure
+                refused.repeated = self.failures > 0
                 raise refused from None
             reason = f"{response.status_code} {_detail(response) or response.reason}"
             collided = COLLISIONS.get(response.status_code, "\0") in response.text
             after = response.headers.get("Retry-After", "")
-            asked = min(float(after), longest) if after.isdecimal() else 0.0
-        elif isinstance(error, requests.exceptions.SSLError) and "certificate" in str(error).lower():
+            asked = min(float(after), self._patience.longest) if after.isdecimal() else 0.0
+        elif isinstance(error, exceptions.SSLError) and "certificate" in str(error).lower():
             raise ServerUnreachable(
                 self._host,
                 f"the certificate of {self._host} cannot be verified: if it has an authority of its own, name that"
                 f" one's certificate in REQUESTS_CA_BUNDLE ({_root(error)})",
             ) from error
-        elif isinstance(error, _passing()):
-            broken = isinstance(error, requests.exceptions.ChunkedEncodingError)
-            reason = "its answer broke off" if broken else _root(error)
+        elif isinstance(error, exceptions.ChunkedEncodingError):
+            reason = "its answer broke off"
+        elif isinstance(error, passing):
+            reason = _root(error)
         elif isinstance(error, ServerUnreachable):
             reason = str(error)
         elif isinstance(error, OSError):
             raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
         else:
             raise error
-        delay: float | None
         if collided:
             self._collisions += 1
             self._collided = self._collided or time.monotonic()
             delay = self._patience.collision_delay(self._collisions, time.monotonic() - self._collided)
         else:
-            self._failures += 1
-            over = self._failures >= self._patience.attempts
-            delay = None if over else max(asked, self._patience.delay(self._failures))
+            self.failures += 1
+            over = self.failures >= self._patience.attempts
+            delay = None if over else max(asked, self._patience.delay(self.failures))
         if delay is None:
             if isinstance(error, ServerUnreachable):
                 raise error
             what = "cannot be reached" if response is None else "cannot answer now"
             raise ServerUnreachable(self._host, f"{self._host} {what} ({reason})") from error
         # Once is nothing to speak of; a person who waits longer should know, once, what for.
-        level = logging.WARNING if self._failures == 2 and not collided else logging.INFO
+        level = logging.WARNING if self.failures == 2 and not collided else logging.INFO
         _log.log(level, "%s: %s; trying again", self._host, reason)
         time.sleep(delay)
 
@@ -206,17 +211,6 @@ def _response(error: Exception) -> Any:
     return response if failed else None
 
 
-def _passing() -> tuple[type[Exception], ...]:
-    from requests import exceptions
-
-    return (
-        exceptions.ConnectionError,
-        exceptions.Timeout,
-        exceptions.ChunkedEncodingError,
-        exceptions.ContentDecodingError,
-    )
-
-
 def _detail(response: Any) -> str:
     """The server's words in one line, without what every one of them begins with. HTML is a proxy's, and no use."""
     if "html" in response.headers.get("Content-Type", ""):
@@ -227,19 +221,11 @@ def _detail(response: Any) -> str:
 
 
 def _root(error: BaseException) -> str:
-    """Why a connection failed, from the innermost of the exceptions that wrap each other."""
-    *_, innermost = _causes(error)
-    return str(getattr(innermost, "strerror", None) or innermost)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those below it, down to the operating system's."""
+    """Why a connection failed, from the innermost of the exceptions that wrap each other: the operating system's."""
     import requests
 
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-        # What was being handled when this request was sent is another story.
-        if isinstance(cause, (requests.RequestException, DerivaMLException)):
-            return
+    cause = error.__cause__ or error.__context__
+    # What was being handled when this request was sent is another story.
+    if cause is not None and not isinstance(cause, (requests.RequestException, DerivaMLException)):
+        return _root(cause)
+    return str(getattr(error, "strerror", None) or error)

@@ -11,21 +11,24 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote as _quote
 from urllib.parse import unquote
 
 from deriva_ml.definitions import RID, Row
-from deriva_ml.deriva.answers import object_of, rows_of, strange, value_of
-from deriva_ml.deriva.errors import ServerRefused, ServerUnreachable
-from deriva_ml.deriva.login import (
-    CATALOG,
-    address,
-    catalog_name,
-    checked_credential,
-    stored_credential,
+from deriva_ml.deriva.answers import (
+    ServerRefused,
+    object_of,
+    reading,
+    rows_of,
+    strange,
+    unless_refused,
+    value_of,
 )
+from deriva_ml.deriva.login import CATALOG, address, catalog_name, checked_credential, stored_credential
+from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.retry import PATIENT, Retrier, RetryPolicy
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -35,6 +38,14 @@ LARGEST_BATCH = 10_000
 """Rows in one request: a batch is one transaction, and its answer repeats the rows."""
 LONGEST_LIST = 5_000
 """Characters of one ``column=any(...)``: with the rest, a request line stays well below Apache's 8,190."""
+
+
+class _OfThread(threading.local):
+    """What each thread has for itself: sessions cannot be shared."""
+
+    login: Mapping[str, str] | None = None
+    store: Any = None
+    in_repeat = False
 
 
 class Server:
@@ -69,18 +80,12 @@ class Server:
         self.patience = patience
         self._given = credential
         self._credential = checked_credential(credential, self.host)
-        self._local = threading.local()
+        self._local = _OfThread()
         self._stores: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._schema: dict[str, Any] | None = None
         self.kept_schema: dict[str, Any] | None = None
         self._canonical = self.catalog_id if self.catalog_id.isdigit() else ""
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all connections; a later request opens new ones."""
@@ -96,14 +101,9 @@ class Server:
     def attempt(self, call: Callable[[Any], T], patience: RetryPolicy | None = None) -> T:
         """Call with this thread's binding to the server until it succeeds; ``call`` is one request."""
         patience = patience or self.patience
-        if self._in_repeat:  # which is patient for all of them together
+        if self._local.in_repeat:  # which is patient for all of them together
             patience = replace(patience, attempts=1, collisions=patience.collisions / patience.attempts)
-        attempts = Retrier(self.host, patience, self.renew_login)
-        while True:
-            try:
-                return call(self.binding(patience))
-            except (OSError, ValueError) as error:  # the bases of what requests and deriva raise
-                attempts.failed(error)
+        return Retrier(self.host, patience, self.renew_login).run(lambda: call(self.binding(patience)))
 
     def repeat(self, call: Callable[[], T]) -> T:
         """Call until it succeeds: for requests that can be repeated only together.
@@ -114,45 +114,28 @@ class Server:
         attempts = Retrier(self.host, self.patience)
         self._local.in_repeat = True
         try:
-            while True:
-                try:
-                    return call()
-                except ServerUnreachable as error:
-                    attempts.failed(error)
-                except ServerRefused as refused:
-                    refused.repeated = refused.repeated or attempts.unsure
-                    raise
+            return attempts.run(call)
+        except ServerRefused as refused:
+            refused.repeated = refused.repeated or attempts.failures > 0
+            raise
         finally:
             self._local.in_repeat = False
 
-    @property
-    def _in_repeat(self) -> bool:
-        return getattr(self._local, "in_repeat", False)
-
-    def binding(self, patience: RetryPolicy | None = None) -> Any:
-        """This thread's own ``HatracStore``, whose base is the whole server: sessions cannot be shared."""
+    def binding(self, patience: RetryPolicy) -> Any:
+        """This thread's own ``HatracStore``, whose base is the whole server; it waits as long as ``patience`` says."""
         from deriva.core import HatracStore
 
-        from deriva_ml.deriva.session import Adapter
-
-        patience = patience or self.patience
-        timeout = patience.connect, patience.read
-        stores: dict[tuple[float, float], Any] = self._local.__dict__.setdefault("stores", {})
-        login = self._login()
-        if getattr(self._local, "login", login) is not login:  # those of an earlier login
-            for store in stores.values():
-                store._session.close()
-            stores.clear()
-        self._local.login = login
-        if timeout not in stores:
-            store = self._bind(HatracStore)
+        local, login = self._local, self._login()
+        if local.login is not login:  # a store of an earlier one is closed as it is dropped
+            local.login, local.store = login, None
+        if local.store is None:
             # Without retries of its own: those of deriva's adapter leave out POST, and would multiply ours.
-            store._session.mount(self.url, Adapter(timeout=timeout, max_retries=0))
-            self._stores.add(store)
-            stores[timeout] = store
-        return stores[timeout]
+            local.store = self._bind(HatracStore, retries=0)
+            self._stores.add(local.store)
+        local.store._session.get_adapter(self.url).timeout = patience.connect, patience.read
+        return local.store
 
-    def _bind(self, kind: type, *arguments: Any) -> Any:
+    def _bind(self, kind: type, *arguments: Any, retries: int | None = None) -> Any:
         from deriva.core import DEFAULT_SESSION_CONFIG
 
         from deriva_ml.deriva.session import keep_login
@@ -160,7 +143,7 @@ class Server:
         # deriva would not verify the certificate of "localhost", and send the login to whoever listens there.
         config = {**DEFAULT_SESSION_CONFIG, "bypass_cert_verify_host_list": []}
         binding = kind(self._scheme, self.host, *arguments, session_config=config)
-        keep_login(binding._session, self.url)
+        keep_login(binding._session, self.url, retries)
         # Not through the constructor, which binds a cookie to "name:port", where it is never sent.
         binding.set_credentials(self._login(), self._domain)
         return binding
@@ -194,47 +177,56 @@ class Server:
 
     def logged_in(self) -> bool:
         """Whether the server knows who asks: not without a login, or with one that has expired."""
-        try:
+        with unless_refused(401, 404):
             object_of(self.host, self._json("get", "/authn/session"), client=dict)
-        except ServerRefused as refused:
-            if refused.status not in (401, 404):
-                raise
-            return False
-        return True
+            return True
+        return False
 
     def _path(self, path: str, snapshot: str | None = None) -> str:
         return f"/ermrest/catalog/{self.catalog_id}{f'@{quote(snapshot)}' if snapshot else ''}{path}"
 
     def _json(self, method: str, path: str, patience: RetryPolicy | None = None, rows: object = None) -> Any:
         """The value of an answer. Rows go in small pieces, each of which has the whole timeout for itself."""
-
         body = b"" if rows is None else json.dumps(rows).encode()
 
         def call(store: Any) -> Any:
-            if rows is None:
-                return value_of(self.host, getattr(store, method)(path))
-            headers = {"Content-Type": "application/json"}
-            return value_of(self.host, getattr(store, method)(path, data=io.BytesIO(body), headers=headers))
+            headers = {"headers": {"Content-Type": "application/json"}}
+            options = {} if rows is None else {"data": io.BytesIO(body), **headers}
+            return value_of(self.host, getattr(store, method)(path, **options))
 
         return self.attempt(call, patience)
 
     # The catalog
 
-    def get(self, path: str, *, snapshot: str | None = None) -> Any:
-        """The rows at a path below the catalog, such as ``/entity/deriva-ml:Execution/RID=1-AB``, or another JSON value."""
-        value = self._json("get", self._path(path, snapshot))
-        return rows_of(self.host, value) if path.startswith(("/entity/", "/attribute")) else value
+    def get(self, path: str, *, snapshot: str | None = None) -> list[Row]:
+        """The rows at a path below the catalog, such as ``/entity/deriva-ml:Execution/RID=1-AB``."""
+        return rows_of(self.host, self._json("get", self._path(path, snapshot)))
 
     def describe(self, path: str, *, snapshot: str | None = None, **members: type) -> dict[str, Any]:
         """What is no rows, such as the catalog itself (an empty path): an object with members of these types."""
         return object_of(self.host, self._json("get", self._path(path, snapshot)), **members)
 
-    def get_any(
-        self, path: str, column: str, values: Iterable[str], *, snapshot: str | None = None
+    def find(
+        self, table: str, values: Mapping[str, str], tail: str = "", *, snapshot: str | None = None
     ) -> list[Row]:
-        """The rows at a path whose column has one of the values, in as few requests as request lines allow."""
-        filters = any_of(column, dict.fromkeys(values))
-        return [row for one in filters for row in self.get(f"{path}/{one}", snapshot=snapshot)]
+        """The rows of a table whose columns have these values; ``tail`` ends the path, such as ``?limit=1``."""
+        condition = "&".join(f"{quote(column)}={quote(value)}" for column, value in values.items())
+        path = f"/entity/{self.model.qualified(table)}/{condition}{tail}"
+        return self.get(path, snapshot=snapshot)
+
+    def find_any(self, table: str, column: str, values: Iterable[str]) -> list[Row]:
+        """The rows of a table whose column has one of the values, in as few requests as request lines allow."""
+        found: list[Row] = []
+        for filter_ in any_of(column, dict.fromkeys(values)):
+            found += self.get(f"/entity/{self.model.qualified(table)}/{filter_}")
+        return found
+
+    def find_linked(self, table: str, column: str, rids: Iterable[RID], other: str) -> dict[RID, list[str]]:
+        """What a table joins records to: the values of its other column, by those of its column for the records."""
+        linked: dict[RID, list[str]] = {}
+        for row in self.find_any(table, column, rids):
+            linked.setdefault(row[column], []).append(row[other])
+        return linked
 
     def schema(self) -> dict[str, Any]:
         """The catalog's model as this login sees it, read once; ``kept_schema`` if it has the same ETag, ``etag``."""
@@ -251,6 +243,12 @@ class Server:
                     self._schema = {**document, "etag": answer.headers.get("ETag")}
             return self._schema
 
+    @cached_property
+    def model(self) -> Model:
+        """What the catalog consists of, by its ``schema``."""
+        with reading(self.host):
+            return Model(self.schema())
+
     def snaptime(self) -> str:
         """The catalog's state now, as snapshots are named."""
         name = self.describe("", snaptime=str)["snaptime"]
@@ -260,19 +258,18 @@ class Server:
 
     def canonical_id(self) -> str:
         """The catalog's number, also if it is known by an alias."""
-        with self._lock:
-            if not self._canonical:
-                described = self.describe("")
-                named = str(described.get("alias_target") or described.get("id") or "")
-                if not re.fullmatch(CATALOG, named):
-                    raise strange(self.host, "a catalog without a number")
-                self._canonical = named
-            return self._canonical
+        if not self._canonical:
+            described = self.describe("")
+            named = str(described.get("alias_target") or described.get("id") or "")
+            if not re.fullmatch(CATALOG, named):
+                raise strange(self.host, "a catalog without a number")
+            self._canonical = named
+        return self._canonical
 
     def insert(
         self,
         table: str,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[Row],
         *,
         given: Sequence[str] = ("RID",),
         generated: Sequence[str] = (),
@@ -292,23 +289,16 @@ class Server:
         Returns:
             the rows that were inserted; after an answer that was lost, not those that were inserted before.
         """
-        options = [
-            f"{name}={','.join(map(quote, columns))}"
-            for name, columns in (("nondefaults", given), ("defaults", generated))
-            if columns
-        ]
-        options += ["onconflict=skip"] if repeatable else []
-        path = self._path(f"/entity/{table}?{'&'.join(options)}".rstrip("?"))
+        options = {"nondefaults": given, "defaults": generated, "onconflict": ["skip"] if repeatable else []}
+        query = "&".join(f"{name}={','.join(map(quote, words))}" for name, words in options.items() if words)
+        path = self._path(f"/entity/{table}?{query}".rstrip("?"))
         patience = self.patience if repeatable else replace(self.patience, attempts=1)
-        return [
-            row
-            for batch in _batches(rows)
-            for row in rows_of(self.host, self._json("post", path, patience, batch))
-        ]
+        inserted: list[Row] = []
+        for batch in _batches(rows):
+            inserted += rows_of(self.host, self._json("post", path, patience, batch))
+        return inserted
 
-    def update(
-        self, table: str, rows: Sequence[Mapping[str, Any]], patience: RetryPolicy | None = None
-    ) -> None:
+    def update(self, table: str, rows: Sequence[Row], patience: RetryPolicy | None = None) -> None:
         """Set the columns of rows that are found by their ``RID``; all with the same columns.
 
         Raises:
@@ -324,14 +314,6 @@ class Server:
                 raise ServerRefused(
                     f"the row {min(gone)} of {name} on {self.host} is gone: it was deleted there", 404
                 )
-
-    def delete(self, path: str) -> None:
-        """Delete what a path below the catalog matches, if anything."""
-        try:
-            self.request("delete", self._path(path))
-        except ServerRefused as refused:
-            if refused.status != 404:
-                raise
 
     def lease(self, count: int) -> list[RID]:
         """New identifiers, reserved for rows to come. One request; an answer that is lost costs unused ones."""

@@ -40,8 +40,8 @@ class Adapter(TimeoutHTTPAdapter):  # type: ignore[misc] # deriva says nothing o
         return response if options.get("stream") else read_all(response)
 
 
-def keep_login(session: requests.Session, url: str) -> None:
-    """Let a session go to one server only, and take no answer without limit.
+def keep_login(session: requests.Session, url: str, retries: int | None = None) -> None:
+    """Let a session go to one server only, and take no answer without limit; None leaves deriva's own retries.
 
     The cookie of a session knows no ports, and one for a name without a dot goes to every host.
     """
@@ -67,19 +67,16 @@ def keep_login(session: requests.Session, url: str) -> None:
     session.get_redirect_target = target  # type: ignore[method-assign,assignment]
     session.headers["Accept-Encoding"] = "gzip"  # what read_all understands
     for prefix, adapter in list(session.adapters.items()):
-        limited = Adapter(timeout=getattr(adapter, "timeout", None), max_retries=adapter.max_retries)  # type: ignore[attr-defined]
-        session.mount(prefix, limited)
+        most = adapter.max_retries if retries is None else retries  # type: ignore[attr-defined]
+        session.mount(prefix, Adapter(timeout=getattr(adapter, "timeout", None), max_retries=most))
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port; an empty host for what is no address."""
     try:
         parts = urlsplit(url)
-        return (
-            parts.scheme,
-            (parts.hostname or "").removesuffix("."),
-            parts.port or DEFAULT_PORTS.get(parts.scheme),
-        )
+        host, port = (parts.hostname or "").removesuffix("."), parts.port or DEFAULT_PORTS.get(parts.scheme)
+        return parts.scheme, host, port
     except ValueError:
         return "", "", None
 
@@ -115,8 +112,3 @@ def read_all(response: requests.Response) -> requests.Response:
                 raise DerivaMLException(f"{host} answers with too much ({size >> 20} MiB and more): given up")
     response._content, response._content_consumed = b"".join(parts), True  # type: ignore[attr-defined]
     return response
-
-
-def fetch_elsewhere(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> requests.Response:
-    """A content at an address that the server has sent us to, such as a signed one of a cloud's store: without the login."""
-    return requests.get(url, headers=headers, stream=True, timeout=timeout)

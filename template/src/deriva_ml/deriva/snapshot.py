@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from deriva_ml.definitions import RID, Dataset, Row
@@ -86,12 +87,11 @@ class Snapshot:
         return make(rid, ())
 
     def _get(self, path: str) -> list[Row]:
-        rows: list[Row] = self._server.get(path, snapshot=self.name)
-        return rows
+        return self._server.get(path, snapshot=self.name)
 
     def _of(self, table: str, column: str, datasets: Collection[RID]) -> list[Row]:
         path = f"/entity/{self._model.qualified(table)}"
-        return self._server.get_any(path, column, sorted(datasets), snapshot=self.name)
+        return [row for one in any_of(column, sorted(datasets)) for row in self._get(f"{path}/{one}")]
 
     def _children(self, rid: RID) -> dict[RID, list[RID]]:
         """What is nested directly in a dataset, in each of these, and so on: a request a level."""
@@ -122,7 +122,8 @@ class Snapshot:
             self._follow(link.other, fresh, starts, f"/{join}")
         for tables in members.values():
             for rows in tables.values():
-                rows.sort(key=_rid)  # the server's order means nothing, and may be another one tomorrow
+                # The server's order means nothing, and may be another one tomorrow.
+                rows.sort(key=itemgetter("RID"))
         return members
 
     def _hold(self, table: str, rows: Iterable[Row]) -> list[Row]:
@@ -151,11 +152,9 @@ class Snapshot:
                 if step in taken or all(None in values or values in held for values in wanted):
                     continue
                 longer = f"{path}/{self._join(reference)}"
-                fresh = [
-                    row
-                    for start in starts
-                    for row in self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
-                ]
+                fresh: list[Row] = []
+                for start in starts:
+                    fresh += self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
                 queue.append((reference.table, fresh, longer, taken | {step}))
 
     def _references(self, members: Tables) -> Tables:
@@ -172,7 +171,7 @@ class Snapshot:
                     seen.add((reference.table, target["RID"]))
                     found.setdefault(reference.table, []).append(target)
                     waiting.append((reference.table, target))
-        return {table: sorted(rows, key=_rid) for table, rows in sorted(found.items())}
+        return {table: sorted(rows, key=itemgetter("RID")) for table, rows in sorted(found.items())}
 
     def _index(self, reference: ForeignKey) -> dict[tuple[Any, ...], Row]:
         """The rows that are held of the table that is referred to, by the key; for when all have been read."""
@@ -181,10 +180,6 @@ class Snapshot:
             rows = self._rows.get(reference.table, {}).values()
             self._indices[place] = {_values(row, reference.key): row for row in rows}
         return self._indices[place]
-
-
-def _rid(row: Row) -> RID:
-    return str(row["RID"])
 
 
 def _values(row: Row, columns: Sequence[str]) -> tuple[Any, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, TypeVar
 
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.links import Start
@@ -13,21 +13,22 @@ from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
 from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status, Workflow
-from deriva_ml.deriva.access import look_up
-from deriva_ml.deriva.answers import reads
+from deriva_ml.deriva import lookup
+from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
+from deriva_ml.deriva.contents import recognize
 from deriva_ml.deriva.delivery import DerivaDelivery
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.executions import read_executions, with_status
+from deriva_ml.deriva.idempotent import cannot_lease
 from deriva_ml.deriva.links import start_at
-from deriva_ml.deriva.lookup import datasets_of, find_assets, find_dataset, not_found
 from deriva_ml.deriva.mirror import Mirror
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.newest import find_newest_assets, find_newest_datasets, find_newest_workflows
-from deriva_ml.deriva.server import quote
-from deriva_ml.deriva.site import Site
-from deriva_ml.deriva.transfer import Download, download
+from deriva_ml.deriva.retry import not_logged_in
+from deriva_ml.deriva.server import Server, quote
+from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.untrusted import plain_name
+
+T = TypeVar("T")
 
 
 class DerivaSource(Source):
@@ -37,11 +38,10 @@ class DerivaSource(Source):
     of this run that wait, is found there.
     """
 
-    def __init__(self, site: Site, delivery: DerivaDelivery) -> None:
-        self._site = site
-        self._local = site.local
+    def __init__(self, delivery: DerivaDelivery) -> None:
         self._delivery = delivery
-        self.host = site.host
+        self._local = delivery.local
+        self.host = delivery.host
 
     @property
     def host_name(self) -> str:
@@ -49,12 +49,24 @@ class DerivaSource(Source):
 
     @property
     def catalog_id(self) -> str:
-        return self._site.destination.catalog
+        return self._delivery.destination.catalog
 
     def close(self) -> None:
-        self._site.close()
+        self._delivery.close()
 
     # Look-ups
+
+    def _look_up(self, find: Callable[[Server], T]) -> T:
+        """What a look-up finds. What is not shown to who is not logged in any more may be there all the same."""
+        server = self._delivery.server
+        try:
+            return find(server)
+        except (DerivaMLRequestError, ServerRefused):
+            if server.anonymous or server.logged_in():
+                raise
+            if not server.renew_login():
+                raise DerivaMLRequestError(not_logged_in(server.host)) from None
+        return find(server)
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         if local := self._delivery.recorded(rid):
@@ -62,19 +74,20 @@ class DerivaSource(Source):
             workflow = replace(record.workflow, rid=self._delivery.rid(str(record.workflow.rid)))
             return replace(record, rid=rid, workflow=workflow)
 
-        def find() -> ExecutionRecord:
-            found = read_executions(self._site.server, self._site.model, f"/RID={quote(rid)}")
+        def find(server: Server) -> ExecutionRecord:
+            found = lookup.read_executions(server, f"/RID={quote(rid)}")
             if not found:
-                raise not_found(self._site.server, self._site.model, rid, "execution")
+                raise lookup.not_found(server, rid, "execution")
             return found[0]
 
-        return look_up(self._site.server, find)
+        return self._look_up(find)
 
     def find_executions(
         self, limit: int | None = None, status: Status | None = None
     ) -> list[ExecutionRecord]:
-        condition = with_status(status, self._site.model) if status else ""
-        return read_executions(self._site.server, self._site.model, condition, limit)
+        server = self._delivery.server
+        condition = f"/Status={quote(lookup.status_name(status, server.model))}" if status else ""
+        return lookup.read_executions(server, condition, limit)
 
     def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
         return [record for record, _ in self._mirror().results(criteria, limit, files=False)]
@@ -85,7 +98,7 @@ class DerivaSource(Source):
     def _mirror(self) -> Mirror:
         name = plain_name(f"{self.host.rpartition('://')[2]} {self.catalog_id}.db")
         path = self._local.project.state / "known" / name
-        return Mirror(path, self._site.server, self._site.model, self._local.objects)
+        return Mirror(path, self._delivery.server, self._local.objects)
 
     def find_assets(
         self,
@@ -94,13 +107,13 @@ class DerivaSource(Source):
         name: str | None = None,
         limit: int | None = None,
     ) -> list[Asset]:
-        return find_newest_assets(self._site.server, self._site.model, table, asset_type, name, limit)
+        return find_newest_assets(self._delivery.server, table, asset_type, name, limit)
 
     def find_datasets(self, limit: int | None = None) -> list[Dataset]:
-        return find_newest_datasets(self._site.server, self._site.model, limit)
+        return find_newest_datasets(self._delivery.server, limit)
 
     def find_workflows(self) -> list[Workflow]:
-        return find_newest_workflows(self._site.server, self._site.model)
+        return find_newest_workflows(self._delivery.server)
 
     @reads
     def list_execution_children(self, rid: RID) -> list[RID]:
@@ -113,10 +126,9 @@ class DerivaSource(Source):
         return [row["Execution"] for row in self._nested("Nested_Execution", rid)]
 
     def _nested(self, column: str, rid: RID) -> list[dict[str, Any]]:
-        if not self._site.model.executions_nest:
+        if not self._delivery.server.model.executions_nest:
             return []
-        table = self._site.model.qualified("Execution_Execution")
-        return list(self._site.server.get(f"/entity/{table}/{column}={quote(rid)}"))
+        return self._delivery.server.find("Execution_Execution", {column: rid})
 
     def lookup_asset(self, rid: RID) -> Asset:
         return self.lookup_assets([rid])[0]
@@ -124,50 +136,40 @@ class DerivaSource(Source):
     def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
         here = {rid: self._local.lookup_asset(rid) for rid in rids if self._delivery.is_here(rid)}
         wanted = [rid for rid in rids if rid not in here]
-        if self._site.offline:
-            there = [self._site.known.asset(rid) or self._refuse(f"asset {rid}") for rid in wanted]
+        if self._delivery.offline:
+            there = [
+                self._delivery.known.asset(rid) or self._delivery.refuse_offline(f"asset {rid}")
+                for rid in wanted
+            ]
         else:
-            there = look_up(
-                self._site.server, lambda: find_assets(self._site.server, self._site.model, wanted)
-            )
+            there = self._look_up(lambda server: lookup.find_assets(server, wanted))
             for asset in there:
-                self._site.known.keep_asset(asset)
+                self._delivery.known.keep_asset(asset)
         # A server reads 1abc as 1-ABC, so that what was asked for tells which is which.
         found = here | dict(zip(wanted, there, strict=True))
         return [found[rid] for rid in rids]
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise self._site.needs_server(what)
-
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
         if self._delivery.is_here(rid):
             dataset = self._local.lookup_dataset(rid, version)
-            leases = self._site.kept_model is None or self._site.kept_model.may_insert("ERMrest_RID_Lease")
-            if not leases and (self._site.offline or not self._delivery.push.recognize(dataset)):
-                raise DerivaMLRequestError(
-                    f"{self.host} does not let you lease RIDs, which sending this project's dataset {rid} takes: ask"
-                    " the catalog's owner for the right to insert into public:ERMrest_RID_Lease"
-                )
+            model = self._delivery.kept_model
+            refused = model and model.may("ERMrest_RID_Lease", "insert") is False
+            if refused and (self._delivery.offline or not recognize(self._delivery.push.there, dataset)):
+                raise DerivaMLRequestError(cannot_lease(self.host, f"this project's dataset {rid}"))
             return dataset
-        if self._site.offline:
-            return self._site.known.dataset(rid, version) or self._refuse(f"dataset {rid}")
-        dataset = look_up(
-            self._site.server, lambda: find_dataset(self._site.server, self._site.model, rid, version)
-        )
-        self._site.known.keep_dataset(dataset, version)
+        if self._delivery.offline:
+            return self._delivery.known.dataset(rid, version) or self._delivery.refuse_offline(
+                f"dataset {rid}"
+            )
+        dataset = self._look_up(lambda server: lookup.find_dataset(server, rid, version))
+        self._delivery.known.keep_dataset(dataset, version)
         return dataset
 
     @reads
     def assets_of(self, execution: RID) -> list[Asset]:
         found = []
-        for table in self._site.model.asset_tables:
-            association = self._site.model.association(table, "Execution")
-            if association is None:
-                continue
-            condition = f"{association.other_column}={quote(execution)}"
-            links = self._site.server.get(
-                f"/entity/{self._site.model.qualified(association.table)}/{condition}"
-            )
+        for association in self._delivery.server.model.asset_tables.values():
+            links = self._delivery.server.find(association.table, {association.other_column: execution})
             roles = {link[association.column]: _role(link) for link in links}
             linked = [one for one in self.lookup_assets(list(roles)) if one.url != UNKNOWN_SOURCE]
             found += [replace(asset, role=roles[asset.rid]) for asset in linked]
@@ -175,33 +177,31 @@ class DerivaSource(Source):
 
     @reads
     def executions_of(self, asset: Asset) -> list[tuple[RID, AssetRole]]:
-        association = self._site.model.association(asset.table, "Execution")
+        association = self._delivery.server.model.asset_tables.get(asset.table)
         if association is None:
             return []
-        path = (
-            f"/entity/{self._site.model.qualified(association.table)}/{association.column}={quote(asset.rid)}"
-        )
-        links = self._site.server.get(f"{path}@sort(RCT)")
+        links = self._delivery.server.find(association.table, {association.column: asset.rid}, "@sort(RCT)")
         return [(link[association.other_column], _role(link)) for link in links]
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
-        return datasets_of(self._site.server, self._site.model, execution)
+        return lookup.datasets_of(self._delivery.server, execution)
 
     def links_from(self, rid: RID) -> Start:
         if self._delivery.is_here(rid):
             return self._local.links_from(rid)
         try:
-            return look_up(self._site.server, lambda: start_at(self._site.server, self._site.model, rid))
+            return self._look_up(lambda server: start_at(server, rid))
         except NotFound:
             if local := self._delivery.recorded(rid):  # and not brought there yet
                 return self._local.links_from(local)
             raise
 
     def asset_tables(self) -> list[str]:
-        return self._site.kept_model.asset_tables if self._site.kept_model else self._local.asset_tables()
+        model = self._delivery.kept_model
+        return list(model.asset_tables) if model else self._local.asset_tables()
 
     def asset_columns(self, table: str) -> dict[str, bool]:
-        return self._site.kept_model.columns(table) if self._site.kept_model else {}
+        return self._delivery.kept_model.columns(table) if self._delivery.kept_model else {}
 
     # Contents and names
 
@@ -210,15 +210,14 @@ class DerivaSource(Source):
 
     def fetch_all(self, pairs: Sequence[tuple[Asset, Path]]) -> None:
         missing = [asset for asset, _ in pairs if not self._held(asset)]
-        if missing and self._site.offline:
-            raise self._site.needs_server(f"the content of {missing[0].filename} ({missing[0].rid})")
+        if missing and self._delivery.offline:
+            self._delivery.refuse_offline(f"the content of {missing[0].filename} ({missing[0].rid})")
         if missing:
-            wanted = [Download(asset.url, asset.md5, asset.length, asset.filename) for asset in missing]
-            download(self._site.server, wanted, self._local.objects)
+            download(self._delivery.server, missing, self._local.objects)
         self._local.fetch_all(pairs)
 
     def locate(self, asset: Asset) -> str:
-        return str(self._held(asset) or f"{self._site.url}{asset.url}")
+        return str(self._held(asset) or f"{self._delivery.url}{asset.url}")
 
     def _held(self, asset: Asset) -> Path | None:
         """Where the content is in this project; None if it is not, as that of a file which is known by reference only."""
@@ -229,18 +228,15 @@ class DerivaSource(Source):
         if self._delivery.is_here(rid):
             return self._local.cite(rid)
         local = self._delivery.recorded(rid)
-        if self._site.offline or (local and self._local.journal.pending(local)):
+        if self._delivery.offline or (local and self._local.journal.pending(local)):
             return self.link(rid)  # there is no state of the catalog yet that has it
-        try:
-            self._site.server.describe(f"/entity_rid/{quote(rid)}")
-        except ServerRefused as error:
-            if error.status != 404:
-                raise
-            raise not_found(self._site.server, self._site.model, rid, "record") from None
-        return f"{self.link(rid)}@{self._site.server.snaptime()}"
+        with unless_refused(404):
+            self._delivery.server.describe(f"/entity_rid/{quote(rid)}")
+            return f"{self.link(rid)}@{self._delivery.server.snaptime()}"
+        raise lookup.not_found(self._delivery.server, rid, "record")
 
     def path_builder(self) -> Any:
-        return self._site.server.path_builder()
+        return self._delivery.server.path_builder()
 
     def link(self, rid: RID) -> str:
         return self._delivery.link(rid)

@@ -1,45 +1,32 @@
-"""Many files at once: up to a Deriva server's objects, and down into a project's own store."""
+"""Many files at once, with progress and an orderly stop: up to a Deriva server's objects, down into a project's store."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
 
-from deriva_ml.catalog.objects import CHUNK, ObjectStore
-from deriva_ml.deriva.errors import ServerRefused
-from deriva_ml.deriva.hatrac import get_object, put_object
-from deriva_ml.deriva.parallel import Report, for_each_parallel
+from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.definitions import Asset
+from deriva_ml.deriva.answers import ServerRefused
+from deriva_ml.deriva.hatrac import Report, Upload, get_object, put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
 
+T = TypeVar("T", bound=Upload | Asset)
+R = TypeVar("R")
+
+WORTH_SHOWING = 1_000_000, 20
+"""Bytes or items from which on progress is shown."""
 WORKERS = 8
 """Files under way at a time: enough that the way to and from the server is not what is waited for."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file to put: under an object's name, with its MD5 (hexadecimal), length in bytes, and name for a browser."""
-
-    source: Path
-    name: str
-    md5: str
-    length: int
-    filename: str
-
-
-@dataclass(frozen=True)
-class Download:
-    """A content to get: its URL path, MD5 (hexadecimal) and length in bytes, and its name for messages."""
-
-    url: str
-    md5: str
-    length: int
-    filename: str
 
 
 def upload(
@@ -58,20 +45,15 @@ def upload(
     for item in items:
         named.setdefault(item.name, []).append(item)
 
-    def put(same: list[Upload], report: Report) -> str:
-        item = same[0]
-        return put_object(
-            server, item.name, item.source, item.md5, item.length, filename=item.filename, on_bytes=report
-        )
+    def all_done(item: Upload, url: str) -> None:
+        for same in named[item.name]:
+            done(same, url)
 
-    def put_all(same: list[Upload], url: str) -> None:
-        for item in same:
-            done(item, url)
-
-    for_each_parallel(list(named.values()), lambda same: same[0].length, put, put_all, workers, "uploading")
+    firsts = [same[0] for same in named.values()]
+    _for_each_parallel(firsts, partial(put_object, server), all_done, workers, "uploading")
 
 
-def download(server: Server, items: Sequence[Download], objects: ObjectStore, workers: int = WORKERS) -> None:
+def download(server: Server, items: Sequence[Asset], objects: ObjectStore, workers: int = WORKERS) -> None:
     """Get contents into the project's store, several at a time, checked; what is there is not asked for.
 
     What a process that was stopped had got of a content is gone on with.
@@ -84,21 +66,17 @@ def download(server: Server, items: Sequence[Download], objects: ObjectStore, wo
         objects.folder.mkdir(parents=True, exist_ok=True)
         _take_over(objects, missing)
 
-    def get(item: Download, report: Report) -> None:
-        _get(server, item, objects, report)
-
-    for_each_parallel(
-        list(missing.values()), lambda item: item.length, get, lambda *_: None, workers, "downloading"
-    )
+    get = partial(_get, server, objects)
+    _for_each_parallel(list(missing.values()), get, lambda *_: None, workers, "downloading")
 
 
-def _digest(item: Download) -> str:
+def _digest(item: Asset) -> str:
     if not re.fullmatch(r"[0-9a-f]{32}", item.md5 or ""):  # it becomes a path
         raise DerivaMLException(f"the record of {item.filename} has no MD5: {item.md5!r}")
     return item.md5
 
 
-def _get(server: Server, item: Download, objects: ObjectStore, report: Report) -> None:
+def _get(server: Server, objects: ObjectStore, item: Asset, report: Report) -> None:
     part = _part(objects, item.md5)
     try:
         for _ in range(2):  # what was taken over may have been damaged, and any content on its way
@@ -125,7 +103,7 @@ def _part(objects: ObjectStore, md5: str) -> Path:
     return objects.folder / f".{md5}.{os.getpid()}.part"
 
 
-def _take_over(objects: ObjectStore, wanted: Mapping[str, Download]) -> None:
+def _take_over(objects: ObjectStore, wanted: Mapping[str, Asset]) -> None:
     """Make what processes that are gone had collected this one's own."""
     import psutil
 
@@ -136,14 +114,12 @@ def _take_over(objects: ObjectStore, wanted: Mapping[str, Download]) -> None:
                 os.replace(left, _part(objects, md5))
 
 
-def _receive(server: Server, item: Download, part: Path, report: Report) -> bool:
+def _receive(server: Server, item: Asset, part: Path, report: Report) -> bool:
     """Add to a part what it lacks; True if it is the whole content then."""
-    digest = hashlib.md5(usedforsecurity=False)
     with part.open("a+b") as stream:
         stream.seek(0)
-        while piece := stream.read(CHUNK):
-            digest.update(piece)
-            report(len(piece))
+        digest = hashlib.file_digest(stream, "md5")
+        report(stream.tell())
         if stream.tell() < item.length:
             for piece in get_object(server, item.url, stream.tell()):
                 report(len(piece))
@@ -152,3 +128,93 @@ def _receive(server: Server, item: Download, part: Path, report: Report) -> bool
                 if stream.tell() > item.length:  # more than its record says, however much there is
                     break
         return stream.tell() == item.length and digest.hexdigest() == item.md5
+
+
+class _Abandoned(BaseException):
+    """Nobody waits for this transfer any more."""
+
+
+def _for_each_parallel(
+    items: Sequence[T], work: Callable[[T, Report], R], done: Callable[[T, R], None], workers: int, title: str
+) -> None:
+    """Do work on all items in some threads, and in this one what is to be done then.
+
+    At the first error nothing more is begun, but what is under way is ended; after KeyboardInterrupt, or what
+    ``done`` raises, nothing is waited for. The threads are daemons: one that waits for an answer that does not
+    come holds nobody up.
+
+    Args:
+        items: with their lengths in bytes, for the progress.
+        work: called in a thread, with an item and with what is to be told of bytes as they go.
+        done: called in this thread, with an item and what ``work`` returned.
+        workers: threads at most.
+        title: of the progress.
+
+    Raises:
+        BaseException: the first that ``work`` raised.
+    """
+    if not items:
+        return
+    running = min(workers, len(items))
+    waiting: SimpleQueue[T | None] = SimpleQueue()
+    finished: SimpleQueue[tuple[T, R] | None] = SimpleQueue()
+    failures: list[BaseException] = []
+    abandoned = threading.Event()
+    for item in (*items, *[None] * running):
+        waiting.put(item)
+
+    def one(item: T) -> R:
+        went = 0
+
+        def report(count: int) -> None:
+            nonlocal went
+            if abandoned.is_set():
+                raise _Abandoned
+            went += count
+            progress(count)
+
+        result = work(item, report)
+        progress(item.length - went)  # what was there already, or went more than once
+        return result
+
+    def worker() -> None:
+        try:
+            while not failures and (item := waiting.get()) is not None:
+                finished.put((item, one(item)))
+        except BaseException as error:
+            failures.append(error)
+        finished.put(None)
+
+    with _progress(title, len(items), sum(item.length for item in items)) as progress:
+        try:
+            for _ in range(running):
+                threading.Thread(target=worker, name=title, daemon=True).start()
+            while running:
+                if outcome := finished.get():
+                    done(*outcome)
+                else:
+                    running -= 1
+        except BaseException as error:
+            failures.append(error)
+            abandoned.set()
+            raise
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _progress(title: str, files: int, size: int) -> Iterator[Report]:
+    """A bar on the terminal, if there is one and enough to do; yields what takes the bytes that went."""
+    from tqdm import tqdm
+
+    enough = size > WORTH_SHOWING[0] or files > WORTH_SHOWING[1]
+    lock = threading.Lock()
+    # `None` is quiet where the output is no terminal.
+    bar = tqdm(desc=title, total=size, unit="B", unit_scale=True, disable=None if enough else True)
+
+    def progress(count: int) -> None:
+        with lock:
+            bar.update(count)
+
+    with bar:
+        yield progress

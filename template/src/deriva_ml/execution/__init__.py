@@ -48,18 +48,4 @@ __all__ = [
     "with_description",
 ]
 
-__getattr__ = exporter(
-    __name__,
-    {
-        "asset": "AssetSpec AssetSpecConfig LocalFile LocalFileConfig",
-        "config.compose": "get_notebook_configuration",
-        "config.entries": "BaseConfig DerivaBaseConfig base_defaults multirun_config notebook_config"
-        " with_description",
-        "config.modules": "load_configs",
-        "definitions": "Workflow",
-        "execution.execution": "Execution",
-        "execution.inputs": "ExecutionConfiguration",
-        "execution.model_run": "create_model_config run_model",
-        "execution.notebook_api": "run_notebook",
-    },
-)
+__getattr__ = exporter(__name__, __file__)

@@ -194,7 +194,7 @@ def salvage_unregistered(folder: Path, project: Project, rid: RID, registered: C
         return ""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     files = [path for path in files if path not in registered and not path.name.startswith(PARTIAL)]
-    left = [path for path in files if not _is_held(path, objects)]
+    left = [path for path in files if not objects.holds(path)]
     to = (project.make_outputs() if left else project.outputs) / plain_name(rid) / "not-recorded"
     for path in left:
         target = check_inside(to / path.relative_to(folder), project.outputs)
@@ -203,13 +203,6 @@ def salvage_unregistered(folder: Path, project: Project, rid: RID, registered: C
             shutil.move(path, target)
     names = ", ".join(sorted({path.name for path in to.rglob("*") if path.is_file()})[:5])
     return f"not registered, and kept in {to.relative_to(to.parents[2])}: {names}" if names else ""
-
-
-def _is_held(path: Path, objects: ObjectStore) -> bool:
-    try:
-        return objects.holds(path)
-    except OSError:  # it cannot be read
-        return False
 
 
 def describe_missing(missing: Sequence[StagedAsset]) -> str:

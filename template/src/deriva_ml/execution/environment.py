@@ -91,6 +91,10 @@ def _packages() -> dict[str, str]:
         head = text.partition("\n\n")[0]
         said = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", head, re.MULTILINE))
         if {"Name", "Version"} <= said.keys():  # else what an interrupted uninstall left behind
-            key = re.sub(r"[-_.]+", "-", said["Name"]).lower()
-            found.setdefault(key, (said["Name"], said["Version"]))
+            found.setdefault(normalized(said["Name"]), (said["Name"], said["Version"]))
     return dict(pair for _, pair in sorted(found.items()))
+
+
+def normalized(name: str) -> str:
+    """Return a package's name as locks and indexes spell it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 import deriva_ml.disk as disk
 import deriva_ml.execution.inputs as inputs
 from deriva_ml.asset import AssetFilePath
-from deriva_ml.catalog.connection import Connection
+from deriva_ml.catalog.connection import Connection, Undelivered
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.definitions import (
     DRY_RUN_RID,
@@ -88,21 +87,20 @@ class Execution:
         self.ml = ml
         self._connection = ml.connection
         self._local = ml.connection.local
+        self._delivery = Undelivered(self._local) if dry_run else ml.connection.delivery
         self.configuration = configuration
         self.workflow = workflow
         self.dry_run = dry_run
         self.started_by = started_by or _started_by(run)
         self._run = run
         self._started: float | None = None
-        self._numbers = itertools.count(1)
         self._dry_staged: list[StagedAsset] = []
         self._metrics: dict[str, AssetFilePath] = {}
         self._dry_status = Status.created
         self._circumstances: dict[str, Any] = {}
         if run and dry_run:
             run.report(dry_run=True, refused=None)
-        if not dry_run:
-            self._connection.delivery.check_recording()
+        self._delivery.check_recording()
         resolved = inputs.resolve(configuration, self._connection.source, ml.project)
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID
@@ -175,17 +173,13 @@ class Execution:
         """
         message = ": ".join(str(part) for part in (message or msg, error) if part)
         self._set_status(Status(status), message)
-        self._show()
+        self._delivery.show(self.local_rid)
 
     def _set_status(self, status: Status, message: str = "") -> None:
         if self.dry_run:
             self._dry_status = status
         else:
             self._local.update_execution(self.local_rid, status, message)
-
-    def _show(self) -> None:
-        if not self.dry_run:
-            self._connection.delivery.show(self.local_rid)
 
     def execution_start(self) -> None:
         """Start the clock: the execution is ``Running``."""
@@ -196,7 +190,7 @@ class Execution:
         """Stop the clock: the execution is ``Stopped`` until its outputs are recorded."""
         with signals_ignored():
             self._stop()
-        self._show()
+        self._delivery.show(self.local_rid)
 
     def _stop(self) -> None:
         with disk.unless_refused(self.ml.project.state):  # what comes next says so, and why
@@ -235,7 +229,7 @@ class Execution:
                 reason = "interrupted" if aborted else said
                 self._close(Status.aborted if aborted else Status.failed, reason)
         if error is None:
-            self._show()
+            self._delivery.show(self.local_rid)
         else:
             self.deliver()
 
@@ -356,7 +350,7 @@ class Execution:
         if not self.dry_run:
             self._local.make_asset_table(table)  # it may be one that only the source has
             return self._local.stage(self.local_rid, table, name, folder, types, description, columns)
-        number = next(self._numbers)
+        number = len(self._dry_staged) + 1
         path = folder / table / str(number) / name
         path.parent.mkdir(parents=True)
         self._dry_staged.append(StagedAsset(number, DRY_RUN_RID, table, name, path, types, description))
@@ -380,12 +374,11 @@ class Execution:
                 self._stop()
         self._metrics = {name: path for name, path in self._metrics.items() if not path.is_file()}
         if self.dry_run:
-            there = {item.number for item in self._dry_staged if item.path.is_file()}
-            missing = [item for item in self._dry_staged if item.number not in there]
+            missing = [item for item in self._dry_staged if not item.path.is_file()]
             paths = [
                 AssetFilePath.make(item.path, item.table, item.filename, item.types)
                 for item in self._dry_staged
-                if item.number in there
+                if item.path.is_file()
             ]
         else:
             with signals_ignored():
@@ -429,8 +422,7 @@ class Execution:
 
     def deliver(self) -> None:
         """Bring what is recorded to where the record goes, as far as that can be done now."""
-        if not self.dry_run:
-            self._connection.delivery.send(self.local_rid)
+        self._delivery.send(self.local_rid)
 
     def _close(self, status: Status, reason: str, clear: bool = False) -> None:
         if self.dry_run:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.environment import snapshot
+from deriva_ml.execution.environment import normalized, snapshot
 from deriva_ml.git import listed
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact_addresses
@@ -72,22 +72,15 @@ def warnings_of(environment: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
-def normalized(name: str) -> str:
-    """Return a package's name as locks and indexes spell it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def read_lock(text: str) -> dict[str, set[str]]:
     """Return the versions by name that a `uv.lock` has; ``""`` stands for a version that it does not tell.
 
     A scan of the lines that uv begins a package with: TOML would take forty times as long.
     """
     found: dict[str, set[str]] = {}
-    for entry in text.split("\n[[package]]\n")[1:]:
-        lines = "\n".join(entry.split("\n", 2)[:2])
-        said = dict(re.findall(r'^(name|version) = "([^"]*)"$', lines, re.MULTILINE))
-        if "name" in said:
-            found.setdefault(said["name"], set()).add(said.get("version", ""))
+    head = r'^\[\[package\]\]\nname = "([^"\n]*)"$(?:\nversion = "([^"\n]*)"$)?'
+    for name, version in re.findall(head, text, re.MULTILINE):
+        found.setdefault(name, set()).add(version)
     return found
 
 

@@ -102,7 +102,7 @@ def run_model(
         config_choices=context.choices,
         parameters=settings,
         overrides=[redact_override(override) for override in context.overrides],
-        parameters_given={name: settings[name] for name in _set_by(context.overrides) if name in settings},
+        parameters_given={name: settings[name] for name in set_by(context.overrides) if name in settings},
     )
 
     def begun(execution: Execution) -> None:
@@ -259,10 +259,13 @@ def settings_of(model: Any, composed: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _set_by(overrides: Sequence[str]) -> list[str]:
-    """Return the names of the settings that overrides of ``model_config`` set."""
-    found = (re.match(r"[+~]*model_config\.(\w+)", override) for override in overrides)
-    return list(dict.fromkeys(match[1] for match in found if match))
+def set_by(overrides: Sequence[str]) -> list[str]:
+    """Return the names of the settings that overrides of ``model_config`` set, and do not take away again."""
+    given: dict[str, bool] = {}
+    for match in filter(None, (re.match(r"(~?)\+*model_config\.(\w+)(\.?)", one) for one in overrides)):
+        deleted, name, part = match.groups()
+        given[name] = not deleted or bool(part)
+    return [name for name, is_set in given.items() if is_set]
 
 
 def _located(workflow: Any, provenance: Provenance) -> Workflow:

@@ -68,18 +68,14 @@ class NotebookRun:
 
     def save(self) -> None:
         """Write it into the folder."""
-        record = {**asdict(self), "folder": str(self.folder), "notebook": str(self.notebook)}
-        write_atomically(self.folder / "run.json", json.dumps(record))
+        write_atomically(self.folder / "run.json", json.dumps(asdict(self), default=os.fspath))
 
     @classmethod
     def load(cls, folder: Path) -> NotebookRun:
         """Read it from the folder."""
         record = read_json(folder / "run.json")
-        record["folder"], record["notebook"] = Path(record["folder"]), Path(record["notebook"])
-        record["owner"], record["kernel"] = (
-            well_formed(Owner(**record["owner"])),
-            well_formed(Owner(**record["kernel"])),
-        )
+        record |= {name: Path(record[name]) for name in ("folder", "notebook")}
+        record |= {name: well_formed(Owner(**record[name])) for name in ("owner", "kernel")}
         return well_formed(cls(**record))
 
     @classmethod

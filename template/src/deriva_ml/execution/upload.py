@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import RID, Status
-from deriva_ml.deriva.errors import ServerUnreachable
+from deriva_ml.deriva.answers import ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
 from deriva_ml.project import Project
 
@@ -147,18 +147,14 @@ def set_columns(catalog: EmbeddedCatalog, project: Project, rid: RID, values: Ma
 
 
 def _push_all(push: Push, rids: Sequence[RID]) -> Iterator[Pushed]:
-    gone: DerivaMLException | None = None
+    link, error = "", None
     for rid in rids:
-        error = gone
-        if error is None:
+        if not isinstance(error, ServerUnreachable):  # which does not answer for the others either
             try:
-                yield Pushed(rid, push.destination.link(push.finish(rid)))
-                continue
-            except ServerUnreachable as away:
-                error = gone = away
+                link, error = push.destination.link(push.finish(rid)), None
             except DerivaMLException as refused:
-                error = refused
-        yield Pushed(rid, error=error)
+                link, error = "", refused
+        yield Pushed(rid, link, error)
 
 
 def _credential(project: Project, destination: Destination, noted: str | None) -> Any:

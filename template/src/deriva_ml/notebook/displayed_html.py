@@ -9,15 +9,12 @@ _MORE_THAN_TEXT = re.compile(r"<(?:table|img|svg|iframe|video|audio|canvas|embed
 # Of scikit-learn, xarray and ITables, whose text says it all: their tables and images serve to unfold and to sort.
 _TEXT_IS_BETTER = re.compile(r"class=['\"](?:sk|xr)-|<table id=['\"]itables_")
 _FIGURES = {
-    re.compile(mark): name
-    for mark, name in {
-        r"Plotly\.newPlot|plotly-graph-div": "a Plotly figure",
-        r"vegaEmbed|vega-embed": "a Vega chart",
-        r"\sdata-root-id=": "a Bokeh figure",
-        r"leaflet(?:\.min)?\.js": "a map",
-        r"vis\.Network\(|vis-network": "a network graph",
-        r"new Animation\(": "an animation",
-    }.items()
+    r"Plotly\.newPlot|plotly-graph-div": "a Plotly figure",
+    r"vegaEmbed|vega-embed": "a Vega chart",
+    r"\sdata-root-id=": "a Bokeh figure",
+    r"leaflet(?:\.min)?\.js": "a map",
+    r"vis\.Network\(|vis-network": "a network graph",
+    r"new Animation\(": "an animation",
 }
 """What the HTML of libraries that draw with scripts has in it, and what a reader of the notebook sees there."""
 
@@ -36,4 +33,4 @@ def is_better(text: str, plain_says_nothing: bool) -> bool:
 
 def figure(text: str) -> str:
     """What HTML shows that is drawn by a script of a library that is known here; empty for other HTML."""
-    return next((name for mark, name in _FIGURES.items() if mark.search(text)), "")
+    return next((name for mark, name in _FIGURES.items() if re.search(mark, text)), "")

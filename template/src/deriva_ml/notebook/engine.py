@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -38,6 +40,14 @@ LOST = "the kernel lost some of what this cell printed, because it was faster th
 JOINED = 1 << 16
 """Characters up to which what a stream prints is put together to one output."""
 
+MMAP_THRESHOLD = -3
+"""The parameter by which mallopt(3) takes the bytes of a block from which on it is given back as soon as it is free."""
+
+LARGE = 1 << 17
+"""Bytes of such a block; where the C library begins."""
+
+PIECE = 1 << 14
+"""Characters of a text that are written at once."""
 
 SAVE_SECONDS, SAVE_SHARE = 2.0, 20
 """Seconds between two saves, at least, and how many times as long as the last one took: each writes the whole notebook."""
@@ -89,26 +99,31 @@ def write_notebook(notebook: Any, path: Path, split_lines: bool = False) -> None
             stream.writelines(_json(notebook))
 
 
-def _json(node: Mapping[str, Any]) -> Iterator[str]:
-    """A notebook or a cell as JSON, an output at a time, so that no other is in memory a second time."""
-    before = "{"
-    for key, value in node.items():
-        yield f"{before}{json.dumps(key)}: "
-        before = ",\n"
-        if key in {"cells", "outputs"}:
+def _json(node: Any) -> Iterator[str]:
+    """Yield a notebook as JSON, long texts in pieces.
+
+    Large blocks that are freed between others that stay are seldom used again: the process grows at each save.
+    """
+    match node:
+        case dict():
+            yield "{"
+            for number, (key, value) in enumerate(node.items()):
+                yield f"{',' if number else ''}\n{json.dumps(key, ensure_ascii=False)}: "
+                yield from _json(value)
+            yield "}"
+        case [dict(), *_]:
             yield "["
-            for number, part in enumerate(value):
-                yield ",\n" if number else ""
-                yield from _json(part) if key == "cells" else _pieces(json.dumps(part, ensure_ascii=False))
+            for number, one in enumerate(node):
+                yield "," if number else ""
+                yield from _json(one)
             yield "]"
-        else:
-            yield json.dumps(value, ensure_ascii=False)
-    yield "}"
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """A text in pieces, since each is encoded as a whole."""
-    return (text[at : at + JOINED] for at in range(0, len(text), JOINED))
+        case str() if len(node) > PIECE:
+            yield '"'
+            for at in range(0, len(node), PIECE):
+                yield json.dumps(node[at : at + PIECE], ensure_ascii=False)[1:-1]
+            yield '"'
+        case _:
+            yield json.dumps(node, ensure_ascii=False)
 
 
 class Client(PapermillNotebookClient):  # type: ignore[misc]
@@ -193,6 +208,14 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
 
 def execute_cells(notebook: Any, output: Path, kernel: Kernel, timeout: int | None, log_output: bool) -> None:
     """Execute a notebook's cells and save it, whatever happens."""
+    with suppress(AttributeError, TypeError):  # another C library than Linux's usual one
+        # Else it keeps large blocks after the first one that is freed, and what stays of the output lies between
+        # what each message takes for a moment: half as much memory again is lost in holes.
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE)
+    if log_output:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    else:
+        logging.getLogger("papermill").setLevel(logging.CRITICAL)
     saving = Saving(notebook, output, log_output)
     saving.notebook_start()
     try:

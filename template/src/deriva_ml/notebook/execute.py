@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import re
-import sys
 import textwrap
 import warnings
 from collections.abc import Mapping
@@ -16,14 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.notebook.declarations import Value
-from deriva_ml.notebook.document import (
-    EXPECTS_ERROR,
-    INJECTED,
-    SKIPPED,
-    TAG,
-    injected_earlier,
-    tags_of,
-)
+from deriva_ml.notebook.document import EXPECTS_ERROR, INJECTED, SKIPPED, TAG, injected_earlier, tags_of
 from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.notebook.python_source import write
 from deriva_ml.signals import Terminated
@@ -83,61 +74,45 @@ def execute(
     output.parent.mkdir(parents=True, exist_ok=True)
     cells: list[Any] = []
     try:
-        return _execute(notebook, output, kernel, parameters, timeout, log_output, cells)
+        gc.disable()  # nothing of what is being loaded is garbage, and looking takes a tenth of a small run
+        from deriva_ml.notebook.engine import execute_cells, mark_error, write_notebook
+
+        node = _prepared(notebook, parameters)
+        gc.freeze()
+        gc.enable()
+        cells += node.cells
+        try:
+            execute_cells(node, output, kernel, timeout, log_output)
+            if stopped := [number for number, cell in enumerate(cells) if _stopped_the_run(cell)]:
+                mark_error(node, stopped[0])
+                write_notebook(node, output)
+        except Exception as error:
+            return ExecutionResult(Outcome.failed, _why(error, kernel, timeout, cells))
+        return _judge(cells)
     except KeyboardInterrupt:
         return ExecutionResult(Outcome.interrupted, f"interrupted (Ctrl-C){_where(cells)}")
     except Terminated:
         return ExecutionResult(Outcome.terminated, f"terminated (SIGTERM){_where(cells)}")
 
 
-def _execute(
-    notebook: Path,
-    output: Path,
-    kernel: Kernel,
-    parameters: Mapping[str, Value],
-    timeout: int | None,
-    log_output: bool,
-    cells: list[Any],
-) -> ExecutionResult:
-    gc.disable()  # nothing of what is being loaded is garbage, and looking takes a tenth of a small run
-    import nbformat
+def _why(error: Exception, kernel: Kernel, timeout: int | None, cells: list[Any]) -> str:
+    """Return why an execution ended before its last cell, though no cell raised anything.
+
+    A cell took too long; the kernel died, or never answered; the disk is full, where the notebook is saved; output is
+    none by the notebook's format. What had been computed is recorded all the same.
+    """
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    from deriva_ml.notebook.engine import execute_cells, mark_error, write_notebook
-
-    gc.freeze()
-    gc.enable()
-    if log_output:
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    else:
-        logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ids of cells that are missing or used twice: reading mends them
-        node = _prepared(nbformat.read(notebook, as_version=4), parameters)
-    cells += node.cells
-    try:
-        execute_cells(node, output, kernel, timeout, log_output)
-        if stopped := [number for number, cell in enumerate(node.cells) if _stopped_the_run(cell)]:
-            mark_error(node, stopped[0])
-            write_notebook(node, output)
-    except CellTimeoutError:
-        return ExecutionResult(
-            Outcome.failed, f"a cell took longer than {timeout} seconds{_where(cells)}: {_code_of(cells)}"
-        )
-    except DeadKernelError:
-        return ExecutionResult(Outcome.failed, f"the kernel died{_where(cells)}: {kernel.exit_reason()}")
-    except Exception as error:
-        # A disk that is full, where the notebook is saved; output that is none by the notebook's format; a kernel
-        # that never answered. What had been computed is recorded all the same.
-        alive, where = kernel.process.poll() is None, _where(cells)
-        failed = f"the run could not go on{where}" if where else "the kernel did not start"
-        said = (
-            str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
-        )
-        return ExecutionResult(
-            Outcome.failed, f"{failed}: {one_line(said) if alive else kernel.exit_reason()}"
-        )
-    return _judge(node.cells)
+    where = _where(cells)
+    if isinstance(error, CellTimeoutError):
+        return f"a cell took longer than {timeout} seconds{where}: {_code_of(cells)}"
+    if isinstance(error, DeadKernelError):
+        return f"the kernel died{where}: {kernel.exit_reason()}"
+    failed = f"the run could not go on{where}" if where else "the kernel did not start"
+    if kernel.process.poll() is not None:
+        return f"{failed}: {kernel.exit_reason()}"
+    said = str(error) if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {error}"
+    return f"{failed}: {one_line(said)}"
 
 
 def _judge(cells: list[Any]) -> ExecutionResult:
@@ -191,12 +166,16 @@ def source_of(parameters: Mapping[str, Value]) -> str:
     return "".join(["# Parameters\n", *(f"{name} = {value.source}\n" for name, value in parameters.items())])
 
 
-def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
-    """The notebook as it is to be executed: without what an earlier run left in it, and with the parameters."""
+def _prepared(path: Path, parameters: Mapping[str, Value]) -> Any:
+    """Return a notebook as it is to be executed: without what an earlier run left in it, and with the parameters."""
+    import nbformat
     import papermill
     from nbformat import v4
     from papermill.execute import remove_error_markers
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ids of cells that are missing or used twice: reading mends them
+        notebook = nbformat.read(path, as_version=4)
     remove_error_markers(notebook)
     for old in injected_earlier(notebook):
         notebook.cells.remove(old)
@@ -211,10 +190,8 @@ def _prepared(notebook: Any, parameters: Mapping[str, Value]) -> Any:
         cell = v4.new_code_cell(source_of(parameters), metadata={"tags": [INJECTED]})
         at = next(n for n, other in enumerate(notebook.cells, 1) if TAG in tags_of(other))
         notebook.cells.insert(at, cell)
-    for cell in notebook.cells:
-        cell.metadata.setdefault(
-            "tags", []
-        )  # as in every notebook that Papermill wrote, for those who read it
+    for cell in notebook.cells:  # as in every notebook that Papermill wrote, for those who read it
+        cell.metadata.setdefault("tags", [])
     return notebook
 
 

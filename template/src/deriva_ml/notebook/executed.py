@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 
-from deriva_ml.notebook.cells import assigned, tree_of
+from deriva_ml.notebook.cells import assigned, literal, tree_of
 from deriva_ml.notebook.document import INJECTED, SKIPPED, TAG, tags_of
 
 INJECTED_HEAD = "# Parameters"
 """The first line of the cell that Papermill injects."""
+
+_FLOAT = re.compile(r"""\bfloat\((['"])[-+]?(?:nan|inf)\1\)""")
+"""A value that is no literal, as Papermill and the runner write it."""
 
 MOST_LINES = 20
 """How many differences are told one by one."""
@@ -84,26 +88,12 @@ def _only_sets(text: str, names: Collection[str]) -> bool:
     """Whether a cell is one of Papermill's that gives plain values to some of these names, and does nothing else."""
     if text.split("\n", 1)[0].strip() != INJECTED_HEAD:
         return False
-    body = tree.body if (tree := tree_of(text)) else []
+    body = tree.body if (tree := tree_of(_FLOAT.sub("0", text))) else []
     return bool(body) and all(
         isinstance(one, ast.Assign)
         and all(isinstance(target, ast.Name) and target.id in names for target in one.targets)
-        and _is_plain(one.value)
+        and literal(one.value, one) is not one
         for one in body
-    )
-
-
-_PLAIN = (
-    *(ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Load),
-    *(ast.UnaryOp, ast.UAdd, ast.USub, ast.BinOp, ast.Add, ast.Sub, ast.Call),
-)
-
-
-def _is_plain(value: ast.expr) -> bool:
-    """Whether a value is written out: of literals and, for what is none, such as ``float('nan')``."""
-    return all(
-        isinstance(node, _PLAIN) or (isinstance(node, ast.Name) and node.id == "float")
-        for node in ast.walk(value)
     )
 
 

@@ -62,7 +62,7 @@ def _tell_of_scripts(soup: BeautifulSoup) -> None:
     if scripts and not drawn and (place := soup.find(_is_a_place)):
         drawn["what a script shows"] = place
     for name, tag in drawn.items():
-        tag.insert_before(_line(soup, in_words(name)))
+        tag.insert_before(BeautifulSoup(f"<p>{html.escape(in_words(name))}</p>", "html.parser"))
     for tag in [*scripts, *soup("style"), *soup("span", string=re.compile("Make this Notebook Trusted"))]:
         tag.decompose()
 
@@ -72,12 +72,6 @@ def _is_a_place(tag: Any) -> bool:
     return (
         tag.name in {"div", "span", "canvas", "p", "figure", "table"} and tag.get("id") and not tag.contents
     )
-
-
-def _line(soup: BeautifulSoup, text: str) -> Any:
-    line = soup.new_tag("p")
-    line.string = text
-    return line
 
 
 def _image(svg: re.Match[str]) -> str:

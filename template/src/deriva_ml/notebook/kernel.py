@@ -91,10 +91,8 @@ class Kernel:
 
     def kill(self, grace: float = 0.0) -> None:
         """See the kernel ended, within ``grace`` seconds by itself; processes that it started end with it."""
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(grace)
-        except subprocess.TimeoutExpired:
-            pass
         kill_group(self.process.pid)
         self.process.wait()
         if self._client:
@@ -103,10 +101,8 @@ class Kernel:
 
     def last_log_line(self) -> str:
         """The last line that the kernel process itself wrote, if any."""
-        lines = (
-            self.log.read_text(encoding="utf-8", errors="replace").split("\n") if self.log.is_file() else []
-        )
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
+        return text.strip().rpartition("\n")[2].strip()
 
     def exit_reason(self) -> str:
         """Why the process ended, in words."""
@@ -143,14 +139,12 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
         write_connection_file(str(connection_file))
     command = [sys.executable, "-m", "deriva_ml.notebook.kernel", "-f", str(connection_file)]
     command.append("--HistoryManager.enabled=False")  # a recorded run is no part of a person's history
-    variables = dict(os.environ)
+    own: dict[str, str] = {}
     try:
         if name:
             command, own = _installed(name, connection_file)
-            variables |= own
-        variables |= environment
         # The kernel ends by itself when this process does, even if that is killed.
-        variables["JPY_PARENT_PID"] = str(os.getpid())
+        variables = {**os.environ, **own, **environment, "JPY_PARENT_PID": str(os.getpid())}
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 command,
@@ -161,12 +155,11 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # so that Ctrl-C reaches the runner alone, which then decides
             )
-    except OSError as error:
+    except (OSError, DerivaMLRequestError) as error:
         shutil.rmtree(private)
+        if isinstance(error, DerivaMLRequestError):
+            raise
         raise DerivaMLRunError(f"the kernel cannot be started: {error}") from error
-    except DerivaMLRequestError:
-        shutil.rmtree(private)
-        raise
     return Kernel(process, connection_file, log, variables, own=not name)
 
 
@@ -221,10 +214,8 @@ def clear_connection(folder: Path, run: Path) -> None:
 
 def kill_group(pid: int) -> None:
     """Kill a kernel and what it started, which are a process group of their own."""
-    try:
+    with suppress(ProcessLookupError, PermissionError, AttributeError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError, AttributeError):
-        pass
 
 
 def _main() -> None:

@@ -59,11 +59,10 @@ def to_markdown(notebook: Mapping[str, Any], title: str | None = None) -> str:
     failed run is told before anything else.
     """
     cells: Sequence[Mapping[str, Any]] = notebook.get("cells") or []
+    language = "python"
     match notebook:
         case {"metadata": {"language_info": {"name": str(language)}}}:
             pass
-        case _:
-            language = "python"
     states = widgets.states_of(notebook)
     blocks = [f"# {title}"] if title else []
     blocks += _failure(cells)
@@ -96,11 +95,9 @@ def _cell(cell: Mapping[str, Any], language: str, states: widgets.States) -> Ite
                 yield f"(this cell did not run: it is tagged {SKIPPED})"
                 return
             outputs = _outputs(cell.get("outputs") or [], states)
-            yield from (
-                [in_words(f"output that is tagged {left_out['output']}")]
-                if ("output" in left_out and outputs)
-                else outputs
-            )
+            if "output" in left_out and outputs:
+                outputs = [in_words(f"output that is tagged {left_out['output']}")]
+            yield from outputs
 
 
 def _fenced(source: str, language: str) -> str:
@@ -122,10 +119,9 @@ def _failure(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         told = [line for line in _text(cell.get("source")).splitlines() if line.strip()][:1]
         told += [_headline(output) for output in cell.get("outputs", []) if output.get("ename")][:1]
         # The runner's own words, unlike what the notebook holds.
-        spans = (" ".join(redact(text).replace("`", "'").split())[:200] for text in told)
-        yield f"**This run failed** in cell [{cell.get('execution_count')}]: " + ": ".join(
-            f"`{s}`" for s in spans
-        )
+        words = (redact(text).replace("`", "'").split() for text in told)
+        spans = (f"`{' '.join(some)[:200]}`" for some in words)
+        yield f"**This run failed** in cell [{cell.get('execution_count')}]: {': '.join(spans)}"
 
 
 def _headline(error: Mapping[str, Any]) -> str:
@@ -166,9 +162,7 @@ def _outputs(outputs: Iterable[Mapping[str, Any]], states: widgets.States) -> li
                 last.write(_text(output.get("text")))
             case "error":
                 lines = output.get("traceback")
-                trace = _render_terminal(
-                    "\n".join(map(_text, lines)) if isinstance(lines, list) else _text(lines)
-                )
+                trace = _render_terminal("\n".join(map(_text, lines if isinstance(lines, list) else [lines])))
                 kept += map(_indented, dict.fromkeys([_headline(output), trace.strip("\n")]))
             case "display_data" | "execute_result":
                 data = output.get("data") or {}
@@ -217,19 +211,15 @@ def _last_resort(texts: Mapping[str, str], rich: str) -> dict[str, str]:
         if mime.startswith("text/") and mime not in {"text/plain", "text/html"}:
             return {"text/plain": text}
     if rich:
-        return {
-            "text/markdown": in_words(figure(rich) or ("HTML with a script" if "<script" in rich else "HTML"))
-        }
+        html = "HTML with a script" if "<script" in rich else "HTML"
+        return {"text/markdown": in_words(figure(rich) or html)}
     for mime, text in texts.items():
         if mime != "text/plain":
             known = next((name for kind, name in _OTHERS.items() if mime.startswith(kind)), f"`{mime}`")
             long = f", {len(text):,} characters" if "json" in mime else ""
             return {"text/markdown": in_words(known + long)}
-    return (
-        {"text/plain": texts["text/plain"]}
-        if texts["text/plain"].strip()
-        else {"text/markdown": "(an empty text)"}
-    )
+    plain = texts["text/plain"]
+    return {"text/plain": plain} if plain.strip() else {"text/markdown": "(an empty text)"}
 
 
 def _data_uri(mime: str, content: str) -> str:
