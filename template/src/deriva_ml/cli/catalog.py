@@ -21,26 +21,31 @@ if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
 
 
+SUBCOMMANDS = "list|results|compare|lineage|files|datasets|show|open"
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments, with one for each subcommand."""
     parser = CommandParser(
         "deriva-ml-catalog",
-        usage="SUBCOMMAND [options]",
+        usage=f"{SUBCOMMANDS} [options]",
         description="Look at what the project recorded, also of executions that were pushed to a server.",
         examples=[
             "deriva-ml-catalog list",
             "deriva-ml-catalog list --limit 0 --status Failed",
             "deriva-ml-catalog results",
+            "deriva-ml-catalog lineage DEMO-W001",
         ],
     )
     # With the name given, argparse does not compose it from the usage.
     commands = parser.add_subparsers(
-        prog=parser.prog, title="subcommands", dest="what", required=True, metavar="SUBCOMMAND"
+        prog=parser.prog, title="subcommands", dest="what", required=True, metavar=SUBCOMMANDS
     )
-    listing.add_to(commands)
+    listing.add_list(commands)
     results.add_to(commands)
     compare.add_to(commands)
     lineage.add_to(commands)
+    listing.add_files_and_datasets(commands)
     showing.add_to(commands)
     opening.add_to(commands)
     return parser

@@ -27,10 +27,6 @@ def add_to(commands: Any) -> None:
         description="Show what an execution, dataset or file came from, and what came of it, as indented trees: the"
         " executions that made it, what these read, and so on. What is reached on several ways is shown once in full"
         " and then by its RID, with (above). Files that describe a run are left out, unless another execution read them.",
-        examples=[
-            "deriva-ml-catalog lineage DEMO-W001",
-            "deriva-ml-catalog lineage DEMO-EXEC --down --depth 4",
-        ],
     )
     parser.add_argument(
         "rid",

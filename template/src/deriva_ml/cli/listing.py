@@ -16,52 +16,59 @@ from deriva_ml.table import aligned
 from deriva_ml.terminal import one_line, print, print_json, print_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from deriva_ml.catalog.protocol import Source
 
 
-def add_to(commands: Any) -> None:
-    """Add the subcommands."""
-    executions = commands.add_parser(
+def add_list(commands: Any) -> None:
+    """Add the subcommand that lists executions."""
+    parser = commands.add_parser(
         "list",
         help="list executions",
         usage="[options]",
         description="List executions, the newest first: RID here and where it was pushed to, status, time, duration,"
         " what started it, workflow, and the description or the reason of a failure.",
     )
-    add_filters(executions)
-    executions.set_defaults(run=list_executions)
-    files = commands.add_parser(
+    add_filters(parser)
+    _add_shared(parser, list_executions, "executions")
+
+
+def add_files_and_datasets(commands: Any) -> None:
+    """Add the subcommands that list what executions read and made."""
+    parser = commands.add_parser(
         "files",
         help="list files",
         usage="[options]",
-        description="List the files that executions read and made, the newest first: RID, name, size, types and table."
-        " Those that describe a run, such as its configuration, are left out unless --type asks for them.",
+        description="List the files that executions read and made, the newest first: RID, time, name, size, types and"
+        " table. Those that describe a run, such as its configuration, are left out unless --type asks for them.",
     )
-    files.add_argument("--name", metavar="PATTERN", help="only files whose name it fits, such as '*.csv'")
-    files.add_argument(
+    parser.add_argument("--name", metavar="PATTERN", help="only files whose name it fits, such as '*.csv'")
+    parser.add_argument(
         "--type", metavar="TYPE", help="only files of this type, such as Model_File or Metrics_File"
     )
-    files.set_defaults(run=list_files)
-    datasets = commands.add_parser(
+    _add_shared(parser, list_files, "files")
+    parser = commands.add_parser(
         "datasets",
         help="list datasets",
         usage="[options]",
         description="List the datasets, the newest first: RID, version, types and description.",
     )
-    datasets.set_defaults(run=list_datasets)
-    for each, what in ((executions, "executions"), (files, "files"), (datasets, "datasets")):
-        each.add_argument(
-            "-n",
-            "--limit",
-            type=whole_number(0, what),
-            default=20,
-            metavar="NUMBER",
-            help=f"how many {what}, 0 for all (default: %(default)s)",
-        )
-        each.add_argument("--json", action="store_true", help="write JSON, for a program to read")
-        add_reading_flags(each)
+    _add_shared(parser, list_datasets, "datasets")
+
+
+def _add_shared(parser: argparse.ArgumentParser, run: Callable[..., int], what: str) -> None:
+    parser.add_argument(
+        "-n",
+        "--limit",
+        type=whole_number(0, what),
+        default=20,
+        metavar="NUMBER",
+        help=f"how many {what}, 0 for all (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
+    add_reading_flags(parser)
+    parser.set_defaults(run=run)
 
 
 NARROW = 100

@@ -74,10 +74,6 @@ def add_to(commands: Any) -> None:
         usage="[RID ...] [options]",
         description="Show one row a run, the newest first: RID, when, the parameters, settings and choices that differ"
         " among the rows, and the last value of each metric.",
-        examples=[
-            "deriva-ml-catalog results",
-            'deriva-ml-catalog results --where "heldout_accuracy > 0.9" --sort -heldout_accuracy',
-        ],
     )
     parser.add_argument("rids", nargs="*", metavar="RID", help="only these executions, in this order")
     add_filters(parser)
@@ -100,7 +96,7 @@ def add_to(commands: Any) -> None:
         help=f"how many rows, 0 for all (default: {ON_A_TERMINAL} on a terminal, all elsewhere)",
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="write CSV")
+    form.add_argument("--csv", action="store_true", help="write CSV, with numbers as they are")
     form.add_argument(
         "--json", action="store_true", help="write JSON: all of each run, for a program to read"
     )
