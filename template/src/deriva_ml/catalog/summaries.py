@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -282,6 +281,8 @@ class Summaries:
         ends = [one for one in known if one.endswith(f".{name}")]
         if len(ends) == 1:
             return self._place(ends[0], best)
+        from difflib import get_close_matches  # not at the top: every run would load it
+
         near = ends or get_close_matches(name, known, 3)
         meant = f"; there is {', '.join(near)}" if near else ""
         raise DerivaMLRequestError(f"no execution has a parameter, choice or metric called {name}{meant}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +57,9 @@ class Experiment:
     @cached_property
     def hydra_config(self) -> dict[str, Any]:
         """The composed configuration; empty where none was recorded."""
-        import yaml  # not at the top: only this reads it
+        import tempfile  # not at the top: every run would load these
+
+        import yaml
 
         for asset in self.execution.outputs:
             if asset.filename == "hydra-config.yaml" and asset.length <= LARGEST:
