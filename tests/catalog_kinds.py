@@ -236,7 +236,7 @@ def remove(server: Server, model: Model, rids: Iterable[RID], urls: Iterable[str
     """Delete rows with these RIDs, what joins them to others, terms whose names have the tag, and objects."""
     rids = sorted(rids)
     whole = ("Dataset_Version", "Dataset", *model.file_tables, "Execution", "Workflow")
-    versions = [row["RID"] for row in server.get_any("/entity/deriva-ml:Dataset", "RID", rids)]
+    versions = [row["RID"] for row in server.find_any("Dataset", "RID", rids)]
     server.update("deriva-ml:Dataset", [{"RID": rid, "Version": None} for rid in versions])
     for table in server.schema()["schemas"]["deriva-ml"]["tables"]:
         if table not in whole:
