@@ -29,7 +29,7 @@ from deriva_ml.project import Project
 from recorder import Recorder, connect
 
 SMALLEST_CHUNK = 1 << 16
-EVERY = int(os.environ.get("SWEEP_EVERY", "3"))
+EVERY = int(os.environ.get("SWEEP_EVERY", "5"))
 """Of so many requests a sweep tries one; `make sweeps` tries each."""
 
 KINDS = ["head", "head writer", "1.17.10", "1.17.10 writer"]
