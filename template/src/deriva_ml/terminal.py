@@ -41,14 +41,20 @@ def print_lines(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON that is safe to print, and that every reader takes."""
+    """Print a value as JSON that is safe to print, and that every reader takes: NaN and infinities are texts."""
     import json
 
     def escaped(found: re.Match[str]) -> str:
         units = found[0].encode("utf-16-be", errors="surrogatepass").hex()
         return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
-    text = json.dumps(value, indent=2, ensure_ascii=False)  # whose line ends are all its own
+    try:
+        text = json.dumps(
+            value, indent=2, ensure_ascii=False, allow_nan=False
+        )  # whose line ends are all its own
+    except ValueError:
+        value = json.loads(json.dumps(value), parse_constant=str)
+        text = json.dumps(value, indent=2, ensure_ascii=False)
     print(*(_ACTS.sub(escaped, line) for line in text.split("\n")), sep="\n")
 
 
