@@ -90,15 +90,16 @@ class DerivaSource(Source):
         return lookup.read_executions(server, condition, limit)
 
     def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
-        return [record for record, _ in self._mirror().results(criteria, limit, files=False)]
+        return [record for record, _ in self._mirrored(criteria, limit, files=False)]
 
     def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
-        return self._mirror().results(criteria, limit)
+        return self._mirrored(criteria, limit)
 
-    def _mirror(self) -> Mirror:
+    def _mirrored(self, criteria: Criteria, limit: int | None, files: bool = True) -> list[Result]:
         name = plain_name(f"{self.host.rpartition('://')[2]} {self.catalog_id}.db")
         path = self._local.project.state / "known" / name
-        return Mirror(path, self._delivery.server, self._local.objects)
+        objects = self._local.objects
+        return self._look_up(lambda server: Mirror(path, server, objects).results(criteria, limit, files))
 
     def find_assets(
         self,
