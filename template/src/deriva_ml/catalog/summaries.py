@@ -90,7 +90,7 @@ _FIELDS = {
 }
 """What every execution has, beside its parameters, choices and metrics."""
 
-_NUMBERS = "('integer', 'real')"
+_NUMBERS = {int, float}
 
 
 class _Column(NamedTuple):
@@ -147,18 +147,22 @@ class Summaries:
         found = {rid: Summary() for rid in executions}
         chosen = 'WHERE "execution" IN (SELECT "value" FROM json_each(?))'
         rids = json.dumps(list(executions))
-        for rid, kind, name, value, text in self._db.query(
-            f'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting" {chosen}', rids
-        ):
-            with suppress(*DAMAGED):
-                value = value if isinstance(value, int) else json.loads(text)
-                if kind == "parameter" and isinstance(name, str):
-                    found[rid].parameters[name] = value
-                elif isinstance(name, str):
-                    found[rid].choices[name] = str(value)
-        for rid, name, *cells in self._db.query(f'SELECT * FROM "local_metric" {chosen}', rids):
-            if isinstance(name, str):
-                found[rid].metrics[name] = Metric._make(map(_number, cells))
+        settings = 'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting"'
+        settings = 'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting"'
+        for rid, kind, name, value, text in self._db.query(f"{settings} {chosen}", rids):
+            try:
+                value = value if type(value) is int else json.loads(text)
+            except DAMAGED:
+                continue
+            if type(name) is str and kind == "parameter":
+                found[rid].parameters[name] = value
+            elif type(name) is str:
+                found[rid].choices[name] = str(value)
+        for row in self._db.query(f'SELECT * FROM "local_metric" {chosen}', rids):
+            rid, name, cells = row[0], row[1], row[2:]
+            if type(name) is str:
+                numbers = cells if _NUMBERS.issuperset(map(type, cells)) else map(_number, cells)
+                found[rid].metrics[name] = Metric._make(numbers)
         return found
 
     def names(self) -> list[str]:
@@ -254,7 +258,7 @@ class Summaries:
         expression = place if isinstance(place, str) else f'v."{place.value}"'
         test, given = f"{expression} {operator} ?", [value]
         if isinstance(value, int | float):  # SQLite takes every text for greater than every number
-            numeric = f"typeof({expression}) IN {_NUMBERS}"
+            numeric = f"typeof({expression}) IN ('integer', 'real')"
             test = f"NOT ({numeric} AND {expression} = ?)" if operator == "<>" else f"{numeric} AND {test}"
         elif operator in {"=", "<>"}:  # with nothing, too, which is none of the texts
             test = f"{expression} {'IS' if operator == '=' else 'IS NOT'} ?"
