@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,13 @@ def shown(text: object) -> str:
 def one_line(text: object) -> str:
     """Return a text as one line: without a terminal's colours, and with a blank for all white space in a row."""
     return " ".join(_COLOUR.sub("", str(text)).split())
+
+
+def width() -> int | None:
+    """Return the columns of the terminal that standard output is; None where it is none."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print(*texts: object, **options: Any) -> None:

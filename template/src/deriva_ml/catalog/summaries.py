@@ -93,6 +93,18 @@ _FIELDS = {
 _NUMBERS = {int, float}
 
 
+_OF_DATASET = (
+    'e."RID" IN (SELECT "Execution" FROM (SELECT "Execution", "Dataset" FROM "Dataset_Execution"'
+    ' UNION ALL SELECT "Execution", "Dataset" FROM "Dataset_Version") WHERE "Dataset" = ?)'
+)
+_OF_RUNS = (
+    'e."RID" NOT IN (SELECT "Execution" FROM "Execution_Execution")'
+    f""" AND e."RID" NOT GLOB '*[^{RID_DIGITS}-]*' AND e."Workflow" NOT IN"""
+    ' (SELECT "RID" FROM "Workflow" WHERE "URL" GLOB ?)'
+)
+"""No sweep, and none that stands for what no run of this project recorded."""
+
+
 class _Column(NamedTuple):
     """Where values of a name stand: the table and column, the kind of setting, and the name there."""
 
@@ -186,47 +198,30 @@ class Summaries:
         """
         conditions: list[str] = []
         values: list[Any] = []
-
-        def meet(condition: str, *given: Any) -> None:
-            conditions.append(condition)
-            values.extend(given)
-
-        if criteria.rids is not None:
-            meet('e."RID" IN (SELECT "value" FROM json_each(?))', json.dumps(list(criteria.rids)))
-        if criteria.workflow is not None:
-            meet(
-                'e."Workflow" IN (SELECT "RID" FROM "Workflow" WHERE "Name" = ? OR "RID" = ?)',
-                *[criteria.workflow] * 2,
-            )
-        if criteria.workflow_type is not None:
-            meet(
+        rids = None if criteria.rids is None else json.dumps(list(criteria.rids))
+        for condition, value in (
+            ('e."RID" IN (SELECT "value" FROM json_each(?))', rids),
+            ('e."Workflow" IN (SELECT "RID" FROM "Workflow" WHERE ? IN ("Name", "RID"))', criteria.workflow),
+            (
                 'e."Workflow" IN (SELECT "Workflow" FROM "Workflow_Workflow_Type" WHERE "Workflow_Type" = ?)',
                 criteria.workflow_type,
-            )
-        if criteria.sweep is not None:
-            meet(
+            ),
+            (
                 'e."RID" IN (SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" = ?)',
                 criteria.sweep,
-            )
-        if criteria.dataset is not None:
-            meet(
-                'e."RID" IN (SELECT "Execution" FROM "Dataset_Execution" WHERE "Dataset" = ?'
-                ' UNION SELECT "Execution" FROM "Dataset_Version" WHERE "Dataset" = ?)',
-                *[criteria.dataset] * 2,
-            )
-        if criteria.status is not None:
-            meet('e."Status" = ?', criteria.status.value)
-        if criteria.since is not None:
-            meet('e."RCT" >= ?', criteria.since)
-        if criteria.runs_only:
-            meet('e."RID" NOT IN (SELECT "Execution" FROM "Execution_Execution")')
-            meet(
-                'e."Workflow" NOT IN (SELECT "RID" FROM "Workflow" WHERE "URL" GLOB ?)',
-                f"{UNKNOWN_PROVENANCE}*",
-            )
-            meet(f"""e."RID" NOT GLOB '*[^{RID_DIGITS}-]*'""")
+            ),
+            (_OF_DATASET, criteria.dataset),
+            ('e."Status" = ?', criteria.status and criteria.status.value),
+            ('e."RCT" >= ?', criteria.since),
+            (_OF_RUNS if criteria.runs_only else "", f"{UNKNOWN_PROVENANCE}*"),
+        ):
+            if condition and value is not None:
+                conditions.append(condition)
+                values.append(value)
         for comparison in criteria.where:
-            meet(*self._compared(comparison, criteria.best))
+            condition, *given = self._compared(comparison, criteria.best)
+            conditions.append(condition)
+            values += given
         joins, order, joined = "", [], list[Any]()
         for number, (name, descending) in enumerate(criteria.order):
             expression = place = self._place(name, criteria.best)

@@ -6,7 +6,6 @@ import argparse
 import csv
 import io
 import json
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.git import listed
 from deriva_ml.table import aligned, breadth
-from deriva_ml.terminal import one_line, print, print_json, print_lines
+from deriva_ml.terminal import one_line, print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.criteria import Criteria
@@ -190,7 +189,7 @@ def show_table(table: Table, kept: Sequence[str] = ()) -> None:
     Args:
         kept: columns that are left out last.
     """
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    room = width()
     rows = [[cell(value) for value in row] for row in table.rows]
     columns = [list(column) for column in zip(*rows, strict=True)]
     for place, name in enumerate(table.columns):
