@@ -132,9 +132,10 @@ def test_what_came_later_is_read_when_the_row_has_changed(place: Place, server: 
     assert {name: metric["last"] for name, metric in other["metrics"].items()} == {"f1": 0.5, "f2": 0.25}
 
 
-def test_two_processes_make_and_fill_the_kept_file_at_once(place: Place, server: Callable[..., str]) -> None:
+def test_several_make_and_fill_the_kept_file_at_once(place: Place, server: Callable[..., str]) -> None:
     """None takes the file from the other."""
-    server("datasets")
+    server("results")
+    mirror().unlink()
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(lambda _: _looked_at(place), range(8))) == {(0.5, 1)}
     assert mirror().exists()

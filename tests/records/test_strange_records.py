@@ -309,6 +309,27 @@ def test_a_text_that_is_none_is_said_in_one_line(
     assert status in {0, 1} and "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["results", "\udcff"],
+        ["results", "--where", "\udcff = 1"],
+        ["results", "--sort", "\udcff"],
+        ["results", "--columns", "\udcff"],
+        ["results", "--workflow", "\udcff"],
+        ["show", "\udcff"],
+        ["files", "--name", "\udcff"],
+        ["lineage", "\udcff"],
+    ],
+)
+def test_bytes_that_are_no_text_name_nothing(
+    ml: DerivaML, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Python has them in arguments of a shell."""
+    assert catalog.main(words) == (0 if {"--workflow", "--name"} & {*words} else 2)
+    assert len(capsys.readouterr().err.splitlines()) <= 1
+
+
 def test_two_commits_of_one_run_count_together(ml: DerivaML, tmp_path: Path) -> None:
     """The last value is that of the later commit, the best that of either."""
     configuration = ExecutionConfiguration(parameters={"x": 1})
