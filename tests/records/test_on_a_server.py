@@ -76,15 +76,40 @@ def mirror() -> Path:
 
 
 def test_a_content_that_could_not_be_had_is_asked_for_again(place: Place, server: Callable[..., str]) -> None:
-    """The server goes away, or the login ends, in the middle; nothing is taken for a run without metrics."""
+    """The server goes away in the middle, and nothing is taken for a run without metrics."""
     assert place.double is not None
-    faults = place.double.faults
-    faults.on(Fault.DOWN, "GET", "/hatrac/")
-    assert "error: " in server("results", "--json", status=1)
-    place.double.start()
-    faults.clear()
+    place.double.faults.on(Fault.DOWN, "GET", "/hatrac/")
+    try:
+        assert "error: " in server("results", "--json", status=1)
+    finally:
+        place.double.start()
+        place.double.faults.clear()
     [one] = json.loads(server("results", "--json"))
     assert one["metrics"]["f1"]["last"] == 0.5 and one["parameters"] == {"alpha": 1}
+
+
+def test_a_login_that_ends_in_the_middle_is_renewed(place: Place, server: Callable[..., str]) -> None:
+    assert place.double is not None
+    for path in ("/hatrac/", "Execution"):
+        place.double.faults.on(Fault.EXPIRED, "GET", path, times=1)
+        [one] = json.loads(server("results", "--json"))
+        place.double.faults.clear()
+        assert one["metrics"]["f1"]["last"] == 0.5 and one["parameters"] == {"alpha": 1}
+
+
+def test_only_the_newest_files_are_looked_at_and_that_is_said(
+    place: Place,
+    server: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("deriva_ml.deriva.newest.NEWEST", 1)
+    assert place.double is not None
+    where = ["--host", place.double.url, "--catalog", str(place.config.catalog_id)]
+    assert catalog.main(["files", "--name", "none.csv", *where]) == 0
+    out, err = capsys.readouterr()
+    assert out == "no file is here that fits\n"
+    assert "note: only the newest 1 files of Execution_Asset are looked at" in err
 
 
 def test_a_content_that_is_refused_is_warned_of_and_asked_for_again(
