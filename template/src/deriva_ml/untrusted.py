@@ -71,6 +71,21 @@ def read_json(path: Path) -> Any:
             raise ValueError(f"{path} is nested too deeply") from error
 
 
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file of the runner's own holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no YAML.
+    """
+    import yaml  # not at the top: few commands need it
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError("it is no YAML") from error
+
+
 _KINDS: dict[str, Any] = {
     **{kind.__name__: kind for kind in (str, int, bool, Path, list, tuple, dict)},
     **{"RID": str, "float": (int, float), "None": NoneType},

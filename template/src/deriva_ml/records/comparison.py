@@ -28,7 +28,7 @@ from deriva_ml.records.compared_files import (
 )
 from deriva_ml.records.differing_lines import flat
 from deriva_ml.records.source_diff import Code, SourceDiff, source_diff
-from deriva_ml.untrusted import DAMAGED, read_json
+from deriva_ml.untrusted import DAMAGED, read_json, read_yaml
 
 ENVIRONMENT, HYDRA, LOCK = "environment.json", "hydra-config.yaml", "uv.lock"
 PATCHES = ("uncommitted.diff", "uncommitted-at-end.diff")
@@ -161,7 +161,7 @@ class _Run:
         cls, record: ExecutionRecord, summary: Summary | None, source: Source, fetched: FetchedFiles
     ) -> _Run:
         assets = source.assets_of(record.rid)
-        read = {CONFIGURATION: read_configuration, ENVIRONMENT: read_json, HYDRA: _read_yaml}
+        read = {CONFIGURATION: read_configuration, ENVIRONMENT: read_json, HYDRA: read_yaml}
         told = [asset for asset in assets if _describes(asset) and asset.filename in read]
         fetched.fetch(record.rid, told)
         contents: dict[str, dict[str, Any]] = {}
@@ -199,15 +199,6 @@ class _Run:
 def _describes(asset: Asset) -> bool:
     own = asset.role is AssetRole.output and asset.table == MLAsset.execution_metadata
     return own and asset.filename in DESCRIBING
-
-
-def _read_yaml(path: Path) -> Any:
-    import yaml  # not at the top: few commands need it
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError("it is no YAML") from error
 
 
 # Facts

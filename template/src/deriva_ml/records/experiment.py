@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.definitions import RID, Dataset
 from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
-from deriva_ml.untrusted import LARGEST
+from deriva_ml.untrusted import DAMAGED, LARGEST, read_yaml
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,12 @@ class Experiment:
 
     @cached_property
     def hydra_config(self) -> dict[str, Any]:
-        """The composed configuration; empty where none was recorded."""
-        import yaml  # not at the top: only this reads it
-
+        """The composed configuration; empty where none was recorded, or what was is none."""
         for asset in self.execution.outputs:
             if asset.filename == "hydra-config.yaml" and asset.length <= LARGEST:
                 with tempfile.TemporaryDirectory() as folder:
-                    text = asset.download(Path(folder)).read_text(encoding="utf-8")
-                return dict(yaml.safe_load(text) or {})
+                    with suppress(*DAMAGED):
+                        return dict(read_yaml(asset.download(Path(folder))))
         return {}
 
     @property

@@ -60,9 +60,8 @@ class Finding:
         Raises:
             DerivaMLRequestError: an argument cannot be read, or a name is that of nothing here.
         """
-        asked = criteria(
-            rids, workflow, None, sweep, None, status, since, where, sort, best, runs_only=rids is None
-        )
+        words: dict[str, Any] = {"status": status, "since": since, "where": where, "sort": sort, "best": best}
+        asked = criteria(rids, workflow=workflow, sweep=sweep, runs_only=rids is None, **words)
         table = tabulate(find_results(self.catalog, asked, limit), best, columns)
         try:
             from pandas import DataFrame

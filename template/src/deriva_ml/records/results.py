@@ -27,18 +27,18 @@ BEST = {"max": "greatest", "min": "least"}
 
 def criteria(
     rids: Sequence[RID] | None = None,
-    workflow: str | None = None,
-    workflow_type: str | None = None,
-    sweep: RID | None = None,
-    dataset: RID | None = None,
+    *,
     status: str | None = None,
     since: str | datetime | None = None,
     where: str | None = None,
     sort: str | None = None,
     best: str | None = None,
-    runs_only: bool = False,
+    **others: Any,
 ) -> Criteria:
     """Return which executions are meant by words, as a command or ``DerivaML.results`` is given them.
+
+    Args:
+        others: fields of ``Criteria``, as they are.
 
     Raises:
         DerivaMLRequestError: one of them cannot be read.
@@ -48,17 +48,13 @@ def criteria(
     if best is not None and best not in BEST:
         raise DerivaMLRequestError(f"best is {best!r}: give max or min")
     return Criteria(
-        rids=[rids] if isinstance(rids, str) else rids,
-        workflow=workflow,
-        workflow_type=workflow_type,
-        sweep=sweep,
-        dataset=dataset,
+        [rids] if isinstance(rids, str) else rids,
         status=Status(status) if status is not None else None,
         since=parse_since(since) if since is not None else None,
         where=parse_where(where) if where is not None else [],
         order=parse_order(sort) if sort is not None else [],
         best=best,
-        runs_only=runs_only,
+        **others,
     )
 
 
