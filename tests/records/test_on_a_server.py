@@ -197,6 +197,9 @@ def test_results_files_and_lists_are_those_of_the_server(
 ) -> None:
     """What was fetched is kept: a second look asks for no content again."""
     said = server
+    assert "their run" in said("list") and not [*Project.find().objects.glob("*/*")], (
+        "a list needs no content"
+    )
     [one] = json.loads(said("results", "--json"))
     assert (one["parameters"], one["metrics"]["f1"]["last"], one["description"]) == (
         {"alpha": 1},

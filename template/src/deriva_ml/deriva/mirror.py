@@ -72,6 +72,7 @@ class Mirror:
         """Return the executions that meet the criteria; without ``files`` nothing of what they came to."""
         rows = self._rows(criteria)
         records = {record.rid: record for record in executions_of_rows(self._server, rows)}
+        files = files or bool(criteria.where or criteria.order)  # which may be by what they came to
         order = criteria.order or ([("when", True)] if criteria.rids is None else [])
         chosen = replace(criteria, rids=[*records], order=order)
         try:
@@ -97,7 +98,7 @@ class Mirror:
             summaries = Summaries(database)
             with database.transaction():
                 self._keep(database, rows, records, criteria)
-            if files or criteria.where or criteria.order:
+            if files:
                 self._read(database, summaries, records)
             chosen = summaries.select(criteria, limit)
             known = summaries.of(chosen) if files else {}
@@ -109,7 +110,7 @@ class Mirror:
         if criteria.sweep is not None and self._model.executions_nest:
             links = self._server.find("Execution_Execution", {"Execution": criteria.sweep})
             jobs = [link["Nested_Execution"] for link in links]
-            wanted = jobs if wanted is None else [rid for rid in wanted if rid in set(jobs)]
+            wanted = jobs if wanted is None else [rid for rid in wanted if rid in jobs]
         elif criteria.sweep is not None:
             wanted = []
         if wanted is None:
