@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from deriva_ml import DerivaML
+from deriva_ml.catalog.summaries import Summary
 from deriva_ml.cli import catalog
 from deriva_ml.definitions import Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution import ExecutionConfiguration
+from deriva_ml.metrics import Metric
 from records.conftest import Make
 
 
@@ -53,9 +55,10 @@ def test_a_run_is_recorded_whatever_its_parameters_and_metrics_are_called(
 ) -> None:
     """Nothing that was computed is lost since a table cannot hold a name or a value."""
     name = next(iter(parameters))
+    ml.create_execution(ExecutionConfiguration(), Workflow("W")).log_metrics({"\ud800": 1})
     execution = recorded({name: 0.5, "\ud800": 3, "f1": 1}, {"f1": 2}, **{"seed": 3, **parameters})
     assert ml.lookup_execution(execution.execution_rid).metrics["f1"] == 2
-    [row] = json.loads(said(capsys, "results", "--json"))
+    [row, _] = json.loads(said(capsys, "results", "--json"))
     assert row["parameters"]["seed"] == 3 and set(row["metrics"]) == {name, "\\ud800", "f1"}
 
 
@@ -354,3 +357,35 @@ def test_metrics_are_what_has_their_type_whatever_the_table_and_name(ml: DerivaM
     execution.commit_output_assets()
     record = ml.lookup_execution(execution.execution_rid)
     assert (record.metrics, record.parameters) == ({"a": 1}, {})
+
+
+def test_a_process_that_is_stopped_while_it_records_leaves_all_or_nothing(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files and what can be asked of them are recorded in one moment; what was staged is recorded the next time."""
+    execution = ml.create_execution(ExecutionConfiguration(), Workflow("W", checksum="c"))
+    execution.metrics_file().write_text('{"a": 1}\n')
+    local = ml.connection.local
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("deriva_ml.catalog.summaries.Summaries.add", stop)
+        local.commit(execution.execution_rid)
+    assert local.assets_of(execution.execution_rid) == []
+    assert [item.filename for item in local.staged(execution.execution_rid)] == ["metrics.jsonl"]
+    local.commit(execution.execution_rid)
+    assert ml.lookup_execution(execution.execution_rid).metrics == {"a": 1}
+
+
+def test_of_two_processes_that_read_an_older_record_one_keeps_it(ml: DerivaML, recorded: Make) -> None:
+    """The other has read the same, and changes nothing, even if the record has gone on."""
+    rid = recorded({"a": 1}, x=1).execution_rid
+    local = ml.connection.local
+    local._db.query('INSERT INTO "local_unread" VALUES (?)', rid)
+    slow = Summary({"x": 1}, {}, {"a": Metric(1, 0, 1, 0, 1, 0)})
+    local.read_summaries()
+    local._db.query('UPDATE "local_metric" SET "last" = 2')
+    local.summaries.fill(rid, slow)
+    assert ml.lookup_execution(rid).metrics == {"a": 2} and local.summaries.waiting() == []
