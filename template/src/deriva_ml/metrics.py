@@ -37,14 +37,7 @@ class Metric(NamedTuple):
         """Return what this metric and its later values came to together."""
         least = self if self.least <= later.least or math.isnan(later.least) else later
         greatest = self if self.greatest >= later.greatest or math.isnan(later.greatest) else later
-        return Metric(
-            later.last,
-            later.last_step,
-            least.least,
-            least.least_step,
-            greatest.greatest,
-            greatest.greatest_step,
-        )
+        return Metric(*later[:2], *least[2:4], *greatest[4:])
 
 
 def read_metrics(path: Path) -> tuple[dict[str, Metric], str]:

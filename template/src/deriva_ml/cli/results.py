@@ -35,6 +35,10 @@ ON_A_TERMINAL = 20
 """Rows that a terminal is shown when nobody says how many; a pipe gets all."""
 
 
+FILTERS = ("workflow", "sweep", "status", "since", "where")
+"""What the flags of ``add_filters`` are called."""
+
+
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say which executions are meant."""
     parser.add_argument("--workflow", metavar="NAME", help="only of this workflow, by its name or RID")
@@ -57,21 +61,12 @@ def meant(args: argparse.Namespace, **others: Any) -> Criteria:
     """Return the executions that the flags of ``add_filters`` mean."""
     from deriva_ml.records.results import criteria
 
-    return criteria(
-        workflow=args.workflow,
-        sweep=args.sweep,
-        status=args.status,
-        since=args.since,
-        where=args.where,
-        **others,
-    )
+    return criteria(**{name: getattr(args, name) for name in FILTERS}, **others)
 
 
 def narrowed(args: argparse.Namespace) -> list[str]:
     """Return which of the flags of ``add_filters`` were given."""
-    return [
-        name for name in ("workflow", "sweep", "status", "since", "where") if getattr(args, name) is not None
-    ]
+    return [name for name in FILTERS if getattr(args, name) is not None]
 
 
 def add_to(commands: Any) -> None:

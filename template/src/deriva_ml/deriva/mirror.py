@@ -46,6 +46,8 @@ _OF_THE_DISK = (
 )
 """Errors that a new file would meet, too."""
 
+Records = Mapping[RID, ExecutionRecord]
+
 _ENDED = {Status.uploaded, Status.failed, Status.aborted}
 
 
@@ -71,33 +73,29 @@ class Mirror:
     def results(self, criteria: Criteria, limit: int | None = None, files: bool = True) -> list[Result]:
         """Return the executions that meet the criteria; without ``files`` nothing of what they came to."""
         rows = self._rows(criteria)
-        records = {record.rid: record for record in executions_of_rows(self._server, rows)}
+        records = dict(zip((row["RID"] for row in rows), executions_of_rows(self._server, rows), strict=True))
+        changed = {row["RID"]: row["RMT"] for row in rows}
         files = files or bool(criteria.where or criteria.order)  # which may be by what they came to
         order = criteria.order or ([("when", True)] if criteria.rids is None else [])
         chosen = replace(criteria, rids=[*records], order=order)
         try:
-            return self._results(chosen, limit, files, rows, records)
+            return self._results(chosen, limit, files, records, changed)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorname", "").startswith(_OF_THE_DISK):
                 raise
         # It holds nothing that the server does not have.
         for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
             path.unlink(missing_ok=True)
-        return self._results(chosen, limit, files, rows, records)
+        return self._results(chosen, limit, files, records, changed)
 
     def _results(
-        self,
-        criteria: Criteria,
-        limit: int | None,
-        files: bool,
-        rows: Sequence[Row],
-        records: Mapping[RID, ExecutionRecord],
+        self, criteria: Criteria, limit: int | None, files: bool, records: Records, changed: Mapping[RID, str]
     ) -> list[Result]:
         with closing(Database(self._path)) as database:
             self._make_tables(database)
             summaries = Summaries(database)
             with database.transaction():
-                self._keep(database, rows, records, criteria)
+                self._keep(database, records, changed, criteria)
             if files:
                 self._read(database, summaries, records)
             chosen = summaries.select(criteria, limit)
@@ -139,24 +137,19 @@ class Mirror:
                 raise sqlite3.DatabaseError(f"{self._path} has the tables of another version")
 
     def _keep(
-        self,
-        database: Database,
-        rows: Sequence[Row],
-        records: Mapping[RID, ExecutionRecord],
-        criteria: Criteria,
+        self, database: Database, records: Records, changed: Mapping[RID, str], criteria: Criteria
     ) -> None:
         known = {row["RID"]: row["RMT"] for row in database.select("Execution")}
-        for row in rows:
-            record = records[row["RID"]]
+        for record in records.values():
             workflow, rid = record.workflow, record.workflow.rid or ""
-            times = {"RCT": _in_utc(record.created), "RMT": row["RMT"]}
+            times = {"RCT": _in_utc(record.created), "RMT": changed[record.rid]}
             execution = {"RID": record.rid, **times, "Workflow": rid, "Description": record.description}
             _replace(database, "Execution", {**execution, "Status": record.status.value})
             _replace(database, "Workflow", {"RID": rid, **times, **workflow.columns})
             for name in workflow.types:
                 link = {"RID": f"{rid} {name}", **times, "Workflow": rid, "Workflow_Type": name}
                 _replace(database, "Workflow_Workflow_Type", link)
-            if known.get(record.rid) != row["RMT"]:  # how it ended may be there before its files
+            if known.get(record.rid) != changed[record.rid]:  # how it ended may be there before its files
                 database.query('INSERT OR IGNORE INTO "local_unread" VALUES (?)', record.rid)
         above = [*(records if criteria.runs_only else ()), *filter(None, [criteria.sweep])]
         data = [*filter(None, [criteria.dataset])]
@@ -173,7 +166,7 @@ class Mirror:
             for row in self._server.find_any(table, column, rids):
                 _replace(database, table, {name: row[name] for name in ("RID", "RCT", "RMT", column, other)})
 
-    def _read(self, database: Database, summaries: Summaries, records: Mapping[RID, ExecutionRecord]) -> None:
+    def _read(self, database: Database, summaries: Summaries, records: Records) -> None:
         """Read the files of executions that have ended and were not read since they changed."""
         waiting = set(database.get_all("local_unread", "execution"))
         ended = [rid for rid, record in records.items() if rid in waiting and record.status in _ENDED]
@@ -238,7 +231,7 @@ def _in_utc(time: str) -> str:
     return time
 
 
-def _replace(database: Database, table: str, row: dict[str, object]) -> None:
+def _replace(database: Database, table: str, row: Mapping[str, object]) -> None:
     names = ", ".join(f'"{name}"' for name in row)
     marks = ", ".join("?" for _ in row)
     database.query(f'INSERT OR REPLACE INTO "{table}" ({names}) VALUES ({marks})', *row.values())
