@@ -50,13 +50,13 @@ def breadth(text: str) -> int:
 
 
 def _fitted(text: str, room: int) -> str:
-    cut = _cut(text, room)
-    return cut + " " * (room - breadth(cut))
+    text = _cut(text, room)
+    return text.ljust(room) if text.isascii() else text + " " * (room - breadth(text))
 
 
 def _cut(text: str, room: int) -> str:
     """Return the text, or as much of it as fits with a mark of the cut."""
-    if breadth(text) <= room:
+    if len(text) <= room if text.isascii() else breadth(text) <= room:
         return text
     text = text[: 2 * room]
     while breadth(text) > room - 1:
