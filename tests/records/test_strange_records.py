@@ -281,6 +281,7 @@ def test_many_named_runs_are_sorted_as_they_were_named(ml: DerivaML) -> None:
         ("local_setting", "\"json\" = x'ff', \"value\" = x'ff'"),
         ("local_setting", f'"json" = \'{"[" * 100_000}\', "value" = NULL'),
         ("local_setting", '"json" = \'{"a":\', "value" = \'x\''),
+        ("local_setting", f'"json" = \'{"[" * 900}{"]" * 900}\', "value" = NULL'),
         ("local_setting", "\"kind\" = 'other'"),
         ("local_setting", '"json" = \'[1]\', "value" = -9223372036854775808'),
     ],

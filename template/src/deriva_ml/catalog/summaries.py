@@ -25,7 +25,7 @@ from deriva_ml.definitions import RID, RID_DIGITS, UNKNOWN_PROVENANCE, ExecMetad
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.metrics import Metric, Number, read_metrics
 from deriva_ml.terminal import print
-from deriva_ml.untrusted import DAMAGED
+from deriva_ml.untrusted import DAMAGED, is_deep
 
 
 @dataclass
@@ -165,6 +165,8 @@ class Summaries:
             try:
                 value = value if type(value) is int else json.loads(text)
             except DAMAGED:
+                continue
+            if isinstance(value, list | dict) and is_deep(value):
                 continue
             if type(name) is str and kind == "parameter":
                 found[rid].parameters[name] = value
