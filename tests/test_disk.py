@@ -347,10 +347,10 @@ def recorded(project: Project, ended: bool) -> RID:
 def shown(
     project: Project, rid: RID, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> str:
-    """What ``list`` and ``show`` say on stderr; both have to show the execution."""
+    """What commands that read say on stderr; each has to show the execution."""
     monkeypatch.chdir(project.root)
     said = ""
-    for words in (["list"], ["show", rid]):
+    for words in (["list"], ["show", rid], ["results"], ["results", "--sort", "when"], ["lineage", rid]):
         assert catalog_command.main(words) == 0
         captured = capsys.readouterr()
         assert rid in captured.out and len(captured.err.splitlines()) <= 1

@@ -559,3 +559,27 @@ def test_nothing_is_left_in_the_project(catalog: EmbeddedCatalog) -> None:
     compare(catalog, [one, other])
     assert {path for path in catalog.project.root.rglob("*") if "objects" not in path.parts} == before
     assert os.getcwd() == str(catalog.project.root)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("configuration.json", f'{{"parameters": {{"a": {"[" * 900}{"]" * 900}}}}}'),
+        ("environment.json", f'{{"environment": {{"a": {"[" * 900}{"]" * 900}}}}}'),
+        ("hydra-config.yaml", "a: &a [*a]\n"),
+        (
+            "hydra-config.yaml",
+            "a0: &a0 [x]\n"
+            + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}, *a{n}, *a{n}]\n" for n in range(12)),
+        ),
+        ("hydra-config.yaml", "a: " + "[" * 5000),
+    ],
+    ids=["deep", "deep, too", "in itself", "laughs", "deep YAML"],
+)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_has_no_end_is_left_out_with_a_line(
+    catalog: EmbeddedCatalog, name: str, content: str, as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that somebody wrote so that it takes all the memory, or all the levels, of who reads it."""
+    shown(catalog, run(catalog), run(catalog, {name: content}), as_json=as_json)
+    assert f"what {name} of execution" in capsys.readouterr().err

@@ -37,14 +37,7 @@ class Metric(NamedTuple):
         """Return what this metric and its later values came to together."""
         least = self if self.least <= later.least or math.isnan(later.least) else later
         greatest = self if self.greatest >= later.greatest or math.isnan(later.greatest) else later
-        return Metric(
-            later.last,
-            later.last_step,
-            least.least,
-            least.least_step,
-            greatest.greatest,
-            greatest.greatest_step,
-        )
+        return Metric(*later[:2], *least[2:4], *greatest[4:])
 
 
 def read_metrics(path: Path) -> tuple[dict[str, Metric], str]:
@@ -55,7 +48,7 @@ def read_metrics(path: Path) -> tuple[dict[str, Metric], str]:
     Returns:
         What each metric came to; and what is wrong with the file, in half a sentence, if anything is.
     """
-    found: dict[str, Metric] = {}
+    found: dict[str, list[Number]] = {}
     wrong: list[int] = []
     with path.open("rb") as stream:
         for place, line in enumerate(stream):
@@ -68,13 +61,20 @@ def read_metrics(path: Path) -> tuple[dict[str, Metric], str]:
                 wrong.append(place + 1)
                 continue
             for name, value in numbers:
-                before = found.get(name)
-                now = Metric(value, step, value, step, value, step)
-                found[name] = before.then(now) if before else now
+                known = found.get(name)
+                if known is None:
+                    found[name] = [value, step] * 3
+                    continue
+                known[0:2] = value, step
+                if value < known[2] or known[2] != known[2]:  # as it is for NaN alone
+                    known[2:4] = value, step
+                if value > known[4] or known[4] != known[4]:
+                    known[4:6] = value, step
+    metrics = {name: Metric._make(values) for name, values in found.items()}
     if not wrong:
-        return found, ""
+        return metrics, ""
     more = f", as {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    return found, f"line {wrong[0]} is no JSON object{more}"
+    return metrics, f"line {wrong[0]} is no JSON object{more}"
 
 
 def _step(values: Mapping[str, Any], place: int) -> Number:
@@ -86,10 +86,11 @@ def _step(values: Mapping[str, Any], place: int) -> Number:
 
 def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Number]]:
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, int | float):
+            if prefix or name not in STEPS:
+                yield f"{prefix}{name}", value
+        elif isinstance(value, dict):
             yield from _numbers(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and (prefix or name not in STEPS):
-            yield f"{prefix}{name}", value
 
 
 def metrics_line(metrics: Mapping[str, Any], step: Any = None) -> str:

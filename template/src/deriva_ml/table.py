@@ -22,9 +22,10 @@ def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Se
         elastic: the headings of columns that are cut where a line would be longer, the widest first.
     """
     cells = [[shown(cell) for cell in row] for row in rows]
-    widths = [max(map(breadth, column)) for column in zip(*cells, strict=True)]
+    most = width or sys.maxsize
+    widths = [min(most, max(map(breadth, column))) for column in zip(*cells, strict=True)]
     places = [place for place, heading in enumerate(rows[0]) if heading in elastic]
-    excess = sum(widths) + 2 * len(widths) - 2 - (width or sys.maxsize)
+    excess = sum(widths) + 2 * len(widths) - 2 - most
     while excess > 0 and places:
         widest = max(places, key=widths.__getitem__)
         if widths[widest] <= NARROWEST:
@@ -32,7 +33,7 @@ def aligned(rows: Sequence[Sequence[Any]], width: int | None = None, elastic: Se
         widths[widest] -= 1
         excess -= 1
     lines = ("  ".join(map(_fitted, row, widths)).rstrip() for row in cells)
-    return "\n".join(_cut(line, width or sys.maxsize) for line in lines)
+    return "\n".join(_cut(line, most) for line in lines)
 
 
 def breadth(text: str) -> int:
@@ -49,13 +50,13 @@ def breadth(text: str) -> int:
 
 
 def _fitted(text: str, room: int) -> str:
-    cut = _cut(text, room)
-    return cut + " " * (room - breadth(cut))
+    text = _cut(text, room)
+    return text.ljust(room) if text.isascii() else text + " " * (room - breadth(text))
 
 
 def _cut(text: str, room: int) -> str:
     """Return the text, or as much of it as fits with a mark of the cut."""
-    if breadth(text) <= room:
+    if len(text) <= room if text.isascii() else breadth(text) <= room:
         return text
     text = text[: 2 * room]
     while breadth(text) > room - 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,13 @@ def one_line(text: object) -> str:
     return " ".join(_COLOUR.sub("", str(text)).split())
 
 
+def width() -> int | None:
+    """Return the columns of the terminal that standard output is; None where it is none."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def print(*texts: object, **options: Any) -> None:
     """Print as Python's own does, with texts as ``shown`` makes them; only ``sep`` and ``end`` may end a line."""
     builtins.print(*map(shown, texts), **options)
@@ -41,14 +49,20 @@ def print_lines(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON that is safe to print, and that every reader takes."""
+    """Print a value as JSON that is safe to print, and that every reader takes: NaN and infinities are texts."""
     import json
 
     def escaped(found: re.Match[str]) -> str:
         units = found[0].encode("utf-16-be", errors="surrogatepass").hex()
         return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
-    text = json.dumps(value, indent=2, ensure_ascii=False)  # whose line ends are all its own
+    try:
+        text = json.dumps(
+            value, indent=2, ensure_ascii=False, allow_nan=False
+        )  # whose line ends are all its own
+    except ValueError:
+        value = json.loads(json.dumps(value), parse_constant=str)
+        text = json.dumps(value, indent=2, ensure_ascii=False)
     print(*(_ACTS.sub(escaped, line) for line in text.split("\n")), sep="\n")
 
 

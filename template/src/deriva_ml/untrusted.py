@@ -23,6 +23,9 @@ READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK",
 LARGEST = 1 << 26
 """Bytes of a file that is read as a whole; the largest that a run writes have a tenth of that."""
 
+DEEPEST = 100
+"""Levels of a value of JSON."""
+
 T = TypeVar("T")
 
 
@@ -66,9 +69,44 @@ def read_json(path: Path) -> Any:
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
             raise ValueError(f"{path} is no file, or one of more than {LARGEST} bytes")
         try:
-            return json.loads(stream.read())
+            found = json.loads(stream.read())
         except RecursionError as error:
             raise ValueError(f"{path} is nested too deeply") from error
+    if is_deep(found):
+        raise ValueError(f"{path} is nested too deeply")
+    return found
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a value of JSON has more levels than what reads and writes it can be trusted with."""
+    level = [value]
+    for _ in range(DEEPEST):
+        parts = (
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        )
+        level = [item for part in parts for item in part]
+        if not level:
+            return False
+    return True
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file of the runner's own holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no YAML.
+    """
+    import yaml  # not at the top: few commands need it
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        # What is meant again, as Hydra writes nothing, may be in itself, or more than memory holds.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
+            raise ValueError("it refers to itself")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError("it is no YAML") from error
 
 
 _KINDS: dict[str, Any] = {

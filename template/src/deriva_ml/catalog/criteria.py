@@ -18,21 +18,27 @@ OPERATORS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", 
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<operator>==|!=|<>|<=|>=|=|<|>)
-      | `(?P<quoted>[^`]+)`
+      | `(?P<quoted>(?:[^`]|``)+)`
       | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
       | (?P<word>[^\s`'"=<>!]+)
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_NAME = re.compile(
+    r"\s*(?P<minus>-?)\s*(?:`(?P<quoted>(?:[^`]|``)+)`|(?P<plain>(?![-\s])[^,`]*[^,`\s]))\s*(?P<comma>,|$)",
+    re.DOTALL,
+)
+_WORDS = {"true": "true", "false": "false", "nan": "NaN", "none": None, "null": None}
+"""Words that stand for a value, however Python or JSON spell them, as ``as_cell`` has it."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One condition: a name, an operator of SQL, and a number or text."""
+    """One condition: a name, an operator of SQL, and a value as a cell holds it."""
 
     name: str
     operator: str
-    value: int | float | str
+    value: int | float | str | None
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ class Criteria:
 def parse_where(text: str) -> list[Comparison]:
     """Read conditions such as ``accuracy > 0.9 and model_config.l2 < 1``.
 
-    A name with odd characters stands in backquotes. A value is a number, ``true``, ``false``, ``nan``, a text in quotes,
-    or a word that stands for itself.
+    A name with odd characters stands in backquotes, where two of them are one. A value is a number, ``true``,
+    ``false``, ``nan``, ``none``, a text in quotes, or a word that stands for itself.
 
     Raises:
         DerivaMLRequestError: it is something else.
@@ -85,9 +91,10 @@ def parse_where(text: str) -> list[Comparison]:
     while tokens:
         if len(tokens) < 3 or tokens[0][0] not in {"word", "quoted"} or tokens[1][0] != "operator":
             raise _wrong(text, "a condition is NAME > VALUE, or with another of = != < <= >=")
-        (_, name), (_, operator), (kind, value) = tokens[:3]
+        (named, name), (_, operator), (kind, value) = tokens[:3]
         if kind == "operator":
             raise _wrong(text, f"there is no value after {operator}")
+        name = name.replace("``", "`") if named == "quoted" else name
         found.append(Comparison(name, OPERATORS[operator], _value(kind, value)))
         tokens = tokens[3:]
         if tokens and (tokens[0] not in {("word", "and"), ("word", "AND")} or len(tokens) == 1):
@@ -102,22 +109,21 @@ def _wrong(text: str, why: str) -> DerivaMLRequestError:
     return DerivaMLRequestError(f"the condition {text!r} cannot be read: {why}")
 
 
-def _value(kind: str, text: str) -> int | float | str:
+def _value(kind: str, text: str) -> int | float | str | None:
     if kind == "text":
         return re.sub(r"\\(.)", r"\1", text[1:-1])
     for number in (int, float):
         try:
-            value: int | float = number(text)
+            return as_cell(number(text))
         except ValueError:
             continue
-        return "NaN" if value != value else value if abs(value) < 2**63 else float(value)
-    return text
+    return _WORDS.get(text.lower(), text)
 
 
 def as_cell(value: Any) -> int | float | str | None:
     """Return a value of JSON as a cell holds it, so that the database compares it.
 
-    SQLite has no truth values, makes NULL of NaN, and takes whole numbers up to 64 bits.
+    SQLite has no truth values, makes NULL of NaN, and takes whole numbers up to 64 bits and whole characters.
     """
     if isinstance(value, bool):
         return str(value).lower()
@@ -128,19 +134,34 @@ def as_cell(value: Any) -> int | float | str | None:
             return float("-inf") if value < 0 else float("inf")
     if isinstance(value, float) and value != value:
         return "NaN"
-    if value is None or isinstance(value, int | float | str):
+    if value is None or isinstance(value, int | float):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()
 
 
-def parse_order(text: str) -> list[tuple[str, bool]]:
-    """Read names to sort by, such as ``-accuracy,model_config.l2``: a hyphen before one lets the greatest come first."""
-    names = [name.strip() for name in text.split(",")]
-    if not all(name.strip("-`") for name in names):
-        raise DerivaMLRequestError(
-            f"{text!r} names nothing to sort by: give NAME, or -NAME for the greatest first"
-        )
-    return [(name.removeprefix("-").strip("`"), name.startswith("-")) for name in names]
+def parse_order(text: str, purpose: str = "sort by") -> list[tuple[str, bool]]:
+    """Read names to sort by, such as ``-accuracy,model_config.l2``: a hyphen before one lets the greatest come first.
+
+    Raises:
+        DerivaMLRequestError: there is no name where one belongs.
+    """
+    found, place, more = [], 0, True
+    while more:
+        match = _NAME.match(text, place)
+        if match is None:
+            raise DerivaMLRequestError(
+                f"{text!r} names nothing to {purpose}: give names parted by commas, odd ones in backquotes"
+            )
+        name = match["plain"] or match["quoted"].replace("``", "`")
+        found.append((name, bool(match["minus"])))
+        place, more = match.end(), bool(match["comma"])
+    return found
+
+
+def parse_columns(text: str) -> list[str]:
+    """Read names of columns, parted by commas."""
+    return ["-" * hyphen + name for name, hyphen in parse_order(text, "show")]
 
 
 _UNITS: dict[str, Callable[[int], timedelta]] = {
@@ -154,16 +175,19 @@ _UNITS: dict[str, Callable[[int], timedelta]] = {
 def parse_since(text: str | datetime) -> str:
     """Return the time that ``2w``, ``3d``, ``12h`` or ``30m`` ago was, or a date or time in ISO 8601, as rows hold it.
 
+    A text without a time zone is in UTC, as all times that are shown.
+
     Raises:
         DerivaMLRequestError: it is neither.
     """
     try:
         if isinstance(text, datetime):
             moment = text
-        elif match := re.fullmatch(r"(\d{1,6})\s*([mhdw])", text.strip()):
+        elif match := re.fullmatch(r"(\d{1,6})\s*([mhdw])", text := str(text).strip()):
             moment = datetime.now(UTC) - _UNITS[match[2]](int(match[1]))
         else:
-            moment = datetime.fromisoformat(text.strip())
+            moment = datetime.fromisoformat(text)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC).isoformat(timespec="microseconds")
     except (ValueError, OverflowError) as error:
         raise DerivaMLRequestError(

@@ -13,12 +13,18 @@ from typing import Any, NamedTuple
 
 from deriva_ml.catalog.criteria import Comparison, Criteria, as_cell
 from deriva_ml.catalog.database import Database
-from deriva_ml.configuration_file import CONFIGURATION, choices_of, parameters_of, read_configuration
+from deriva_ml.configuration_file import (
+    CONFIGURATION,
+    MODEL_CONFIG,
+    choices_of,
+    parameters_of,
+    read_configuration,
+)
 from deriva_ml.definitions import RID, RID_DIGITS, UNKNOWN_PROVENANCE, ExecMetadataType, ExecutionRecord
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.metrics import Metric, Number, read_metrics
 from deriva_ml.terminal import print
-from deriva_ml.untrusted import DAMAGED
+from deriva_ml.untrusted import DAMAGED, is_deep
 
 
 @dataclass
@@ -83,20 +89,32 @@ _FIELDS = {
 }
 """What every execution has, beside its parameters, choices and metrics."""
 
-_NUMBERS = "('integer', 'real')"
+_NUMBERS = {int, float}
+
+
+_OF_DATASET = (
+    'e."RID" IN (SELECT "Execution" FROM (SELECT "Execution", "Dataset" FROM "Dataset_Execution"'
+    ' UNION ALL SELECT "Execution", "Dataset" FROM "Dataset_Version") WHERE "Dataset" = ?)'
+)
+_OF_RUNS = (
+    'e."RID" NOT IN (SELECT "Execution" FROM "Execution_Execution")'
+    f""" AND e."RID" NOT GLOB '*[^{RID_DIGITS}-]*' AND e."Workflow" NOT IN"""
+    ' (SELECT "RID" FROM "Workflow" WHERE "URL" GLOB ?)'
+)
+"""No sweep, and none that stands for what no run of this project recorded."""
 
 
 class _Column(NamedTuple):
-    """Where values of a name stand: the table and column, what picks its rows, and the name there."""
+    """Where values of a name stand: the table and column, the kind of setting, and the name there."""
 
     table: str
     value: str
-    condition: str
+    kind: str
     name: str
 
-    @property
-    def rows(self) -> str:
-        return f'FROM "{self.table}" WHERE {self.condition} AND "name" = ?'
+    def condition(self, alias: str) -> str:
+        """Return what picks its rows, with a mark for the name."""
+        return f'{alias}."name" = ?' + (f" AND {alias}.\"kind\" = '{self.kind}'" if self.kind else "")
 
 
 class Summaries:
@@ -114,20 +132,16 @@ class Summaries:
                     'DELETE FROM "local_setting" WHERE "execution" = ? AND "kind" = ?', execution, kind
                 )
             for name, value in values.items():
-                self._db.query(
-                    'INSERT INTO "local_setting" VALUES (?, ?, ?, ?, ?)',
-                    *(execution, kind, name, as_cell(value), json.dumps(value, ensure_ascii=False)),
-                )
+                with suppress(
+                    RecursionError
+                ):  # nested more deeply than can be written, which was hardly read
+                    row = (execution, kind, as_cell(name), as_cell(value), json.dumps(value))
+                    self._db.query('INSERT OR REPLACE INTO "local_setting" VALUES (?, ?, ?, ?, ?)', *row)
         kept = self.of([execution])[execution].metrics if summary.metrics else {}
         for name, metric in summary.metrics.items():
             metric = kept[name].then(metric) if name in kept else metric
-            cells = map(as_cell, metric)
-            self._db.query(
-                'INSERT OR REPLACE INTO "local_metric" VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-                execution,
-                name,
-                *cells,
-            )
+            cells = map(as_cell, (execution, name, *metric))
+            self._db.query('INSERT OR REPLACE INTO "local_metric" VALUES (?, ?, ?, ?, ?, ?, ?, ?)', *cells)
 
     def waiting(self) -> list[RID]:
         """Return the executions of older runners whose files have not been read yet."""
@@ -140,21 +154,28 @@ class Summaries:
                 self.add(execution, summary)
 
     def of(self, executions: Sequence[RID]) -> dict[RID, Summary]:
-        """Return what is kept of executions, by RID, in their order."""
+        """Return what is kept of executions, by RID, in their order; without what no runner writes there."""
         found = {rid: Summary() for rid in executions}
         chosen = 'WHERE "execution" IN (SELECT "value" FROM json_each(?))'
         rids = json.dumps(list(executions))
-        for rid, kind, name, value, text in self._db.query(
-            f'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting" {chosen}', rids
-        ):
-            summary = found[rid]
-            with suppress(ValueError):
-                kept: dict[str, Any] = summary.parameters if kind == "parameter" else summary.choices
-                kept[name] = value if isinstance(value, int) else json.loads(text)
-        for rid, name, *cells in self._db.query(f'SELECT * FROM "local_metric" {chosen}', rids):
-            found[rid].metrics[name] = Metric._make(
-                [_number(cell) if isinstance(cell, str) else cell for cell in cells]
-            )
+        settings = 'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting"'
+        settings = 'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting"'
+        for rid, kind, name, value, text in self._db.query(f"{settings} {chosen}", rids):
+            try:
+                value = value if type(value) is int else json.loads(text)
+            except DAMAGED:
+                continue
+            if isinstance(value, list | dict) and is_deep(value):
+                continue
+            if type(name) is str and kind == "parameter":
+                found[rid].parameters[name] = value
+            elif type(name) is str:
+                found[rid].choices[name] = str(value)
+        for row in self._db.query(f'SELECT * FROM "local_metric" {chosen}', rids):
+            rid, name, cells = row[0], row[1], row[2:]
+            if type(name) is str:
+                numbers = cells if _NUMBERS.issuperset(map(type, cells)) else map(_number, cells)
+                found[rid].metrics[name] = Metric._make(numbers)
         return found
 
     def names(self) -> list[str]:
@@ -167,7 +188,7 @@ class Summaries:
                 f' SELECT (SELECT min("name") FROM "{table}" WHERE "name" > known."name") FROM known'
                 ' WHERE known."name" IS NOT NULL) SELECT "name" FROM known WHERE "name" IS NOT NULL'
             )
-            names += [row["name"] for row in rows]
+            names += [row["name"] for row in rows if isinstance(row["name"], str)]
         return list(dict.fromkeys(names))
 
     def select(self, criteria: Criteria, limit: int | None = None) -> list[RID]:
@@ -178,104 +199,94 @@ class Summaries:
         """
         conditions: list[str] = []
         values: list[Any] = []
-
-        def meet(condition: str, *given: Any) -> None:
-            conditions.append(condition)
-            values.extend(given)
-
-        if criteria.rids is not None:
-            meet('e."RID" IN (SELECT "value" FROM json_each(?))', json.dumps(list(criteria.rids)))
-        if criteria.workflow is not None:
-            meet(
-                'e."Workflow" IN (SELECT "RID" FROM "Workflow" WHERE "Name" = ? OR "RID" = ?)',
-                *[criteria.workflow] * 2,
-            )
-        if criteria.workflow_type is not None:
-            meet(
+        rids = None if criteria.rids is None else json.dumps(list(criteria.rids))
+        for condition, value in (
+            ('e."RID" IN (SELECT "value" FROM json_each(?))', rids),
+            ('e."Workflow" IN (SELECT "RID" FROM "Workflow" WHERE ? IN ("Name", "RID"))', criteria.workflow),
+            (
                 'e."Workflow" IN (SELECT "Workflow" FROM "Workflow_Workflow_Type" WHERE "Workflow_Type" = ?)',
                 criteria.workflow_type,
-            )
-        if criteria.sweep is not None:
-            meet(
+            ),
+            (
                 'e."RID" IN (SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" = ?)',
                 criteria.sweep,
-            )
-        if criteria.dataset is not None:
-            meet(
-                'e."RID" IN (SELECT "Execution" FROM "Dataset_Execution" WHERE "Dataset" = ?)',
-                criteria.dataset,
-            )
-        if criteria.status is not None:
-            meet('e."Status" = ?', criteria.status.value)
-        if criteria.since is not None:
-            meet('e."RCT" >= ?', criteria.since)
-        if criteria.runs_only:
-            meet('e."RID" NOT IN (SELECT "Execution" FROM "Execution_Execution")')
-            meet(
-                'e."Workflow" NOT IN (SELECT "RID" FROM "Workflow" WHERE "URL" GLOB ?)',
-                f"{UNKNOWN_PROVENANCE}*",
-            )
-            meet(f"""e."RID" NOT GLOB '*[^{RID_DIGITS}-]*'""")
+            ),
+            (_OF_DATASET, criteria.dataset),
+            ('e."Status" = ?', criteria.status and criteria.status.value),
+            ('e."RCT" >= ?', criteria.since),
+            (_OF_RUNS if criteria.runs_only else "", f"{UNKNOWN_PROVENANCE}*"),
+        ):
+            if condition and value is not None:
+                conditions.append(condition)
+                values.append(value)
         for comparison in criteria.where:
-            meet(*self._compared(comparison, criteria.best))
-        order = []
-        for name, descending in criteria.order:
-            expression, given = self._expression(name, criteria.best)
-            values += 3 * given
+            condition, *given = self._compared(comparison, criteria.best)
+            conditions.append(condition)
+            values += given
+        joins, order, joined = "", [], list[Any]()
+        for number, (name, descending) in enumerate(criteria.order):
+            expression = place = self._place(name, criteria.best)
+            if isinstance(place, _Column):
+                on = f'o{number}."execution" = e."RID" AND {place.condition(f"o{number}")}'
+                joins += f' LEFT JOIN "{place.table}" o{number} ON {on}'
+                joined.append(place.name)
+                expression = f'o{number}."{place.value}"'
             direction = "DESC" if descending else "ASC"
             order.append(f"{expression} IS NULL, {expression} = 'NaN', {expression} {direction}")
-        if criteria.rids is not None and not criteria.order:
-            order.append('(SELECT "key" FROM json_each(?) WHERE "value" = e."RID")')
-            values.append(json.dumps(list(criteria.rids)))
         order += ['e."RCT" DESC', 'e."RID" DESC']
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        as_named = criteria.rids is not None and not criteria.order
         rows = self._db.query(
-            f'SELECT e."RID" FROM "Execution" e {where} ORDER BY {", ".join(order)} LIMIT ?',
+            f'SELECT e."RID" FROM "Execution" e{joins} {where} ORDER BY {", ".join(order)} LIMIT ?',
+            *joined,
             *values,
-            -1 if limit is None else limit,
+            -1 if limit is None or as_named else limit,
         )
-        return [row["RID"] for row in rows]
+        found = [row["RID"] for row in rows]
+        if as_named and criteria.rids is not None:
+            places = {rid: place for place, rid in enumerate(criteria.rids)}
+            found = sorted(found, key=places.__getitem__)[:limit]
+        return found
 
     def _compared(self, comparison: Comparison, best: str | None) -> tuple[Any, ...]:
         name, operator, value = comparison.name, comparison.operator, comparison.value
         place = self._place(name, best)
-        expression = place if isinstance(place, str) else f'"{place.value}"'
+        expression = place if isinstance(place, str) else f'v."{place.value}"'
         test, given = f"{expression} {operator} ?", [value]
-        if not isinstance(value, str):  # SQLite takes every text for greater than every number
-            numeric = f"typeof({expression}) IN {_NUMBERS}"
+        if isinstance(value, int | float):  # SQLite takes every text for greater than every number
+            numeric = f"typeof({expression}) IN ('integer', 'real')"
             test = f"NOT ({numeric} AND {expression} = ?)" if operator == "<>" else f"{numeric} AND {test}"
-        elif operator not in {"=", "<>"}:
+        elif operator in {"=", "<>"}:  # with nothing, too, which is none of the texts
+            test = f"{expression} {'IS' if operator == '=' else 'IS NOT'} ?"
+            test += " COLLATE NOCASE" if value == "NaN" else ""  # as configurations spell it
+        else:
             test = f"typeof({expression}) = 'text' AND {expression} <> 'NaN' AND {test}"
         if isinstance(place, str):
             return (test, *given)
-        return f'e."RID" IN (SELECT "execution" {place.rows} AND {test})', place.name, *given
-
-    def _expression(self, name: str, best: str | None) -> tuple[str, list[Any]]:
-        place = self._place(name, best)
-        if isinstance(place, str):
-            return place, []
-        return f'(SELECT "{place.value}" {place.rows} AND "execution" = e."RID")', [place.name]
+        chosen = f'SELECT v."execution" FROM "{place.table}" v WHERE {place.condition("v")}'
+        return f'e."RID" IN ({chosen} AND {test})', place.name, *given
 
     def _place(self, name: str, best: str | None) -> str | _Column:
         """Return where the values of a name are: an expression of SQL for a field, or a place among the rows.
 
-        A metric is meant before a parameter, and that before a choice; ``metrics.NAME`` and the like say which. A
-        model's setting is also known by the end of its name.
+        A metric is meant before a parameter, and that before a choice; ``metrics.NAME`` and the like say which. Names
+        are also known by their last parts.
         """
         column = {"max": "greatest", "min": "least"}.get(best or "", "last")
         tables = {
-            "metrics": ("local_metric", column, "1"),
-            "parameters": ("local_setting", "value", "\"kind\" = 'parameter'"),
-            "choices": ("local_setting", "value", "\"kind\" = 'choice'"),
+            "metrics": ("local_metric", column, ""),
+            "parameters": ("local_setting", "value", "parameter"),
+            "choices": ("local_setting", "value", "choice"),
         }
         for field_name, expression in _FIELDS.items():
             if name.lower() == field_name.lower():
                 return expression
         first, _, rest = name.partition(".")
         for kind, table in tables.items():
-            for one in [name, *([rest] if first == kind and rest else [])]:
-                place = _Column(*table, one)
-                if self._db.value(f"SELECT 1 {place.rows} LIMIT 1", one):
+            for one in [name, *([rest] if first == kind and rest else []), f"{MODEL_CONFIG}{name}"]:
+                place = _Column(*table, str(as_cell(one)))
+                found = f'SELECT 1 FROM "{place.table}" v WHERE {place.condition("v")} LIMIT 1'
+                if self._db.value(found, place.name):
                     return place
         known = self.names()
         ends = [one for one in known if one.endswith(f".{name}")]
@@ -288,6 +299,8 @@ class Summaries:
         raise DerivaMLRequestError(f"no execution has a parameter, choice or metric called {name}{meant}")
 
 
-def _number(cell: str) -> Number:
-    """Return the value that a cell holds as a text; see ``as_cell``."""
+def _number(cell: Any) -> Number:
+    """Return the number that a cell holds; see ``as_cell``."""
+    if isinstance(cell, int | float):
+        return cell
     return cell == "true" if cell in {"true", "false"} else math.nan

@@ -54,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, or 2 for a wrong request."""
-    args = parser().parse_args(attach_values(argv, "--sort"))
+    # A byte that is no text names nothing here; the database would not take it.
+    words = [word.encode(errors="backslashreplace").decode() for word in argv]
+    args = parser().parse_args(attach_values(words, "--sort"))
     project = Project.find()
     status: int
     if "named" in args and (config := named_catalog(args, "--from", project)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.results import cell
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json, print_lines
+from deriva_ml.terminal import print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Source
@@ -109,8 +108,9 @@ def _show(comparison: Comparison) -> None:
 
 
 def _show_table(rows: Sequence[Sequence[Any]], elastic: Sequence[str] = (), indent: str = "  ") -> None:
-    room = shutil.get_terminal_size().columns - len(indent) if sys.stdout.isatty() else None
-    print_lines("\n".join(f"{indent}{line}" for line in aligned(rows, room, elastic).split("\n")))
+    room = width()
+    lines = aligned(rows, room and room - len(indent), elastic).split("\n")
+    print_lines("\n".join(f"{indent}{line}" for line in lines))
 
 
 def _name(difference: Difference, rids: Sequence[RID]) -> str:

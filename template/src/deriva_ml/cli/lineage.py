@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print_json, print_lines
+from deriva_ml.terminal import print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Source
@@ -67,6 +65,6 @@ def run(source: Source, args: argparse.Namespace) -> int:
         below = list(tree(found, nodes, more))
         nothing = "" if below else " ..." if more else " nothing that is recorded"
         lines += [f"{DIRECTIONS[found.up]}:{nothing}", *below]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    room = width()
     print_lines(aligned([[line] for line in lines], room))
     return 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.named import elsewhere, rids_there
 from deriva_ml.cli.results import add_filters, meant, narrowed
 from deriva_ml.table import aligned
-from deriva_ml.terminal import one_line, print, print_json, print_lines
+from deriva_ml.terminal import one_line, print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +79,7 @@ def list_executions(catalog: Source, args: argparse.Namespace) -> int:
 
     own = catalog if isinstance(catalog, EmbeddedCatalog) else None
     found = catalog.select_executions(meant(args), args.limit + 1 if args.limit else None)
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    room = width()
     narrow = room is not None and room < NARROW
     columns = {
         "RID": [record.rid for record in found],
@@ -163,7 +161,7 @@ def _print_columns(
     elif not listed:
         print(nothing)
     else:
-        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        room = width()
         rows = [*zip(*columns.values(), strict=True)][: args.limit or None]
         print_lines(aligned([tuple(columns), *rows], room, elastic))
         if args.limit and len(listed) > args.limit:

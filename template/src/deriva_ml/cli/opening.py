@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
@@ -44,7 +45,12 @@ def open_record(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         catalog.lookup_execution(rid)
         assets = [asset for asset in catalog.assets_of(rid) if asset.role == "Output"]
     except NotFound:
-        assets = [catalog.lookup_asset(rid)]
+        try:
+            assets = [catalog.lookup_asset(rid)]
+        except NotFound:
+            with suppress(NotFound):
+                catalog.lookup_dataset(rid)  # of one that was deleted this says so
+            raise
     folder = catalog.project.make_outputs() / plain_name(rid)
     names = Counter(asset.filename for asset in assets)
     paths = []

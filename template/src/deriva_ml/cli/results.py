@@ -6,16 +6,18 @@ import argparse
 import csv
 import io
 import json
-import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.configuration_file import MODEL_CONFIG
+from deriva_ml.git import listed
 from deriva_ml.table import aligned, breadth
-from deriva_ml.terminal import one_line, print, print_json, print_lines
+from deriva_ml.terminal import one_line, print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.criteria import Criteria
@@ -23,8 +25,18 @@ if TYPE_CHECKING:
     from deriva_ml.catalog.summaries import Result
     from deriva_ml.records.results import Table
 
+WIDE = 20
+"""Columns of a terminal that a value is given room for, before others are left out for it."""
+
+NAMED = 8
+"""Columns that are named of those that were left out."""
+
 ON_A_TERMINAL = 20
 """Rows that a terminal is shown when nobody says how many; a pipe gets all."""
+
+
+FILTERS = ("workflow", "sweep", "status", "since", "where")
+"""What the flags of ``add_filters`` are called."""
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
@@ -49,21 +61,12 @@ def meant(args: argparse.Namespace, **others: Any) -> Criteria:
     """Return the executions that the flags of ``add_filters`` mean."""
     from deriva_ml.records.results import criteria
 
-    return criteria(
-        workflow=args.workflow,
-        sweep=args.sweep,
-        status=args.status,
-        since=args.since,
-        where=args.where,
-        **others,
-    )
+    return criteria(**{name: getattr(args, name) for name in FILTERS}, **others)
 
 
 def narrowed(args: argparse.Namespace) -> list[str]:
     """Return which of the flags of ``add_filters`` were given."""
-    return [
-        name for name in ("workflow", "sweep", "status", "since", "where") if getattr(args, name) is not None
-    ]
+    return [name for name in FILTERS if getattr(args, name) is not None]
 
 
 def add_to(commands: Any) -> None:
@@ -106,32 +109,29 @@ def add_to(commands: Any) -> None:
 
 def run(source: Source, args: argparse.Namespace) -> int:
     """Show the results that the arguments ask for."""
-    from deriva_ml.records.results import tabulate
+    from deriva_ml.records.results import find_results, tabulate
 
     limit = args.limit
     if limit is None and sys.stdout.isatty() and not args.csv and not args.json:
         limit = ON_A_TERMINAL
-    asked = meant(args, rids=args.rids, sort=args.sort, best=args.best, runs_only=not args.rids)
-    found = source.results(asked, limit + 1 if limit else None)
+    asked = meant(args, rids=args.rids or None, sort=args.sort, best=args.best, runs_only=not args.rids)
+    found = find_results(source, asked, limit + 1 if limit else None)
     more = bool(limit) and len(found) > (limit or 0)
     found = found[: limit or None]
     if args.json:
         print_json([as_json(result) for result in found])
         return 0
-    columns = args.columns.split(",") if args.columns else None
-    table = tabulate(found, args.best, [name.strip().strip("`") for name in columns] if columns else None)
+    table = tabulate(found, args.best, args.columns)
     if args.csv:
         text = io.StringIO()
         rows = ([cell(value, whole=True) for value in row] for row in table.rows)
-        csv.writer(text, lineterminator="\n").writerows([table.columns, *rows])
+        csv.writer(text, lineterminator="\n").writerows(
+            [map(_for_spreadsheet, row) for row in [table.columns, *rows]]
+        )
         print_lines(text.getvalue().removesuffix("\n"))
     elif found:
-        kept = (
-            [name for name, _ in asked.order] + [one.name for one in asked.where]
-            if not columns
-            else table.columns
-        )
-        show_table(table, kept)
+        asked_for = [name for name, _ in asked.order] + [one.name for one in asked.where]
+        show_table(table, table.columns if args.columns else asked_for)
         if more:
             print("... and more; -n 0 shows all")
     else:
@@ -168,44 +168,60 @@ def cell(value: Any, whole: bool = False) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
+def _for_spreadsheet(text: str) -> str:
+    """Return a text of CSV that no spreadsheet takes for a formula, by an apostrophe before it; a number is none."""
+    if text.startswith(("=", "+", "-", "@")):
+        with suppress(ValueError):
+            float(text)
+            return text
+        return f"'{text}"
+    return text
+
+
 def show_table(table: Table, kept: Sequence[str] = ()) -> None:
     """Print a table; on a terminal as much of it as its width has room for, and what was left out.
 
     Args:
         kept: columns that are left out last.
     """
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    room = width()
     rows = [[cell(value) for value in row] for row in table.rows]
     columns = [list(column) for column in zip(*rows, strict=True)]
     for place, name in enumerate(table.columns):
         if name == "when":
             columns[place] = [when[:16].replace("T", " ") for when in columns[place]]
     headings = _headings(table.columns)
-    left = list(range(len(headings)))
+    left = set(range(len(headings)))
     if room:
         widths = [
-            max(map(breadth, [heading, *column])) for heading, column in zip(headings, columns, strict=True)
+            min(WIDE, max(map(breadth, [heading, *column]))) + 2
+            for heading, column in zip(headings, columns, strict=True)
         ]
-        order = sorted(left, key=lambda place: _worth(table, place, kept))
-        while sum(widths[place] + 2 for place in left) - 2 > room and len(left) > 1:
-            left.remove(order.pop(0))
-    shown = [[headings[place] for place in left], *zip(*(columns[place] for place in left), strict=True)]
-    print_lines(aligned(shown, room))
+        excess = sum(widths) - 2 - room
+        for place in _in_order_of_worth(table, kept)[:-1]:
+            if excess > 0:
+                left.remove(place)
+                excess -= widths[place]
+    shown = [headings[place] for place in sorted(left)]
+    cells = zip(*(columns[place] for place in sorted(left)), strict=True)
+    print_lines(aligned([shown, *cells], room, shown))
     if out := [name for place, name in enumerate(headings) if place not in left]:
-        print(f"left out, for want of room: {', '.join(out)}; --columns NAMES chooses")
+        print(f"left out, for want of room: {listed(out, NAMED)}; --columns NAMES chooses")
 
 
 def _headings(names: Sequence[str]) -> list[str]:
     """Return the names without what says that they are a model's settings, where that leaves them apart."""
-    short = [name.removeprefix(MODEL_CONFIG) for name in names]
-    headings = ["when (UTC)" if name == "when" else name for name in short]
-    return [
-        name if short.count(heading) > 1 else heading for name, heading in zip(names, headings, strict=True)
-    ]
+    short = ["when (UTC)" if name == "when" else name.removeprefix(MODEL_CONFIG) for name in names]
+    counts = Counter(short)
+    return [name if counts[heading] > 1 else heading for name, heading in zip(names, short, strict=True)]
 
 
-def _worth(table: Table, place: int, kept: Sequence[str]) -> tuple[bool, bool, bool, int, int]:
-    """Return how late a column is left out: RID last, then what was asked for, then of each kind the first ones."""
-    name, worth = table.columns[place], table.worth[place]
-    asked = any(name == one or name.endswith(f".{one}") for one in kept)
-    return name == "RID", asked, worth > 0, -table.worth[:place].count(worth), worth
+def _in_order_of_worth(table: Table, kept: Sequence[str]) -> list[int]:
+    """Return the columns in which order they are left out: RID last, then what was asked for, then of each kind the first."""
+    before = Counter[int]()
+    worths = []
+    for name, worth in zip(table.columns, table.worth, strict=True):
+        asked = any(name == one or name.endswith(f".{one}") for one in kept)
+        worths.append((name == "RID", asked, worth > 0, -before[worth], worth))
+        before[worth] += 1
+    return sorted(range(len(worths)), key=worths.__getitem__)

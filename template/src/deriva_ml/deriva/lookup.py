@@ -46,8 +46,18 @@ def read_executions(server: Server, condition: str = "", limit: int | None = Non
         condition: a filter in ERMrest's syntax, such as ``/RID=1-ABCD``.
         limit: how many at most.
     """
+    return executions_of_rows(server, read_execution_rows(server, condition, limit))
+
+
+def read_execution_rows(server: Server, condition: str = "", limit: int | None = None) -> list[Row]:
+    """Rows of executions, as ``read_executions`` finds them."""
     tail = "@sort(RCT::desc::,RID::desc::)" + ("" if limit is None else f"?limit={limit}")
-    rows = server.get(f"/entity/{server.model.qualified('Execution')}{condition}{tail}")
+    return server.get(f"/entity/{server.model.qualified('Execution')}{condition}{tail}")
+
+
+@reads
+def executions_of_rows(server: Server, rows: Sequence[Row]) -> list[ExecutionRecord]:
+    """The executions that rows stand for, with their workflows."""
     workflows = read_workflows(server, (row["Workflow"] for row in rows if row["Workflow"]))
     return [
         ExecutionRecord(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from fnmatch import fnmatchcase
 
 from deriva_ml.definitions import Asset, Dataset, Row, Workflow
@@ -10,6 +11,7 @@ from deriva_ml.deriva.lookup import assets_of_rows, read_workflows
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.terminal import print
 
 NEWEST = 1000
 """Rows of a table that are looked at."""
@@ -35,6 +37,8 @@ def find_newest_assets(
     found: list[Asset] = []
     for one in server.model.asset_tables if table is None else [table]:
         rows = _newest(server, one)
+        if len(rows) == NEWEST and (name is not None or asset_type is not None):
+            print(f"note: only the newest {NEWEST} files of {one} are looked at", file=sys.stderr)
         found += [
             asset
             for asset in assets_of_rows(server, one, rows)

@@ -56,16 +56,22 @@ class DerivaSource(Source):
 
     # Look-ups
 
-    def _look_up(self, find: Callable[[Server], T]) -> T:
-        """What a look-up finds. What is not shown to who is not logged in any more may be there all the same."""
+    def _look_up(self, find: Callable[[Server], T], listing: bool = False) -> T:
+        """What a look-up finds. What is not shown to who is not logged in any more may be there all the same.
+
+        Args:
+            listing: it finds fewer records then, and does not fail.
+        """
         server = self._delivery.server
         try:
-            return find(server)
+            found = find(server)
+            if not listing or server.anonymous or server.logged_in():
+                return found
         except (DerivaMLRequestError, ServerRefused):
             if server.anonymous or server.logged_in():
                 raise
-            if not server.renew_login():
-                raise DerivaMLRequestError(not_logged_in(server.host)) from None
+        if not server.renew_login():
+            raise DerivaMLRequestError(not_logged_in(server.host))
         return find(server)
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
@@ -90,15 +96,18 @@ class DerivaSource(Source):
         return lookup.read_executions(server, condition, limit)
 
     def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
-        return [record for record, _ in self._mirror().results(criteria, limit, files=False)]
+        return [record for record, _ in self._mirrored(criteria, limit, files=False)]
 
     def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
-        return self._mirror().results(criteria, limit)
+        return self._mirrored(criteria, limit)
 
-    def _mirror(self) -> Mirror:
+    def _mirrored(self, criteria: Criteria, limit: int | None, files: bool = True) -> list[Result]:
         name = plain_name(f"{self.host.rpartition('://')[2]} {self.catalog_id}.db")
         path = self._local.project.state / "known" / name
-        return Mirror(path, self._delivery.server, self._local.objects)
+        objects = self._local.objects
+        return self._look_up(
+            lambda server: Mirror(path, server, objects).results(criteria, limit, files), listing=True
+        )
 
     def find_assets(
         self,
@@ -107,13 +116,15 @@ class DerivaSource(Source):
         name: str | None = None,
         limit: int | None = None,
     ) -> list[Asset]:
-        return find_newest_assets(self._delivery.server, table, asset_type, name, limit)
+        return self._look_up(
+            lambda server: find_newest_assets(server, table, asset_type, name, limit), listing=True
+        )
 
     def find_datasets(self, limit: int | None = None) -> list[Dataset]:
-        return find_newest_datasets(self._delivery.server, limit)
+        return self._look_up(lambda server: find_newest_datasets(server, limit), listing=True)
 
     def find_workflows(self) -> list[Workflow]:
-        return find_newest_workflows(self._delivery.server)
+        return self._look_up(find_newest_workflows, listing=True)
 
     @reads
     def list_execution_children(self, rid: RID) -> list[RID]:

@@ -318,7 +318,9 @@ class Execution:
             DerivaMLRequestError: one of them is no number.
         """
         line = metrics_line(metrics, step)
-        with self.metrics_file(LOGGED_METRICS).open("a", encoding="utf-8") as stream:
+        # Half a character in a name is written as JSON has it.
+        path = self.metrics_file(LOGGED_METRICS)
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(line)
 
     def add_metadata(self, file_name: str, content: str, kind: ExecMetadataType) -> None:

@@ -28,7 +28,7 @@ from deriva_ml.records.compared_files import (
 )
 from deriva_ml.records.differing_lines import flat
 from deriva_ml.records.source_diff import Code, SourceDiff, source_diff
-from deriva_ml.untrusted import DAMAGED, read_json
+from deriva_ml.untrusted import DAMAGED, read_json, read_yaml
 
 ENVIRONMENT, HYDRA, LOCK = "environment.json", "hydra-config.yaml", "uv.lock"
 PATCHES = ("uncommitted.diff", "uncommitted-at-end.diff")
@@ -76,7 +76,7 @@ class Comparison:
     warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it in types that every reader of JSON knows: what is no finite number is a text."""
+        """Return it in plain types."""
         executions = [
             {
                 "rid": record.rid,
@@ -96,7 +96,7 @@ class Comparison:
         }
         sources = {"source": [asdict(one) for one in self.sources]} if self.sources else {}
         found = {"executions": executions, **sections, **sources, "warnings": self.warnings}
-        return dict(json.loads(json.dumps(found, default=str), parse_constant=str))
+        return dict(json.loads(json.dumps(found, default=str)))
 
 
 def compare(source: Source, rids: Sequence[RID], repository: Path | None = None) -> Comparison:
@@ -119,20 +119,17 @@ def compare(source: Source, rids: Sequence[RID], repository: Path | None = None)
         fetched = FetchedFiles(source, Path(folder))
         runs = [_Run.of(record, summaries.get(record.rid), source, fetched) for record in records]
         sections = {
-            "started": _started(runs),
-            "code": _code(runs),
-            "parameters": _differing(runs, _parameters),
-            "configuration": _configuration(runs),
-            "inputs": _inputs(runs),
-            "packages": _packages(runs),
-            "end": _differing(runs, _end),
-            "metrics": _metrics(runs),
-            "outputs": _outputs(runs, fetched),
+            name: [found for facts_of in parts for found in _differing(runs, facts_of)]
+            for name, parts in FACTS.items()
         }
+        sections["inputs"] += _inputs(runs)
+        sections["outputs"] = _outputs(runs, fetched)
+        _note_differences(sections["metrics"], runs[0].rid)
     sources: list[SourceDiff | None] = []
     if repository is not None:
         first, *others = [
-            Code.of(run.rid, run.provenance, [patch.filename for patch in run.patches]) for run in runs
+            Code.of(run.rid, run.provenance, [patch.filename for patch in run.described(*PATCHES)])
+            for run in runs
         ]
         sources = [source_diff(repository, first, other) for other in others]
     return Comparison(
@@ -164,7 +161,7 @@ class _Run:
         cls, record: ExecutionRecord, summary: Summary | None, source: Source, fetched: FetchedFiles
     ) -> _Run:
         assets = source.assets_of(record.rid)
-        read = {CONFIGURATION: read_configuration, ENVIRONMENT: read_json, HYDRA: _read_yaml}
+        read = {CONFIGURATION: read_configuration, ENVIRONMENT: read_json, HYDRA: read_yaml}
         told = [asset for asset in assets if _describes(asset) and asset.filename in read]
         fetched.fetch(record.rid, told)
         contents: dict[str, dict[str, Any]] = {}
@@ -194,23 +191,14 @@ class _Run:
     def provenance(self) -> dict[str, Any]:
         return dict((self.configuration or {}).get("provenance", {}))
 
-    @property
-    def patches(self) -> list[Asset]:
-        return [asset for asset in self.assets if _describes(asset) and asset.filename in PATCHES]
+    def described(self, *names: str) -> list[Asset]:
+        """Return the files that describe it and have one of these names."""
+        return [asset for asset in self.assets if _describes(asset) and asset.filename in names]
 
 
 def _describes(asset: Asset) -> bool:
     own = asset.role is AssetRole.output and asset.table == MLAsset.execution_metadata
     return own and asset.filename in DESCRIBING
-
-
-def _read_yaml(path: Path) -> Any:
-    import yaml  # not at the top: few commands need it
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError("it is no YAML") from error
 
 
 # Facts
@@ -222,6 +210,8 @@ def _differing(runs: Sequence[_Run], facts_of: Callable[[_Run], Facts | None]) -
     """Return the facts that differ among the executions of which they are known (those that are not ``None``)."""
     known = {run.rid: facts for run in runs if (facts := facts_of(run)) is not None}
     names = dict.fromkeys(name for facts in known.values() for name in facts)
+    if facts_of is _packages:  # of which there are many
+        names = dict.fromkeys(sorted(names))
     found = []
     for name in names:
         values = {rid: facts[name] for rid, facts in known.items() if name in facts}
@@ -245,49 +235,36 @@ def _mapping(content: Facts, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _started(runs: Sequence[_Run]) -> list[Difference]:
-    def recorded(run: _Run) -> Facts:
-        record = run.record
-        return _said(
-            user=record.created_by,
-            part_of=", ".join(run.sweeps),
-            description=record.description,
-        )
-
-    # Older runners recorded neither of these.
-    def starter(run: _Run) -> Facts | None:
-        return _said(started_by=run.record.started_by or (run.configuration or {}).get("started_by")) or None
-
-    def command(run: _Run) -> Facts | None:
-        return _said(command=shlex.join((run.configuration or {}).get("argv", ()))) or None
-
-    return [*_differing(runs, starter), *_differing(runs, command), *_differing(runs, recorded)]
+def _starter(run: _Run) -> Facts | None:  # older runners recorded neither this nor the command
+    return _said(started_by=run.record.started_by or (run.configuration or {}).get("started_by")) or None
 
 
-def _code(runs: Sequence[_Run]) -> list[Difference]:
-    def recorded(run: _Run) -> Facts:
-        workflow = run.record.workflow
-        return _said(workflow=workflow.name, version=run.provenance.get("version") or workflow.version)
-
-    def provenance(run: _Run) -> Facts | None:
-        told = run.provenance
-        facts = _said(
-            path=told.get("path"),
-            commit=told.get("commit"),
-            checksum=told.get("checksum"),
-            what_ran="; ".join(line for line in told.get("differences", ()) if not _is_patch(line)),
-        )
-        return {**facts, "uncommitted changes": bool(told.get("dirty"))} if told else None
-
-    def patches(run: _Run) -> Facts | None:  # whether there is one at all, has been said
-        return {one.filename: one.md5 for one in run.patches} or None
-
-    return [*_differing(runs, recorded), *_differing(runs, provenance), *_differing(runs, patches)]
+def _command(run: _Run) -> Facts | None:
+    return _said(command=shlex.join((run.configuration or {}).get("argv", ()))) or None
 
 
-def _is_patch(difference: str) -> bool:
-    """Whether it says no more than that there are uncommitted changes, which is told as such."""
-    return difference.startswith("uncommitted changes")
+def _purpose(run: _Run) -> Facts:
+    record = run.record
+    return _said(user=record.created_by, part_of=", ".join(run.sweeps), description=record.description)
+
+
+def _workflow(run: _Run) -> Facts:
+    workflow = run.record.workflow
+    return _said(workflow=workflow.name, version=run.provenance.get("version") or workflow.version)
+
+
+def _provenance(run: _Run) -> Facts | None:
+    told = run.provenance
+    # That there are uncommitted changes is told as such.
+    others = [one for one in told.get("differences", ()) if not one.startswith("uncommitted changes")]
+    facts = _said(
+        **{name: told.get(name) for name in ("path", "commit", "checksum")}, what_ran="; ".join(others)
+    )
+    return {**facts, "uncommitted changes": bool(told.get("dirty"))} if told else None
+
+
+def _patches(run: _Run) -> Facts | None:  # whether there is one at all, has been said
+    return {one.filename: one.md5 for one in run.described(*PATCHES)} or None
 
 
 def _parameters(run: _Run) -> Facts | None:
@@ -296,75 +273,88 @@ def _parameters(run: _Run) -> Facts | None:
     return parameters_of(run.configuration)
 
 
-def _configuration(runs: Sequence[_Run]) -> list[Difference]:
-    def choices(run: _Run) -> Facts | None:
-        if run.configuration is None:
-            return (run.summary and run.summary.choices) or None
-        return choices_of(run.configuration)
-
-    def overrides(run: _Run) -> Facts | None:
-        return None if run.configuration is None else {"overrides": run.configuration["overrides"]}
-
-    def composed(run: _Run) -> Facts | None:
-        told = {*TOLD_ELSEWHERE, *(_parameters(run) or ())}
-        parts = None if run.hydra is None else {key: run.hydra[key] for key in run.hydra if key not in told}
-        # Where the runner has a class of its own says nothing of a run.
-        return parts and {
-            name: value
-            for name, value in flat(parts)
-            if not (name.endswith("._target_") and str(value).startswith("deriva_ml."))
-        }
-
-    return [*_differing(runs, choices), *_differing(runs, overrides), *_differing(runs, composed)]
+def _choices(run: _Run) -> Facts | None:
+    if run.configuration is None:
+        return (run.summary and run.summary.choices) or None
+    return choices_of(run.configuration)
 
 
-def _packages(runs: Sequence[_Run]) -> list[Difference]:
-    def machine(run: _Run) -> Facts | None:
-        told = run.environment
-        if told is None:
-            return None
-        python, platform = _mapping(told, "python"), _mapping(told, "platform")
-        facts = _said(
-            Python=f"{python.get('implementation', '')} {python.get('version', '')}".strip(),
-            platform=platform.get("description"),
-            machine=platform.get("machine"),
-            CPUs=told.get("usable_cpus", told.get("cpus")),
-            memory=told.get("memory"),
-            GPUs=told.get("gpus"),
-            kernel=told.get("kernel"),
-        )
-        return {**facts, **{f"${name}": value for name, value in _mapping(told, "environment").items()}}
+def _overrides(run: _Run) -> Facts | None:
+    return None if run.configuration is None else {"overrides": run.configuration["overrides"]}
 
-    def packages(run: _Run) -> Facts | None:
-        if run.environment is None:
-            return None
-        # As PEP 503 has them: a release may spell its name otherwise than the one before.
-        found = _mapping(run.environment, "packages").items()
-        return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
 
-    def lock(run: _Run) -> Facts | None:
-        locks = [one for one in run.assets if _describes(one) and one.filename == LOCK]
-        return {one.filename: one.md5 for one in locks} or None
+def _composed(run: _Run) -> Facts | None:
+    told = {*TOLD_ELSEWHERE, *(_parameters(run) or ())}
+    parts = None if run.hydra is None else {key: run.hydra[key] for key in run.hydra if key not in told}
+    # Where the runner has a class of its own says nothing of a run.
+    return parts and {
+        name: value
+        for name, value in flat(parts)
+        if not (name.endswith("._target_") and str(value).startswith("deriva_ml."))
+    }
 
-    by_name = sorted(_differing(runs, packages), key=lambda one: one.name)
-    return [*_differing(runs, machine), *by_name, *_differing(runs, lock)]
+
+def _datasets(run: _Run) -> Facts:
+    return {f"dataset {one.rid}": one.version for one in run.datasets}
+
+
+def _machine(run: _Run) -> Facts | None:
+    told = run.environment
+    if told is None:
+        return None
+    python, platform = _mapping(told, "python"), _mapping(told, "platform")
+    facts = _said(
+        Python=f"{python.get('implementation', '')} {python.get('version', '')}".strip(),
+        platform=platform.get("description"),
+        machine=platform.get("machine"),
+        CPUs=told.get("usable_cpus", told.get("cpus")),
+        memory=told.get("memory"),
+        GPUs=told.get("gpus"),
+        kernel=told.get("kernel"),
+    )
+    return {**facts, **{f"${name}": value for name, value in _mapping(told, "environment").items()}}
+
+
+def _packages(run: _Run) -> Facts | None:
+    if run.environment is None:
+        return None
+    # As PEP 503 has them: a release may spell its name otherwise than the one before.
+    found = _mapping(run.environment, "packages").items()
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def _lock(run: _Run) -> Facts | None:
+    return {one.filename: one.md5 for one in run.described(LOCK)} or None
 
 
 def _end(run: _Run) -> Facts:
     return _said(status=run.record.status.value, reason=run.record.status_detail)
 
 
-def _metrics(runs: Sequence[_Run]) -> list[Difference]:
-    def last(run: _Run) -> Facts | None:
-        metrics = run.summary.metrics if run.summary else None
-        return None if metrics is None else {name: metric.last for name, metric in metrics.items()}
+def _last_metrics(run: _Run) -> Facts | None:
+    metrics = run.summary.metrics if run.summary else None
+    return None if metrics is None else {name: metric.last for name, metric in metrics.items()}
 
-    found, first = _differing(runs, last), runs[0].rid
+
+FACTS: dict[str, tuple[Callable[[_Run], Facts | None], ...]] = {
+    "started": (_starter, _command, _purpose),
+    "code": (_workflow, _provenance, _patches),
+    "parameters": (_parameters,),
+    "configuration": (_choices, _overrides, _composed),
+    "inputs": (_datasets,),
+    "packages": (_machine, _packages, _lock),
+    "end": (_end,),
+    "metrics": (_last_metrics,),
+}
+"""What each section compares, in the order in which it is told."""
+
+
+def _note_differences(found: Sequence[Difference], first: RID) -> None:
+    """Note how much more the metrics of each execution are than those of the first."""
     for one in found:
         for rid, value in one.values.items():
             if rid != first and _is_finite(one.values.get(first)) and _is_finite(value):
                 one.differences[rid] = value - one.values[first]
-    return found
 
 
 def _is_finite(value: Any) -> bool:
@@ -376,11 +366,7 @@ def _is_finite(value: Any) -> bool:
 
 def _inputs(runs: Sequence[_Run]) -> list[Difference]:
     read = {run.rid: [one for one in run.assets if one.role is AssetRole.input] for run in runs}
-    files = [_of_files(name, row, runs) for name, row in differing_files(read, digest)]
-    return [
-        *_differing(runs, lambda run: {f"dataset {one.rid}": one.version for one in run.datasets}),
-        *files,
-    ]
+    return [_of_files(name, row, runs) for name, row in differing_files(read, digest)]
 
 
 def _outputs(runs: Sequence[_Run], fetched: FetchedFiles) -> list[Difference]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deriva_ml.notebook.document import source_of
 from deriva_ml.untrusted import DAMAGED
@@ -43,13 +43,8 @@ class Line:
     other_text: str | None
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What a file holds, as lines.
-
-    Attributes:
-        meaning: JSON or a notebook, whose lines say what it holds and not how it is written.
-    """
+class Contents(NamedTuple):
+    """What a file holds, as lines; ``meaning`` is JSON or a notebook, whose lines say what it holds and not how it is written."""
 
     lines: list[str]
     meaning: str = ""
@@ -75,7 +70,8 @@ def read_contents(path: Path) -> Contents | None:
             if suffix == ".ipynb":
                 cells = notebook_lines(found, outputs=True)
                 return Contents([line for line in cells if line.strip()], "notebook")
-            return Contents([f"{name} = {shown_json(value)}" for name, value in flat(found)], "JSON")
+            values = ((name, json.dumps(value, ensure_ascii=False)) for name, value in flat(found))
+            return Contents([f"{name} = {value}" for name, value in values], "JSON")
         except DAMAGED:
             pass  # then it is a text like any other
     return Contents(text.split("\n"))
@@ -104,12 +100,8 @@ def _pairs(
         if kind == "equal":
             continue
         for i, j in zip_longest(range(start + a, start + b), range(start + c, start + d)):
-            yield (
-                0 if i is None else i + 1,
-                None if i is None else ours[i],
-                0 if j is None else j + 1,
-                None if j is None else theirs[j],
-            )
+            one = (0, None) if i is None else (i + 1, ours[i])
+            yield (*one, *((0, None) if j is None else (j + 1, theirs[j])))
 
 
 def cut_around(text: str | None, other: str | None) -> tuple[str | None, str | None]:
@@ -136,11 +128,6 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(item, f"{name}[{place}]")
     else:
         yield name, value
-
-
-def shown_json(value: Any) -> str:
-    """Return a value as JSON has it, on one line."""
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def notebook_lines(notebook: Any, outputs: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.definitions import RID, Dataset
 from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
-from deriva_ml.untrusted import LARGEST
+from deriva_ml.untrusted import DAMAGED, LARGEST, read_yaml
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,14 @@ class Experiment:
 
     @cached_property
     def hydra_config(self) -> dict[str, Any]:
-        """The composed configuration; empty where none was recorded."""
-        import tempfile  # not at the top: every run would load these
-
-        import yaml
+        """The composed configuration; empty where none was recorded, or what was is none."""
+        import tempfile  # not at the top: every run would load it
 
         for asset in self.execution.outputs:
             if asset.filename == "hydra-config.yaml" and asset.length <= LARGEST:
                 with tempfile.TemporaryDirectory() as folder:
-                    text = asset.download(Path(folder)).read_text(encoding="utf-8")
-                return dict(yaml.safe_load(text) or {})
+                    with suppress(*DAMAGED):
+                        return dict(read_yaml(asset.download(Path(folder))))
         return {}
 
     @property

@@ -15,7 +15,7 @@ from deriva_ml.records.experiment import Experiment
 from deriva_ml.records.lineage import read_by
 from deriva_ml.records.lineage_result import LineageResult, lineage_result
 from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
-from deriva_ml.records.results import criteria, tabulate
+from deriva_ml.records.results import criteria, find_results, tabulate
 
 
 class Finding:
@@ -37,7 +37,7 @@ class Finding:
         where: str | None = None,
         sort: str | None = None,
         best: str | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         limit: int | None = None,
     ) -> Any:
         """Return one row a run: RID, time, what was given as far as it differs, and metrics.
@@ -60,10 +60,9 @@ class Finding:
         Raises:
             DerivaMLRequestError: an argument cannot be read, or a name is that of nothing here.
         """
-        asked = criteria(
-            rids, workflow, None, sweep, None, status, since, where, sort, best, runs_only=not rids
-        )
-        table = tabulate(self.catalog.results(asked, limit), best, columns)
+        words: dict[str, Any] = {"status": status, "since": since, "where": where, "sort": sort, "best": best}
+        asked = criteria(rids, workflow=workflow, sweep=sweep, runs_only=rids is None, **words)
+        table = tabulate(find_results(self.catalog, asked, limit), best, columns)
         try:
             from pandas import DataFrame
         except ImportError:

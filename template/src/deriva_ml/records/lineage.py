@@ -60,9 +60,8 @@ def walk(
     """
     found = Walk(start.rid, up, {start.rid: start.table})
     levels = {start.rid: int(generations and start.table == EXECUTION)}
-    versions: dict[
-        RID, str
-    ] = {}  # that datasets were reached at; empty for one that is not known, and so for all
+    # That datasets were reached at; empty for one that is not known, and so for all.
+    versions: dict[RID, str] = {}
     level, followed = {start.rid: None}, 0
     while level:
         records: dict[str, list[RID]] = {}
@@ -168,14 +167,9 @@ def as_graph(start: Start, walks: Collection[Walk], nodes: Mapping[RID, Node]) -
 
 def _plain(node: Node) -> dict[str, str]:
     kind = {EXECUTION: "execution", DATASET: "dataset"}.get(node.table, "file")
-    known = {"status": node.status, "version": node.version, "description": node.description}
-    return {
-        "rid": node.rid,
-        "kind": kind,
-        "table": node.table,
-        "name": node.name,
-        **{name: value for name, value in known.items() if value},
-    }
+    always = {"rid": node.rid, "kind": kind, "table": node.table, "name": node.name}
+    known = {name: getattr(node, name) for name in ("status", "version", "description")}
+    return always | {name: value for name, value in known.items() if value}
 
 
 def described(start: Start, walks: Collection[Walk]) -> dict[RID, Node]:

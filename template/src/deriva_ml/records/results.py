@@ -7,33 +7,38 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from deriva_ml.catalog.criteria import Criteria, parse_order, parse_since, parse_where
+from deriva_ml.catalog.criteria import Criteria, parse_columns, parse_order, parse_since, parse_where
+from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
 from deriva_ml.configuration_file import MODEL_CONFIG
-from deriva_ml.definitions import RID, ExecutionRecord, Status
+from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.git import listed
 from deriva_ml.metrics import Metric
 
 FACTS = ("RID", "when", "status", "workflow", "version", "description")
 """Columns that every execution has."""
+
+NAMED = 30
+"""Columns that a message names at most."""
 
 BEST = {"max": "greatest", "min": "least"}
 
 
 def criteria(
     rids: Sequence[RID] | None = None,
-    workflow: str | None = None,
-    workflow_type: str | None = None,
-    sweep: RID | None = None,
-    dataset: RID | None = None,
+    *,
     status: str | None = None,
     since: str | datetime | None = None,
     where: str | None = None,
     sort: str | None = None,
     best: str | None = None,
-    runs_only: bool = False,
+    **others: Any,
 ) -> Criteria:
     """Return which executions are meant by words, as a command or ``DerivaML.results`` is given them.
+
+    Args:
+        others: fields of ``Criteria``, as they are.
 
     Raises:
         DerivaMLRequestError: one of them cannot be read.
@@ -43,18 +48,30 @@ def criteria(
     if best is not None and best not in BEST:
         raise DerivaMLRequestError(f"best is {best!r}: give max or min")
     return Criteria(
-        rids=rids or None,
-        workflow=workflow,
-        workflow_type=workflow_type,
-        sweep=sweep,
-        dataset=dataset,
+        [rids] if isinstance(rids, str) else rids,
         status=Status(status) if status is not None else None,
         since=parse_since(since) if since is not None else None,
         where=parse_where(where) if where is not None else [],
         order=parse_order(sort) if sort is not None else [],
         best=best,
-        runs_only=runs_only,
+        **others,
     )
+
+
+def find_results(source: Source, asked: Criteria, limit: int | None = None) -> list[Result]:
+    """Return the executions that are meant, and what they came to.
+
+    Raises:
+        DerivaMLRequestError: a name is that of nothing here, or an RID that is asked for that of no execution.
+    """
+    found = source.results(asked, limit)
+    known = {record.rid for record, _ in found}
+    for rid in asked.rids or ():
+        if rid not in known:
+            source.lookup_execution(rid)
+    if asked.sweep is not None and not found:
+        source.lookup_execution(asked.sweep)
+    return found
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ class Table:
 
 
 def tabulate(
-    results: Sequence[Result], best: str | None = None, columns: Sequence[str] | None = None
+    results: Sequence[Result], best: str | None = None, columns: str | Sequence[str] | None = None
 ) -> Table:
     """Return executions as rows: RID, time, status and workflow if they differ, what they were given if that differs, metrics.
 
@@ -89,41 +106,39 @@ def tabulate(
         DerivaMLRequestError: a column is none that an execution here has.
     """
     rows = [_cells(result, best) for result in results]
-    names = list(dict.fromkeys(name for row in rows for name in row if name not in FACTS))
-    kinds = {name: place for row in rows for name, (place, _) in row.items()}
+    keys = [(_FACT, name) for name in FACTS]
+    for kind in (_METRIC, _PARAMETER, _CHOICE):
+        keys += dict.fromkeys((kind, name) for row in rows for name in row[kind])
+    named: dict[str, Key] = {}
+    for kind, name in keys:
+        named[f"{KINDS[kind]}.{name}" if name in named else name] = kind, name
     if columns is not None:
-        chosen = [_meant(name, [*FACTS, *names]) for name in columns]
+        wanted = parse_columns(columns) if isinstance(columns, str) else columns
+        chosen = {column: named[column] for column in (_meant(one, named) for one in wanted)}
     else:
-        differing = [name for name in names if kinds[name] == _METRIC or _differs(rows, name)]
-        facts = ["RID", "when", *(name for name in ("status", "workflow") if _differs(rows, name))]
-        chosen = [*facts, *sorted(differing, key=lambda name: (kinds[name], _is_flag(rows, name), name))]
-    cells = [[row[name][1] if name in row else None for name in chosen] for row in rows]
-    return Table(chosen, [_WORTH.index(kinds.get(name, _FACT)) for name in chosen], cells)
+        own = {name: key for name, key in named.items() if key[0] == _METRIC or _differs(rows, *key)}
+        order = sorted(own, key=lambda name: (_SHOWN.index(own[name][0]), _is_flag(rows, *own[name]), name))
+        facts = [name for name in FACTS[:4] if name in ("RID", "when") or name in own]
+        chosen = {name: named[name] for name in [*facts, *(name for name in order if own[name][0] != _FACT)]}
+    cells = [[row[kind].get(name) for kind, name in chosen.values()] for row in rows]
+    return Table([*chosen], [_WORTH.index(kind) for kind, _ in chosen.values()], cells)
 
 
-_FACT, _PARAMETER, _CHOICE, _METRIC = range(4)
+_FACT, _METRIC, _PARAMETER, _CHOICE = range(4)
+KINDS = ("facts", "metrics", "parameters", "choices")
+"""The kinds of columns. Of several with one name, the first is meant, and the others have their kind before it."""
+
+_SHOWN = (_FACT, _PARAMETER, _CHOICE, _METRIC)
 _WORTH = (_FACT, _CHOICE, _PARAMETER, _METRIC)
-Row = Mapping[str, tuple[int, Any]]
-"""What there is of one execution, by the name of a column, with its kind."""
+Key = tuple[int, str]
+Row = Sequence[Mapping[str, Any]]
+"""What there is of one execution: by kind, and then by name."""
 
 
 def _cells(result: Result, best: str | None) -> Row:
     record, summary = result
-    facts = (*_facts(record),)
-    row: dict[str, tuple[int, Any]] = {name: (_FACT, value) for name, value in zip(FACTS, facts, strict=True)}
-    for kind, values, prefix in (
-        (_METRIC, _values(summary.metrics, best), "metrics."),
-        (_PARAMETER, summary.parameters, "parameters."),
-        (_CHOICE, summary.choices, "choices."),
-    ):
-        for name, value in values.items():
-            row[f"{prefix}{name}" if name in row else name] = kind, value
-    return row
-
-
-def _facts(record: ExecutionRecord) -> tuple[str, ...]:
     workflow = record.workflow
-    return (
+    values = (
         record.rid,
         record.created,
         record.status.value,
@@ -131,6 +146,8 @@ def _facts(record: ExecutionRecord) -> tuple[str, ...]:
         workflow.version,
         record.description,
     )
+    metrics = _values(summary.metrics, best)
+    return dict(zip(FACTS, values, strict=True)), metrics, summary.parameters, summary.choices
 
 
 def _values(metrics: Mapping[str, Metric], best: str | None) -> dict[str, Any]:
@@ -143,29 +160,34 @@ def _values(metrics: Mapping[str, Metric], best: str | None) -> dict[str, Any]:
     return found
 
 
-def _is_flag(rows: Sequence[Row], name: str) -> bool:
-    return all(isinstance(row[name][1], bool) for row in rows if name in row)
+def _is_flag(rows: Sequence[Row], kind: int, name: str) -> bool:
+    return all(isinstance(row[kind][name], bool) for row in rows if name in row[kind])
 
 
-def _differs(rows: Sequence[Row], name: str) -> bool:
+def _differs(rows: Sequence[Row], kind: int, name: str) -> bool:
     """Whether executions have another value of a name, or one has none though others of its workflow do.
 
-    NaN is one value; 1 and True are two.
+    NaN is one value; 1 and True are two. Of an execution under way, say, nothing is known yet.
     """
-    having = [row for row in rows if name in row]
-    workflows = {row["workflow"][1] for row in having}
-    lacking = any(name not in row and row["workflow"][1] in workflows for row in rows)
-    return lacking or len({repr(row[name][1]) for row in having}) > 1
+    having = [row for row in rows if name in row[kind]]
+    if len({repr(row[kind][name]) for row in having}) > 1:
+        return True
+    workflows = {row[_FACT]["workflow"] for row in having}
+    return any(name not in row[kind] and row[kind] and row[_FACT]["workflow"] in workflows for row in rows)
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
+def _meant(name: str, known: Mapping[str, Key]) -> str:
     """Return the column that a name means, which may leave out what comes before its last parts."""
+    kind, _, rest = name.partition(".")
+    for column, key in known.items():
+        if (KINDS[key[0]], key[1]) == (kind, rest):
+            return column
     for one in (name, MODEL_CONFIG + name):
         found = [column for column in known if column.lower() == one.lower()]
         if found:
             return found[0]
-    ends = [column for column in known if column.endswith(f".{name}") or name.endswith(f".{column}")]
+    ends = [column for column in known if column.endswith(f".{name}")]
     if len(ends) != 1:
-        meant = f"; there is {', '.join(ends or known)}"
+        meant = f"; there is {listed(ends or list(known), NAMED)}"
         raise DerivaMLRequestError(f"there is no column {name} here{meant}")
     return ends[0]
