@@ -83,7 +83,8 @@ class Trial:
     def wrong(self, before: dict[str, str]) -> str:
         """What is not as promised, once the next command has run; empty if all is."""
         state = self.records.state
-        written = {path.name for path in state.glob("executions/*/assets/**/kept.txt") if path.read_text()}
+        # What a person's code was writing is recorded as far as it came.
+        written = {path.name: path.read_bytes() for path in state.glob("executions/*/assets/**/kept.txt")}
         # Before the notebook is saved for the first time, no cell has run, and there is nothing to record.
         begun = [*state.glob("runs/*/executed/*.ipynb"), *(self.records.executions().keys() - before.keys())]
         try:
@@ -101,16 +102,17 @@ class Trial:
             return str(error)
         return ""
 
-    def check(self, rid: str, status: str, written: set[str]) -> None:
+    def check(self, rid: str, status: str, written: dict[str, bytes]) -> None:
         assert status in ENDED, status
         found = self.records.outputs(rid)
         # A kernel that outlives its runner may say so in its log.
         possible = self.whole if status == "Uploaded" else self.whole | {"kernel.log"}
-        assert written <= set(found) <= possible, f"{status}: {sorted(found)}"
+        begun = {name for name, content in written.items() if content}
+        assert begun <= set(found) <= possible, f"{status}: {sorted(found)}"
         if status == "Uploaded":
             assert set(found) == self.whole, sorted(found)
         if "kept.txt" in found:
-            assert found["kept.txt"] == b"kept"
+            assert found["kept.txt"] == written.get("kept.txt", b"kept")
         for name, content in found.items():
             if name.endswith(".md"):
                 assert (b"did not complete" in content) == (status != "Uploaded"), f"{status}, and {name}"
