@@ -5,9 +5,10 @@ Names are loaded when they are first used, so that a command imports only what i
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from deriva_ml.lazy import exporter
+from deriva_ml.lazy import UpstreamFinder, exporter
 
 if TYPE_CHECKING:
     from deriva_ml.asset import AssetFilePath, AssetSpec, AssetSpecConfig
@@ -44,3 +45,4 @@ __all__ = [
 ]
 
 __getattr__ = exporter(__name__, __file__)
+sys.meta_path.append(UpstreamFinder)

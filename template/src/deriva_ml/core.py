@@ -15,6 +15,7 @@ from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import workflow_of
 from deriva_ml.execution.run_state import NotebookRun
+from deriva_ml.lazy import upstream_names
 from deriva_ml.process import shell
 from deriva_ml.project import Project
 from deriva_ml.records.finding import Finding
@@ -119,3 +120,7 @@ class DerivaML(Finding):
             DerivaMLRequestError: this is the project's own catalog, which has none.
         """
         return self.catalog.path_builder()
+
+
+__path__: list[str] = []  # for upstream's modules of this package, see `deriva_ml.upstream`
+__getattr__ = upstream_names(__name__)

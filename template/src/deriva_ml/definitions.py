@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.untrusted import plain_name
+from deriva_ml.upstream import Upstream
 
 RID = str
 """A record's identifier within its catalog, such as ``1-0007``."""
@@ -40,6 +41,14 @@ class Status(StrEnum):
     uploaded = "Uploaded"
     failed = "Failed"
     aborted = "Aborted"
+    # As upstream spells them:
+    Created = created
+    Running = running
+    Stopped = stopped
+    Pending_Upload = pending_upload
+    Uploaded = uploaded
+    Failed = failed
+    Aborted = aborted
 
 
 OPEN_STATUSES = (Status.created, Status.running, Status.stopped)
@@ -129,7 +138,7 @@ class Workflow:
 
 
 @dataclass(frozen=True)
-class Asset:
+class Asset(Upstream):
     """A recorded file.
 
     Attributes:
@@ -150,6 +159,21 @@ class Asset:
     types: tuple[str, ...] = ()
     role: AssetRole | None = None
     created: str = field(default="", compare=False)
+
+    @property
+    def asset_rid(self) -> RID:
+        """The same as ``rid``, as upstream calls it; likewise the next two."""
+        return self.rid
+
+    @property
+    def asset_table(self) -> str:
+        """The same as ``table``."""
+        return self.table
+
+    @property
+    def asset_types(self) -> list[str]:
+        """The same as ``types``."""
+        return list(self.types)
 
     @classmethod
     def from_row(cls, table: str, row: Row, types: Iterable[str] = ()) -> Asset | None:
@@ -194,7 +218,7 @@ FILE_COLUMNS = frozenset({"URL", "Filename", "Length", "MD5"})
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Upstream):
     """One version of a dataset.
 
     Attributes:
@@ -216,9 +240,24 @@ class Dataset:
     snapshot: str | None = None
     version_rid: RID | None = None
 
+    @property
+    def dataset_rid(self) -> RID:
+        """The same as ``rid``, as upstream calls it; likewise the next two."""
+        return self.rid
+
+    @property
+    def dataset_types(self) -> list[str]:
+        """The same as ``types``."""
+        return list(self.types)
+
+    @property
+    def current_version(self) -> str:
+        """The same as ``version``."""
+        return self.version
+
 
 @dataclass(frozen=True)
-class ExecutionRecord:
+class ExecutionRecord(Upstream):
     """An execution's row. Times are ISO 8601 in UTC; durations are text as the schema has them.
 
     Attributes:

@@ -42,11 +42,34 @@ def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
     return _loading(module, classes, made)
 
 
+def upstream_names(module: str) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a module that has, beside its own names, those of upstream's module of its name."""
+    return _loading(module, (), lambda name: None)
+
+
+class UpstreamFinder:
+    """Finds upstream's modules that have no file here, once Python has found none; see ``deriva_ml.upstream``."""
+
+    @staticmethod
+    def find_spec(fullname: str, path: Any = None, target: Any = None) -> Any:
+        """Return how to import a module below this package; None for every other."""
+        if not fullname.startswith("deriva_ml."):
+            return None
+        from deriva_ml.upstream import find_spec
+
+        return find_spec(fullname)
+
+
 def _loading(module: str, names: Container[str], make: Callable[[str], Any]) -> Callable[[str], Any]:
     def load(name: str) -> Any:
-        if name not in names:
+        if name in names:
+            value = make(name)
+        elif name.startswith("_"):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        value = make(name)
+        else:
+            from deriva_ml.upstream import look_up
+
+            value = look_up(module, name)
         setattr(sys.modules[module], name, value)  # the next use finds it at once, and the same one
         return value
 
