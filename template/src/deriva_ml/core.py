@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.protocol import Source
+from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, RID, Workflow
 from deriva_ml.deriva.connect import connect
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -19,6 +22,7 @@ from deriva_ml.lazy import upstream_names
 from deriva_ml.process import shell
 from deriva_ml.project import Project
 from deriva_ml.records.finding import Finding
+from deriva_ml.upstream import Upstream
 
 
 def open_connection(
@@ -42,7 +46,7 @@ def open_connection(
     return (ml_class or DerivaML)(project=project, **{name: getattr(config, name) for name in names})
 
 
-class DerivaML(Finding):
+class DerivaML(Finding, Upstream):
     """A connection to a catalog; derive from it to add a domain's own methods.
 
     Args:
@@ -51,6 +55,7 @@ class DerivaML(Finding):
         credential: instead of what ``deriva`` has stored.
         project: by default the one that the working directory is in.
         offline: do without the server, and record what is to be sent to it later.
+        others: what else a ``DerivaMLConfig`` has.
 
     Raises:
         DerivaMLRequestError: the catalog cannot be told from the arguments, or its server does not let us in.
@@ -63,9 +68,10 @@ class DerivaML(Finding):
         credential: Any = None,
         project: Project | None = None,
         offline: bool = False,
+        **others: Any,
     ) -> None:
         self.project = project or Project.find()
-        config = DerivaMLConfig(hostname, catalog_id, credential, offline=offline)
+        config = DerivaMLConfig(hostname, catalog_id, credential, offline=offline, **others)
         self.connection = connect(config, self.project)
 
     @property
@@ -87,10 +93,43 @@ class DerivaML(Finding):
         """Describe the running notebook or script, with its commit, checksum and version."""
         return workflow_of(current_provenance(self.project).to_json(), name, workflow_type, description)
 
+    @property
+    def working_dir(self) -> Path:
+        """The folder that the project's records and contents are kept in."""
+        return self.project.state
+
     def create_execution(
-        self, configuration: ExecutionConfiguration, workflow: Workflow | None = None, dry_run: bool = False
+        self,
+        configuration: ExecutionConfiguration | None = None,
+        workflow: Workflow | RID | None = None,
+        dry_run: bool = False,
+        *,
+        datasets: Sequence[Any] | None = None,
+        assets: Sequence[Any] | None = None,
+        description: str | None = None,
     ) -> Execution:
-        """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too."""
+        """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too.
+
+        Args:
+            configuration: what it is asked to do; or else give the last three.
+            workflow: what is executed, or the RID of its record; by default the configuration's.
+            dry_run: fetch and run, and record nothing.
+            datasets, assets: specifications or RIDs; a dataset's may be ``RID@VERSION``.
+            description: Markdown.
+
+        Raises:
+            DerivaMLRequestError: a configuration is given, and one of the last three, too.
+        """
+        if configuration and any(given is not None for given in (datasets, assets, description)):
+            raise DerivaMLRequestError(
+                "create_execution takes a configuration, or datasets, assets and description: not both"
+            )
+        if configuration is None:
+            texts = (
+                DatasetSpec.from_shorthand(one) if isinstance(one, str) else one for one in datasets or ()
+            )
+            configuration = ExecutionConfiguration([*texts], [*(assets or ())], description=description or "")
+        workflow = self.lookup_workflow(workflow) if isinstance(workflow, str) else workflow
         run = NotebookRun.current()
 
         def begun(execution: Execution) -> None:
@@ -106,11 +145,22 @@ class DerivaML(Finding):
 
         return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
 
-    def cite(self, rid: RID) -> str:
-        """Return an address that names a record for good; of a dry run, which has no record, a line that says so."""
+    def cite(self, rid: RID | Mapping[str, Any], current: bool = False) -> str:
+        """Return an address that names a record for good; of a dry run, which has no record, a line that says so.
+
+        Args:
+            rid: its RID, or a row that has one.
+            current: the address of the record as it is now, whatever becomes of it.
+
+        Raises:
+            DerivaMLRequestError: the row has no RID.
+        """
+        rid = rid.get("RID", "") if isinstance(rid, Mapping) else rid
+        if not rid:
+            raise DerivaMLRequestError("only a record can be cited: give its RID, or a row that has one")
         if rid == DRY_RUN_RID:
             return f"{rid} is a dry run: nothing was recorded, and there is nothing to cite"
-        return self.catalog.cite(rid)
+        return self.catalog.link(rid) if current else self.catalog.cite(rid)
 
     def pathBuilder(self) -> Any:  # noqa: N802 - upstream's name
         """deriva's interface to the catalog's tables, for any query

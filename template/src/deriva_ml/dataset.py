@@ -11,6 +11,7 @@ from deriva_ml.asset import AssetFilePath, AssetPaths
 from deriva_ml.definitions import FILE_COLUMNS, RID, Dataset, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.lazy import builds_of
+from deriva_ml.upstream import Upstream
 
 if TYPE_CHECKING:
     import pandas
@@ -24,19 +25,45 @@ class DatasetSpec:
 
     Attributes:
         rid: of the dataset.
-        version: three numbers, such as ``1.0.0``; None for the current one.
+        version: three numbers, such as ``1.0.0``, ``[1, 0, 0]`` or ``{"major": 1, "minor": 0, "patch": 0}``; None for
+            the current one.
         materialize: fetch the files as well as the tables' rows; without, the rows say what the files are.
         description: for the reader of the configuration.
+        exclude_tables: tables whose rows and files are left out.
+        timeout, fetch_concurrency, reachability_concurrency: accepted, as in upstream's configurations.
     """
 
     rid: RID
-    version: str | None = None
+    version: Any = None
     materialize: bool = True
     description: str = ""
+    exclude_tables: Any = None
+    timeout: Any = None
+    fetch_concurrency: int = 8
+    reachability_concurrency: int = 8
+
+    def __post_init__(self) -> None:
+        version = self.version
+        if isinstance(version, Mapping):
+            version = [version.get(part, 0) for part in ("major", "minor", "patch")]
+        if version is not None and not isinstance(version, str):
+            self.version = ".".join(map(str, version))
+
+    @classmethod
+    def from_shorthand(cls, text: str) -> DatasetSpec:
+        """Return what ``RID`` or ``RID@VERSION`` names; without a version it is the current one.
+
+        Raises:
+            DerivaMLRequestError: the text is neither.
+        """
+        rid, _, version = text.partition("@")
+        if not rid or "@" in version:
+            raise DerivaMLRequestError(f"{text!r} names no dataset: write RID, or RID@VERSION")
+        return cls(rid, version or None)
 
 
 @dataclass(frozen=True)
-class DatasetBag:
+class DatasetBag(Upstream):
     """A dataset at a version, fetched into a folder.
 
     The rows of files have in ``Filename`` where the content was fetched to, or its name alone where it was not.

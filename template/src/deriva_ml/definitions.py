@@ -41,15 +41,10 @@ class Status(StrEnum):
     uploaded = "Uploaded"
     failed = "Failed"
     aborted = "Aborted"
-    # As upstream spells them:
-    Created = created
-    Running = running
-    Stopped = stopped
-    Pending_Upload = pending_upload
-    Uploaded = uploaded
-    Failed = failed
-    Aborted = aborted
 
+
+for _status in list(Status):
+    setattr(Status, _status.value, _status)  # upstream spells them so
 
 OPEN_STATUSES = (Status.created, Status.running, Status.stopped)
 
@@ -160,21 +155,6 @@ class Asset(Upstream):
     role: AssetRole | None = None
     created: str = field(default="", compare=False)
 
-    @property
-    def asset_rid(self) -> RID:
-        """The same as ``rid``, as upstream calls it; likewise the next two."""
-        return self.rid
-
-    @property
-    def asset_table(self) -> str:
-        """The same as ``table``."""
-        return self.table
-
-    @property
-    def asset_types(self) -> list[str]:
-        """The same as ``types``."""
-        return list(self.types)
-
     @classmethod
     def from_row(cls, table: str, row: Row, types: Iterable[str] = ()) -> Asset | None:
         """Return the file that a row stands for, under a plain name; None for a row of a table that is not of files."""
@@ -239,21 +219,6 @@ class Dataset(Upstream):
     nested: tuple[Dataset, ...] = ()
     snapshot: str | None = None
     version_rid: RID | None = None
-
-    @property
-    def dataset_rid(self) -> RID:
-        """The same as ``rid``, as upstream calls it; likewise the next two."""
-        return self.rid
-
-    @property
-    def dataset_types(self) -> list[str]:
-        """The same as ``types``."""
-        return list(self.types)
-
-    @property
-    def current_version(self) -> str:
-        """The same as ``version``."""
-        return self.version
 
 
 @dataclass(frozen=True)

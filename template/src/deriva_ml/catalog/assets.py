@@ -180,6 +180,17 @@ class Assets(CatalogBase):
             check_inside(path.parent, self.project.state)
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
 
+    def restage(
+        self, number: int, types: Sequence[str] | None = None, columns: Mapping[str, Any] | None = None
+    ) -> None:
+        """Note other types, or other values of its table's own columns, for a file that an execution will have."""
+        with self._db.transaction():
+            if types is not None:
+                self._db.change("local_staged", {"types": json.dumps(list(types))}, number=number)
+            if columns is not None:
+                self._db.delete("local_columns", staged=number)
+                self.journal.stage_columns(number, columns)
+
     def staged(self, execution: RID) -> list[StagedAsset]:
         """Return what an execution registered and has not recorded."""
         rows = self._db.select("local_staged", 'ORDER BY "number"', execution=execution)

@@ -24,6 +24,9 @@ class DerivaMLConfig:
         domain_schema: accepted, as in upstream's configurations; tables are found in whichever schema they are.
         use_minid: accepted, as in upstream's configurations; no MINID is minted here.
         offline: do without the server, and record what is to be sent to it later.
+        mode: the same as ``offline``, as upstream's configurations say it: ``online`` or ``offline``.
+        domain_schemas and all that follow: accepted, as in upstream's configurations, and of no effect: everything is
+            in the project, and logging is Python's.
     """
 
     hostname: str | None = None
@@ -32,6 +35,22 @@ class DerivaMLConfig:
     domain_schema: str | None = None
     use_minid: bool = False
     offline: bool = False
+    mode: Any = "online"
+    domain_schemas: Any = None
+    default_schema: str | None = None
+    ml_schema: str = "deriva-ml"
+    project_name: str | None = None
+    cache_dir: Any = None
+    working_dir: Any = None
+    hydra_runtime_output_dir: Any = None
+    logging_level: Any = None
+    deriva_logging_level: Any = None
+    check_auth: bool = True
+    s3_bucket: str | None = None
+    clean_execution_dir: bool = True
+
+    def __post_init__(self) -> None:
+        self.offline = self.offline or self.mode == "offline"
 
 
 def located(config: DerivaMLConfig, project: Project) -> DerivaMLConfig:

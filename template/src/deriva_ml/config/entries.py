@@ -36,6 +36,7 @@ class BaseConfig:
         dry_run: execute and record nothing.
         description: Markdown, recorded with the execution.
         config_choices: the entry chosen in each group, filled in when the configuration is composed.
+        script_config: a script's settings, as upstream's configurations have them.
     """
 
     deriva_ml: Any = None
@@ -46,6 +47,7 @@ class BaseConfig:
     dry_run: bool = False
     description: str = ""
     config_choices: dict[str, str] = field(default_factory=dict)
+    script_config: Any = None
 
 
 DerivaBaseConfig = builds(BaseConfig, populate_full_signature=True, hydra_defaults=base_defaults)
@@ -119,3 +121,18 @@ def multirun_config(name: str, overrides: Sequence[str], description: str = "") 
     """Register a sweep for ``deriva-ml-run +multirun=NAME``."""
     multiruns[name] = Multirun(name, tuple(overrides), description)
     return multiruns[name]
+
+
+def get_multirun_config(name: str) -> Multirun | None:
+    """Return the sweep that is registered under a name, if one is."""
+    return multiruns.get(name)
+
+
+def list_multirun_configs() -> list[str]:
+    """Return the names of the registered sweeps."""
+    return sorted(multiruns)
+
+
+def get_all_multirun_configs() -> dict[str, Multirun]:
+    """Return the registered sweeps by name."""
+    return dict(multiruns)

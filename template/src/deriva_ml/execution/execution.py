@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +37,7 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.signals import Terminated, signals_ignored
 from deriva_ml.terminal import print
+from deriva_ml.upstream import Upstream
 
 
 class Connected(Protocol):
@@ -44,7 +47,28 @@ class Connected(Protocol):
     connection: Connection
 
 
-class Execution:
+class UploadReport(dict[str, list[AssetFilePath]]):
+    """The recorded files by table, which counts them as upstream's report of a commit does, and is its own progress."""
+
+    total_failed, phase, percent_complete, message = 0, "complete", 100.0, "recorded"
+
+    def __init__(self, execution_rid: RID) -> None:
+        super().__init__()
+        self.execution_rids = [execution_rid]
+        self.errors: list[str] = []
+
+    @property
+    def total_uploaded(self) -> int:
+        """How many files there are."""
+        return sum(map(len, self.values()))
+
+    @property
+    def per_table(self) -> dict[str, dict[str, int]]:
+        """How many files each table has."""
+        return {table: {"uploaded": len(paths), "failed": 0} for table, paths in self.items()}
+
+
+class Execution(Upstream):
     """A run of a workflow, recorded in a catalog as it goes.
 
     Creating one looks up the declared inputs, records the execution as ``Created`` and fetches them, read-only.
@@ -96,6 +120,7 @@ class Execution:
         self._started: float | None = None
         self._dry_staged: list[StagedAsset] = []
         self._metrics: dict[str, AssetFilePath] = {}
+        self.uploaded_assets = UploadReport("")
         self._dry_status = Status.created
         self._circumstances: dict[str, Any] = {}
         if run and dry_run:
@@ -273,13 +298,7 @@ class Execution:
                 f"there is no asset table {table}; the catalog has {', '.join(tables)}"
             )
         values = {**(metadata or {}), **columns}
-        own = self._connection.source.asset_columns(table)
-        if unknown := [name for name in values if name not in own]:
-            raise DerivaMLRequestError(f"the asset table {table} has no column {', '.join(unknown)}")
-        if lacking := [name for name, needed in own.items() if needed and values.get(name) is None]:
-            raise DerivaMLRequestError(
-                f"a row of {table} needs {', '.join(lacking)}: give metadata={{...}} with a value for each"
-            )
+        self._check_columns(table, values)
         source = Path(file_name)
         bare = isinstance(file_name, str) and file_name == source.name
         existing = source.is_file() and not (bare and not copy_file and rename_file is None)
@@ -294,18 +313,36 @@ class Execution:
             copy_atomically(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())
-        return AssetFilePath.make(staged.path, table, name, staged.types)
+        path = AssetFilePath.make(staged.path, table, name, staged.types)
+        return path.staged(values, functools.partial(self._restage, staged))
 
-    def metrics_file(self, file_name: str = "metrics.jsonl") -> AssetFilePath:
+    def _check_columns(self, table: str, values: Mapping[str, Any]) -> None:
+        own = self._connection.source.asset_columns(table)
+        if unknown := [name for name in values if name not in own]:
+            raise DerivaMLRequestError(f"the asset table {table} has no column {', '.join(unknown)}")
+        if lacking := [name for name, needed in own.items() if needed and values.get(name) is None]:
+            raise DerivaMLRequestError(
+                f"a row of {table} needs {', '.join(lacking)}: give metadata={{...}} with a value for each"
+            )
+
+    def _restage(self, staged: StagedAsset, **changes: Any) -> None:
+        if "columns" in changes:
+            self._check_columns(staged.table, changes["columns"])
+        if not self.dry_run:
+            self._local.restage(staged.number, **changes)
+        elif "types" in changes:
+            self._dry_staged[staged.number - 1] = replace(staged, **changes)
+
+    def metrics_file(self, filename: str = "metrics.jsonl") -> AssetFilePath:
         """The path of a metadata file for metrics, one JSON object a line; registered by the first call.
 
         Later calls return the same path until the file is committed, so that a training loop may call it each time.
         """
-        if file_name not in self._metrics:
-            self._metrics[file_name] = self.asset_file_path(
-                MLAsset.execution_metadata, file_name, ExecMetadataType.metrics_file
+        if filename not in self._metrics:
+            self._metrics[filename] = self.asset_file_path(
+                MLAsset.execution_metadata, filename, ExecMetadataType.metrics_file
             )
-        return self._metrics[file_name]
+        return self._metrics[filename]
 
     def log_metrics(self, metrics: Mapping[str, Any], step: float | None = None) -> None:
         """Record metrics: a line of a metadata file of their own, beside ``metrics_file()``.
@@ -356,12 +393,17 @@ class Execution:
         self._dry_staged.append(StagedAsset(number, DRY_RUN_RID, table, name, path, types, description))
         return self._dry_staged[-1]
 
-    def commit_output_assets(self, clean_folder: bool = True) -> dict[str, list[AssetFilePath]]:
+    def commit_output_assets(
+        self,
+        clean_folder: bool | None = None,
+        progress_callback: Callable[[UploadReport], object] | None = None,
+    ) -> UploadReport:
         """Record every registered file and link it to this execution as output.
 
         Args:
             clean_folder: the registered files become the recorded contents and leave the working folder;
-                otherwise they are copied.
+                with False they are copied.
+            progress_callback: called once, with what is returned.
 
         Returns:
             The recorded contents' paths by table. In a dry run, the paths in the working folder.
@@ -389,7 +431,7 @@ class Execution:
                     self._circumstances = conclude(
                         self._local, self.ml.project, self.local_rid, self._circumstances
                     )
-                recorded, missing = self._record(keep=not clean_folder)
+                recorded, missing = self._record(keep=clean_folder is False)
             self.deliver()
             paths = [
                 AssetFilePath.make(
@@ -403,10 +445,12 @@ class Execution:
             ]
         if missing:
             raise DerivaMLRunError(describe_missing(missing))
-        by_table: dict[str, list[AssetFilePath]] = {}
+        report = self.uploaded_assets = UploadReport(self.execution_rid)
         for path in paths:
-            by_table.setdefault(path.asset_table, []).append(path)
-        return by_table
+            report.setdefault(path.asset_table, []).append(path)
+        if progress_callback:
+            progress_callback(report)
+        return report
 
     upload_execution_outputs = commit_output_assets
 
@@ -449,9 +493,16 @@ class Execution:
         return bag
 
     def download_asset(
-        self, asset_rid: RID, dest_dir: Path | None = None, update_catalog: bool = True
+        self,
+        asset_rid: RID,
+        dest_dir: Path | None = None,
+        update_catalog: bool = True,
+        use_cache: bool = True,
     ) -> AssetFilePath:
-        """Fetch an asset, by default into the working folder, and link it as an input if ``update_catalog``."""
+        """Fetch an asset, by default into the working folder, and link it as an input if ``update_catalog``.
+
+        Contents are always kept by their digest, so that ``use_cache``, which upstream takes, is of no effect.
+        """
         asset = self._connection.source.lookup_asset(asset_rid)
         path = inputs.fetch_asset(self._connection.source, asset, self.working_dir / "inputs", dest_dir)
         if update_catalog and not self.dry_run:

@@ -93,18 +93,36 @@ def _specification(item: Any, kind: type) -> Any:
 class DatasetBags(list[DatasetBag]):
     """The bags of an execution's declared datasets, in the order of their declaration."""
 
+    def keys(self) -> list[RID]:
+        """Return the RIDs of the datasets."""
+        return [bag.dataset_rid for bag in self]
+
+    def values(self) -> list[DatasetBag]:
+        """Return the bags."""
+        return list(self)
+
+    def items(self) -> list[tuple[RID, DatasetBag]]:
+        """Return RID and bag of each."""
+        return [(bag.dataset_rid, bag) for bag in self]
+
+    def __contains__(self, one: object) -> bool:
+        return one in self.keys() if isinstance(one, str) else super().__contains__(one)
+
     def __getitem__(self, place: Any) -> Any:
+        """Return the bag at a place, or of the dataset with an RID."""
         try:
-            return super().__getitem__(place)
-        except IndexError:
+            return dict(self.items())[place] if isinstance(place, str) else super().__getitem__(place)
+        except LookupError:
             raise NoDataset(
                 f"there is no dataset [{place}] here, of {len(self)}; choose some with datasets=ENTRY, as"
                 " --list-configs shows"
             ) from None
 
 
-class NoDataset(DerivaMLException, IndexError):
+class NoDataset(DerivaMLException, IndexError, KeyError):
     """The code asks for a dataset that was not declared."""
+
+    __str__ = Exception.__str__  # KeyError's puts the text in quotes
 
 
 @dataclass(frozen=True)
