@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Row
@@ -37,6 +38,14 @@ class Assets(CatalogBase):
                 raise DerivaMLRequestError(f"files for a table called {name} cannot be kept in this project")
             for statement in asset_table(name):
                 self._db.query(statement)
+
+    def make_asset_tables(self, names: Iterable[str], if_possible: bool = False) -> None:
+        """Make those that are not there, so that code for them runs in this catalog, too; see ``make_asset_table``."""
+        known = set(self.asset_tables())
+        for name in names:
+            with suppress(*[DerivaMLRequestError] if if_possible else []):
+                if name not in known:
+                    self.make_asset_table(name)
 
     def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
         return [self.lookup_asset(rid) for rid in rids]

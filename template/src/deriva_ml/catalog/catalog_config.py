@@ -24,6 +24,7 @@ class DerivaMLConfig:
         domain_schema: accepted, as in upstream's configurations; tables are found in whichever schema they are.
         use_minid: accepted, as in upstream's configurations; no MINID is minted here.
         offline: do without the server, and record what is to be sent to it later.
+        asset_tables: names of a domain's asset tables that the project's own catalog is to have, too.
         mode: the same as ``offline``, as upstream's configurations say it: ``online`` or ``offline``.
         domain_schemas and all that follow: accepted, as in upstream's configurations, and of no effect: everything is
             in the project, and logging is Python's.
@@ -35,6 +36,7 @@ class DerivaMLConfig:
     domain_schema: str | None = None
     use_minid: bool = False
     offline: bool = False
+    asset_tables: Any = None
     mode: Any = "online"
     domain_schemas: Any = None
     default_schema: str | None = None

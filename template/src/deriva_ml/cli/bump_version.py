@@ -28,7 +28,7 @@ from deriva_ml.git import (
 )
 from deriva_ml.terminal import print
 
-FIRST_VERSION = "v0.1.0"
+FIRST_VERSION = "0.1.0"
 PARTS = ("major", "minor", "patch")
 SHOWN_FILES = 10  # how many changed files a message names
 # https://semver.org, item 2: three numbers without leading zeros. Pre-releases are not ours to bump.
@@ -148,9 +148,26 @@ def _tags_on(remote: str | None, root: Path) -> list[str]:
     return version_tags(re.sub(r"(?m)^.*refs/tags/", "", lines))
 
 
+def _first_tag() -> str:
+    """Return the tag of the first version, which START may name.
+
+    Raises:
+        DerivaMLRequestError: START is no version, or PREFIX asks for tags of another form.
+    """
+    tag = f"v{os.environ.get('START', FIRST_VERSION)}"
+    if not _VERSION_TAG.fullmatch(tag):
+        raise DerivaMLRequestError(f"START={tag[1:]} is no version: give three numbers, such as 1.0.0")
+    if os.environ.get("PREFIX", "v") != "v":
+        raise DerivaMLRequestError(
+            f"PREFIX={os.environ['PREFIX']}: versions are tags such as {tag} here, leave it out"
+        )
+    return tag
+
+
 def _next_tag(here: list[str], part: str) -> str:
+    first = _first_tag()
     if not here:
-        return FIRST_VERSION
+        return first
     numbers = [int(number) for number in here[-1][1:].split(".")]
     place = PARTS.index(part)
     return "v{}.{}.{}".format(*numbers[:place], numbers[place] + 1, *[0] * (2 - place))

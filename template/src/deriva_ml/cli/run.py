@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deriva_ml.cli.arguments import (
@@ -47,6 +48,20 @@ def parser() -> argparse.ArgumentParser:
         help="run every combination of the values that overrides give as a=1,2",
     )
     add_run_flags(parser, how)
+    which = parser.add_argument_group("which configuration")
+    which.add_argument(
+        "--config-name",
+        default="deriva_model",
+        metavar="NAME",
+        help="the configuration to compose (default: %(default)s)",
+    )
+    which.add_argument(
+        "-c",
+        "--config-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder below src/ that has it (default: configs)",
+    )
     return parser
 
 
@@ -59,22 +74,35 @@ def main(argv: Sequence[str]) -> int:
     for word in overrides:
         if word.endswith(".ipynb") and "=" not in word:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
-    from deriva_ml.config.entries import MODEL_CONFIG
     from deriva_ml.config.modules import find_configs
 
-    find_configs(project)
+    find_configs(project, _package(project, args.config_dir))
     if args.list_configs or args.cfg or args.info:
-        show_configuration(args, lambda: (MODEL_CONFIG, _one_job(overrides, args.multirun)))
+        show_configuration(args, lambda: (args.config_name, _one_job(overrides, args.multirun)))
         return 0
     from deriva_ml.execution.model_run import RunContext, run_context
     from deriva_ml.execution.recovery import recover_project
 
     recover_project(project)
-    run_context.set(RunContext(project=project, allow_dirty=args.allow_dirty))
+    run_context.set(RunContext(project, allow_dirty=args.allow_dirty, config_name=args.config_name))
     jobs, description = _jobs(overrides, args.multirun)
     if description is None:
         return 0 if _run_job(jobs[0]) else FAILED
     return _run_sweep(project, jobs, description)
+
+
+def _package(project: Project, folder: Path | None) -> str:
+    """Return the package of configuration modules that is in a folder.
+
+    Raises:
+        DerivaMLRequestError: it is not below the project's ``src``.
+    """
+    if folder is None:
+        return "configs"
+    inside = folder.absolute() if folder.is_dir() else project.source / folder
+    if not inside.is_dir() or not inside.is_relative_to(project.source):
+        raise DerivaMLRequestError(f"--config-dir {folder}: there is no such folder below {project.source}")
+    return ".".join(inside.relative_to(project.source).parts)
 
 
 def _one_job(overrides: list[str], swept: bool) -> list[str]:
@@ -128,10 +156,9 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     import inspect
 
     from deriva_ml.config.compose import compose
-    from deriva_ml.config.entries import MODEL_CONFIG
-    from deriva_ml.execution.model_run import check_settings, run_model
+    from deriva_ml.execution.model_run import check_settings, run_context, run_model
 
-    composed = compose(MODEL_CONFIG, overrides)
+    composed = compose(run_context.get().config_name, overrides)
     arguments = composed.arguments()
     parameters = inspect.signature(run_model).parameters
     if unknown := sorted(arguments.keys() - parameters.keys()):
