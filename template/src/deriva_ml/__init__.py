@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from deriva_ml.lazy import UpstreamFinder, exporter
+import deriva_ml.upstream as upstream
+from deriva_ml.lazy import exporter
 
 if TYPE_CHECKING:
     from deriva_ml.asset import AssetFilePath, AssetSpec, AssetSpecConfig
@@ -45,4 +46,4 @@ __all__ = [
 ]
 
 __getattr__ = exporter(__name__, __file__)
-sys.meta_path.append(UpstreamFinder)
+sys.meta_path.append(upstream)

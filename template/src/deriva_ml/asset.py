@@ -74,14 +74,16 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
         file_name: its name there.
         asset_types: terms of the ``Asset_Type`` vocabulary.
         asset_rid: None until it is recorded.
+        columns: values for columns of its table's own.
+        change: called with ``types`` or ``columns`` where code changes them; None once it is recorded.
     """
 
     asset_table: str = ""
     file_name: str = ""
     asset_types: tuple[str, ...] = ()
     asset_rid: RID | None = None
-    _columns: Mapping[str, Any] = {}
-    _change: Callable[..., None] | None = None
+    columns: Mapping[str, Any] = {}
+    change: Callable[..., None] | None = None
 
     @classmethod
     def make(
@@ -94,30 +96,19 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
         made.asset_types, made.asset_rid = asset_types, rid
         return made
 
-    def staged(self, columns: Mapping[str, Any], change: Callable[..., None]) -> AssetFilePath:
-        """Return it as the path of a file that is not recorded yet.
-
-        Args:
-            columns: values for columns of its table's own.
-            change: called with ``types`` or ``columns`` when code changes them.
-        """
-        self._columns, self._change = columns, change
-        return self
+    asset_name = property(
+        lambda self: self.asset_table, doc="The same as ``asset_table``, as upstream calls it."
+    )
 
     @property
-    def asset_name(self) -> str:
-        """The same as ``asset_table``, as upstream calls it."""
-        return self.asset_table
-
-    @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> Mapping[str, Any]:
         """Values for columns of the table's own; may be set until the file is recorded."""
-        return dict(self._columns)
+        return self.columns
 
     @metadata.setter
     def metadata(self, values: Mapping[str, Any]) -> None:
-        self._changed(columns=dict(values))
-        self._columns = dict(values)
+        self._changed(columns=values)
+        self.columns = values
 
     def set_asset_types(self, types: Sequence[str] | str) -> None:
         """Give the file other types, until it is recorded."""
@@ -126,11 +117,11 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
         self.asset_types = chosen
 
     def _changed(self, **changes: Any) -> None:
-        if self._change is None:
+        if self.change is None:
             raise DerivaMLRequestError(
                 f"{self.file_name} is recorded: its types and columns stay as they are"
             )
-        self._change(**changes)
+        self.change(**changes)
 
     def __repr__(self) -> str:
         if not self.file_name:  # a path derived from one, before Python 3.12

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, RID, Workflow
 from deriva_ml.deriva.connect import connect
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -18,7 +16,7 @@ from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import workflow_of
 from deriva_ml.execution.run_state import NotebookRun
-from deriva_ml.lazy import upstream_names
+from deriva_ml.lazy import builds_of
 from deriva_ml.process import shell
 from deriva_ml.project import Project
 from deriva_ml.records.finding import Finding
@@ -98,42 +96,29 @@ class DerivaML(Finding, Upstream):
         """Describe the running notebook or script, with its commit, checksum and version."""
         return workflow_of(current_provenance(self.project).to_json(), name, workflow_type, description)
 
-    @property
-    def working_dir(self) -> Path:
-        """The folder that the project's records and contents are kept in."""
-        return self.project.state
-
     def create_execution(
         self,
         configuration: ExecutionConfiguration | None = None,
         workflow: Workflow | RID | None = None,
         dry_run: bool = False,
-        *,
-        datasets: Sequence[Any] | None = None,
-        assets: Sequence[Any] | None = None,
-        description: str | None = None,
+        **parts: Any,
     ) -> Execution:
         """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too.
 
         Args:
-            configuration: what it is asked to do; or else give the last three.
+            configuration: what it is asked to do.
             workflow: what is executed, or the RID of its record; by default the configuration's.
             dry_run: fetch and run, and record nothing.
-            datasets, assets: specifications or RIDs; a dataset's may be ``RID@VERSION``.
-            description: Markdown.
+            parts: the configuration's ``datasets``, ``assets`` and ``description`` instead of one.
 
         Raises:
-            DerivaMLRequestError: a configuration is given, and one of the last three, too.
+            DerivaMLRequestError: a configuration is given, and a part of one, too.
         """
-        if configuration and any(given is not None for given in (datasets, assets, description)):
+        if configuration and parts:
             raise DerivaMLRequestError(
-                "create_execution takes a configuration, or datasets, assets and description: not both"
+                f"create_execution takes a configuration or {', '.join(parts)}, not both"
             )
-        if configuration is None:
-            texts = (
-                DatasetSpec.from_shorthand(one) if isinstance(one, str) else one for one in datasets or ()
-            )
-            configuration = ExecutionConfiguration([*texts], [*(assets or ())], description=description or "")
+        configuration = configuration or ExecutionConfiguration(**parts)
         workflow = self.lookup_workflow(workflow) if isinstance(workflow, str) else workflow
         run = NotebookRun.current()
 
@@ -178,4 +163,4 @@ class DerivaML(Finding, Upstream):
 
 
 __path__: list[str] = []  # for upstream's modules of this package, see `deriva_ml.upstream`
-__getattr__ = upstream_names(__name__)
+__getattr__ = builds_of(__name__)

@@ -11,7 +11,7 @@ from deriva_ml.asset import AssetFilePath, AssetPaths
 from deriva_ml.definitions import FILE_COLUMNS, RID, Dataset, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.lazy import builds_of
-from deriva_ml.upstream import Upstream
+from deriva_ml.upstream import Upstream, accepting
 
 if TYPE_CHECKING:
     import pandas
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class DatasetSpec:
+class DatasetSpec(accepting("timeout fetch_concurrency reachability_concurrency")):  # type: ignore[misc]
     """A dataset that a run reads.
 
     Attributes:
@@ -29,7 +29,7 @@ class DatasetSpec:
             the current one.
         materialize: fetch the files as well as the tables' rows; without, the rows say what the files are.
         description: for the reader of the configuration.
-        exclude_tables: tables whose rows and files are left out.
+        exclude_tables: refused, unless it is empty: a bag has all of its dataset.
         timeout, fetch_concurrency, reachability_concurrency: accepted, as in upstream's configurations.
     """
 
@@ -38,11 +38,12 @@ class DatasetSpec:
     materialize: bool = True
     description: str = ""
     exclude_tables: Any = None
-    timeout: Any = None
-    fetch_concurrency: int = 8
-    reachability_concurrency: int = 8
 
     def __post_init__(self) -> None:
+        if self.exclude_tables:
+            raise DerivaMLRequestError(
+                "exclude_tables is not here: read the tables that are wanted from the bag"
+            )
         version = self.version
         if isinstance(version, Mapping):
             version = [version.get(part, 0) for part in ("major", "minor", "patch")]

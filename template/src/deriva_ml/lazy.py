@@ -29,7 +29,8 @@ def exporter(package: str, source: str) -> Callable[[str], Any]:
 
 
 def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of ``module`` that makes hydra-zen's configurations of classes, each by its name there.
+    """Return the ``__getattr__`` of ``module`` that makes hydra-zen's configurations of classes, each by its name there;
+    the other names are upstream's.
 
     Hydra-zen is loaded for those who write configurations, not for every command.
     """
@@ -40,24 +41,6 @@ def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
         return builds(classes[name], populate_full_signature=True)
 
     return _loading(module, classes, made)
-
-
-def upstream_names(module: str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a module that has, beside its own names, those of upstream's module of its name."""
-    return _loading(module, (), lambda name: None)
-
-
-class UpstreamFinder:
-    """Finds upstream's modules that have no file here, once Python has found none; see ``deriva_ml.upstream``."""
-
-    @staticmethod
-    def find_spec(fullname: str, path: Any = None, target: Any = None) -> Any:
-        """Return how to import a module below this package; None for every other."""
-        if not fullname.startswith("deriva_ml."):
-            return None
-        from deriva_ml.upstream import find_spec
-
-        return find_spec(fullname)
 
 
 def _loading(module: str, names: Container[str], make: Callable[[str], Any]) -> Callable[[str], Any]:

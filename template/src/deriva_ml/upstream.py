@@ -5,15 +5,16 @@ Nothing here is loaded before somebody asks for a name that the runner itself do
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Callable
+from dataclasses import make_dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -28,6 +29,8 @@ class NotImportable(DerivaMLRequestError, ImportError):
 
 @cache
 def _table() -> dict[str, Any]:
+    import tomllib
+
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
@@ -52,7 +55,7 @@ class Upstream:
             """Return an attribute that has another name here; refuse one that is not here."""
             for kind in () if name.startswith("_") else type(self).__mro__:
                 if here := _table()["same"].get(kind.__name__, {}).get(name):
-                    return getattr(self, here)
+                    return attrgetter(here)(self)
             if not name.startswith("_") and name in _instead():
                 raise NotHere(f"{type(self).__name__}.{name} is not here: {_instead()[name]}")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -67,26 +70,34 @@ def look_up(module: str, name: str) -> Any:
     """
     if name in _names():
         place, here = _names()[name]
-        return getattr(import_module(f"deriva_ml.{place}"), here)
+        return attrgetter(here)(import_module(f"deriva_ml.{place}"))
     if name in _instead():
         raise NotImportable(f"{module}.{name} is not here: {_instead()[name]}")
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
-def find_spec(fullname: str) -> ModuleSpec | None:
-    """Return how to import a module of upstream's whose names are here; None for one that nobody knows.
+def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    """Return how to import a module of upstream's whose names are here, once Python has found none; None for others.
+
+    By this function, this module is one of those that ``sys.meta_path`` may have.
 
     Raises:
         NotImportable: only upstream has it.
     """
-    module = fullname.removeprefix("deriva_ml.")
+    _, inside, module = fullname.partition("deriva_ml.")
+    if not inside or not fullname.startswith(inside):
+        return None
     if hint := _instead().get(module):
         raise NotImportable(f"{fullname} is not here: {hint}")
-    return ModuleSpec(fullname, _Names(), is_package=True) if module in _table()["modules"].split() else None
+    loader: Any = _Names()
+    return ModuleSpec(fullname, loader, is_package=True) if module in _table()["modules"].split() else None
 
 
-class _Names(Loader):
+class _Names:
     """The loader of a module without a file, which has upstream's names."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python."""
 
     def exec_module(self, module: ModuleType) -> None:
         module.__getattr__ = lambda name: look_up(module.__name__, name)  # type: ignore[method-assign]
@@ -102,15 +113,13 @@ MLTable = _terms("MLTable")
 ML_SCHEMA = "deriva-ml"
 DerivaSystemColumns = ["RID", "RCT", "RMT", "RCB", "RMB"]
 DerivaAssetColumns = {"Filename", "URL", "Length", "MD5", "Description"}
-UploadCallback = Any
-
-
-class DerivaMLModel(Protocol):
-    """What a model is: a function of its own settings that is given a connection and an execution."""
-
-    def __call__(self, *args: Any, ml_instance: Any, execution: Any = None, **settings: Any) -> None:
-        """Run the model."""
+UploadCallback = DerivaMLModel = Callable
 
 
 def reset_multirun_state() -> None:
     """Do nothing: no sweep leaves anything behind here."""
+
+
+def accepting(names: str) -> Any:
+    """Return a dataclass to derive others from, with fields that upstream's configurations set and nothing reads."""
+    return make_dataclass("Accepting", [(name, Any, None) for name in names.split()], kw_only=True)

@@ -39,13 +39,11 @@ class Assets(CatalogBase):
             for statement in asset_table(name):
                 self._db.query(statement)
 
-    def make_asset_tables(self, names: Iterable[str], if_possible: bool = False) -> None:
-        """Make those that are not there, so that code for them runs in this catalog, too; see ``make_asset_table``."""
-        known = set(self.asset_tables())
-        for name in names:
-            with suppress(*[DerivaMLRequestError] if if_possible else []):
-                if name not in known:
-                    self.make_asset_table(name)
+    def make_asset_tables(self, names: Iterable[str]) -> None:
+        """Make those of a domain that can be kept and are not there, so that code for them runs in this catalog, too."""
+        for name in sorted({*names} - {*self.asset_tables()}):
+            with suppress(DerivaMLRequestError):
+                self.make_asset_table(name)
 
     def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
         return [self.lookup_asset(rid) for rid in rids]

@@ -148,24 +148,17 @@ def _tags_on(remote: str | None, root: Path) -> list[str]:
     return version_tags(re.sub(r"(?m)^.*refs/tags/", "", lines))
 
 
-def _first_tag() -> str:
-    """Return the tag of the first version, which START may name.
+def _next_tag(here: list[str], part: str) -> str:
+    """Return the next version's tag; the first one is of upstream's variables.
 
     Raises:
-        DerivaMLRequestError: START is no version, or PREFIX asks for tags of another form.
+        DerivaMLRequestError: PREFIX and START are no version.
     """
-    tag = f"v{os.environ.get('START', FIRST_VERSION)}"
-    if not _VERSION_TAG.fullmatch(tag):
-        raise DerivaMLRequestError(f"START={tag[1:]} is no version: give three numbers, such as 1.0.0")
-    if os.environ.get("PREFIX", "v") != "v":
+    first = f"{os.environ.get('PREFIX', 'v')}{os.environ.get('START', FIRST_VERSION)}"
+    if not _VERSION_TAG.fullmatch(first):
         raise DerivaMLRequestError(
-            f"PREFIX={os.environ['PREFIX']}: versions are tags such as {tag} here, leave it out"
+            f"{first}, of PREFIX and START, is no version's tag: those here are as v1.0.0"
         )
-    return tag
-
-
-def _next_tag(here: list[str], part: str) -> str:
-    first = _first_tag()
     if not here:
         return first
     numbers = [int(number) for number in here[-1][1:].split(".")]

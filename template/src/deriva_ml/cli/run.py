@@ -48,20 +48,10 @@ def parser() -> argparse.ArgumentParser:
         help="run every combination of the values that overrides give as a=1,2",
     )
     add_run_flags(parser, how)
-    which = parser.add_argument_group("which configuration")
-    which.add_argument(
-        "--config-name",
-        default="deriva_model",
-        metavar="NAME",
-        help="the configuration to compose (default: %(default)s)",
+    how.add_argument(
+        "--config-name", default="deriva_model", metavar="NAME", help="what to compose: %(default)s"
     )
-    which.add_argument(
-        "-c",
-        "--config-dir",
-        type=Path,
-        metavar="FOLDER",
-        help="the folder below src/ that has it (default: configs)",
-    )
+    how.add_argument("-c", "--config-dir", type=Path, metavar="FOLDER", help="its folder in src: src/configs")
     return parser
 
 
@@ -76,7 +66,12 @@ def main(argv: Sequence[str]) -> int:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
     from deriva_ml.config.modules import find_configs
 
-    find_configs(project, _package(project, args.config_dir))
+    folder = (args.config_dir or project.source / "configs").resolve()
+    if folder.parent != project.source.resolve():
+        raise DerivaMLRequestError(
+            f"--config-dir {folder}: configurations are in a folder in {project.source}"
+        )
+    find_configs(project, folder.name)
     if args.list_configs or args.cfg or args.info:
         show_configuration(args, lambda: (args.config_name, _one_job(overrides, args.multirun)))
         return 0
@@ -89,20 +84,6 @@ def main(argv: Sequence[str]) -> int:
     if description is None:
         return 0 if _run_job(jobs[0]) else FAILED
     return _run_sweep(project, jobs, description)
-
-
-def _package(project: Project, folder: Path | None) -> str:
-    """Return the package of configuration modules that is in a folder.
-
-    Raises:
-        DerivaMLRequestError: it is not below the project's ``src``.
-    """
-    if folder is None:
-        return "configs"
-    inside = folder.absolute() if folder.is_dir() else project.source / folder
-    if not inside.is_dir() or not inside.is_relative_to(project.source):
-        raise DerivaMLRequestError(f"--config-dir {folder}: there is no such folder below {project.source}")
-    return ".".join(inside.relative_to(project.source).parts)
 
 
 def _one_job(overrides: list[str], swept: bool) -> list[str]:

@@ -9,9 +9,6 @@ from typing import Any
 
 from hydra_zen import builds, store
 
-MODEL_CONFIG = "deriva_model"
-"""The configuration that ``deriva-ml-run`` composes; a project's ``configs.base`` stores it."""
-
 base_defaults: list[Any] = [
     "_self_",
     {"deriva_ml": "default_deriva"},
@@ -123,16 +120,6 @@ def multirun_config(name: str, overrides: Sequence[str], description: str = "") 
     return multiruns[name]
 
 
-def get_multirun_config(name: str) -> Multirun | None:
-    """Return the sweep that is registered under a name, if one is."""
-    return multiruns.get(name)
-
-
 def list_multirun_configs() -> list[str]:
     """Return the names of the registered sweeps."""
     return sorted(multiruns)
-
-
-def get_all_multirun_configs() -> dict[str, Multirun]:
-    """Return the registered sweeps by name."""
-    return dict(multiruns)

@@ -50,22 +50,12 @@ class Connected(Protocol):
 class UploadReport(dict[str, list[AssetFilePath]]):
     """The recorded files by table, which counts them as upstream's report of a commit does, and is its own progress."""
 
-    total_failed, phase, percent_complete, message = 0, "complete", 100.0, "recorded"
-
-    def __init__(self, execution_rid: RID) -> None:
-        super().__init__()
-        self.execution_rids = [execution_rid]
-        self.errors: list[str] = []
+    total_failed, phase, percent_complete = 0, "complete", 100.0
 
     @property
     def total_uploaded(self) -> int:
         """How many files there are."""
         return sum(map(len, self.values()))
-
-    @property
-    def per_table(self) -> dict[str, dict[str, int]]:
-        """How many files each table has."""
-        return {table: {"uploaded": len(paths), "failed": 0} for table, paths in self.items()}
 
 
 class Execution(Upstream):
@@ -120,7 +110,7 @@ class Execution(Upstream):
         self._started: float | None = None
         self._dry_staged: list[StagedAsset] = []
         self._metrics: dict[str, AssetFilePath] = {}
-        self.uploaded_assets = UploadReport("")
+        self.uploaded_assets = UploadReport()
         self._dry_status = Status.created
         self._circumstances: dict[str, Any] = {}
         if run and dry_run:
@@ -314,7 +304,8 @@ class Execution(Upstream):
         elif existing:
             staged.path.symlink_to(source.absolute())
         path = AssetFilePath.make(staged.path, table, name, staged.types)
-        return path.staged(values, functools.partial(self._restage, staged))
+        path.columns, path.change = values, functools.partial(self._restage, staged)
+        return path
 
     def _check_columns(self, table: str, values: Mapping[str, Any]) -> None:
         own = self._connection.source.asset_columns(table)
@@ -445,7 +436,7 @@ class Execution(Upstream):
             ]
         if missing:
             raise DerivaMLRunError(describe_missing(missing))
-        report = self.uploaded_assets = UploadReport(self.execution_rid)
+        report = self.uploaded_assets = UploadReport()
         for path in paths:
             report.setdefault(path.asset_table, []).append(path)
         if progress_callback:

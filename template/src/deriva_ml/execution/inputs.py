@@ -75,7 +75,7 @@ class ExecutionConfiguration:
         return asdict(replace(self, parameters=plain(self.parameters), parameters_given=given))
 
 
-def _specification(item: Any, kind: type) -> Any:
+def _specification(item: Any, kind: Any) -> Any:
     if isinstance(item, (DatasetSpec, AssetSpec, LocalFile)):
         return item
     if isinstance(item, Mapping):
@@ -84,7 +84,7 @@ def _specification(item: Any, kind: type) -> Any:
         except TypeError as error:
             raise DerivaMLRequestError(f"{dict(item)} does not describe an input: {error}") from error
     if isinstance(item, str) and item:
-        return kind(rid=item)
+        return kind.from_shorthand(item) if kind is DatasetSpec else kind(rid=item)
     raise DerivaMLRequestError(
         f"{item!r} does not name an input: give an RID in quotes, {kind.__name__}Config(...) or LocalFileConfig(...)"
     )
@@ -97,9 +97,7 @@ class DatasetBags(list[DatasetBag]):
         """Return the RIDs of the datasets."""
         return [bag.dataset_rid for bag in self]
 
-    def values(self) -> list[DatasetBag]:
-        """Return the bags."""
-        return list(self)
+    values = list.copy
 
     def items(self) -> list[tuple[RID, DatasetBag]]:
         """Return RID and bag of each."""
