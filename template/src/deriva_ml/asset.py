@@ -128,9 +128,9 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
             return str(super().__repr__())
         return f"<{' '.join(filter(None, [type(self).__name__, self.asset_table, self.file_name, self.asset_rid]))}>"
 
-    def with_segments(self, *segments: Any) -> Path:
+    def with_segments(self, *pathsegments: Any) -> Path:
         """Paths derived from this one are plain: they name other files."""
-        return Path(*segments)
+        return Path(*pathsegments)
 
 
 class NoFiles(DerivaMLException, KeyError):

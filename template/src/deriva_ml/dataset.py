@@ -51,15 +51,15 @@ class DatasetSpec(accepting("timeout fetch_concurrency reachability_concurrency"
             self.version = ".".join(map(str, version))
 
     @classmethod
-    def from_shorthand(cls, text: str) -> DatasetSpec:
+    def from_shorthand(cls, s: str) -> DatasetSpec:
         """Return what ``RID`` or ``RID@VERSION`` names; without a version it is the current one.
 
         Raises:
-            DerivaMLRequestError: the text is neither.
+            DerivaMLRequestError: it is neither.
         """
-        rid, _, version = text.partition("@")
+        rid, _, version = s.partition("@")
         if not rid or "@" in version:
-            raise DerivaMLRequestError(f"{text!r} names no dataset: write RID, or RID@VERSION")
+            raise DerivaMLRequestError(f"{s!r} names no dataset: write RID, or RID@VERSION")
         return cls(rid, version or None)
 
 

@@ -35,6 +35,7 @@ from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.metrics import LOGGED_METRICS, metrics_line
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
+from deriva_ml.records.recorded import RecordedExecution
 from deriva_ml.signals import Terminated, signals_ignored
 from deriva_ml.terminal import print
 from deriva_ml.upstream import Upstream
@@ -171,23 +172,28 @@ class Execution(Upstream):
         return f"<Execution {self.execution_rid} {self.status}>"
 
     @property
+    def execution_record(self) -> RecordedExecution:
+        """Its record as it stands in this project; a dry run has none."""
+        return RecordedExecution.of(self._local.lookup_execution(self.local_rid), self._local)
+
+    @property
     def status(self) -> Status:
         """Where the execution stands, as recorded."""
         return self._dry_status if self.dry_run else self._local.lookup_execution(self.local_rid).status
 
     def update_status(
-        self, status: Status, message: str = "", error: object = None, *, msg: str = ""
+        self, target: Status, message: str = "", error: object = None, *, msg: str = ""
     ) -> None:
         """Record where the execution stands, and why.
 
         Args:
-            status: one of ``Status``.
+            target: one of ``Status``.
             message: why, or how far it has come.
             error: what went wrong, to be added to the message.
             msg: the same as ``message``, as upstream calls it.
         """
         message = ": ".join(str(part) for part in (message or msg, error) if part)
-        self._set_status(Status(status), message)
+        self._set_status(Status(target), message)
         self._delivery.show(self.local_rid)
 
     def _set_status(self, status: Status, message: str = "") -> None:
