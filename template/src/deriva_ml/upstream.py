@@ -103,13 +103,14 @@ class _Names:
         module.__getattr__ = lambda name: look_up(module.__name__, name)  # type: ignore[method-assign]
 
 
-def _terms(name: str) -> Any:
+@cache
+def __getattr__(name: str) -> Any:
+    """Return one of upstream's vocabularies."""
+    if name.startswith("_") or name not in _table()["terms"]:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return StrEnum(name, {value.lower(): value for value in _table()["terms"][name]}, module=__name__)
 
 
-ConnectionMode = _terms("ConnectionMode")
-MLVocab = _terms("MLVocab")
-MLTable = _terms("MLTable")
 ML_SCHEMA = "deriva-ml"
 DerivaSystemColumns = ["RID", "RCT", "RMT", "RCB", "RMB"]
 DerivaAssetColumns = {"Filename", "URL", "Length", "MD5", "Description"}

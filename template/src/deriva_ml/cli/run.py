@@ -49,7 +49,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add_run_flags(parser, how)
     how.add_argument(
-        "--config-name", default="deriva_model", metavar="NAME", help="what to compose: %(default)s"
+        "--config-name",
+        default="deriva_model",
+        metavar="NAME",
+        help="what is composed (default: %(default)s)",
     )
     how.add_argument("-c", "--config-dir", type=Path, metavar="FOLDER", help="its folder in src: src/configs")
     return parser
