@@ -105,8 +105,9 @@ def test_a_model_and_a_notebook_run_unchanged(
     server: bool, project_copy: Callable[..., ProjectFolder], double: DerivaDouble, tmp_path: Path
 ) -> None:
     """The notebook reads what the model made, by every form that upstream's template uses."""
-    project = project_copy()
-    project.env |= {"HOME": str(tmp_path / "home"), "DERIVA_ML_ALLOW_DIRTY": "true"}
+    made = project_copy()
+    variables = {"HOME": str(tmp_path / "home"), "DERIVA_ML_ALLOW_DIRTY": "true"}
+    project = ProjectFolder(made.path, {**made.env, **variables})
     where = ["--host", double.url, "--catalog", "1"] if server else []
     (project / "src" / "models" / "count.py").write_text(MODEL.lstrip())
     configuration = project / "src" / "configs" / "review.py"
@@ -118,6 +119,6 @@ def test_a_model_and_a_notebook_run_unchanged(
     named = f"'{double.url}', '1'" if server else ""
     found = project.run("python", "-c", look.format(named, model), check=True).out
     configuration.write_text(CONFIGURATION.lstrip().replace('"RID"', f'"{found.split()[-1]}"'))
-    write_notebook(project / "notebooks" / "review.ipynb", [IMPORTS, *CELLS], START)
+    write_notebook(project / "notebooks" / "review.ipynb", CELLS, START, IMPORTS)
     done = project.run("deriva-ml-run-notebook", "notebooks/review.ipynb", *where, check=True)
     assert re.search(r"^Execution (\S+): Uploaded", done.out, re.MULTILINE)

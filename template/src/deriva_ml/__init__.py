@@ -46,4 +46,4 @@ __all__ = [
 ]
 
 __getattr__ = exporter(__name__, __file__)
-sys.meta_path.append(upstream)
+sys.meta_path.insert(0, upstream)

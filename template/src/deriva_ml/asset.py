@@ -150,5 +150,4 @@ class AssetPaths(dict[str, list[AssetFilePath]]):
         )
 
 
-__path__: list[str] = []  # for upstream's modules of this package, see `deriva_ml.upstream`
 __getattr__ = builds_of(__name__, AssetSpecConfig=AssetSpec, LocalFileConfig=LocalFile)

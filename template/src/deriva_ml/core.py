@@ -162,5 +162,4 @@ class DerivaML(Finding, Upstream):
         return self.catalog.path_builder()
 
 
-__path__: list[str] = []  # for upstream's modules of this package, see `deriva_ml.upstream`
 __getattr__ = builds_of(__name__)

@@ -162,5 +162,4 @@ def _merged(sources: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:
     return {table: list(held.values()) for table, held in tables.items()}
 
 
-__path__: list[str] = []  # for upstream's modules of this package, see `deriva_ml.upstream`
 __getattr__ = builds_of(__name__, DatasetSpecConfig=DatasetSpec)

@@ -10,7 +10,7 @@ from dataclasses import make_dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -77,9 +77,10 @@ def look_up(module: str, name: str) -> Any:
 
 
 def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-    """Return how to import a module of upstream's whose names are here, once Python has found none; None for others.
+    """Return how to import a module of this package, its own or one of upstream's whose names are here; None for others.
 
-    By this function, this module is one of those that ``sys.meta_path`` may have.
+    By this function, this module is one of those that ``sys.meta_path`` may have. Which modules are packages is said
+    here and not in these, because another thread may import from one that is half loaded.
 
     Raises:
         NotImportable: only upstream has it.
@@ -87,6 +88,10 @@ def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec
     _, inside, module = fullname.partition("deriva_ml.")
     if not inside or not fullname.startswith(inside):
         return None
+    if spec := PathFinder.find_spec(fullname, path):
+        if module in {"core", "asset", "dataset"}:  # upstream's packages of that name have modules
+            spec.submodule_search_locations = []
+        return spec
     if hint := _instead().get(module):
         raise NotImportable(f"{fullname} is not here: {hint}")
     loader: Any = _Names()

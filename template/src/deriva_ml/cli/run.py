@@ -50,9 +50,8 @@ def parser() -> argparse.ArgumentParser:
     add_run_flags(parser, how)
     how.add_argument(
         "--config-name",
-        default="deriva_model",
         metavar="NAME",
-        help="what is composed (default: %(default)s)",
+        help="what is composed (default: deriva_model)",
     )
     how.add_argument("-c", "--config-dir", type=Path, metavar="FOLDER", help="its folder in src: src/configs")
     return parser
@@ -69,6 +68,7 @@ def main(argv: Sequence[str]) -> int:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
     from deriva_ml.config.modules import find_configs
 
+    name = args.config_name or "deriva_model"
     folder = (args.config_dir or project.source / "configs").resolve()
     if folder.parent != project.source.resolve():
         raise DerivaMLRequestError(
@@ -76,13 +76,13 @@ def main(argv: Sequence[str]) -> int:
         )
     find_configs(project, folder.name)
     if args.list_configs or args.cfg or args.info:
-        show_configuration(args, lambda: (args.config_name, _one_job(overrides, args.multirun)))
+        show_configuration(args, lambda: (name, _one_job(overrides, args.multirun)))
         return 0
     from deriva_ml.execution.model_run import RunContext, run_context
     from deriva_ml.execution.recovery import recover_project
 
     recover_project(project)
-    run_context.set(RunContext(project, allow_dirty=args.allow_dirty, config_name=args.config_name))
+    run_context.set(RunContext(project, allow_dirty=args.allow_dirty, config_name=name))
     jobs, description = _jobs(overrides, args.multirun)
     if description is None:
         return 0 if _run_job(jobs[0]) else FAILED
