@@ -77,7 +77,7 @@ def test_every_rendered_file_parses(rendered: Path) -> None:
         parse(rendered / name)
         parsed[Path(name).suffix or name] += 1
     assert parsed[".py"] > 60 and parsed[".ipynb"] == 2 and parsed[".md"] == 2
-    assert parsed[".toml"] == 2  # of the package and of the site
+    assert parsed[".toml"] == 3  # of the package, of the site, and of upstream's names
     assert parsed[".yml"] + parsed[".yaml"] == 4  # answers, CI, dependabot, pre-commit
     assert (
         parsed[".editorconfig"] == parsed[".gitattributes"] == parsed[".gitignore"] == parsed["LICENSE"] == 1

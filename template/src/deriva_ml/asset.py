@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.definitions import RID, ExecAssetType
-from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.lazy import builds_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,23 @@ class LocalFile:
         return tuple(self.asset_types or [ExecAssetType.input_file.value])
 
 
+class FileName(str):
+    """An asset's name, which is a text, and opens, too, where the content is: ``name.read_text()``, ``name.open()``.
+
+    Attributes:
+        path: where the content is.
+    """
+
+    path: Path
+
+    def __getattr__(self, attribute: str) -> Any:
+        """Return what a path has by this name: of the name alone where it is about names."""
+        if attribute.startswith("_") or attribute == "path":
+            raise AttributeError(attribute)
+        own = attribute in {"name", "stem", "suffix", "suffixes"}
+        return getattr(Path(self) if own else self.path, attribute)
+
+
 class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can be subclassed only so before 3.12
     """A path to an asset's content that also knows the asset.
 
@@ -56,12 +74,16 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
         file_name: its name there.
         asset_types: terms of the ``Asset_Type`` vocabulary.
         asset_rid: None until it is recorded.
+        columns: values for columns of its table's own.
+        change: called with ``types`` or ``columns`` where code changes them; None once it is recorded.
     """
 
     asset_table: str = ""
     file_name: str = ""
     asset_types: tuple[str, ...] = ()
     asset_rid: RID | None = None
+    columns: Mapping[str, Any] = {}
+    change: Callable[..., None] | None = None
 
     @classmethod
     def make(
@@ -69,18 +91,46 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
     ) -> AssetFilePath:
         """The path of the asset ``file_name`` of ``table`` whose content is at ``path``."""
         made = cls(path)
-        made.asset_table, made.file_name = table, file_name
+        made.asset_table, made.file_name = table, FileName(file_name)
+        made.file_name.path = Path(made)
         made.asset_types, made.asset_rid = asset_types, rid
         return made
+
+    asset_name = property(
+        lambda self: self.asset_table, doc="The same as ``asset_table``, as upstream calls it."
+    )
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Values for columns of the table's own; may be set until the file is recorded."""
+        return self.columns
+
+    @metadata.setter
+    def metadata(self, values: Mapping[str, Any]) -> None:
+        self._changed(columns=values)
+        self.columns = values
+
+    def set_asset_types(self, types: Sequence[str] | str) -> None:
+        """Give the file other types, until it is recorded."""
+        chosen = (types,) if isinstance(types, str) else tuple(map(str, types))
+        self._changed(types=chosen)
+        self.asset_types = chosen
+
+    def _changed(self, **changes: Any) -> None:
+        if self.change is None:
+            raise DerivaMLRequestError(
+                f"{self.file_name} is recorded: its types and columns stay as they are"
+            )
+        self.change(**changes)
 
     def __repr__(self) -> str:
         if not self.file_name:  # a path derived from one, before Python 3.12
             return str(super().__repr__())
         return f"<{' '.join(filter(None, [type(self).__name__, self.asset_table, self.file_name, self.asset_rid]))}>"
 
-    def with_segments(self, *segments: Any) -> Path:
+    def with_segments(self, *pathsegments: Any) -> Path:
         """Paths derived from this one are plain: they name other files."""
-        return Path(*segments)
+        return Path(*pathsegments)
 
 
 class NoFiles(DerivaMLException, KeyError):

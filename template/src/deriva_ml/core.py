@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
@@ -15,9 +16,11 @@ from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import workflow_of
 from deriva_ml.execution.run_state import NotebookRun
+from deriva_ml.lazy import builds_of
 from deriva_ml.process import shell
 from deriva_ml.project import Project
 from deriva_ml.records.finding import Finding
+from deriva_ml.upstream import Upstream
 
 
 def open_connection(
@@ -37,11 +40,16 @@ def open_connection(
     if ml_class is not None and not isinstance(ml_class, type):
         raise DerivaMLRequestError(f"ml_class is {ml_class!r}, not a class derived from DerivaML")
     # Offline only when it is asked for: a class derived from DerivaML may know of no such runs.
-    names = ("hostname", "catalog_id", "credential", *(["offline"] if config.offline else []))
+    names = (
+        "hostname",
+        "catalog_id",
+        "credential",
+        *(name for name in ("offline", "asset_tables") if getattr(config, name)),
+    )
     return (ml_class or DerivaML)(project=project, **{name: getattr(config, name) for name in names})
 
 
-class DerivaML(Finding):
+class DerivaML(Finding, Upstream):
     """A connection to a catalog; derive from it to add a domain's own methods.
 
     Args:
@@ -50,6 +58,7 @@ class DerivaML(Finding):
         credential: instead of what ``deriva`` has stored.
         project: by default the one that the working directory is in.
         offline: do without the server, and record what is to be sent to it later.
+        others: what else a ``DerivaMLConfig`` has.
 
     Raises:
         DerivaMLRequestError: the catalog cannot be told from the arguments, or its server does not let us in.
@@ -62,9 +71,10 @@ class DerivaML(Finding):
         credential: Any = None,
         project: Project | None = None,
         offline: bool = False,
+        **others: Any,
     ) -> None:
         self.project = project or Project.find()
-        config = DerivaMLConfig(hostname, catalog_id, credential, offline=offline)
+        config = DerivaMLConfig(hostname, catalog_id, credential, offline=offline, **others)
         self.connection = connect(config, self.project)
 
     @property
@@ -87,9 +97,29 @@ class DerivaML(Finding):
         return workflow_of(current_provenance(self.project).to_json(), name, workflow_type, description)
 
     def create_execution(
-        self, configuration: ExecutionConfiguration, workflow: Workflow | None = None, dry_run: bool = False
+        self,
+        configuration: ExecutionConfiguration | None = None,
+        workflow: Workflow | RID | None = None,
+        dry_run: bool = False,
+        **parts: Any,
     ) -> Execution:
-        """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too."""
+        """Record a new execution and fetch its inputs; see ``Execution``. In a notebook with its parameters, too.
+
+        Args:
+            configuration: what it is asked to do.
+            workflow: what is executed, or the RID of its record; by default the configuration's.
+            dry_run: fetch and run, and record nothing.
+            parts: the configuration's ``datasets``, ``assets`` and ``description`` instead of one.
+
+        Raises:
+            DerivaMLRequestError: a configuration is given, and a part of one, too.
+        """
+        if configuration and parts:
+            raise DerivaMLRequestError(
+                f"create_execution takes a configuration or {', '.join(parts)}, not both"
+            )
+        configuration = configuration or ExecutionConfiguration(**parts)
+        workflow = self.lookup_workflow(workflow) if isinstance(workflow, str) else workflow
         run = NotebookRun.current()
 
         def begun(execution: Execution) -> None:
@@ -105,11 +135,22 @@ class DerivaML(Finding):
 
         return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
 
-    def cite(self, rid: RID) -> str:
-        """Return an address that names a record for good; of a dry run, which has no record, a line that says so."""
+    def cite(self, rid: RID | Mapping[str, Any], current: bool = False) -> str:
+        """Return an address that names a record for good; of a dry run, which has no record, a line that says so.
+
+        Args:
+            rid: its RID, or a row that has one.
+            current: the address of the record as it is now, whatever becomes of it.
+
+        Raises:
+            DerivaMLRequestError: the row has no RID.
+        """
+        rid = rid.get("RID", "") if isinstance(rid, Mapping) else rid
+        if not rid:
+            raise DerivaMLRequestError("only a record can be cited: give its RID, or a row that has one")
         if rid == DRY_RUN_RID:
             return f"{rid} is a dry run: nothing was recorded, and there is nothing to cite"
-        return self.catalog.cite(rid)
+        return self.catalog.link(rid) if current else self.catalog.cite(rid)
 
     def pathBuilder(self) -> Any:  # noqa: N802 - upstream's name
         """deriva's interface to the catalog's tables, for any query
@@ -119,3 +160,6 @@ class DerivaML(Finding):
             DerivaMLRequestError: this is the project's own catalog, which has none.
         """
         return self.catalog.path_builder()
+
+
+__getattr__ = builds_of(__name__)

@@ -11,6 +11,7 @@ from deriva_ml.asset import AssetFilePath, AssetPaths
 from deriva_ml.definitions import FILE_COLUMNS, RID, Dataset, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.lazy import builds_of
+from deriva_ml.upstream import Upstream, accepting
 
 if TYPE_CHECKING:
     import pandas
@@ -19,24 +20,51 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class DatasetSpec:
+class DatasetSpec(accepting("timeout fetch_concurrency reachability_concurrency")):  # type: ignore[misc]
     """A dataset that a run reads.
 
     Attributes:
         rid: of the dataset.
-        version: three numbers, such as ``1.0.0``; None for the current one.
+        version: three numbers, such as ``1.0.0``, ``[1, 0, 0]`` or ``{"major": 1, "minor": 0, "patch": 0}``; None for
+            the current one.
         materialize: fetch the files as well as the tables' rows; without, the rows say what the files are.
         description: for the reader of the configuration.
+        exclude_tables: refused, unless it is empty: a bag has all of its dataset.
+        timeout, fetch_concurrency, reachability_concurrency: accepted, as in upstream's configurations.
     """
 
     rid: RID
-    version: str | None = None
+    version: Any = None
     materialize: bool = True
     description: str = ""
+    exclude_tables: Any = None
+
+    def __post_init__(self) -> None:
+        if self.exclude_tables:
+            raise DerivaMLRequestError(
+                "exclude_tables is not here: read the tables that are wanted from the bag"
+            )
+        version = self.version
+        if isinstance(version, Mapping):
+            version = [version.get(part, 0) for part in ("major", "minor", "patch")]
+        if version is not None and not isinstance(version, str):
+            self.version = ".".join(map(str, version))
+
+    @classmethod
+    def from_shorthand(cls, s: str) -> DatasetSpec:
+        """Return what ``RID`` or ``RID@VERSION`` names; without a version it is the current one.
+
+        Raises:
+            DerivaMLRequestError: it is neither.
+        """
+        rid, _, version = s.partition("@")
+        if not rid or "@" in version:
+            raise DerivaMLRequestError(f"{s!r} names no dataset: write RID, or RID@VERSION")
+        return cls(rid, version or None)
 
 
 @dataclass(frozen=True)
-class DatasetBag:
+class DatasetBag(Upstream):
     """A dataset at a version, fetched into a folder.
 
     The rows of files have in ``Filename`` where the content was fetched to, or its name alone where it was not.

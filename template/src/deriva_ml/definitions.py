@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.untrusted import plain_name
+from deriva_ml.upstream import Upstream
 
 RID = str
 """A record's identifier within its catalog, such as ``1-0007``."""
@@ -41,6 +42,9 @@ class Status(StrEnum):
     failed = "Failed"
     aborted = "Aborted"
 
+
+for _status in list(Status):
+    setattr(Status, _status.value, _status)  # upstream spells them so
 
 OPEN_STATUSES = (Status.created, Status.running, Status.stopped)
 
@@ -129,7 +133,7 @@ class Workflow:
 
 
 @dataclass(frozen=True)
-class Asset:
+class Asset(Upstream):
     """A recorded file.
 
     Attributes:
@@ -194,7 +198,7 @@ FILE_COLUMNS = frozenset({"URL", "Filename", "Length", "MD5"})
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Upstream):
     """One version of a dataset.
 
     Attributes:
@@ -218,7 +222,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class ExecutionRecord:
+class ExecutionRecord(Upstream):
     """An execution's row. Times are ISO 8601 in UTC; durations are text as the schema has them.
 
     Attributes:

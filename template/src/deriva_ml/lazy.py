@@ -29,7 +29,8 @@ def exporter(package: str, source: str) -> Callable[[str], Any]:
 
 
 def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of ``module`` that makes hydra-zen's configurations of classes, each by its name there.
+    """Return the ``__getattr__`` of ``module`` that makes hydra-zen's configurations of classes, each by its name there;
+    the other names are upstream's.
 
     Hydra-zen is loaded for those who write configurations, not for every command.
     """
@@ -44,9 +45,14 @@ def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
 
 def _loading(module: str, names: Container[str], make: Callable[[str], Any]) -> Callable[[str], Any]:
     def load(name: str) -> Any:
-        if name not in names:
+        if name in names:
+            value = make(name)
+        elif name.startswith("_"):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        value = make(name)
+        else:
+            from deriva_ml.upstream import look_up
+
+            value = look_up(module, name)
         setattr(sys.modules[module], name, value)  # the next use finds it at once, and the same one
         return value
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Row
@@ -37,6 +38,12 @@ class Assets(CatalogBase):
                 raise DerivaMLRequestError(f"files for a table called {name} cannot be kept in this project")
             for statement in asset_table(name):
                 self._db.query(statement)
+
+    def make_asset_tables(self, names: Iterable[str]) -> None:
+        """Make those of a domain that can be kept and are not there, so that code for them runs in this catalog, too."""
+        for name in sorted({*names} - {*self.asset_tables()}):
+            with suppress(DerivaMLRequestError):
+                self.make_asset_table(name)
 
     def lookup_assets(self, rids: Sequence[RID]) -> list[Asset]:
         return [self.lookup_asset(rid) for rid in rids]
@@ -179,6 +186,17 @@ class Assets(CatalogBase):
             path.parent.mkdir(parents=True, exist_ok=True)  # there, if a process was killed right here before
             check_inside(path.parent, self.project.state)
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
+
+    def restage(
+        self, number: int, types: Sequence[str] | None = None, columns: Mapping[str, Any] | None = None
+    ) -> None:
+        """Note other types, or other values of its table's own columns, for a file that an execution will have."""
+        with self._db.transaction():
+            if types is not None:
+                self._db.change("local_staged", {"types": json.dumps(list(types))}, number=number)
+            if columns is not None:
+                self._db.delete("local_columns", staged=number)
+                self.journal.stage_columns(number, columns)
 
     def staged(self, execution: RID) -> list[StagedAsset]:
         """Return what an execution registered and has not recorded."""

@@ -9,10 +9,16 @@ from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
+from deriva_ml.upstream import accepting
+
+_AS_UPSTREAM = (
+    "domain_schemas default_schema ml_schema project_name cache_dir working_dir hydra_runtime_output_dir"
+    " logging_level deriva_logging_level check_auth s3_bucket clean_execution_dir"
+)
 
 
 @dataclass
-class DerivaMLConfig:
+class DerivaMLConfig(accepting(_AS_UPSTREAM)):  # type: ignore[misc]  # mypy knows no made classes
     """A connection, stored under the ``deriva_ml`` configuration group.
 
     Attributes:
@@ -24,6 +30,10 @@ class DerivaMLConfig:
         domain_schema: accepted, as in upstream's configurations; tables are found in whichever schema they are.
         use_minid: accepted, as in upstream's configurations; no MINID is minted here.
         offline: do without the server, and record what is to be sent to it later.
+        asset_tables: names of a domain's asset tables that the project's own catalog is to have, too.
+        mode: the same as ``offline``, as upstream's configurations say it: ``online`` or ``offline``.
+        domain_schemas, working_dir, logging_level and the like: accepted, as in upstream's configurations, and of no effect: everything is
+            in the project, and logging is Python's.
     """
 
     hostname: str | None = None
@@ -32,6 +42,11 @@ class DerivaMLConfig:
     domain_schema: str | None = None
     use_minid: bool = False
     offline: bool = False
+    asset_tables: Any = None
+    mode: Any = "online"
+
+    def __post_init__(self) -> None:
+        self.offline = self.offline or self.mode == "offline"
 
 
 def located(config: DerivaMLConfig, project: Project) -> DerivaMLConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import textwrap
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ from deriva_ml.terminal import shown
 CONFIGURED = {
     "--dry-run": "dry_run=true",
     "--config": "assets=NAME or the like",
-    "--config-name": 'run_notebook("NAME") in a notebook, +experiment=NAME for a model',
+    "--config-name": 'run_notebook("NAME") in a notebook',
+    "--config-dir": 'run_notebook("NAME", config_package="PACKAGE") in a notebook',
     "-cn": 'run_notebook("NAME") in a notebook, +experiment=NAME for a model',
     "--hostname": "--host HOST",
     "--catalog-id": "--catalog CATALOG",
@@ -84,7 +86,10 @@ def add_run_flags(parser: CommandParser, execution: argparse._ActionsContainer) 
         execution: the group of the flags about how it is run, whose last one is added.
     """
     execution.add_argument(
-        "--allow-dirty", action="store_true", help="run with uncommitted changes, and record them as a patch"
+        "--allow-dirty",
+        action="store_true",
+        default=os.environ.get("DERIVA_ML_ALLOW_DIRTY", "").lower() == "true",  # upstream's variable
+        help="run with uncommitted changes, and record them as a patch",
     )
     group = parser.add_argument_group("configuration")
     group.add_argument(
@@ -95,6 +100,8 @@ def add_run_flags(parser: CommandParser, execution: argparse._ActionsContainer) 
         choices=("job", "hydra", "all"),
         help="show the composed configuration ('job'), Hydra's own ('hydra') or both ('all'), and exit",
     )
+    group.add_argument("--resolve", action="store_true", help="with --cfg: show what references stand for")
+    group.add_argument("--package", metavar="NAME", help="with --cfg job: show this part alone")
     group.add_argument(
         "--info",
         choices=INFO,

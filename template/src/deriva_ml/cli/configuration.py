@@ -27,7 +27,9 @@ def show_configuration(args: argparse.Namespace, chosen: Callable[[], tuple[str,
         return
     name, overrides = chosen()
     compose(name, overrides)  # refuses in one line what Hydra would refuse in many
-    sys.argv = [sys.argv[0], *overrides, *(["--cfg", args.cfg] if args.cfg else ["--info", args.info])]
+    asked = ["--cfg", args.cfg] if args.cfg else ["--info", args.info]
+    asked += ["--resolve"] * args.resolve + (["--package", args.package] if args.package else [])
+    sys.argv = [sys.argv[0], *overrides, *asked]
 
     @hydra.main(version_base="1.3", config_name=name, config_path=None)
     def nothing(config: object) -> None:

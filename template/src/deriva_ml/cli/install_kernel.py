@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sys-prefix",
+        "--install-local",
         action="store_true",
         help="install into the project's environment, for a JupyterLab that is installed there (default: into your"
         " own Jupyter folder, for every JupyterLab)",

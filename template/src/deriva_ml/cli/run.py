@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deriva_ml.cli.arguments import (
@@ -47,6 +48,12 @@ def parser() -> argparse.ArgumentParser:
         help="run every combination of the values that overrides give as a=1,2",
     )
     add_run_flags(parser, how)
+    how.add_argument(
+        "--config-name",
+        metavar="NAME",
+        help="what is composed (default: deriva_model)",
+    )
+    how.add_argument("-c", "--config-dir", type=Path, metavar="FOLDER", help="its folder in src: src/configs")
     return parser
 
 
@@ -59,18 +66,23 @@ def main(argv: Sequence[str]) -> int:
     for word in overrides:
         if word.endswith(".ipynb") and "=" not in word:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
-    from deriva_ml.config.entries import MODEL_CONFIG
     from deriva_ml.config.modules import find_configs
 
-    find_configs(project)
+    name = args.config_name or "deriva_model"
+    folder = (args.config_dir or project.source / "configs").resolve()
+    if folder.parent != project.source.resolve():
+        raise DerivaMLRequestError(
+            f"--config-dir {folder}: configurations are in a folder in {project.source}"
+        )
+    find_configs(project, folder.name)
     if args.list_configs or args.cfg or args.info:
-        show_configuration(args, lambda: (MODEL_CONFIG, _one_job(overrides, args.multirun)))
+        show_configuration(args, lambda: (name, _one_job(overrides, args.multirun)))
         return 0
     from deriva_ml.execution.model_run import RunContext, run_context
     from deriva_ml.execution.recovery import recover_project
 
     recover_project(project)
-    run_context.set(RunContext(project=project, allow_dirty=args.allow_dirty))
+    run_context.set(RunContext(project, allow_dirty=args.allow_dirty, config_name=name))
     jobs, description = _jobs(overrides, args.multirun)
     if description is None:
         return 0 if _run_job(jobs[0]) else FAILED
@@ -128,10 +140,9 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     import inspect
 
     from deriva_ml.config.compose import compose
-    from deriva_ml.config.entries import MODEL_CONFIG
-    from deriva_ml.execution.model_run import check_settings, run_model
+    from deriva_ml.execution.model_run import check_settings, run_context, run_model
 
-    composed = compose(MODEL_CONFIG, overrides)
+    composed = compose(run_context.get().config_name, overrides)
     arguments = composed.arguments()
     parameters = inspect.signature(run_model).parameters
     if unknown := sorted(arguments.keys() - parameters.keys()):

@@ -148,6 +148,8 @@ def _notebook_among(words: list[str]) -> tuple[Path, list[str]]:
 
     notebook = next(filter(is_notebook, words), words[0])
     words.remove(notebook)
+    if second := next((word for word in words if word.endswith(".ipynb") and "=" not in word), None):
+        raise DerivaMLRequestError(f"{second} is a second notebook: a run is of one, here of {notebook}")
     return Path(notebook), words
 
 

@@ -185,7 +185,11 @@ def list_choices() -> str:
 
 
 def get_notebook_configuration(
-    config_class: Any, config_name: str, overrides: Sequence[str] | None = None
+    config_class: Any,
+    config_name: str,
+    overrides: Sequence[str] | None = None,
+    job_name: str = "notebook",
+    version_base: str = "1.3",
 ) -> Any:
     """Compose and return a notebook's configuration without connecting or recording anything.
 
@@ -193,8 +197,9 @@ def get_notebook_configuration(
         config_class: what ``notebook_config`` returned; stored under ``config_name`` if nothing is yet.
         config_name: the name it is stored under.
         overrides: Hydra's.
+        job_name, version_base: accepted, as upstream takes them; runs do not go by Hydra's own settings.
     """
-    if config_class is not None and config_name not in notebook_configs:
+    if config_class is not None and (None, config_name) not in store:
         store(config_class, name=config_name)
         notebook_configs[config_name] = config_class
     composed = compose(config_name, overrides or ())

@@ -9,9 +9,6 @@ from typing import Any
 
 from hydra_zen import builds, store
 
-MODEL_CONFIG = "deriva_model"
-"""The configuration that ``deriva-ml-run`` composes; a project's ``configs.base`` stores it."""
-
 base_defaults: list[Any] = [
     "_self_",
     {"deriva_ml": "default_deriva"},
@@ -36,6 +33,7 @@ class BaseConfig:
         dry_run: execute and record nothing.
         description: Markdown, recorded with the execution.
         config_choices: the entry chosen in each group, filled in when the configuration is composed.
+        script_config: a script's settings, as upstream's configurations have them.
     """
 
     deriva_ml: Any = None
@@ -46,6 +44,7 @@ class BaseConfig:
     dry_run: bool = False
     description: str = ""
     config_choices: dict[str, str] = field(default_factory=dict)
+    script_config: Any = None
 
 
 DerivaBaseConfig = builds(BaseConfig, populate_full_signature=True, hydra_defaults=base_defaults)
@@ -119,3 +118,8 @@ def multirun_config(name: str, overrides: Sequence[str], description: str = "") 
     """Register a sweep for ``deriva-ml-run +multirun=NAME``."""
     multiruns[name] = Multirun(name, tuple(overrides), description)
     return multiruns[name]
+
+
+def list_multirun_configs() -> list[str]:
+    """Return the names of the registered sweeps."""
+    return sorted(multiruns)

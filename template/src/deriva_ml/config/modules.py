@@ -156,7 +156,8 @@ def configuration_of(name: str | None, notebook: Path | None, package_name: str 
             "this notebook's file is not known here: name its configuration, run_notebook(NAME)"
         )
     # File systems differ in how they spell an accented letter.
-    known = {unicodedata.normalize("NFC", registered): registered for registered in notebook_configs}
+    stored = [entry["name"] for entry in store if name and entry["group"] is None]  # by plain ``store``
+    known = {unicodedata.normalize("NFC", one): one for one in (*notebook_configs, *stored)}
     stem = unicodedata.normalize("NFC", name or (notebook.stem if notebook else ""))
     asked = [stem] if name else [stem.replace("-", "_"), stem, re.sub(r"\W", "_", stem)]
     found = next((known[one] for one in asked if one in known), None)

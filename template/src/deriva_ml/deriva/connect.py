@@ -25,6 +25,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
                 "--offline is for a run that is to be sent to a server: choose one with deriva_ml=production or --host"
             )
         local = open_local(project)
+        local.make_asset_tables(config.asset_tables or ())
         return Connection(local, local, Undelivered(local))
     check_server(config)
     # A run in the project's own catalog needs none of it.

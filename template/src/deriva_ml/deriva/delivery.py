@@ -69,6 +69,7 @@ class DerivaDelivery(Delivery):
     def _open(self, server: Server) -> None:
         self.known.current_schema(server)
         self.kept_model = server.model
+        self.local.make_asset_tables(server.model.asset_tables)
         self.destination = self.local.journal.rename(self.destination, server.canonical_id())
 
     def _ask(self, what: Callable[[Server], None]) -> None:

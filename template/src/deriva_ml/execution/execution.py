@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,8 +35,10 @@ from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
 from deriva_ml.metrics import LOGGED_METRICS, metrics_line
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
+from deriva_ml.records.recorded import RecordedExecution
 from deriva_ml.signals import Terminated, signals_ignored
 from deriva_ml.terminal import print
+from deriva_ml.upstream import Upstream
 
 
 class Connected(Protocol):
@@ -44,7 +48,18 @@ class Connected(Protocol):
     connection: Connection
 
 
-class Execution:
+class UploadReport(dict[str, list[AssetFilePath]]):
+    """The recorded files by table, which counts them as upstream's report of a commit does, and is its own progress."""
+
+    total_failed, phase, percent_complete = 0, "complete", 100.0
+
+    @property
+    def total_uploaded(self) -> int:
+        """How many files there are."""
+        return sum(map(len, self.values()))
+
+
+class Execution(Upstream):
     """A run of a workflow, recorded in a catalog as it goes.
 
     Creating one looks up the declared inputs, records the execution as ``Created`` and fetches them, read-only.
@@ -96,6 +111,7 @@ class Execution:
         self._started: float | None = None
         self._dry_staged: list[StagedAsset] = []
         self._metrics: dict[str, AssetFilePath] = {}
+        self.uploaded_assets = UploadReport()
         self._dry_status = Status.created
         self._circumstances: dict[str, Any] = {}
         if run and dry_run:
@@ -156,23 +172,28 @@ class Execution:
         return f"<Execution {self.execution_rid} {self.status}>"
 
     @property
+    def execution_record(self) -> RecordedExecution:
+        """Its record as it stands in this project; a dry run has none."""
+        return RecordedExecution.of(self._local.lookup_execution(self.local_rid), self._local)
+
+    @property
     def status(self) -> Status:
         """Where the execution stands, as recorded."""
         return self._dry_status if self.dry_run else self._local.lookup_execution(self.local_rid).status
 
     def update_status(
-        self, status: Status, message: str = "", error: object = None, *, msg: str = ""
+        self, target: Status, message: str = "", error: object = None, *, msg: str = ""
     ) -> None:
         """Record where the execution stands, and why.
 
         Args:
-            status: one of ``Status``.
+            target: one of ``Status``.
             message: why, or how far it has come.
             error: what went wrong, to be added to the message.
             msg: the same as ``message``, as upstream calls it.
         """
         message = ": ".join(str(part) for part in (message or msg, error) if part)
-        self._set_status(Status(status), message)
+        self._set_status(Status(target), message)
         self._delivery.show(self.local_rid)
 
     def _set_status(self, status: Status, message: str = "") -> None:
@@ -273,13 +294,7 @@ class Execution:
                 f"there is no asset table {table}; the catalog has {', '.join(tables)}"
             )
         values = {**(metadata or {}), **columns}
-        own = self._connection.source.asset_columns(table)
-        if unknown := [name for name in values if name not in own]:
-            raise DerivaMLRequestError(f"the asset table {table} has no column {', '.join(unknown)}")
-        if lacking := [name for name, needed in own.items() if needed and values.get(name) is None]:
-            raise DerivaMLRequestError(
-                f"a row of {table} needs {', '.join(lacking)}: give metadata={{...}} with a value for each"
-            )
+        self._check_columns(table, values)
         source = Path(file_name)
         bare = isinstance(file_name, str) and file_name == source.name
         existing = source.is_file() and not (bare and not copy_file and rename_file is None)
@@ -294,18 +309,37 @@ class Execution:
             copy_atomically(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())
-        return AssetFilePath.make(staged.path, table, name, staged.types)
+        path = AssetFilePath.make(staged.path, table, name, staged.types)
+        path.columns, path.change = values, functools.partial(self._restage, staged)
+        return path
 
-    def metrics_file(self, file_name: str = "metrics.jsonl") -> AssetFilePath:
+    def _check_columns(self, table: str, values: Mapping[str, Any]) -> None:
+        own = self._connection.source.asset_columns(table)
+        if unknown := [name for name in values if name not in own]:
+            raise DerivaMLRequestError(f"the asset table {table} has no column {', '.join(unknown)}")
+        if lacking := [name for name, needed in own.items() if needed and values.get(name) is None]:
+            raise DerivaMLRequestError(
+                f"a row of {table} needs {', '.join(lacking)}: give metadata={{...}} with a value for each"
+            )
+
+    def _restage(self, staged: StagedAsset, **changes: Any) -> None:
+        if "columns" in changes:
+            self._check_columns(staged.table, changes["columns"])
+        if not self.dry_run:
+            self._local.restage(staged.number, **changes)
+        elif "types" in changes:
+            self._dry_staged[staged.number - 1] = replace(staged, **changes)
+
+    def metrics_file(self, filename: str = "metrics.jsonl") -> AssetFilePath:
         """The path of a metadata file for metrics, one JSON object a line; registered by the first call.
 
         Later calls return the same path until the file is committed, so that a training loop may call it each time.
         """
-        if file_name not in self._metrics:
-            self._metrics[file_name] = self.asset_file_path(
-                MLAsset.execution_metadata, file_name, ExecMetadataType.metrics_file
+        if filename not in self._metrics:
+            self._metrics[filename] = self.asset_file_path(
+                MLAsset.execution_metadata, filename, ExecMetadataType.metrics_file
             )
-        return self._metrics[file_name]
+        return self._metrics[filename]
 
     def log_metrics(self, metrics: Mapping[str, Any], step: float | None = None) -> None:
         """Record metrics: a line of a metadata file of their own, beside ``metrics_file()``.
@@ -358,12 +392,17 @@ class Execution:
         self._dry_staged.append(StagedAsset(number, DRY_RUN_RID, table, name, path, types, description))
         return self._dry_staged[-1]
 
-    def commit_output_assets(self, clean_folder: bool = True) -> dict[str, list[AssetFilePath]]:
+    def commit_output_assets(
+        self,
+        clean_folder: bool | None = None,
+        progress_callback: Callable[[UploadReport], object] | None = None,
+    ) -> UploadReport:
         """Record every registered file and link it to this execution as output.
 
         Args:
             clean_folder: the registered files become the recorded contents and leave the working folder;
-                otherwise they are copied.
+                with False they are copied.
+            progress_callback: called once, with what is returned.
 
         Returns:
             The recorded contents' paths by table. In a dry run, the paths in the working folder.
@@ -391,7 +430,7 @@ class Execution:
                     self._circumstances = conclude(
                         self._local, self.ml.project, self.local_rid, self._circumstances
                     )
-                recorded, missing = self._record(keep=not clean_folder)
+                recorded, missing = self._record(keep=clean_folder is False)
             self.deliver()
             paths = [
                 AssetFilePath.make(
@@ -405,10 +444,12 @@ class Execution:
             ]
         if missing:
             raise DerivaMLRunError(describe_missing(missing))
-        by_table: dict[str, list[AssetFilePath]] = {}
+        report = self.uploaded_assets = UploadReport()
         for path in paths:
-            by_table.setdefault(path.asset_table, []).append(path)
-        return by_table
+            report.setdefault(path.asset_table, []).append(path)
+        if progress_callback:
+            progress_callback(report)
+        return report
 
     upload_execution_outputs = commit_output_assets
 
@@ -451,9 +492,16 @@ class Execution:
         return bag
 
     def download_asset(
-        self, asset_rid: RID, dest_dir: Path | None = None, update_catalog: bool = True
+        self,
+        asset_rid: RID,
+        dest_dir: Path | None = None,
+        update_catalog: bool = True,
+        use_cache: bool = True,
     ) -> AssetFilePath:
-        """Fetch an asset, by default into the working folder, and link it as an input if ``update_catalog``."""
+        """Fetch an asset, by default into the working folder, and link it as an input if ``update_catalog``.
+
+        Contents are always kept by their digest, so that ``use_cache``, which upstream takes, is of no effect.
+        """
         asset = self._connection.source.lookup_asset(asset_rid)
         path = inputs.fetch_asset(self._connection.source, asset, self.working_dir / "inputs", dest_dir)
         if update_catalog and not self.dry_run:

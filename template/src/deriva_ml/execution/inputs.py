@@ -75,7 +75,7 @@ class ExecutionConfiguration:
         return asdict(replace(self, parameters=plain(self.parameters), parameters_given=given))
 
 
-def _specification(item: Any, kind: type) -> Any:
+def _specification(item: Any, kind: Any) -> Any:
     if isinstance(item, (DatasetSpec, AssetSpec, LocalFile)):
         return item
     if isinstance(item, Mapping):
@@ -84,7 +84,7 @@ def _specification(item: Any, kind: type) -> Any:
         except TypeError as error:
             raise DerivaMLRequestError(f"{dict(item)} does not describe an input: {error}") from error
     if isinstance(item, str) and item:
-        return kind(rid=item)
+        return kind.from_shorthand(item) if kind is DatasetSpec else kind(rid=item)
     raise DerivaMLRequestError(
         f"{item!r} does not name an input: give an RID in quotes, {kind.__name__}Config(...) or LocalFileConfig(...)"
     )
@@ -93,18 +93,34 @@ def _specification(item: Any, kind: type) -> Any:
 class DatasetBags(list[DatasetBag]):
     """The bags of an execution's declared datasets, in the order of their declaration."""
 
+    def keys(self) -> list[RID]:
+        """Return the RIDs of the datasets."""
+        return [bag.dataset_rid for bag in self]
+
+    values = list.copy
+
+    def items(self) -> list[tuple[RID, DatasetBag]]:
+        """Return RID and bag of each."""
+        return [(bag.dataset_rid, bag) for bag in self]
+
+    def __contains__(self, one: object) -> bool:
+        return one in self.keys() if isinstance(one, str) else super().__contains__(one)
+
     def __getitem__(self, place: Any) -> Any:
+        """Return the bag at a place, or of the dataset with an RID."""
         try:
-            return super().__getitem__(place)
-        except IndexError:
+            return dict(self.items())[place] if isinstance(place, str) else super().__getitem__(place)
+        except LookupError:
             raise NoDataset(
                 f"there is no dataset [{place}] here, of {len(self)}; choose some with datasets=ENTRY, as"
                 " --list-configs shows"
             ) from None
 
 
-class NoDataset(DerivaMLException, IndexError):
+class NoDataset(DerivaMLException, IndexError, KeyError):
     """The code asks for a dataset that was not declared."""
+
+    __str__ = Exception.__str__  # KeyError's puts the text in quotes
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class RunContext:
         allow_dirty: record uncommitted changes instead of refusing them.
         settings: the part of it that is ``model_config``, in plain types.
         parent: the sweep's execution, by its RID here, and this one's place in it.
+        config_name: the configuration that is composed.
         begun: called with the execution once it is recorded.
     """
 
@@ -49,6 +50,7 @@ class RunContext:
     settings: Mapping[str, Any] = field(default_factory=dict)
     allow_dirty: bool = False
     parent: tuple[RID, int] | None = None
+    config_name: str = ""
     begun: Callable[[Execution], None] = lambda execution: None
 
 
@@ -68,6 +70,7 @@ def run_model(
     model_config: Any,
     dry_run: bool = False,
     ml_class: Any = None,
+    script_config: Any = None,
 ) -> Execution:
     """Run a model function with ``ml_instance`` and ``execution`` injected, and record the execution.
 
@@ -80,6 +83,7 @@ def run_model(
         model_config: the function with its parameters bound, as ``builds(..., zen_partial=True)`` makes it.
         dry_run: fetch the inputs and run, and record nothing.
         ml_class: a subclass of ``DerivaML``.
+        script_config: a function to run instead of the model, with its parameters bound.
 
     Raises:
         DerivaMLRequestError: an input or the repository's state does not allow a run; nothing was recorded.
@@ -89,6 +93,7 @@ def run_model(
     from deriva_ml.execution.configuration_record import described
     from deriva_ml.execution.own_start import record_start
 
+    model_config = script_config or model_config
     context = run_context.get()
     project = context.project or Project.find()
     check_settings(model_config)

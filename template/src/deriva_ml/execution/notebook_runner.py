@@ -108,9 +108,16 @@ def _prepare(
     request: Request, project: Project, folder: Path, provenance: dict[str, Any]
 ) -> tuple[NotebookRun, kernels.Kernel]:
     """Start the kernel, and note in the run's folder what it and a later recovery have to know."""
-    kernel = kernels.start(
-        request.kernel, request.notebook.parent, folder / "kernel.log", {RUN_VARIABLE: str(folder)}
-    )
+    variables = {
+        RUN_VARIABLE: str(folder),
+        # What upstream's command tells a notebook, for cells that ask:
+        "DERIVA_ML_WORKFLOW_URL": provenance.get("url") or "",
+        "DERIVA_ML_WORKFLOW_CHECKSUM": provenance.get("checksum") or "",
+        "DERIVA_ML_NOTEBOOK_PATH": str(request.notebook),
+        "DERIVA_ML_HYDRA_OVERRIDES": json.dumps(request.overrides),
+        "DERIVA_ML_SAVE_EXECUTION_RID": str(folder / "execution_rid.json"),
+    }
+    kernel = kernels.start(request.kernel, request.notebook.parent, folder / "kernel.log", variables)
     run = NotebookRun(
         folder=folder,
         notebook=request.notebook,

@@ -12,10 +12,11 @@ from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.definitions import RID, Dataset
 from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
 from deriva_ml.untrusted import DAMAGED, LARGEST, read_yaml
+from deriva_ml.upstream import Upstream
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Upstream):
     """A run that was configured.
 
     Attributes:

@@ -69,9 +69,9 @@ class Finding:
             return table.as_dicts()
         return DataFrame(table.rows, columns=table.columns)
 
-    def lookup_execution(self, rid: RID) -> RecordedExecution:
+    def lookup_execution(self, execution_rid: RID) -> RecordedExecution:
         """Return an execution's record."""
-        return RecordedExecution.of(self.catalog.lookup_execution(rid), self.catalog)
+        return RecordedExecution.of(self.catalog.lookup_execution(execution_rid), self.catalog)
 
     def find_executions(
         self,
@@ -148,9 +148,9 @@ class Finding:
         """Return the sweeps that an execution is part of."""
         return self.catalog.list_execution_parents(rid)
 
-    def lookup_asset(self, rid: RID) -> RecordedAsset:
+    def lookup_asset(self, asset_rid: RID) -> RecordedAsset:
         """Return an asset's record, from whichever asset table it is in."""
-        return RecordedAsset.of(self.catalog.lookup_asset(rid), self.catalog)
+        return RecordedAsset.of(self.catalog.lookup_asset(asset_rid), self.catalog)
 
     def find_assets(
         self, asset_table: str | None = None, asset_type: str | None = None

@@ -1,0 +1,131 @@
+"""Upstream's names: where those that mean something here are, and what to do instead of those that do not.
+
+Nothing here is loaded before somebody asks for a name that the runner itself does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import make_dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.exceptions import DerivaMLRequestError
+
+
+class NotHere(DerivaMLRequestError, AttributeError):
+    """An attribute that only upstream's library has; ``hasattr`` and the like take it for one that is not there."""
+
+
+class NotImportable(DerivaMLRequestError, ImportError):
+    """A module or a name of a module that only upstream's library has."""
+
+
+@cache
+def _table() -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _instead() -> dict[str, str]:
+    return {name: entry["do"] for entry in _table()["instead"] for name in entry["names"].split()}
+
+
+@cache
+def _names() -> dict[str, tuple[str, str]]:
+    """Return module and name here by upstream's name."""
+    entries = ((module, name) for module, names in _table()["names"].items() for name in names.split())
+    return {name.partition("=")[0]: (module, name.rpartition("=")[2]) for module, name in entries}
+
+
+class Upstream:
+    """What refuses, for records and connections, the attributes that only upstream has, with what to do instead."""
+
+    if not TYPE_CHECKING:  # for which a name that is not there has to stay an error
+
+        def __getattr__(self, name: str) -> Any:
+            """Return an attribute that has another name here; refuse one that is not here."""
+            for kind in () if name.startswith("_") else type(self).__mro__:
+                if here := _table()["same"].get(kind.__name__, {}).get(name):
+                    return attrgetter(here)(self)
+            if not name.startswith("_") and name in _instead():
+                raise NotHere(f"{type(self).__name__}.{name} is not here: {_instead()[name]}")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def look_up(module: str, name: str) -> Any:
+    """Return what a name of one of upstream's modules is here.
+
+    Raises:
+        NotImportable: only upstream has it.
+        AttributeError: upstream has no such name, as far as is known here.
+    """
+    if name in _names():
+        place, here = _names()[name]
+        return attrgetter(here)(import_module(f"deriva_ml.{place}"))
+    if name in _instead():
+        raise NotImportable(f"{module}.{name} is not here: {_instead()[name]}")
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+
+def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    """Return how to import a module of this package, its own or one of upstream's whose names are here; None for others.
+
+    By this function, this module is one of those that ``sys.meta_path`` may have. Which modules are packages is said
+    here and not in these, because another thread may import from one that is half loaded.
+
+    Raises:
+        NotImportable: only upstream has it.
+    """
+    _, inside, module = fullname.partition("deriva_ml.")
+    if not inside or not fullname.startswith(inside):
+        return None
+    if spec := PathFinder.find_spec(fullname, path):
+        if module in {"core", "asset", "dataset"}:  # upstream's packages of that name have modules
+            spec.submodule_search_locations = []
+        return spec
+    if hint := _instead().get(module):
+        raise NotImportable(f"{fullname} is not here: {hint}")
+    loader: Any = _Names()
+    return ModuleSpec(fullname, loader, is_package=True) if module in _table()["modules"].split() else None
+
+
+class _Names:
+    """The loader of a module without a file, which has upstream's names."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__getattr__ = lambda name: look_up(module.__name__, name)  # type: ignore[method-assign]
+
+
+@cache
+def __getattr__(name: str) -> Any:
+    """Return one of upstream's vocabularies."""
+    if name.startswith("_") or name not in _table()["terms"]:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return StrEnum(name, {value.lower(): value for value in _table()["terms"][name]}, module=__name__)
+
+
+ML_SCHEMA = "deriva-ml"
+DerivaSystemColumns = ["RID", "RCT", "RMT", "RCB", "RMB"]
+DerivaAssetColumns = {"Filename", "URL", "Length", "MD5", "Description"}
+UploadCallback = DerivaMLModel = Callable
+
+
+def reset_multirun_state() -> None:
+    """Do nothing: no sweep leaves anything behind here."""
+
+
+def accepting(names: str) -> Any:
+    """Return a dataclass to derive others from, with fields that upstream's configurations set and nothing reads."""
+    return make_dataclass("Accepting", [(name, Any, None) for name in names.split()], kw_only=True)
