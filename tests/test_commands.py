@@ -317,14 +317,14 @@ def test_an_entry_with_an_argument_that_its_class_does_not_take_is_refused_in_wo
     entry = project / "src/configs/wrong.py"
     entry.write_text(
         "from hydra_zen import store\n\nfrom deriva_ml import DerivaMLConfig\n\n"
-        'store(group="deriva_ml")(DerivaMLConfig, name="scratch", working_dir="scratch")\n'
+        'store(group="deriva_ml")(DerivaMLConfig, name="scratch", work_dir="scratch")\n'
     )
     try:
         for command in (["--list-configs"], ["dry_run=true"]):
             refused = project.run("deriva-ml-run", *command)
             assert refused.rc == 2 and refused.err.count("\n") == 1, refused.text
             assert "an entry in src/configs cannot be made" in refused.err
-            assert "DerivaMLConfig" in refused.err and "working_dir" in refused.err
+            assert "DerivaMLConfig" in refused.err and "work_dir" in refused.err
     finally:
         entry.unlink()
 

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     import pandas
 
     DatasetSpecConfig: Any
+    _AsUpstream = object
+else:
+    _AsUpstream = accepting("timeout fetch_concurrency reachability_concurrency")
 
 
 @dataclass
-class DatasetSpec(accepting("timeout fetch_concurrency reachability_concurrency")):  # type: ignore[misc]
+class DatasetSpec(_AsUpstream):
     """A dataset that a run reads.
 
     Attributes:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.upstream import accepting
 
-_AS_UPSTREAM = (
-    "domain_schemas default_schema ml_schema project_name cache_dir working_dir hydra_runtime_output_dir"
-    " logging_level deriva_logging_level check_auth s3_bucket clean_execution_dir"
-)
+if TYPE_CHECKING:
+    _AsUpstream = object
+else:
+    _AsUpstream = accepting(
+        "domain_schemas default_schema ml_schema project_name cache_dir working_dir hydra_runtime_output_dir"
+        " logging_level deriva_logging_level check_auth s3_bucket clean_execution_dir"
+    )
 
 
 @dataclass
-class DerivaMLConfig(accepting(_AS_UPSTREAM)):  # type: ignore[misc]  # mypy knows no made classes
+class DerivaMLConfig(_AsUpstream):
     """A connection, stored under the ``deriva_ml`` configuration group.
 
     Attributes:

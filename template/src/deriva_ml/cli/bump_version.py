@@ -28,7 +28,7 @@ from deriva_ml.git import (
 )
 from deriva_ml.terminal import print
 
-FIRST_VERSION = "0.1.0"
+FIRST_VERSION = "v0.1.0"
 PARTS = ("major", "minor", "patch")
 SHOWN_FILES = 10  # how many changed files a message names
 # https://semver.org, item 2: three numbers without leading zeros. Pre-releases are not ours to bump.
@@ -154,7 +154,7 @@ def _next_tag(here: list[str], part: str) -> str:
     Raises:
         DerivaMLRequestError: PREFIX and START are no version.
     """
-    first = f"{os.environ.get('PREFIX', 'v')}{os.environ.get('START', FIRST_VERSION)}"
+    first = f"{os.environ.get('PREFIX', 'v')}{os.environ.get('START', FIRST_VERSION[1:])}"
     if not _VERSION_TAG.fullmatch(first):
         raise DerivaMLRequestError(
             f"{first}, of PREFIX and START, is no version's tag: those here are as v1.0.0"

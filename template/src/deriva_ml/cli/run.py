@@ -60,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
+    if "-cn" in argv:  # which argparse would take for -c
+        parser().error("unrecognized arguments: -cn")
     args = parser().parse_intermixed_args(complete_bare_info(argv))
     project = Project.find()
     overrides = overrides_from_flags(args)
