@@ -15,6 +15,7 @@ import pytest
 
 from conftest import SOURCE, ProjectFolder, on_environment_of
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.tables import VERSION
 from deriva_ml.cli import bump_version, init
 from deriva_ml.cli.catalog import main as catalog_command
 from deriva_ml.definitions import Status, Workflow
@@ -570,7 +571,7 @@ def test_paths_of_older_runners_are_understood_and_bringing_them_up_to_date_is_s
         [staged] = catalog.staged(rid)
         assert staged.path == catalog.folder_of(rid) / "assets/Execution_Asset/1/table.csv"
     [line] = capsys.readouterr().err.splitlines()
-    assert "schema 4 to 5" in line and "catalog.db.v4" in line and "older runners" in line
+    assert f"schema 4 to {VERSION}" in line and "catalog.db.v4" in line and "older runners" in line
     EmbeddedCatalog(project).close()
     assert capsys.readouterr().err == ""
 

@@ -24,6 +24,7 @@ NOT_TYPED: dict[str, dict[str, str]] = {
         ".venv/bin/python benchmarks/notebook_run.py": MEASURES,
         ".venv/bin/python benchmarks/commands.py": MEASURES,
         ".venv/bin/python benchmarks/catalog_size.py": MEASURES,
+        ".venv/bin/python benchmarks/lineage.py": MEASURES,
         ".venv/bin/python benchmarks/rendering.py": MEASURES,
         ".venv/bin/python benchmarks/transfer.py": MEASURES,
         ".venv/bin/python benchmarks/push.py": MEASURES,
