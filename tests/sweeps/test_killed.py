@@ -113,6 +113,7 @@ class Trial:
             assert set(found) == self.whole, sorted(found)
         if "kept.txt" in found:
             assert found["kept.txt"] == written.get("kept.txt", b"kept")
+            assert b"kept".startswith(found["kept.txt"])
         for name, content in found.items():
             if name.endswith(".md"):
                 assert (b"did not complete" in content) == (status != "Uploaded"), f"{status}, and {name}"

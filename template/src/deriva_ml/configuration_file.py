@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,11 @@ MODEL_COMMAND = "deriva-ml-run"
 
 MODEL_CONFIG = "model_config."
 """What the names of a model's settings begin with, as its command line has them."""
+
+
+def is_configuration(filename: str, types: Iterable[str]) -> bool:
+    """Whether a file of an execution's record is its configuration; ``Execution_Config`` is the type of older runners."""
+    return filename == CONFIGURATION and not {"Deriva_Config", "Execution_Config"}.isdisjoint(types)
 
 
 def read_configuration(path: Path) -> dict[str, Any]:

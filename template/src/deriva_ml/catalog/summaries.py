@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from deriva_ml.catalog.criteria import Comparison, Criteria, as_cell
 from deriva_ml.catalog.database import Database
 from deriva_ml.configuration_file import (
-    CONFIGURATION,
     MODEL_CONFIG,
     choices_of,
+    is_configuration,
     parameters_of,
     read_configuration,
 )
@@ -68,7 +68,7 @@ def summarize(execution: RID, files: Iterable[RecordedFile]) -> Summary:
                     summary.metrics[name] = before.then(metric) if before else metric
                 if wrong:
                     raise ValueError(wrong)
-            elif filename == CONFIGURATION and {"Deriva_Config", "Execution_Config"}.intersection(types):
+            elif is_configuration(filename, types):
                 configuration = read_configuration(path)
                 summary.parameters, summary.choices = parameters_of(configuration), choices_of(configuration)
         except (OSError, DerivaMLException, *DAMAGED) as error:
@@ -128,9 +128,7 @@ class Summaries:
         given = {"parameter": summary.parameters, "choice": summary.choices}
         for kind, values in given.items():
             if values:
-                self._db.query(
-                    'DELETE FROM "local_setting" WHERE "execution" = ? AND "kind" = ?', execution, kind
-                )
+                self._db.delete("local_setting", execution=execution, kind=kind)
             for name, value in values.items():
                 with suppress(
                     RecursionError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.named import elsewhere
 from deriva_ml.cli.results import show_table
-from deriva_ml.configuration_file import CONFIGURATION, MODEL_COMMAND, is_of_model, read_configuration
+from deriva_ml.configuration_file import MODEL_COMMAND, is_configuration, is_of_model, read_configuration
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_json
@@ -187,11 +187,10 @@ def _repeat(configuration: Mapping[str, Any]) -> str:
 
 def _configuration_of(catalog: EmbeddedCatalog, rid: str, assets: Sequence[Asset]) -> dict[str, Any]:
     """Return an execution's configuration as it was recorded; empty where it is lost or damaged."""
-    types = {"Deriva_Config", "Execution_Config"}  # the latter of older runners
     found: dict[str, Any] = {}
     # Of several, which a notebook with several commits may have, the last one says how it ended.
     for asset in sorted(assets, key=lambda one: (len(one.rid), one.rid)):
-        if asset.filename == CONFIGURATION and asset.role == "Output" and types.intersection(asset.types):
+        if asset.role == "Output" and is_configuration(asset.filename, asset.types):
             try:
                 found = read_configuration(Path(catalog.locate(asset)))
             except (OSError, ValueError, DerivaMLException) as error:
