@@ -384,9 +384,10 @@ def test_the_command_takes_names_and_records_that_are_not_whole(
     train = records.run("train", makes=[model], datasets=[first])
     records.catalog.journal.note({train: Remote("2-ABCD", stored=True)}, SERVER)
     with records.catalog.transaction():
-        for pair in ((first, second), (second, first)):
-            row = dict(zip(("Dataset", "Nested_Dataset"), pair, strict=True))
-            records.catalog._db.insert("Dataset_Dataset", row)
+        for one, other in ((first, second), (second, first)):
+            nested = records.catalog.dataset_versions(other)[0].rid
+            row = {"dataset": one, "path": "other", "nested": nested, "since": 1}
+            records.catalog._db.add("local_member", row)
         records.catalog._db.update("Dataset", first, {"Deleted": 1})
     monkeypatch.chdir(records.catalog.project.root)
 

@@ -251,11 +251,11 @@ class LinkedRecords(CatalogBase):
 
     def linked_rows(self, table: str, column: str, values: Collection[RID]) -> list[Row]:
         """Return the rows of a table whose column has one of the values."""
-        if not values:
+        texts = [value for value in values if isinstance(value, str)]  # a damaged row may hold anything
+        if not texts:
             return []
         rows = self._db.query(
-            f'SELECT * FROM "{table}" WHERE "{column}" IN (SELECT "value" FROM json_each(?))',
-            json.dumps([*values]),
+            f'SELECT * FROM "{table}" WHERE "{column}" IN (SELECT "value" FROM json_each(?))', json.dumps(texts)
         )
         return [dict(row) for row in rows]
 
