@@ -189,7 +189,7 @@ def _configuration_of(catalog: EmbeddedCatalog, rid: str, assets: Sequence[Asset
     """Return an execution's configuration as it was recorded; empty where it is lost or damaged."""
     found: dict[str, Any] = {}
     # Of several, which a notebook with several commits may have, the last one says how it ended.
-    for asset in sorted(assets, key=lambda one: (len(one.rid), one.rid)):
+    for asset in sorted(assets, key=lambda one: (one.created, one.rid)):
         if asset.role == "Output" and is_configuration(asset.filename, asset.types):
             try:
                 found = read_configuration(Path(catalog.locate(asset)))
