@@ -78,7 +78,9 @@ def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             return facts(catalog, rid)
         except NotFound as error:
             refusals.append(error)
-    raise refusals[0]
+    from deriva_ml.storage.removed import describe
+
+    raise NotFound(describe(catalog.project, rid) or str(refusals[0]))
 
 
 def _asset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
