@@ -61,7 +61,7 @@ def run(catalog: EmbeddedCatalog) -> Run:
         catalog.update_execution(rid, status)
         if days:
             catalog.database.query(
-                "UPDATE \"Execution\" SET \"RCT\" = strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now', ?) WHERE \"RID\" = ?",
+                'UPDATE "Execution" SET "RCT" = strftime(\'%Y-%m-%dT%H:%M:%f000+00:00\', \'now\', ?) WHERE "RID" = ?',
                 f"-{days} days",
                 rid,
             )

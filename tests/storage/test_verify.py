@@ -142,7 +142,9 @@ def test_a_torn_database_is_found(project: Project, catalog: EmbeddedCatalog, ru
         run(f"run-{number}")
     catalog.close()
     with closing(sqlite3.connect(project.database)) as database:
-        page = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'Execution_RCT'").fetchone()[0]
+        page = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'Execution_RCT'").fetchone()[
+            0
+        ]
         size = database.execute("PRAGMA page_size").fetchone()[0]
     with project.database.open("r+b") as stream:
         stream.seek((page - 1) * size + size // 2)
