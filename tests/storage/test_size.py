@@ -32,7 +32,7 @@ def test_each_byte_is_counted_once(
         target.write_text(json.dumps({"md5": md5}) if not size else "x" * size)
     found = measure(catalog)
     assert found.tables == {"Execution_Asset": (1, 100), "Execution_Metadata": (1, 10), "File": (1, 1000)}
-    assert found.kinds == {"outputs": 100, "what describes runs": 10, "inputs and datasets": 1000}
+    assert found.kinds == {"outputs": 100, "metadata of runs": 10, "inputs, datasets": 1000}
     assert (found.unnamed, found.fetched) == ((1, 5), (1, 7))
     assert (found.contents, found.contents_count) == (1122, 5)
     assert found.running == 7

@@ -62,10 +62,10 @@ def test_what_is_missing_or_damaged_is_named_with_whose_it_is(
     said = capsys.readouterr()
     [problem] = json.loads(said.out)["problems"]
     assert (problem["rid"], problem["filename"], problem["what"]) == (asset.rid, "a.txt", what)
-    assert reason in problem["reason"]
+    assert reason in problem["how"]
     assert problem["executions"] == [maker, reader]
     assert problem["path"] == str(catalog.objects.folder / asset.md5[:2] / asset.md5)
-    assert "1 record cannot be read as recorded: bring the files at these paths back" in said.err
+    assert "error: not all is as it was recorded: bring the files at these paths back" in said.err
     assert command("verify") == 1
     assert f"{maker}, {reader}" in capsys.readouterr().out
 
@@ -83,7 +83,7 @@ def test_a_row_that_says_another_length_is_damaged(catalog: EmbeddedCatalog, run
     run("a", "four")
     catalog.database.query('UPDATE "Execution_Asset" SET "Length" = 5')
     [problem] = verify(catalog).problems
-    assert problem.reason == "it has 4 bytes, and its row says 5"
+    assert problem.how == "it has 4 bytes, and its row says 5"
 
 
 def test_a_row_without_a_digest_is_damaged(catalog: EmbeddedCatalog, run: Run) -> None:
@@ -91,7 +91,7 @@ def test_a_row_without_a_digest_is_damaged(catalog: EmbeddedCatalog, run: Run) -
     catalog.database.query('UPDATE "Execution_Asset" SET "MD5" = \'../../outside\'')
     [problem] = verify(catalog).problems
     assert (problem.what, problem.path) == ("damaged", "")
-    assert "is no MD5" in problem.reason
+    assert "is no MD5" in problem.how
 
 
 def test_contents_without_a_record_are_counted_and_no_fault(

@@ -78,9 +78,11 @@ def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             return facts(catalog, rid)
         except NotFound as error:
             refusals.append(error)
-    from deriva_ml.storage.removed import describe
+    from deriva_ml.storage.removed import line_about
 
-    raise NotFound(describe(catalog.project, rid) or str(refusals[0]))
+    if removed := line_about(catalog.project, rid):
+        raise NotFound(removed)
+    raise refusals[0]
 
 
 def _asset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:

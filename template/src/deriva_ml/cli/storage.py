@@ -110,19 +110,18 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
                 one.what,
                 one.filename,
                 _users(one.executions, one.datasets),
-                one.reason,
+                one.how,
                 one.path,
             )
             for one in verdict.problems
         ]
         if rows:
-            _show([("RID", "what", "file", "of", "why", "path"), *rows], ("of", "why", "file"))
+            _show([("RID", "what", "file", "of", "how", "path"), *rows], ("of", "how", "file"))
     if not verdict.problems:
         return 0
     print(
-        f"error: {_counted(len(verdict.problems), 'record')} cannot be read as recorded: bring the files at these paths back"
-        " from a backup, or record the same files again, and verify once more; catalog.db itself comes back whole, from"
-        " before it was damaged",
+        "error: not all is as it was recorded: bring the files at these paths back from a backup, or record the same"
+        " files again, and verify once more; catalog.db comes back as a whole",
         file=sys.stderr,
     )
     return 1

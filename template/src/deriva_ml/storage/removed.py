@@ -51,7 +51,7 @@ def find(project: Project, rid: RID) -> dict[str, Any] | None:
     return found
 
 
-def describe(project: Project, rid: RID) -> str:
+def line_about(project: Project, rid: RID) -> str:
     """Return a line about an execution that was removed, or a file of one; empty for what was not."""
     line = find(project, rid)
     if line is None:

@@ -12,8 +12,8 @@ LARGEST = 10
 """Executions and files that are named."""
 
 KINDS = {
-    MLAsset.execution_metadata.value: "what describes runs",
-    MLAsset.file.value: "inputs and datasets",
+    MLAsset.execution_metadata.value: "metadata of runs",
+    MLAsset.file.value: "inputs, datasets",
 }
 """What the files of an asset table are; those of the others are outputs."""
 

@@ -34,7 +34,7 @@ class Problem:
     Attributes:
         table: of the row; empty for the database itself.
         what: ``missing``, ``damaged`` or ``unreadable``.
-        reason: how that shows.
+        how: how that shows.
         executions: those that read or made it.
         datasets: those that have it as a member, in any state.
     """
@@ -44,7 +44,7 @@ class Problem:
     filename: str
     path: str
     what: str
-    reason: str
+    how: str
     executions: list[RID] = field(default_factory=list)
     datasets: list[RID] = field(default_factory=list)
 
@@ -79,8 +79,8 @@ def verify(catalog: EmbeddedCatalog, progress: Progress = lambda count: None) ->
     verdict = Verdict()
     verdict.contents, verdict.bytes = named.total()
     verdict.problems += _database(catalog)
-    for md5, (what, reason, length) in _read_all(catalog, named, progress):
-        verdict.problems += _problems(catalog, named, md5, what, reason, length)
+    for md5, (what, how, length) in _read_all(catalog, named, progress):
+        verdict.problems += _problems(catalog, named, md5, what, how, length)
     verdict.versions, wrong = _manifests(catalog)
     verdict.problems += wrong
     verdict.unnamed = sum(one.md5 not in named for one in stored(catalog.objects.folder))
@@ -156,7 +156,7 @@ def read(path: Path, md5: str, progress: Progress, stopped: threading.Event) -> 
 
 
 def _problems(
-    catalog: EmbeddedCatalog, named: Named, md5: str, what: str, reason: str, length: int
+    catalog: EmbeddedCatalog, named: Named, md5: str, what: str, how: str, length: int
 ) -> Iterator[Problem]:
     """Return what is wrong about the rows that name a content."""
     for table, rid, expected in named.rows(md5, -1 if what else length):
@@ -172,7 +172,7 @@ def _problems(
             str(row["Filename"]),
             path,
             what or "damaged",
-            reason or f"it has {length} bytes, and its row says {expected}",
+            how or f"it has {length} bytes, and its row says {expected}",
             list(dict.fromkeys(linked)),
             list(dict.fromkeys(members)),
         )
@@ -187,18 +187,16 @@ def _manifests(catalog: EmbeddedCatalog) -> tuple[int, list[Problem]]:
             for line in catalog.manifest(row["version"]):
                 digest.update(line.encode())
             said = digest.hexdigest()
-            reason = (
+            how = (
                 "" if said == row["digest"] else f"the digest of what is in it is {said}, not {row['digest']}"
             )
         except (DerivaMLException, sqlite3.DatabaseError, *DAMAGED) as error:
-            reason = str(error)
-        if reason:
+            how = str(error)
+        if how:
             version = catalog.database.get("Dataset_Version", "Version", RID=row["version"])
             name = f"dataset {row['dataset']} {version}"
             path = str(catalog.database.path)
             wrong.append(
-                Problem(
-                    "Dataset_Version", row["version"], name, path, "damaged", reason, [], [row["dataset"]]
-                )
+                Problem("Dataset_Version", row["version"], name, path, "damaged", how, [], [row["dataset"]])
             )
     return len(states), wrong
