@@ -64,13 +64,17 @@ class ObjectStore:
         content, now = self.path(md5), time.time_ns()
         try:
             status = content.stat()
-            with suppress(PermissionError):  # another user's: ``flush`` looks whether it is there still
-                # A link may be a person's own file, whose time stays: that it changed is seen all the same.
-                os.utime(content, ns=(now, status.st_mtime_ns if status.st_nlink > 1 else now))
+            # A link may be a person's own file, whose time stays: that it changed is seen all the same.
+            os.utime(content, ns=(now, status.st_mtime_ns if status.st_nlink > 1 else now))
         except FileNotFoundError:
             return False
+        except (
+            OSError
+        ):  # another user's, or the disk takes nothing: ``flush`` looks whether it is there still
+            if not self.has(md5, length):
+                return False
         self.fresh.append(content)
-        return status.st_size == length
+        return self.has(md5, length)
 
     def flush(self) -> None:
         """Wait until the contents that were taken in are on the disk; called where no other process changes rows.

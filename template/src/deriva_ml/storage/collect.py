@@ -87,7 +87,8 @@ def remove_executions(
         The executions that are gone.
     """
     with catalog.database.transaction(durable=True):
-        gone = [rid for rid in plan(catalog, limits).remove if rid in {*agreed}]
+        allowed = {*agreed}
+        gone = [rid for rid in plan(catalog, limits).remove if rid in allowed]
         _doom(catalog, gone)
         removed.note(catalog.project, _lines(catalog, gone, why))
         commits = _commits(catalog)
@@ -141,10 +142,16 @@ def _delete(catalog: EmbeddedCatalog, table: str, column: str, doomed: str) -> N
 
 def _lines(catalog: EmbeddedCatalog, executions: Sequence[RID], why: str) -> Iterator[dict[str, Any]]:
     """Return what is kept of each execution."""
-    at, going = now(), {row["rid"] for row in catalog.database.query('SELECT "rid" FROM temp."doomed"')}
+    at, tables = now(), catalog.asset_tables()
+    files = " UNION ALL ".join(
+        f'SELECT a."RID", a."Filename" AS "file", a."Length" AS "bytes", a."MD5" FROM "{table}_Execution" l'
+        f' JOIN "{table}" a ON a."RID" = l."{table}" JOIN temp."doomed" d ON d."table" = ? AND d."rid" = a."RID"'
+        ' WHERE l."Execution" = ? AND l."Asset_Role" = \'Output\''
+        for table in tables
+    )
     for rid in executions:
         record = catalog.lookup_execution(rid)
-        outputs = [asset for asset in catalog.assets_of(rid) if asset.rid in going]
+        rows = catalog.database.query(files, *(value for table in tables for value in (table, rid)))
         yield {
             "execution": rid,
             "removed": at,
@@ -157,9 +164,7 @@ def _lines(catalog: EmbeddedCatalog, executions: Sequence[RID], why: str) -> Ite
             "version": record.workflow.version,
             "code": record.workflow.url,
             "pushed to": [place.link(there) for place, there in catalog.journal.elsewhere(rid)],
-            "files": [
-                {"RID": one.rid, "file": one.filename, "bytes": one.length, "MD5": one.md5} for one in outputs
-            ],
+            "files": [dict(row) for row in rows],
         }
 
 
