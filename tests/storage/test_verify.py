@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import tracemalloc
 from contextlib import closing
@@ -180,3 +181,27 @@ def test_memory_stays_the_same_for_many_contents(catalog: EmbeddedCatalog, tmp_p
     few = peak()
     grow(500, 2000)
     assert peak() < few * 1.5 + 100_000
+
+
+@pytest.mark.parametrize("logged", [True, False])
+def test_a_disk_that_takes_nothing_can_be_verified(
+    project: Project, catalog: EmbeddedCatalog, run: Run, logged: bool
+) -> None:
+    """As a backup on a read-only disk."""
+    content(catalog, run("a")).unlink()
+    if not logged:
+        catalog.close()
+    with closing(EmbeddedCatalog(project, read_only=True)) as opened:
+        assert [problem.what for problem in verify(opened).problems] == ["missing"]
+
+
+def test_a_terminal_shows_how_far_it_is(
+    run: Run, command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a pipe does not."""
+    run("a", "x" * 3000)
+    assert command("verify") == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert command("verify") == 0
+    assert re.search(r"verifying: 100%\|.*3.00k/3.00k", capsys.readouterr().err)

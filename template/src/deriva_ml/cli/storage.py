@@ -95,8 +95,8 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Check everything; the exit status is 1 if something is wrong."""
     from deriva_ml.storage.verify import verify as verified
 
-    with _progress() as progress:
-        verdict = verified(catalog, progress)
+    with _progress() as begin:
+        verdict = verified(catalog, begin)
     if args.json:
         print_json(asdict(verdict))
     else:
@@ -132,10 +132,10 @@ def _users(executions: Sequence[str], datasets: Sequence[str]) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int], object]]:
-    """Show on a terminal how many bytes were read, and give what is told of them."""
+def _progress() -> Iterator[Callable[[int], Callable[[int], object]]]:
+    """Show on a terminal how much of so many bytes was read; gives what is told of each."""
     if not sys.stderr.isatty():
-        yield lambda count: None
+        yield lambda total: lambda count: None
         return
     import threading
 
@@ -148,7 +148,11 @@ def _progress() -> Iterator[Callable[[int], object]]:
             with lock:
                 bar.update(count)
 
-        yield progress
+        def begin(total: int) -> Callable[[int], object]:
+            bar.reset(total)
+            return progress
+
+        yield begin
 
 
 def _show(rows: Sequence[Sequence[Any]], elastic: Sequence[str]) -> None:

@@ -69,17 +69,19 @@ class Verdict:
 Progress = Callable[[int], object]
 
 
-def verify(catalog: EmbeddedCatalog, progress: Progress = lambda count: None) -> Verdict:
+def verify(
+    catalog: EmbeddedCatalog, begin: Callable[[int], Progress] = lambda total: lambda count: None
+) -> Verdict:
     """Look at everything; what a run records meanwhile is not waited for.
 
     Args:
-        progress: told of bytes that were read.
+        begin: told how many bytes are to be read, and gives what is told of each that were.
     """
     named = Named(catalog)
     verdict = Verdict()
     verdict.contents, verdict.bytes = named.total()
     verdict.problems += _database(catalog)
-    for md5, (what, how, length) in _read_all(catalog, named, progress):
+    for md5, (what, how, length) in _read_all(catalog, named, begin(verdict.bytes)):
         verdict.problems += _problems(catalog, named, md5, what, how, length)
     verdict.versions, wrong = _manifests(catalog)
     verdict.problems += wrong
