@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.asset import AssetFilePath, AssetPaths
-from deriva_ml.definitions import RID, Dataset, Row
+from deriva_ml.definitions import RID, Dataset, DatasetState, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.lazy import builds_of
 from deriva_ml.upstream import Upstream, accepting
 
 if TYPE_CHECKING:
     import pandas
+
+    from deriva_ml.bags.features import Feature, FeatureRecord, Selector
+    from deriva_ml.bags.rows import Name
 
     DatasetSpecConfig: Any
     _AsUpstream = object
@@ -82,6 +85,11 @@ class DatasetBag(Upstream):
     dataset: Dataset
     path: Path
     children: tuple[DatasetBag, ...] = field(default=())
+    _parents: list[DatasetBag] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for child in self.children:
+            child._parents.append(self)
 
     @property
     def dataset_rid(self) -> RID:
@@ -149,6 +157,164 @@ class DatasetBag(Upstream):
         from deriva_ml.bags.tables import as_frame
 
         return as_frame(self, table)
+
+    def list_dataset_parents(self, recurse: bool = False, **_: Any) -> list[DatasetBag]:
+        """The bags that this one is nested in, of those that were fetched with it; all above them too if ``recurse``."""
+        top = self
+        while top._parents:
+            top = top._parents[-1]
+        found = {
+            bag.dataset_rid: bag
+            for bag in (top, *top._below())
+            if any(child.dataset_rid == self.dataset_rid for child in bag.children)
+        }
+        if recurse:
+            found = {
+                one.dataset_rid: one for bag in found.values() for one in bag.list_dataset_parents(True)
+            } | found
+        return list(found.values())
+
+    def list_dataset_element_types(self) -> list[Name]:
+        """The tables that members are rows of: texts that have a ``name``, as upstream's tables have."""
+        from deriva_ml.bags.rows import Name, members
+
+        nested = [Name("Dataset")] if self.children else []
+        return nested + [Name(table) for table, rows in members(self).items() if rows]
+
+    def dataset_history(self) -> list[DatasetState]:
+        """The dataset's versions, and working states, up to this one; the newest first."""
+        return list(self.dataset.history)
+
+    def list_executions(self) -> list[RID]:
+        """The executions that had read the dataset when it was fetched."""
+        return list(self.dataset.executions)
+
+    def list_workflow_executions(self, workflow: str) -> list[RID]:
+        """The executions of a workflow that gave values to rows of this bag.
+
+        Args:
+            workflow: its RID, its name, or, where the bag has that, its type.
+
+        Raises:
+            NotFound: there are none.
+        """
+        from deriva_ml.bags.features import workflow_executions
+
+        return workflow_executions(self, workflow)
+
+    def find_features(self, table: str | None = None) -> list[Feature]:
+        """The features of a table, or of all tables, that the bag's rows have values of; none without a Deriva catalog."""
+        from deriva_ml.bags.features import find_features
+
+        return find_features(self, table)
+
+    def lookup_feature(self, table: str, feature_name: str) -> Feature:
+        """The feature of a table.
+
+        Raises:
+            NotFound: it has none of that name.
+        """
+        from deriva_ml.bags.features import lookup_feature
+
+        return lookup_feature(self, table, feature_name)
+
+    def feature_values(
+        self,
+        table: str,
+        feature_name: str,
+        selector: Selector | None = None,
+        materialize_limit: int | None = None,
+        execution_rids: list[RID] | None = None,
+    ) -> Iterator[FeatureRecord]:
+        """The values of a feature, which have an attribute for each of its columns.
+
+        Args:
+            table: whose rows have the values.
+            feature_name: the feature's.
+            selector: chooses one of a row's values, such as ``FeatureRecord.select_newest``; without it, all are given.
+            materialize_limit: refuse a feature of more values.
+            execution_rids: only what these made.
+
+        Raises:
+            NotFound: the table has no such feature.
+            DerivaMLRequestError: it has more values than ``materialize_limit``.
+        """
+        from deriva_ml.bags.features import feature_values
+
+        yield from feature_values(self, table, feature_name, selector, materialize_limit, execution_rids)
+
+    def get_denormalized_as_dataframe(
+        self,
+        include_tables: list[str],
+        *,
+        row_per: str | None = None,
+        via: list[str] | None = None,
+        ignore_unrelated_anchors: bool = False,
+        selector: Selector | None = None,
+        system_columns: list[str] | None = None,
+    ) -> pandas.DataFrame:
+        """One wide table of several tables, joined by foreign keys, or by a column of a file's table that names files.
+
+        It has a row for each row of the table that refers to the others, and columns ``Table.column``. Members of the
+        tables that none of its rows refers to have a row of their own. Features, and several files that are tables,
+        are joined to what they are about.
+
+        Args:
+            include_tables: the tables whose columns are wanted.
+            row_per: the one of them that rows are of; by default the one that refers to all others.
+            via: tables that the way from one to another is to lead through, without their columns.
+            ignore_unrelated_anchors: leave out members that have nothing to do with these tables.
+            selector: chooses one of a row's values, where one of the tables is a feature's.
+            system_columns: which of ``RCT``, ``RMT``, ``RCB`` and ``RMB`` to have too.
+
+        Raises:
+            DerivaMLRequestError: the tables are not there or cannot be joined, or several ways lead from one to another.
+        """
+        from deriva_ml.bags.denormalize import wide_rows
+        from deriva_ml.bags.tables import needed
+
+        frame = needed("pandas", "a table as a data frame").DataFrame
+        columns, rows = wide_rows(
+            self, include_tables, row_per, via, ignore_unrelated_anchors, selector, system_columns or ()
+        )
+        return frame(list(rows), columns=columns)
+
+    def get_denormalized_as_dict(
+        self,
+        include_tables: list[str],
+        *,
+        row_per: str | None = None,
+        via: list[str] | None = None,
+        ignore_unrelated_anchors: bool = False,
+        selector: Selector | None = None,
+    ) -> Iterator[Row]:
+        """The rows of the table that ``get_denormalized_as_dataframe`` gives."""
+        from deriva_ml.bags.denormalize import wide_rows
+
+        yield from wide_rows(self, include_tables, row_per, via, ignore_unrelated_anchors, selector)[1]
+
+    def list_denormalized_columns(
+        self, include_tables: list[str], *, row_per: str | None = None, via: list[str] | None = None
+    ) -> list[tuple[str, str]]:
+        """The columns of the table that ``get_denormalized_as_dataframe`` gives, each with its type."""
+        from deriva_ml.bags.denormalize import plan
+
+        columns = plan(self, include_tables, row_per, via).columns()
+        return [(f"{table}.{name}", kind) for table, name, kind in columns]
+
+    def describe_denormalized(
+        self, include_tables: list[str], *, row_per: str | None = None, via: list[str] | None = None
+    ) -> dict[str, Any]:
+        """How ``get_denormalized_as_dataframe`` would join the tables, or what keeps it from that; it raises nothing."""
+        from deriva_ml.bags.denormalize import describe
+
+        return describe(self, include_tables, row_per, via)
+
+    def list_schema_paths(self, tables: list[str] | None = None) -> dict[str, Any]:
+        """What tables there are, and the ways by which they refer to each other; only from or to ``tables`` if given."""
+        from deriva_ml.bags.denormalize import schema_paths
+
+        return schema_paths(self, tables)
 
     @property
     def asset_paths(self) -> AssetPaths:

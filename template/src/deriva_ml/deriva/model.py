@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from deriva_ml.definitions import FILE_COLUMNS, UNKNOWN_PROVENANCE
+from deriva_ml.definitions import FILE_COLUMNS, UNKNOWN_PROVENANCE, ForeignKey
 from deriva_ml.exceptions import DerivaMLRequestError
 
 ML_SCHEMA = "deriva-ml"
@@ -20,15 +20,6 @@ SYSTEM_COLUMNS = frozenset({"RID", "RCT", "RMT", "RCB", "RMB"})
 UNKNOWN_SOURCE = f"{UNKNOWN_PROVENANCE}file"
 """The URL of the row of `File` that stands for an input that nobody knows, in catalogs that are made with one (upstream's
 ``SENTINEL_FILE_URL``)."""
-
-
-@dataclass(frozen=True)
-class ForeignKey:
-    """A foreign key: ``columns`` of a table hold the ``key`` of a row of ``table``."""
-
-    columns: tuple[str, ...]
-    table: str
-    key: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from deriva_ml.definitions import RID, Dataset, Row
+from deriva_ml.definitions import RID, Dataset, ForeignKey, Row
 from deriva_ml.deriva.answers import checked
-from deriva_ml.deriva.model import ForeignKey, Model
+from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.exceptions import DerivaMLRequestError
 
