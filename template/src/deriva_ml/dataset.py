@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from deriva_ml.bags.features import Feature, FeatureRecord, Selector
     from deriva_ml.bags.rows import Name
+    from deriva_ml.bags.targets import Targets
 
     DatasetSpecConfig: Any
     _AsUpstream = object
@@ -315,6 +316,123 @@ class DatasetBag(Upstream):
         from deriva_ml.bags.denormalize import schema_paths
 
         return schema_paths(self, tables)
+
+    def restructure_assets(
+        self,
+        output_dir: Path | str,
+        *,
+        asset_table: str | None = None,
+        targets: Targets = None,
+        target_transform: Callable[..., str] | None = None,
+        missing: str = "unknown",
+        use_symlinks: bool = True,
+        type_selector: Callable[[list[str]], str | None] | None = None,
+        type_to_dir_map: dict[str, str] | None = None,
+        enforce_vocabulary: bool = True,
+        file_transformer: Callable[[Path, Path], Path] | None = None,
+    ) -> dict[Path, Path]:
+        """Lay the fetched files out as ``<output_dir>/<type>/<target>/.../<filename>``, as many frameworks read them.
+
+        A file whose name another in its folder has gets its RID before it.
+
+        Args:
+            output_dir: the folder, which is made; what it has of another name stays.
+            asset_table: whose files; by default those of the only table of files.
+            targets: what the folders are named by, one below the other: features, columns of the asset table, columns
+                of a file that is a table and names files in another column (``labels.species`` where several have
+                ``species``), or ``folder`` for the name of the folder that a file lies in. Or a dictionary: by target
+                what selects one of several values, such as ``FeatureRecord.select_newest``.
+            target_transform: names the folder for a target's value: for a feature's its record.
+            missing: what becomes of files without a value: ``unknown`` is a folder ``Unknown``, ``skip`` leaves them
+                out, ``error`` refuses.
+            use_symlinks: links; copies where there can be none.
+            type_selector: chooses one of a dataset's types, of which it else is the first.
+            type_to_dir_map: folders by type of the innermost dataset that has the file, by default ``training`` and
+                ``testing``; a type that it lacks has none. Files of a dataset without a type are for ``Testing``.
+            enforce_vocabulary: refuse features without terms, and files with several values; else the first is taken.
+            file_transformer: writes the file instead: called with its path and that to write, returns that written.
+
+        Returns:
+            Where each file was put.
+
+        Raises:
+            DerivaMLRequestError: a target or the table is not there or cannot name folders.
+            DerivaMLException: a file has no value and ``missing`` is ``error``; or the disk does not take it.
+        """
+        from deriva_ml.bags import restructure
+
+        return restructure.restructure(
+            self,
+            Path(output_dir),
+            asset_table or restructure.asset_table(self),
+            targets,
+            target_transform,
+            missing,
+            use_symlinks,
+            type_selector,
+            restructure.FOLDERS if type_to_dir_map is None else type_to_dir_map,
+            enforce_vocabulary,
+            file_transformer,
+        )
+
+    def as_torch_dataset(
+        self,
+        element_type: str,
+        *,
+        sample_loader: Callable[[Path | None, Row], Any] | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        targets: Targets = None,
+        target_transform: Callable[..., Any] | None = None,
+        missing: str = "error",
+        reachable: bool = True,
+    ) -> Any:
+        """The rows of a table as PyTorch's ``Dataset`` of ``(sample, RID)``, or ``(sample, target, RID)`` with targets.
+
+        Args:
+            element_type: the table.
+            sample_loader: makes a sample of the path of a row's file, None for a row without one, and the row; needed
+                for a table of files. Without it a sample is the row.
+            transform: changes a sample.
+            targets: as of ``restructure_assets``; several make a dictionary by name.
+            target_transform: changes a target; it gets None for one that is missing.
+            missing: what becomes of a row without a value: ``error``, ``skip``, or ``unknown`` for None.
+            reachable: also rows that members refer to.
+
+        Raises:
+            DerivaMLRequestError: PyTorch is not installed, or a target or the table is not there.
+            DerivaMLException: a row has no value, and ``missing`` is ``error``.
+        """
+        from deriva_ml.bags.frameworks import Samples, as_torch
+
+        how = (sample_loader, transform, targets, target_transform, missing, reachable)
+        return as_torch(lambda: Samples.of(self, element_type, *how))
+
+    def as_tf_dataset(
+        self,
+        element_type: str,
+        *,
+        sample_loader: Callable[[Path | None, Row], Any] | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        targets: Targets = None,
+        target_transform: Callable[..., Any] | None = None,
+        missing: str = "error",
+        output_signature: Any = None,
+        reachable: bool = True,
+    ) -> Any:
+        """The same as ``as_torch_dataset`` as a ``tf.data.Dataset``.
+
+        Args:
+            output_signature: TensorFlow's specification of the tuples; by default that of the first.
+
+        Raises:
+            DerivaMLRequestError: TensorFlow is not installed, a target or the table is not there, or there are no rows
+                to tell the signature from.
+            DerivaMLException: a row has no value, and ``missing`` is ``error``.
+        """
+        from deriva_ml.bags.frameworks import Samples, as_tensorflow
+
+        how = (sample_loader, transform, targets, target_transform, missing, reachable)
+        return as_tensorflow(lambda: Samples.of(self, element_type, *how), output_signature)
 
     @property
     def asset_paths(self) -> AssetPaths:
