@@ -73,7 +73,8 @@ def test_several_ways_are_refused_until_one_is_chosen(tmp_path: Path) -> None:
     tables = {**TABLES, "Image": table("Filename", Visit="Visit", Scanned="Visit", Owner="Subject")}
     bag = study(tmp_path, tables=tables)
     with pytest.raises(
-        DerivaMLRequestError, match=r"several ways lead from Image to Subject: .* choose with via=\['Visit'\]"
+        DerivaMLRequestError,
+        match=r"several ways lead from Image to Subject: .* choose one with via=\['Visit'\]",
     ):
         wide(bag, ["Image", "Subject"], "Image.RID")
     plan = bag.describe_denormalized(["Image", "Subject"])

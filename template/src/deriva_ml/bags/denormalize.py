@@ -20,17 +20,18 @@ SYSTEM = {"RCT", "RMT", "RCB", "RMB"}
 
 
 class Ambiguous(DerivaMLRequestError):
-    """Several ways lead from one table to another."""
+    """Several ways lead from one table to another.
 
-    def __init__(self, start: str, end: str, paths: Sequence[Path]) -> None:
-        between = sorted({one.other for path in paths for one in path[:-1]})
-        hint = f"choose with via=[{between[0]!r}]" if between else "join these tables with pandas"
-        shown = "; ".join(_shown(path) for path in paths)
-        super().__init__(f"several ways lead from {start} to {end}: {shown}: {hint}")
+    Attributes:
+        found: what ``describe_denormalized`` says of them.
+    """
+
+    def __init__(self, message: str, paths: Sequence[Path], between: Sequence[str]) -> None:
+        super().__init__(message)
         self.found = {
             "type": "multiple_paths",
-            "from": start,
-            "to": end,
+            "from": paths[0][0].table,
+            "to": paths[0][-1].other,
             "paths": [tables_of(path) for path in paths],
             "suggestions": {"add_to_include_tables": between, "add_to_via": between},
         }
@@ -143,7 +144,11 @@ class Plan:
         if self._joins(self.row_per):  # an asset of a feature may be of the same table as its target
             best = [path for path in best if path == (self._to(self.row_per),)] or best
         if len(best) > 1:
-            raise Ambiguous(self.row_per, table, best)
+            between = sorted({one.other for path in best for one in path[:-1]})
+            hint = f"choose one with via=[{between[0]!r}]" if between else "join these tables with pandas"
+            ways = "; ".join(map(_shown, best))
+            message = f"several ways lead from {self.row_per} to {table}: {ways}: {hint}"
+            raise Ambiguous(message, best, between)
         [self.paths[table]] = best
 
     def columns(self, system: Sequence[str] = ()) -> list[tuple[str, str, str]]:
