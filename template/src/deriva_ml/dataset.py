@@ -151,8 +151,8 @@ class DatasetBag(BagMethods, Upstream):
         return nested + [Name(table) for table, rows in members(self).items() if rows]
 
     def dataset_history(self) -> list[DatasetState]:
-        """The dataset's versions, and working states, up to this one; the newest first."""
-        return list(self.dataset.history)
+        """The dataset's versions, and working states, up to this one; the oldest first."""
+        return list(self.dataset.history[::-1])
 
     def list_executions(self) -> list[RID]:
         """The executions that had read the dataset when it was fetched."""

@@ -292,7 +292,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class DatasetState:
+class DatasetState(Upstream):
     """A version of a dataset, or a working state between two.
 
     Attributes:
