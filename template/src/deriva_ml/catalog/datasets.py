@@ -379,6 +379,8 @@ class Datasets(CatalogBase):
             name=self.name_of_dataset(rid),
             digest=state.digest,
             folder=folder,
+            history=tuple(one for one in states.values() if one.number <= state.number),
+            executions=tuple(dict.fromkeys(self._db.get_all("Dataset_Execution", "Execution", Dataset=rid))),
         )
 
     def find_datasets(self, limit: int | None = None, deleted: bool = False) -> list[Dataset]:
