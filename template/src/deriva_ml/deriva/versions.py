@@ -63,7 +63,7 @@ class Versions:
         """The files in a state, and the versions that are nested in it; by their RIDs here."""
         files, nested = set(), set()
         for row in self._local.members(state.rid):
-            if "nested" in row:
+            if row["nested"] is not None:
                 nested.add(row["nested"])
             else:
                 files.add(row["RID"])
@@ -82,11 +82,11 @@ class Versions:
     def record_manifests(self, states: Iterable[DatasetState]) -> None:
         """See that the execution that made a state has its manifest among its outputs, by which the state is found there."""
         for state in states:
+            name, content = manifest_name(state.version), state.digest
             if not state.execution or any(
-                one.md5 == state.digest for one in self._local.assets_of(state.execution)
+                (one.filename, one.md5) == (name, content) for one in self._local.assets_of(state.execution)
             ):
                 continue
-            name = manifest_name(state.version)
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "manifest")
                 with path.open("w", encoding="utf-8", newline="") as file:
