@@ -12,4 +12,4 @@ def test_x(recorded: Recorded, make: Make, tmp_path: Path) -> None:
     print(take_in(there, tmp_path / "a.zip"))
     export(there, None, tmp_path / "b.zip", code=True)
     import subprocess
-    subprocess.run(f"cd {tmp_path}; mkdir a b; unzip -q a.zip -d a; unzip -q b.zip -d b; diff -r a b | cut -c 1-400; cp a.zip /tmp/archive14-tmp/a.zip; find a", shell=True)
+    subprocess.run(f"cd {tmp_path}; mkdir a b; unzip -q a.zip -d a; unzip -q b.zip -d b; diff -r a/a b/b | cut -c 1-400; cp a.zip /tmp/archive14-tmp/a.zip; find a", shell=True)

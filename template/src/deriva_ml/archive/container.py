@@ -83,9 +83,9 @@ class Writer:
 
     def finish(self) -> None:
         """Write what makes the payload a bag."""
+        payload = sorted(self._digests)
         self._write_text("bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
-        self._write_text("bag-info.txt", f"Payload-Oxum: {self._bytes}.{len(self._digests)}\n")
-        payload = sorted(name for name in self._digests if name.startswith("data/"))
+        self._write_text("bag-info.txt", f"Payload-Oxum: {self._bytes}.{len(payload)}\n")
         self._write_text("manifest-sha256.txt", *self._listed(payload))
         self._write_text(_TAG_MANIFEST, *self._listed(_TAGS))
 

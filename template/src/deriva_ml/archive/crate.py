@@ -191,8 +191,13 @@ def _unique(entities: Iterable[Entity]) -> list[Entity]:
 
 
 def _entity(name: str, kind: str, /, **properties: Any) -> Entity:
-    """Return an entity without the properties that are empty."""
-    return {"@id": name, "@type": kind, **{key: value for key, value in properties.items() if value}}
+    """Return an entity without the properties that are empty; one value stands for itself."""
+    plain = {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for key, value in properties.items()
+        if value
+    }
+    return {"@id": name, "@type": kind, **plain}
 
 
 def _values(rid: str, kind: str, values: dict[str, Any]) -> list[Entity]:
