@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from datasets.conftest import Put
 
+from datasets.conftest import Put
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Dataset, Member
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -28,7 +28,12 @@ def test_a_version_has_what_was_in_it_when_it_was_made(catalog: EmbeddedCatalog,
     old, new = (catalog.lookup_dataset(pets, one).members["File"][0]["MD5"] for one in ("1.0.0", "1.1.0"))
     assert (old, new) == (hashlib.md5(b"text").hexdigest(), hashlib.md5(b"better").hexdigest())
     assert catalog.lookup_dataset(pets).version == "1.1.0"
-    assert [one.version for one in catalog.dataset_versions(pets)] == ["1.1.0", "1.1.0.dev2", "1.1.0.dev1", "1.0.0"]
+    assert [one.version for one in catalog.dataset_versions(pets)] == [
+        "1.1.0",
+        "1.1.0.dev2",
+        "1.1.0.dev1",
+        "1.0.0",
+    ]
 
 
 def test_a_file_may_be_at_two_paths_of_a_dataset(catalog: EmbeddedCatalog, put: Put) -> None:
@@ -60,7 +65,9 @@ def test_the_numbers_count_up_from_the_last_release_and_none_comes_twice(
     assert catalog.release_dataset(data, "major") == "1.0.0"
     with pytest.raises(DerivaMLRequestError, match=r"nothing has changed .* since 1\.0\.0"):
         catalog.release_dataset(data)
-    with pytest.raises(DerivaMLRequestError, match="'huge' is no part of a version: give major, minor, patch"):
+    with pytest.raises(
+        DerivaMLRequestError, match="'huge' is no part of a version: give major, minor, patch"
+    ):
         catalog.release_dataset(data, "huge")
 
 
@@ -108,7 +115,9 @@ def test_a_dataset_never_contains_itself(catalog: EmbeddedCatalog) -> None:
     inner = catalog.add_dataset("Inner", [], name="inner")
     outer = catalog.add_dataset("Outer", [], nested=[inner])
     [state] = catalog.dataset_versions(outer)
-    with pytest.raises(DerivaMLRequestError, match=f"dataset {inner} would contain itself, by way of {outer}"):
+    with pytest.raises(
+        DerivaMLRequestError, match=f"dataset {inner} would contain itself, by way of {outer}"
+    ):
         catalog.change_dataset(inner, [Member("outer", nested=state.rid)])
     with pytest.raises(DerivaMLRequestError, match=f"dataset {inner} is part of {outer}"):
         catalog.delete_dataset(inner)

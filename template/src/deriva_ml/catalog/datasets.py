@@ -106,6 +106,8 @@ class Datasets(CatalogBase):
         Raises:
             DerivaMLRequestError: nothing has changed since the last version.
         """
+        if bump not in _PARTS:
+            raise DerivaMLRequestError(f"{bump!r} is no part of a version: give {', '.join(_PARTS)}")
         with self._db.transaction():
             last = self._last(rid)
             if last.released:
@@ -197,6 +199,8 @@ class Datasets(CatalogBase):
             check_relative(member.path).encode()
         except ValueError as error:
             raise DerivaMLRequestError(f"{member.path!r} cannot be a path in a dataset") from error
+        if member.file is not None and self._db.find("File", RID=member.file) is None:
+            raise self._not_found(member.file, "file of a dataset")
         if member.nested is not None:
             inner = self.dataset_state(member.nested)
             if inner.dataset == rid or rid in self._below(inner):
@@ -473,8 +477,6 @@ def _apart(members: Iterable[Member]) -> list[Member]:
 
 def _bumped(version: str, bump: str) -> str:
     """Return the version that comes after one when a number of it goes up."""
-    if bump not in _PARTS:
-        raise DerivaMLRequestError(f"{bump!r} is no part of a version: give {', '.join(_PARTS)}")
     numbers, place = [int(number) for number in version.split(".")], _PARTS.index(bump)
     return ".".join(map(str, [*numbers[:place], numbers[place] + 1, *[0] * (2 - place)]))
 
