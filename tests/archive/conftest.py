@@ -131,3 +131,15 @@ def recorded(make: Make) -> Recorded:
     for number, part in enumerate(parts):
         catalog.nest(sweep, part, number)
     return Recorded(catalog, recorder.commit, first, second, sweep, parts, weights, pets, toys)
+
+
+def state_of(catalog: EmbeddedCatalog) -> list[str]:
+    """All that a project has: its rows, its contents, files beside them, and its refs."""
+    tables = catalog._db.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+    rows = [
+        f"{table['name']} {tuple(row)}"
+        for table in tables
+        for row in catalog._db.query(f'SELECT * FROM "{table["name"]}"')
+    ]
+    files = [str(path) for path in catalog.project.state.rglob("*") if not path.name.startswith("catalog.db")]
+    return [*sorted(rows), *sorted(files), Repository(catalog.project.root).refs()]

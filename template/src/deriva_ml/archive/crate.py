@@ -31,6 +31,7 @@ class Crate:
     Args:
         carried: the MD5s of the contents that the file has.
         others: further files of the payload, each with what it is.
+        name: the project's.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Crate:
         selection: Selection,
         carried: set[str],
         others: dict[str, str],
-        about: dict[str, str],
+        name: str,
+        license_name: str,
     ) -> None:
         self._catalog, self._selection, self._carried, self._others = catalog, selection, carried, others
-        self._about = about
+        self._name, self._license = name, license_name
         self._read_versions: set[str] = set()
         self._people: dict[str, None] = {}
+        self._workflows: dict[str, str] = {}
         self._mentions: list[str] = []
         self._newest = ""
 
@@ -59,16 +62,21 @@ class Crate:
     def _entities(self) -> Iterator[Entity]:
         about = {"@id": CRATE, "@type": "CreativeWork", "about": _ref("./")}
         yield {**about, "conformsTo": _ref(_CRATE)}
+        yield {"@id": "#license", "@type": "CreativeWork", "name": self._license}
         yield {"@id": _PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
         for name, what in self._others.items():
             yield {"@id": name, "@type": "File", "name": what, "encodingFormat": _format(name)}
         for row in self._selection.rows("Workflow"):
+            address = row["URL"] or ""
+            # An absolute address, as the profile would have it, and one of its own.
+            place = f"{address}#{row['RID']}" if address.startswith("http") else f"#{row['RID']}"
+            self._workflows[row["RID"]] = place
             yield _entity(
-                f"#{row['RID']}",
+                place,
                 "SoftwareSourceCode",
                 name=row["Name"] or row["RID"],
                 description=row["Description"],
-                url=row["URL"],
+                url=address,
                 version=row["Version"],
                 identifier=row["Checksum"],
             )
@@ -119,7 +127,7 @@ class Crate:
             "CreateAction",
             name=f"execution {rid}",
             description=row["Description"] or f"execution {rid}",
-            instrument=_ref(f"#{row['Workflow']}"),
+            instrument=_ref(self._workflows[row["Workflow"]]),
             agent=_ref(self._agent(row["RCB"])),
             startTime=_time(started),
             endTime=_time(started + _duration(row["Execution_Duration"])),
@@ -166,7 +174,10 @@ class Crate:
         root = _entity(
             "./",
             "Dataset",
-            **self._about,
+            name=f"Records of {self._name}",
+            description="Executions, files and datasets recorded by DerivaML",
+            license=_ref("#license"),
+            author=[_ref(_person(name)) for name in self._people],
             datePublished=self._newest or "1980-01-01",
             conformsTo=_ref(_PROFILE),
             mentions=[_ref(one) for one in self._mentions],

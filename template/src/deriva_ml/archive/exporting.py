@@ -13,7 +13,7 @@ from typing import Any
 
 import deriva_ml.archive.bundle as git_bundle
 import deriva_ml.disk as disk
-from deriva_ml.archive.container import BUNDLE, FORMAT, Writer, from_file, object_name
+from deriva_ml.archive.container import BUNDLE, CRATE, FORMAT, Writer, from_file, object_name
 from deriva_ml.archive.crate import Crate
 from deriva_ml.catalog.carried import KINDS, Selection, chosen
 from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -122,13 +122,9 @@ def _write(
         for md5, length in carried.items():
             bag.add(object_name(md5), _content(catalog, md5, length, report), length)
         metadata = catalog.project.metadata()
-        about = {
-            "name": f"Records of {metadata.get('name') or catalog.project.root.name}",
-            "description": "Executions, files and datasets recorded by DerivaML",
-            "license": _license(metadata),
-        }
-        crate = Crate(catalog, selection, {*carried}, others, about)
-        bag.add("ro-crate-metadata.json", crate.text())
+        name = str(metadata.get("name") or catalog.project.root.name)
+        crate = Crate(catalog, selection, {*carried}, others, name, _license(metadata))
+        bag.add(CRATE, crate.text())
         bag.finish()
     return Exported(records, len(carried), sum(carried.values()), notes)
 

@@ -83,6 +83,8 @@ def take_in(
         except DAMAGED as error:
             raise bag.damaged(str(error)) from error
         done.contents, done.bytes = contents.count, contents.bytes
+        if contents.lacking:
+            done.notes.append(f"{contents.lacking} contents are neither in it nor here")
     return done
 
 
@@ -109,7 +111,7 @@ class _Contents:
     def __init__(self, bag: Reader, objects: ObjectStore) -> None:
         self._bag, self._objects = bag, objects
         self._parts: dict[str, Path] = {}
-        self.count = self.bytes = 0
+        self.count = self.bytes = self.lacking = 0
 
     def take(self, named: dict[str, int], progress: Callable[[int], Report]) -> None:
         """Write those contents of the file beside the store that are not in it; each is checked."""
@@ -117,18 +119,16 @@ class _Contents:
         for name in self._bag.names:
             if name.startswith("objects/") and self._bag.size(name) != named.get(names.get(name, ""), -1):
                 raise ValueError(f"{name} is a content that no row of it names, or of another length")
+        lacking = {md5: length for md5, length in named.items() if not self._objects.has(md5, length)}
         there = {*self._bag.names}
-        needed = {
-            md5: length
-            for md5, length in named.items()
-            if object_name(md5) in there and not self._objects.has(md5, length)
-        }
+        needed = {md5: length for md5, length in lacking.items() if object_name(md5) in there}
+        self.lacking = len(lacking) - len(needed)
         size = sum(needed.values())
-        self._objects.folder.mkdir(parents=True, exist_ok=True)
-        if size > (free := shutil.disk_usage(self._objects.folder).free):
+        if size > (free := shutil.disk_usage(self._objects.folder.parent).free):
             raise DerivaMLRequestError(
                 f"{self._bag.path} needs {size:,} bytes, and {free:,} are free: make room and repeat the command"
             )
+        self._objects.folder.mkdir(exist_ok=True)
         report = progress(size)
         for md5 in needed:
             part = self._parts[md5] = self._objects.folder / f".{md5}.{os.getpid()}.part"

@@ -264,6 +264,12 @@ def _of_table(query: str, table: str) -> str:
     return query.replace("'{asset}'", f"'{literal}'").replace("{asset}", table)
 
 
+def imported(catalog: CatalogBase, rid: RID) -> str:
+    """Return when a record was imported, and what identifies the file; empty for one that was made here."""
+    row = catalog._db.find("local_imported", rid=rid)
+    return f"{row['imported']} from {row['archive']}" if row else ""
+
+
 @contextmanager
 def chosen(catalog: CatalogBase, given: Collection[RID] | None, inputs: bool = False) -> Iterator[Selection]:
     """Give records with all that belongs to them, as they are at this moment.

@@ -152,9 +152,17 @@ class Merge:
             self._match(
                 kind,
                 f'"{kind}" h ON h."RCT" = i."RCT" AND (h."RID" IN (i."RID", i."was") OR h."RID" IN (SELECT "rid" FROM'
-                ' "local_imported" WHERE "was" IN (i."RID", i."was")))'
-                f' OR h."RID" = i."RID" AND i."RID" GLOB \'*[^{RID_DIGITS}-]*\'',
+                ' "local_imported" WHERE "was" IN (i."RID", i."was")))',
             )
+        reserved = f'h."RID" = i."RID" AND i."RID" GLOB \'*[^{RID_DIGITS}-]*\''
+        self._match("Execution", f'"Execution" h ON {reserved}')
+        # What is reserved may be another content in another version of the template.
+        self._match(
+            "Dataset",
+            f'"Dataset" h ON {reserved} AND NOT EXISTS (SELECT 1 FROM temp.in_Dataset_Version v JOIN "Dataset_Version" w'
+            ' ON w."Dataset" = h."RID" AND w."Version" = v."Version" JOIN "local_version" l ON l."version" = w."RID"'
+            ' WHERE v."Dataset" = i."RID" AND l."digest" <> v."digest")',
+        )
         same = " AND ".join(f'h."{name}" IS i."{name}"' for name in ("Checksum", "URL", "Version", "Name"))
         self._match("Workflow", f'"Workflow" h ON {same}')
         self._match(

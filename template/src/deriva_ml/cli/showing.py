@@ -95,6 +95,7 @@ def _asset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 
 def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
+    from deriva_ml.catalog.carried import imported
     from deriva_ml.definitions import Asset
     from deriva_ml.records.lineage import made_by, read_by
 
@@ -104,6 +105,7 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "dataset": rid,
         "pushed to": elsewhere(catalog, rid),
         "version": dataset.version,
+        "imported": imported(catalog, rid),
         "description": dataset.description,
         "types": list(dataset.types),
         "made by": made_by(catalog, rid),
@@ -115,6 +117,7 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
+    from deriva_ml.catalog.carried import imported
     from deriva_ml.records.lineage import makers_of_inputs
 
     record = catalog.lookup_execution(rid)
@@ -145,6 +148,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "by": record.created_by,
         "duration": record.execution_duration or "",
         "started by": record.started_by,
+        "imported": imported(catalog, rid),
         "workflow": f"{record.workflow.name} {version}".strip(),
         "code": record.workflow.url,
         "dirty": bool(provenance.get("dirty")),
