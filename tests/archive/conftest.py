@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,22 +19,30 @@ from git_repository import Repository, isolate_git
 Make = Callable[[str], EmbeddedCatalog]
 
 
-@pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Makes a project with a repository and a commit, and opens its catalog."""
-    isolate_git(monkeypatch, tmp_path)
+@contextmanager
+def projects(folder: Path) -> Iterator[Make]:
+    """What makes a project with a repository and a commit, and opens its catalog."""
     opened = []
 
     def make(name: str) -> EmbeddedCatalog:
-        repository = Repository.create(tmp_path / name)
+        repository = Repository.create(folder / name)
         repository.write(".gitignore", ".deriva-ml\n")
         repository.commit("pyproject.toml", '[project]\nname = "pets"\nlicense = "Apache-2.0"\n')
-        opened.append(catalog := EmbeddedCatalog(Project(tmp_path / name)))
+        opened.append(catalog := EmbeddedCatalog(Project(folder / name)))
         return catalog
 
-    yield make
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        isolate_git(monkeypatch, folder)
+        yield make
     for catalog in opened:
         catalog.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes projects of the test's own."""
+    with projects(tmp_path) as make:
+        yield make
 
 
 @dataclass
@@ -88,20 +96,32 @@ class Recorder:
     ) -> RID:
         """Record an execution with its configuration, metrics and outputs."""
         catalog = self.catalog
-        workflow = Workflow(name, ["Training"], url=f"https://example.org/{name}", checksum=name, version="1.0")
+        workflow = Workflow(
+            name, ["Training"], url=f"https://example.org/{name}", checksum=name, version="1.0"
+        )
         rid = catalog.add_execution(workflow, f"a run of {name}", Owner.of(), started_by="deriva-ml-run")
         for one in inputs:
             catalog.link_asset(rid, one, AssetRole.input)
         for dataset in datasets:
             catalog.link_dataset(rid, dataset)
-        configuration = {"provenance": {"commit": self.commit}, "parameters": parameters, "config_choices": {"m": "a"}}
+        configuration = {
+            "provenance": {"commit": self.commit},
+            "parameters": parameters,
+            "config_choices": {"m": "a"},
+        }
         files = {
             "configuration.json": (json.dumps(configuration), "Execution_Metadata", "Deriva_Config"),
-            "metrics.jsonl": ('{"accuracy": 0.5}\n{"accuracy": 0.75}\n', "Execution_Metadata", "Metrics_File"),
+            "metrics.jsonl": (
+                '{"accuracy": 0.5}\n{"accuracy": 0.75}\n',
+                "Execution_Metadata",
+                "Metrics_File",
+            ),
         }
         files |= {name: (text, "Execution_Asset", "Model_File") for name, text in (outputs or {}).items()}
         for filename, (text, table, kind) in files.items():
-            staged = catalog.stage(rid, table, filename, catalog.folder_of(rid), [kind], f"{filename} of {name}")
+            staged = catalog.stage(
+                rid, table, filename, catalog.folder_of(rid), [kind], f"{filename} of {name}"
+            )
             staged.path.write_text(text)
         catalog.commit(rid)
         detail = "ValueError: no" if status is Status.failed else ""
@@ -112,7 +132,11 @@ class Recorder:
 @pytest.fixture
 def recorded(make: Make) -> Recorded:
     """A project with records of every kind."""
-    catalog = make("here")
+    return record(make("here"))
+
+
+def record(catalog: EmbeddedCatalog) -> Recorded:
+    """Record something of every kind."""
     recorder = Recorder(catalog)
     first = recorder.run("first", {"weights.npz": "weights"}, l2=0.1)
     weights = next(one for one in catalog.assets_of(first) if one.filename == "weights.npz")
@@ -141,5 +165,8 @@ def state_of(catalog: EmbeddedCatalog) -> list[str]:
         for table in tables
         for row in catalog._db.query(f'SELECT * FROM "{table["name"]}"')
     ]
-    files = [str(path) for path in catalog.project.state.rglob("*") if not path.name.startswith("catalog.db")]
+    folder = catalog.project.state
+    files = [
+        str(path) for path in folder.rglob("*") if path.is_file() and not path.name.startswith("catalog.db")
+    ]
     return [*sorted(rows), *sorted(files), Repository(catalog.project.root).refs()]

@@ -45,7 +45,7 @@ class Crate:
     ) -> None:
         self._catalog, self._selection, self._carried, self._others = catalog, selection, carried, others
         self._name, self._license = name, license_name
-        self._read_versions: set[str] = set()
+        self._needed_versions: set[str] = set()
         self._people: dict[str, None] = {}
         self._workflows: dict[str, str] = {}
         self._mentions: list[str] = []
@@ -84,8 +84,9 @@ class Crate:
             yield self._content(row)
         for row in self._selection.rows("Execution"):
             yield from self._execution(row)
+        self._needed_versions.update(row["nested"] for row in self._selection.rows("Member") if row["nested"])
         for row in self._selection.rows("Dataset_Version"):
-            if is_release(row["Version"]) or row["RID"] in self._read_versions:
+            if is_release(row["Version"]) or row["RID"] in self._needed_versions:
                 yield self._version(row)
         for name in self._people:
             yield {"@id": _person(name), "@type": "Person", "name": name}
@@ -112,7 +113,10 @@ class Crate:
         summary = self._catalog.summaries.of([rid])[rid]
         given = _values(rid, "parameter", {**summary.parameters, **summary.choices})
         came_to = _values(rid, "metric", {name: one.last for name, one in summary.metrics.items()})
-        read = [one.version_rid for one in self._catalog.datasets_of(rid)]
+        read = [
+            one["Dataset_Version"]
+            for one in self._catalog.linked_rows("Dataset_Execution", "Execution", [rid])
+        ]
         made = [one["RID"] for one in self._catalog.linked_rows("Dataset_Version", "Execution", [rid])]
         files = {
             role: [_ref(self._of_content(one.md5)) for one in assets if one.role is role]
@@ -139,7 +143,7 @@ class Crate:
 
     def _versions(self, rids: Iterable[str | None]) -> list[Entity]:
         known = [rid for rid in rids if rid]
-        self._read_versions.update(known)
+        self._needed_versions.update(known)
         return [_ref(f"#{rid}") for rid in known]
 
     def _agent(self, name: str | None) -> str:
@@ -152,7 +156,6 @@ class Crate:
         for member in self._catalog.members(row["RID"]):
             if nested := member.get("nested"):
                 parts.append(f"#{nested}")
-                self._read_versions.add(nested)
             else:
                 parts.append(self._of_content(member["MD5"]))
         self._mentions.append(f"#{row['RID']}")

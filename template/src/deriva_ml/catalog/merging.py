@@ -336,11 +336,17 @@ class Merge:
     def _check_members(self, dataset: RID) -> None:
         """Refuse a dataset whose states are not what their digests say."""
         states = self._catalog.dataset_versions(dataset)
+        beside = (
+            'EXISTS (SELECT 1 FROM "local_member" i WHERE i."dataset" = o."dataset" AND {} AND coalesce(i."since" <'
+            ' o."until", 1) AND coalesce(o."since" < i."until", 1))'
+        )
+        again = beside.format('i."path" = o."path" AND i."since" > o."since"')
+        inside = beside.format(
+            'i."path" > o."path" || \'/\' AND i."path" < o."path" || \'0\''
+        )  # 0 follows the slash
         wrong = self._db.value(
             'SELECT o."path" FROM "local_member" o WHERE o."dataset" = ?1 AND (o."since" < 1 OR o."until" <= o."since" OR'
-            ' max(o."since", coalesce(o."until", 1)) > ?2 OR EXISTS (SELECT 1 FROM "local_member" i WHERE i."dataset" ='
-            ' o."dataset" AND (i."path" = o."path" AND i."since" > o."since" OR i."path" > o."path" || \'/\' AND i."path" <'
-            ' o."path" || \'0\') AND coalesce(i."since" < o."until", 1) AND coalesce(o."since" < i."until", 1)))',
+            f' max(o."since", coalesce(o."until", 1)) > ?2 OR {again} OR {inside})',
             dataset,
             len(states),
         )
