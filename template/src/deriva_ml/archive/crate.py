@@ -7,6 +7,7 @@ the executions are of several.
 from __future__ import annotations
 
 import json
+import math
 import mimetypes
 import re
 from collections.abc import Iterable, Iterator
@@ -217,7 +218,8 @@ def _entity(name: str, kind: str, /, **properties: Any) -> Entity:
 def _values(rid: str, kind: str, values: dict[str, Any]) -> list[Entity]:
     found = []
     for name, value in values.items():
-        plain = value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)
+        is_plain = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+        plain = value if is_plain else json.dumps(value, ensure_ascii=False)
         found.append(
             {"@id": f"#{rid}-{kind}-{_plain(name)}", "@type": "PropertyValue", "name": name, "value": plain}
         )
