@@ -141,6 +141,7 @@ def test_a_validator_accepts_it(recorded: Recorded, tmp_path: Path, monkeypatch:
     def get(self: Any, url: str, **options: Any) -> requests.Response:
         answer = requests.Response()
         answer.url, answer.status_code = url, 200 if url.endswith("/context") else 504
+        answer.headers["Content-Type"] = "application/ld+json"
         answer._content = (Path(rocrate.__file__).parent / "data" / "ro-crate.jsonld").read_bytes()
         return answer
 
@@ -210,7 +211,7 @@ def test_executions_that_have_not_ended_are_left_out(make: Make, tmp_path: Path)
     running = catalog.add_execution(Workflow("w", "Training", url="u", checksum="c"), "", Owner.of())
     made = catalog.add_dataset("made", [], execution=running)
     done = export(catalog, None, path := tmp_path / "all.zip")
-    assert done.notes == ["1 executions are left out, since they have not ended"]
+    assert done.warnings == ["1 executions are left out, since they have not ended"]
     assert rids(path) == {ended}
     assert [row["Execution"] for row in rows(path, "Dataset_Version")] == [None]
     assert rids(path, "Dataset") == {made}
@@ -251,7 +252,7 @@ def test_code_needs_a_repository_that_has_it(make: Make, tmp_path: Path) -> None
     recorder.commit = "a" * 40
     recorder.run("elsewhere")
     done = export(catalog, None, path := tmp_path / "all.zip", code=True)
-    assert done.notes == [f"commits that are not in this repository are left out: {'a' * 40}"]
+    assert done.warnings == [f"commits that are not in this repository are left out: {'a' * 40}"]
     assert "all/data/code.bundle" not in zipfile.ZipFile(path).namelist()
     (catalog.project.root / ".git").rename(tmp_path / "git")
     with pytest.raises(DerivaMLRequestError, match="not in a git repository"):

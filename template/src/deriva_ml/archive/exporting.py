@@ -36,13 +36,13 @@ class Exported:
     Attributes:
         records: how many of each kind.
         contents: how many, and of how many bytes.
-        notes: what is not in it, a line each.
+        warnings: what is not in it, a line each.
     """
 
     records: dict[str, int]
     contents: int
     bytes: int
-    notes: list[str]
+    warnings: list[str]
 
 
 def export(
@@ -97,9 +97,9 @@ def _write(
     code: bool,
     progress: Callable[[int], Report],
 ) -> Exported:
-    notes = []
+    warnings = []
     if selection.left_out:
-        notes.append(f"{len(selection.left_out)} executions are left out, since they have not ended")
+        warnings.append(f"{len(selection.left_out)} executions are left out, since they have not ended")
     records: dict[str, int] = {}
     others = {FORMAT: "The form of the rows"}
     with Writer(part, top) as bag:
@@ -112,7 +112,7 @@ def _write(
         if code and (commits := _commits(catalog, selection)):
             with disk.temporary(catalog.project.state, ".bundle-") as path:
                 if note := git_bundle.bundle(commits, catalog.project.root, path):
-                    notes.append(note)
+                    warnings.append(note)
                 if path.exists():
                     others[BUNDLE] = "The commits that the executions name, as a git bundle"
                     with path.open("rb") as stream:
@@ -126,7 +126,7 @@ def _write(
         crate = Crate(catalog, selection, {*carried}, others, name, _license(metadata))
         bag.add(CRATE, crate.text())
         bag.finish()
-    return Exported(records, len(carried), sum(carried.values()), notes)
+    return Exported(records, len(carried), sum(carried.values()), warnings)
 
 
 def _counted(rows: Iterable[dict[str, Any]], name: str, records: dict[str, int]) -> Iterator[bytes]:

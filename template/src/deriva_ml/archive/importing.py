@@ -33,14 +33,14 @@ class Imported:
         merged: the records.
         contents: how many that were not here, and of how many bytes.
         commits: how many that were not here.
-        notes: what is not as the file has it, a line each.
+        warnings: what is not as the file has it, a line each.
     """
 
     merged: Merged = field(default_factory=Merged)
     contents: int = 0
     bytes: int = 0
     commits: int = 0
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def take_in(
@@ -73,7 +73,7 @@ def take_in(
             contents.take(dict(merge.contents()), progress)
             refs: list[str] = []
             if code and BUNDLE in bag.names:
-                refs = _take_commits(bag, catalog, done.notes)
+                refs = _take_commits(bag, catalog, done.warnings)
             try:
                 done.merged = merge.finish(bag.identity, contents.settle)
             except BaseException:
@@ -84,7 +84,7 @@ def take_in(
             raise bag.damaged(str(error)) from error
         done.contents, done.bytes = contents.count, contents.bytes
         if contents.lacking:
-            done.notes.append(f"{contents.lacking} contents are neither in it nor here")
+            done.warnings.append(f"{contents.lacking} contents are neither in it nor here")
     return done
 
 
@@ -159,10 +159,10 @@ class _Contents:
                 part.unlink()
 
 
-def _take_commits(bag: Reader, catalog: EmbeddedCatalog, notes: list[str]) -> list[str]:
+def _take_commits(bag: Reader, catalog: EmbeddedCatalog, warnings: list[str]) -> list[str]:
     root = catalog.project.root
     if repository_root(root) is None:
-        notes.append(f"the commits in it are left out, since {root} is not in a git repository")
+        warnings.append(f"the commits in it are left out, since {root} is not in a git repository")
         return []
     with disk.temporary(catalog.project.state, ".bundle-") as path:
         with path.open("wb") as stream:

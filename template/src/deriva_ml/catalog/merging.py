@@ -221,13 +221,16 @@ class Merge:
             ' d."RID" HAVING count(DISTINCT v."number") <> count(*) OR min(v."number") <> 1 OR max(v."number") <> count(*)',
             "the versions of dataset {} are not complete",
         )
-        self._refuse(
+        changed = self._db.query(
             'SELECT i."Version", d."new" FROM temp.in_Dataset_Version i JOIN temp.mapped d ON d."old" = i."Dataset"'
             ' JOIN temp.mapped v ON v."old" = i."RID" LEFT JOIN "local_version" l ON l."version" = v."new"'
             ' WHERE NOT d."fresh" AND (l."digest" <> i."digest" OR l."number" <> i."number" OR v."fresh" AND i."number"'
-            ' <= (SELECT max("number") FROM "local_version" WHERE "dataset" = d."new"))',
-            "version {} of dataset {} is not what was made of that dataset here",
-        )
+            ' <= (SELECT max("number") FROM "local_version" WHERE "dataset" = d."new"))'
+        ).fetchone()
+        if changed:
+            raise ValueError(
+                f"dataset {changed['new']} was changed here and there, so that {changed['Version']} would be two contents"
+            )
 
     def _give_rids(self) -> None:
         """Let each record that is not here have its own RID, unless another record has that here."""

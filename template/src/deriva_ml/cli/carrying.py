@@ -81,7 +81,7 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             code=args.with_code,
             progress=_progress(stack, "exporting"),
         )
-    for note in done.notes:
+    for note in done.warnings:
         print(f"note: {note}", file=sys.stderr)
     print(
         f"exported {_listed(done.records)} and {done.contents} contents ({done.bytes:,} bytes) to {args.file}"
@@ -97,14 +97,14 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         done = take_in(
             catalog, Path(args.file), code=not args.without_code, progress=_progress(stack, "importing")
         )
-    merged, notes = done.merged, done.notes
+    merged, warnings = done.merged, done.warnings
     if merged.renamed:
         shown = ", ".join(f"{old} is {new} here" for old, new in [*merged.renamed.items()][:SHOWN])
         more = f" and {len(merged.renamed) - SHOWN} more" if len(merged.renamed) > SHOWN else ""
-        notes.append(f"other records have the RIDs of some: {shown}{more}")
+        warnings.append(f"other records have the RIDs of some: {shown}{more}")
     for rid, name in merged.unnamed.items():
-        notes.append(f"another dataset is called {name} here: the one in the file goes by {rid}")
-    for note in notes:
+        warnings.append(f"another dataset is called {name} here: the one in the file goes by {rid}")
+    for note in warnings:
         print(f"note: {note}", file=sys.stderr)
     commits = f" and {done.commits} commits" if done.commits else ""
     contents = f"{done.contents} contents ({done.bytes:,} bytes)"
