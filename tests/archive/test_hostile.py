@@ -425,6 +425,14 @@ def test_an_execution_that_is_here_gets_no_other_outputs(make: Make, file: Path)
     assert state_of(there) == before
 
 
+def test_a_name_that_would_lead_out_is_no_name(make: Make, file: Path, recorded: Recorded) -> None:
+    """A nested dataset lies in a folder of its name."""
+    changed(file, "Dataset", lambda rows: [row.update(name="../../x") for row in rows])
+    done = take_in(there := make("unnamed"), file)
+    assert done.merged.unnamed == dict.fromkeys([recorded.pets, recorded.toys], "../../x")
+    assert there.name_of_dataset(recorded.pets) == ""
+
+
 def test_a_file_of_a_newer_runner(there: EmbeddedCatalog, file: Path) -> None:
     files = unpacked(file)
     files["data/records/format.json"] = b'{"format": 2}'

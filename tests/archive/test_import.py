@@ -190,7 +190,9 @@ def test_records_whose_rids_others_have_are_told_apart(
 def test_a_name_that_another_dataset_has_stays_its(recorded: Recorded, file: Path, make: Make) -> None:
     there = make("there")
     mine = there.add_dataset("my pets", [], name="pets")
-    assert take_in(there, file).merged.unnamed == {recorded.pets: "pets"}
+    merged = take_in(there, file).merged
+    assert merged.unnamed == {recorded.pets: "pets"}
+    assert set(merged.datasets) == {recorded.pets, recorded.toys}
     assert there.dataset_named("pets") == mine
     assert there.lookup_dataset(recorded.pets).name == ""
 

@@ -103,7 +103,9 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         more = f" and {len(merged.renamed) - SHOWN} more" if len(merged.renamed) > SHOWN else ""
         warnings.append(f"other records have the RIDs of some: {shown}{more}")
     for rid, name in merged.unnamed.items():
-        warnings.append(f"another dataset is called {name} here: the one in the file goes by {rid}")
+        warnings.append(
+            f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
+        )
     for note in warnings:
         print(f"note: {note}", file=sys.stderr)
     commits = f" and {done.commits} commits" if done.commits else ""
