@@ -77,10 +77,14 @@ def test_an_output_in_a_domains_table_has_its_columns_types_and_execution(
             "Scan Image", "scan.png", "Output_File", metadata={"Visit": study.visit}
         )
         scan.write_bytes(b"picture")
-        execution.asset_file_path("Scan Image", "other.png", "Output_File").write_bytes(b"another")
+        other = execution.asset_file_path("Scan Image", "other.png", "Output_File", metadata={"Size": 1})
+        other.write_bytes(b"another")
+        other.metadata = {"Code": "free"}
+        assert (scan.metadata, other.metadata) == ({"Visit": study.visit}, {"Code": "free"})
     committed = execution.commit_output_assets()
     rows = {row["Filename"]: row for row in study.rows("Scan Image")}
     assert (rows["scan.png"]["Visit"], rows["other.png"]["Visit"]) == (study.visit, None)
+    assert (rows["other.png"]["Size"], rows["other.png"]["Code"]) == (None, "free")
     assert {path.asset_rid for path in committed["Scan Image"]} == {row["RID"] for row in rows.values()}
     assert {
         (row["Scan Image"], row["Execution"], row["Asset_Role"]) for row in study.rows("Scan Image_Execution")

@@ -60,6 +60,7 @@ store(Review, name="review")
 """
 
 IMPORTS = """
+import json
 import os
 from pathlib import Path
 
@@ -72,6 +73,11 @@ CELLS = [
     """
 assert config.threshold == 0.5 and config.assets.description == "What was counted"
 assert Path(os.environ["DERIVA_ML_NOTEBOOK_PATH"]).name == "review.ipynb"
+workflow = ml.lookup_execution(execution.execution_rid).workflow
+assert os.environ["DERIVA_ML_WORKFLOW_URL"] == workflow.url
+assert os.environ["DERIVA_ML_WORKFLOW_CHECKSUM"] == workflow.checksum
+assert "threshold=0.5" in json.loads(os.environ["DERIVA_ML_HYDRA_OVERRIDES"])
+Path(os.environ["DERIVA_ML_SAVE_EXECUTION_RID"]).write_text(json.dumps(execution.execution_rid))
 for path in execution.asset_paths["Execution_Asset"]:
     assert path.file_name.name == "count.json" and path.file_name.read_text() == '{"count": 6.0}'
     asset = ml.lookup_asset(asset_rid=path.asset_rid)
@@ -120,5 +126,7 @@ def test_a_model_and_a_notebook_run_unchanged(
     found = project.run("python", "-c", look.format(named, model), check=True).out
     configuration.write_text(CONFIGURATION.lstrip().replace('"RID"', f'"{found.split()[-1]}"'))
     write_notebook(project / "notebooks" / "review.ipynb", CELLS, START, IMPORTS)
-    done = project.run("deriva-ml-run-notebook", "notebooks/review.ipynb", *where, check=True)
+    done = project.run(
+        "deriva-ml-run-notebook", "notebooks/review.ipynb", "threshold=0.5", *where, check=True
+    )
     assert re.search(r"^Execution (\S+): Uploaded", done.out, re.MULTILINE)
