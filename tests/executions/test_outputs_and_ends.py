@@ -306,7 +306,8 @@ def test_types_of_a_file_can_be_set_until_it_is_recorded(ml: DerivaML, dry_run: 
     assert set(recorded.asset_types) == {"Model_File", "Mine"}
     if not dry_run:
         assert set(outputs(ml, execution)["x.txt"][0].types) == {"Model_File", "Mine"}
-        for one in (recorded, path, ml.lookup_asset(recorded.asset_rid or "").download(ml.project.root)):
+        [fetched] = start(ml, assets=[recorded.asset_rid]).asset_paths["Execution_Asset"]
+        for one in (recorded, path, fetched):
             with pytest.raises(DerivaMLRequestError, match="x.txt is recorded"):
                 one.set_asset_types("Other")
             with pytest.raises(DerivaMLRequestError, match="x.txt is recorded"):

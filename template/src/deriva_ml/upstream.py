@@ -6,7 +6,6 @@ Nothing here is loaded before somebody asks for a name that the runner itself do
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import make_dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
@@ -126,6 +125,13 @@ def reset_multirun_state() -> None:
     """Do nothing: no sweep leaves anything behind here."""
 
 
-def accepting(names: str) -> Any:
-    """Return a dataclass to derive others from, with fields that upstream's configurations set and nothing reads."""
-    return make_dataclass("Accepting", [(name, Any, None) for name in names.split()], kw_only=True)
+def accepting(names: str) -> Callable[[type], type]:
+    """Return what gives a dataclass, yet to be made, fields that upstream's configurations set and nothing reads."""
+
+    def accept(kind: type) -> type:
+        for name in names.split():
+            kind.__annotations__[name] = Any
+            setattr(kind, name, None)
+        return kind
+
+    return accept

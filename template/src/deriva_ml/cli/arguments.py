@@ -58,6 +58,12 @@ class CommandParser(argparse.ArgumentParser):
         self.elsewhere: dict[str, str] = {}  # flags that other programs have, and what is typed here instead
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse short flags that another program has and that argparse would take for one of this and its value."""
+        if unknown := {*(args or ())} & self.elsewhere.keys() - self._option_string_actions.keys():
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Refuse the command line, with what is typed here for a flag that another program has."""
         _, _, words = message.partition("unrecognized arguments: ")

@@ -156,9 +156,7 @@ def _next_tag(here: list[str], part: str) -> str:
     """
     first = f"{os.environ.get('PREFIX', 'v')}{os.environ.get('START', FIRST_VERSION[1:])}"
     if not _VERSION_TAG.fullmatch(first):
-        raise DerivaMLRequestError(
-            f"{first}, of PREFIX and START, is no version's tag: those here are as v1.0.0"
-        )
+        raise DerivaMLRequestError(f"{first}, of PREFIX and START, is no version's tag: they are as v1.0.0")
     if not here:
         return first
     numbers = [int(number) for number in here[-1][1:].split(".")]

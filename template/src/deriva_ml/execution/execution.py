@@ -322,13 +322,12 @@ class Execution(Upstream):
                 f"a row of {table} needs {', '.join(lacking)}: give metadata={{...}} with a value for each"
             )
 
-    def _restage(self, staged: StagedAsset, **changes: Any) -> None:
-        if "columns" in changes:
-            self._check_columns(staged.table, changes["columns"])
+    def _restage(self, staged: StagedAsset, types: tuple[str, ...], columns: Mapping[str, Any]) -> bool:
+        self._check_columns(staged.table, columns)
         if not self.dry_run:
-            self._local.restage(staged.number, **changes)
-        elif "types" in changes:
-            self._dry_staged[staged.number - 1] = replace(staged, **changes)
+            return self._local.restage(staged.number, types, columns)
+        self._dry_staged[staged.number - 1] = replace(staged, types=types)
+        return True
 
     def metrics_file(self, filename: str = "metrics.jsonl") -> AssetFilePath:
         """The path of a metadata file for metrics, one JSON object a line; registered by the first call.
