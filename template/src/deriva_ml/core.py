@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
@@ -131,7 +130,7 @@ class DerivaML(Finding, Upstream):
 
         return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
 
-    def cite(self, rid: RID | Mapping[str, Any], current: bool = False) -> str:
+    def cite(self, rid: RID | dict[str, Any], current: bool = False) -> str:
         """Return an address that names a record for good; of a dry run, which has no record, a line that says so.
 
         Args:
@@ -141,7 +140,7 @@ class DerivaML(Finding, Upstream):
         Raises:
             DerivaMLRequestError: the row has no RID.
         """
-        rid = rid.get("RID", "") if isinstance(rid, Mapping) else rid
+        rid = rid if isinstance(rid, str) else dict(rid or ()).get("RID", "")
         if not rid:
             raise DerivaMLRequestError("only a record can be cited: give its RID, or a row that has one")
         if rid == DRY_RUN_RID:

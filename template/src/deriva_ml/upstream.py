@@ -5,14 +5,14 @@ Nothing here is loaded before somebody asks for a name that the runner itself do
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from enum import StrEnum
 from functools import cache
-from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
+from pkgutil import resolve_name
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -39,22 +39,26 @@ def _instead() -> dict[str, str]:
 
 
 @cache
-def _names() -> dict[str, tuple[str, str]]:
-    """Return module and name here by upstream's name."""
-    entries = ((module, name) for module, names in _table()["names"].items() for name in names.split())
-    return {name.partition("=")[0]: (module, name.rpartition("=")[2]) for module, name in entries}
+def same(kind: type) -> dict[str, str]:
+    """Return what the attributes are here that a class has under other names, by those."""
+    return {
+        name: here for one in kind.__mro__ for name, here in _table()["same"].get(one.__name__, {}).items()
+    }
 
 
 class Upstream:
-    """What refuses, for records and connections, the attributes that only upstream has, with what to do instead."""
+    """What has, for records and connections, attributes by upstream's names, and refuses those that only upstream has."""
 
     if not TYPE_CHECKING:  # for which a name that is not there has to stay an error
 
+        def __dir__(self) -> list[str]:
+            """List them for those who complete names."""
+            return [*super().__dir__(), *same(type(self))]
+
         def __getattr__(self, name: str) -> Any:
             """Return an attribute that has another name here; refuse one that is not here."""
-            for kind in () if name.startswith("_") else type(self).__mro__:
-                if here := _table()["same"].get(kind.__name__, {}).get(name):
-                    return attrgetter(here)(self)
+            if not name.startswith("_") and name in same(type(self)):
+                return attrgetter(same(type(self))[name])(self)
             if not name.startswith("_") and name in _instead():
                 raise NotHere(f"{type(self).__name__}.{name} is not here: {_instead()[name]}")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -67,9 +71,8 @@ def look_up(module: str, name: str) -> Any:
         NotImportable: only upstream has it.
         AttributeError: upstream has no such name, as far as is known here.
     """
-    if name in _names():
-        place, here = _names()[name]
-        return attrgetter(here)(import_module(f"deriva_ml.{place}"))
+    if place := _table()["names"].get(name):
+        return resolve_name(place)
     if name in _instead():
         raise NotImportable(f"{module}.{name} is not here: {_instead()[name]}")
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
@@ -78,7 +81,7 @@ def look_up(module: str, name: str) -> Any:
 def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
     """Return how to import a module of this package, its own or one of upstream's whose names are here; None for others.
 
-    By this function, this module is one of those that ``sys.meta_path`` may have. Which modules are packages is said
+    By this function, this module is one of those that ``sys.meta_path`` has. Which modules are packages is said
     here and not in these, because another thread may import from one that is half loaded.
 
     Raises:
@@ -93,18 +96,12 @@ def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec
         return spec
     if hint := _instead().get(module):
         raise NotImportable(f"{fullname} is not here: {hint}")
-    loader: Any = _Names()
+    loader: Any = SimpleNamespace(create_module=lambda spec: None, exec_module=_execute)
     return ModuleSpec(fullname, loader, is_package=True) if module in _table()["modules"].split() else None
 
 
-class _Names:
-    """The loader of a module without a file, which has upstream's names."""
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Leave it to Python."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__getattr__ = lambda name: look_up(module.__name__, name)  # type: ignore[method-assign]
+def _execute(module: ModuleType) -> None:
+    module.__getattr__ = lambda name: look_up(module.__name__, name)  # type: ignore[method-assign]
 
 
 @cache
@@ -115,17 +112,15 @@ def __getattr__(name: str) -> Any:
     return StrEnum(name, {value.lower(): value for value in _table()["terms"][name]}, module=__name__)
 
 
-ML_SCHEMA = "deriva-ml"
 DerivaSystemColumns = ["RID", "RCT", "RMT", "RCB", "RMB"]
-DerivaAssetColumns = {"Filename", "URL", "Length", "MD5", "Description"}
-UploadCallback = DerivaMLModel = Callable
+DerivaAssetColumns = {"Filename", "URL", "Length", "MD5", "Description", *DerivaSystemColumns}
 
 
 def reset_multirun_state() -> None:
     """Do nothing: no sweep leaves anything behind here."""
 
 
-def accepting(names: str) -> Callable[[type], type]:
+def accepting(names: str) -> Any:
     """Return what gives a dataclass, yet to be made, fields that upstream's configurations set and nothing reads."""
 
     def accept(kind: type) -> type:
@@ -135,3 +130,6 @@ def accepting(names: str) -> Callable[[type], type]:
         return kind
 
     return accept
+
+
+sys.meta_path.insert(0, sys.modules[__name__])  # before Python's own, for which no file has modules

@@ -92,11 +92,9 @@ def add_run_flags(parser: CommandParser, execution: argparse._ActionsContainer) 
         execution: the group of the flags about how it is run, whose last one is added.
     """
     execution.add_argument(
-        "--allow-dirty",
-        action="store_true",
-        default=os.environ.get("DERIVA_ML_ALLOW_DIRTY", "").lower() == "true",  # upstream's variable
-        help="run with uncommitted changes, and record them as a patch",
+        "--allow-dirty", action="store_true", help="run with uncommitted changes, and record them as a patch"
     )
+    parser.set_defaults(allow_dirty=os.environ.get("DERIVA_ML_ALLOW_DIRTY", "").lower() == "true")
     group = parser.add_argument_group("configuration")
     group.add_argument(
         "--list-configs", action="store_true", help="show the group=entry choices that there are, and exit"

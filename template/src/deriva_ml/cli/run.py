@@ -48,9 +48,8 @@ def parser() -> argparse.ArgumentParser:
         help="run every combination of the values that overrides give as a=1,2",
     )
     add_run_flags(parser, how)
-    how.add_argument(
-        "--config-name", metavar="NAME", default="deriva_model", help="what is composed: %(default)s"
-    )
+    how.add_argument("--config-name", metavar="NAME", help="what to compose (default: %(default)s)")
+    parser.set_defaults(config_name="deriva_model")
     how.add_argument("-c", "--config-dir", type=Path, metavar="FOLDER", help="its folder in src: src/configs")
     return parser
 
