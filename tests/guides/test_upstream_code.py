@@ -42,7 +42,8 @@ from deriva_ml.execution.multirun_config import get_multirun_config, list_multir
 from deriva_ml.execution.runner import reset_multirun_state
 from models.count import count
 
-store(builds(count, populate_full_signature=True, zen_partial=True), group="model_config", name="count")
+for group in ("model_config", "script_config"):
+    store(builds(count, populate_full_signature=True, zen_partial=True), group=group, name="count")
 store(with_description([AssetSpecConfig(rid="RID", cache=True)], "What was counted"), group="assets", name="counted")
 
 
@@ -83,7 +84,8 @@ for path in execution.asset_paths["Execution_Asset"]:
     asset = ml.lookup_asset(asset_rid=path.asset_rid)
     made = asset.list_executions(asset_role="Output")[0].execution_rid
     experiment = ml.lookup_experiment(execution_rid=made)
-    assert (experiment.name, experiment.model_config["scale"]) == ("count", 2.0)
+    assert experiment.config_choices[GROUP] == "count" and experiment.model_config["scale"] == 2.0
+    assert experiment.execution.parameters == {"model_config.scale": 2.0}
     fresh = execution.download_asset(
         asset_rid=path.asset_rid, dest_dir=Path(execution.working_dir) / path.asset_rid, update_catalog=False
     )
@@ -118,14 +120,17 @@ def test_a_model_and_a_notebook_run_unchanged(
     (project / "src" / "models" / "count.py").write_text(MODEL.lstrip())
     configuration = project / "src" / "configs" / "review.py"
     configuration.write_text(CONFIGURATION.lstrip())
-    words = ["model_config=count", "model_config.scale=2.0", "datasets=default_dataset", *where]
+    group = "script_config" if server else "model_config"  # a script runs instead of the model, and is one
+    chosen = f"+{group}=count" if server else f"{group}=count"
+    words = [chosen, f"{group}.scale=2.0", "datasets=default_dataset", *where]
     done = project.run("deriva-ml-run", *words, check=True)
     [model] = re.findall(r"^Execution (\S+): Uploaded", done.out, re.MULTILINE)
     look = "from deriva_ml import DerivaML; ml = DerivaML({}); print('made', *(one.rid for one in ml.lookup_execution('{}').outputs if one.filename == 'count.json'))"
     named = f"'{double.url}', '1'" if server else ""
     found = project.run("python", "-c", look.format(named, model), check=True).out
     configuration.write_text(CONFIGURATION.lstrip().replace('"RID"', f'"{found.split()[-1]}"'))
-    write_notebook(project / "notebooks" / "review.ipynb", CELLS, START, IMPORTS)
+    imports = f"{IMPORTS}\nGROUP = {group!r}\n"
+    write_notebook(project / "notebooks" / "review.ipynb", CELLS, START, imports)
     done = project.run(
         "deriva-ml-run-notebook", "notebooks/review.ipynb", "threshold=0.5", *where, check=True
     )

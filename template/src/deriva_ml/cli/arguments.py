@@ -19,7 +19,7 @@ CONFIGURED = {
     "--config": "assets=NAME or the like",
     "--config-name": 'run_notebook("NAME") in a notebook',
     "--config-dir": 'run_notebook("NAME", config_package="PACKAGE") in a notebook',
-    "-cn": 'run_notebook("NAME") in a notebook, +experiment=NAME for a model',
+    "-cn": 'run_notebook("NAME") in a notebook, --config-name NAME for a model',
     "--hostname": "--host HOST",
     "--catalog-id": "--catalog CATALOG",
     **{f"--{group}": f"{group}=NAME" for group in ("assets", "datasets", "workflow", "experiment")},

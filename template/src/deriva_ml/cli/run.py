@@ -146,7 +146,7 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     needed = [name for name, one in parameters.items() if one.default is one.empty and name not in arguments]
     if needed:
         raise DerivaMLRequestError(f"a model run needs {', '.join(needed)}: leave ~{' ~'.join(needed)} out")
-    check_settings(arguments.get("model_config"))
+    check_settings(arguments.get("script_config") or arguments.get("model_config"))
     return composed, arguments
 
 
@@ -162,7 +162,7 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
         overrides=overrides,
         choices=composed.choices,
         config=composed.yaml,
-        settings=composed.part("model_config") or {},
+        settings=composed.part("script_config") or composed.part("model_config") or {},
         parent=parent,
         begun=begun.append,
     )
