@@ -92,6 +92,11 @@ def test_an_output_in_a_domains_table_has_its_columns_types_and_execution(
     assert {row["Asset_Type"] for row in study.rows("Scan Image_Asset_Type")} == {"Output_File"}
     assert execution.status is Status.uploaded
     assert {asset.table for asset in study.ml.catalog.assets_of(execution.execution_rid)} == {"Scan Image"}
+    here = DerivaML(project=study.ml.project)  # which has learned of the domain's tables
+    path = here.create_execution(ExecutionConfiguration(), Workflow("Scan", checksum="c")).asset_file_path(
+        "Scan Image", "here.png"
+    )
+    assert path.asset_table == "Scan Image"
 
 
 def test_a_column_that_the_table_does_not_have_is_refused_at_once(

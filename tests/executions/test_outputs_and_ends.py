@@ -197,6 +197,29 @@ def test_a_citation_names_the_catalog_and_the_record(ml: DerivaML) -> None:
     assert ml.cite(execution.execution_rid).startswith("file:///")
 
 
+def test_an_execution_can_be_asked_for_by_its_parts(ml: DerivaML, tmp_path: Path) -> None:
+    """As upstream has it: without a configuration, and the workflow by its RID; both at once are refused."""
+    first = start(ml)
+    first.asset_file_path("Execution_Asset", "x.txt").write_text("x")
+    [path] = first.commit_output_assets()["Execution_Asset"]
+    workflow = ml.lookup_execution(execution_rid=first.execution_rid).workflow.rid
+    second = ml.create_execution(
+        datasets=[], assets=[path.asset_rid], workflow=workflow, description="By its parts"
+    )
+    assert [one.asset_rid for one in second.asset_paths["Execution_Asset"]] == [path.asset_rid]
+    record = ml.lookup_execution(second.execution_rid)
+    assert (record.workflow_rid, record.description) == (workflow, "By its parts")
+    asset = ml.lookup_asset(asset_rid=path.asset_rid or "")
+    assert (asset.asset_rid, asset.asset_table, asset.asset_types) == (
+        path.asset_rid,
+        path.asset_name,
+        asset.types,
+    )
+    with pytest.raises(DerivaMLRequestError, match="a configuration or datasets, not both"):
+        ml.create_execution(ExecutionConfiguration(), datasets=[])
+    assert {"execution_rid", "workflow_rid", "duration"} <= {*dir(record)}
+
+
 def test_a_row_is_cited_by_its_rid_and_nothing_else_is(ml: DerivaML) -> None:
     rid = start(ml).execution_rid
     assert ml.cite({"RID": rid, "Description": "x"}) == ml.cite(rid)
