@@ -85,6 +85,7 @@ def test_variables_say_where_versions_start(
     assert main([]) == (0 if version else 2)
     assert project.tags() == ([version] if version else [])
     if version:
+        assert project.git("describe", "--tags") == version  # upstream's users ask setuptools_scm for it
         project.commit()
         assert main(["minor"]) == 0
         assert len(project.tags()) == 2 and version_tags("\n".join(project.tags()))[-1] > version
