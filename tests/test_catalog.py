@@ -299,7 +299,9 @@ def test_a_dataset_that_contains_itself_is_refused_in_one_line(catalog: Embedded
     one = catalog.add_dataset("one", [])
     two = catalog.add_dataset("two", [], nested=[one])
     connection = sqlite3.connect(catalog.project.database)
-    connection.execute('UPDATE "Dataset_Dataset" SET "Dataset" = ?, "Nested_Dataset" = ?', (two, two))
+    connection.execute(
+        'UPDATE "local_member" SET "nested" = (SELECT "Version" FROM "Dataset" WHERE "RID" = ?)', (two,)
+    )
     connection.commit()
     connection.close()
     with pytest.raises(

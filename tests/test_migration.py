@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import multiprocessing
 import sqlite3
 from pathlib import Path
@@ -176,3 +177,17 @@ def test_an_older_runner_refuses_a_newer_catalog_in_one_line(project: Project) -
     with pytest.raises(DerivaMLException, match="copier update") as raised:
         EmbeddedCatalog(project)
     assert "\n" not in str(raised.value)
+
+
+def test_a_dataset_of_an_older_catalog_is_read_as_it_was(project: Project) -> None:
+    """Its members have the paths at which bags laid them out, and its version a manifest."""
+    write(6, project.database)
+    catalog = EmbeddedCatalog(project)
+    [found] = catalog.find_datasets()
+    dataset = catalog.lookup_dataset(found.rid, "0.1.0")
+    [row] = dataset.members["File"]
+    assert row["Path"] == f"File/{row['RID']}/f.csv"
+    manifest = f'{{"length":2,"md5":"{row["MD5"]}","path":"{row["Path"]}"}}\n'
+    assert dataset.digest == hashlib.md5(manifest.encode()).hexdigest()
+    [state] = catalog.dataset_versions(found.rid)
+    assert (state.number, state.files, state.bytes) == (1, 1, 2)

@@ -267,7 +267,8 @@ COLUMNS = [
     *(("Workflow_Workflow_Type", column) for column in ("Workflow_Type", "Workflow")),
     *(("local_run", column) for column in ("folder", "host", "pid", "started", "lock", "started_by")),
     *(("local_staged", column) for column in ("table", "filename", "path", "types", "description", "number")),
-    ("local_catalog", "next_rid"),
+    *(("local_member", column) for column in ("path", "file", "nested", "since", "until")),
+    *(("local_version", column) for column in ("dataset", "number", "digest", "files", "bytes")),
 ]  # fmt: skip
 
 
@@ -287,7 +288,7 @@ def test_a_damaged_value_is_told_in_a_line(
         try_all(folder, capsys)
 
 
-@pytest.mark.parametrize("table", ["Execution", "Workflow", "local_run", "local_staged", "local_destination", "local_catalog",
+@pytest.mark.parametrize("table", ["Execution", "Workflow", "local_run", "local_staged", "local_destination", "local_version",
                                    "File", "Execution_Asset_Execution", "Dataset_Version", "local_remote"])  # fmt: skip
 def test_a_missing_table_is_told_in_a_line(
     table: str, folder: Folder, capsys: pytest.CaptureFixture[str]
@@ -435,15 +436,15 @@ def test_only_a_process_that_was_started_for_the_run_is_ended(
     assert bystander.poll() is None and of_another.poll() is None
 
 
-def test_a_new_execution_writes_through_no_link_that_waits_for_it(folder: Folder) -> None:
-    """A folder may have been prepared for RIDs that its catalog will give."""
-    ml = DerivaML(project=folder.project)
-    with closing(sqlite3.connect(folder.project.database)) as database:
-        [number] = database.execute('SELECT "next_rid" FROM "local_catalog"').fetchone()
-    from deriva_ml.catalog.database import encode
+def test_a_new_execution_writes_through_no_link_that_waits_for_it(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can tell the RIDs that a catalog will give; a folder that was prepared for one leads nowhere."""
+    from deriva_ml.catalog import database
 
-    for ahead in range(8):
-        (folder.project.executions / encode(number + ahead)).symlink_to(folder.outside)
+    monkeypatch.setattr(database, "mint", lambda count: [database.encode(32**9 + n) for n in range(count)])
+    (folder.project.executions / database.encode(32**9)).symlink_to(folder.outside)
+    ml = DerivaML(project=folder.project)
     with pytest.raises(DerivaMLException, match="is a link"):
         ml.create_execution(ExecutionConfiguration(), Workflow("Study", url="u", checksum="c"))
     assert folder.state_outside() == folder.before

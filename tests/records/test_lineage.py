@@ -17,7 +17,7 @@ from deriva_ml.catalog.links import Joined, Links, Start
 from deriva_ml.cli import catalog, showing
 from deriva_ml.cli import lineage as command
 from deriva_ml.cli.arguments import CommandParser
-from deriva_ml.definitions import RID, Asset, AssetRole, Status, Workflow
+from deriva_ml.definitions import RID, Asset, AssetRole, Member, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -214,16 +214,15 @@ def test_a_maker_of_a_later_version_is_no_source_of_what_read_an_earlier_one(rec
     first, user, second = records.run("first"), records.run("user"), records.run("second")
     data = records.dataset("data", execution=first)
     records.catalog.link_dataset(user, records.catalog.lookup_dataset(data))
-    with records.catalog.transaction():
-        [_] = records.catalog._db.insert(
-            "Dataset_Version", {"Version": "0.10.0", "Dataset": data, "Execution": second}
-        )
+    records.catalog.project.root.joinpath("more.csv").write_text("more")
+    more = Member("more.csv", records.catalog.add_file(records.catalog.project.root / "more.csv").rid)
+    version = records.catalog.change_dataset(data, [more], execution=second)
     assert records.lines(user, up=True) == ["data", "  first"]
     assert records.lines(data, up=True) == ["first", "second"]
     assert records.lines(first, up=False) == ["data", "  user"]
     assert records.lines(second, up=False) == ["data"]
     later = records.run("later")
-    records.catalog.link_dataset(later, records.catalog.lookup_dataset(data, "0.10.0"))
+    records.catalog.link_dataset(later, records.catalog.lookup_dataset(data, version))
     both = records.file("both")
     records.catalog.link_asset(user, both, AssetRole.output)
     records.catalog.link_asset(later, both, AssetRole.input)
@@ -384,9 +383,10 @@ def test_the_command_takes_names_and_records_that_are_not_whole(
     train = records.run("train", makes=[model], datasets=[first])
     records.catalog.journal.note({train: Remote("2-ABCD", stored=True)}, SERVER)
     with records.catalog.transaction():
-        for pair in ((first, second), (second, first)):
-            row = dict(zip(("Dataset", "Nested_Dataset"), pair, strict=True))
-            records.catalog._db.insert("Dataset_Dataset", row)
+        for one, other in ((first, second), (second, first)):
+            nested = records.catalog.dataset_versions(other)[0].rid
+            row = {"dataset": one, "path": "other", "nested": nested, "since": 1}
+            records.catalog._db.add("local_member", row)
         records.catalog._db.update("Dataset", first, {"Deleted": 1})
     monkeypatch.chdir(records.catalog.project.root)
 

@@ -70,7 +70,8 @@ class DatasetBag(Upstream):
 
     Attributes:
         dataset: its record.
-        path: the folder with the files, those of nested datasets too; each is at ``<path>/<table>/<RID>/<filename>``.
+        path: the folder with the files: at the paths that they have in the dataset, those of nested datasets in the
+            folders of these. Files that a catalog knows no path of are at ``<path>/<table>/<RID>/<filename>``.
         children: the bags of datasets nested in it.
     """
 
@@ -154,10 +155,12 @@ class DatasetBag(Upstream):
 
 def _merged(sources: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:
     """Rows by table from several sources that were read at one time; one that several have is there once."""
-    tables: dict[str, dict[RID, Row]] = {}
+    tables: dict[str, dict[tuple[RID, Any], Row]] = {}  # a file may be at several places
     for source in sources:
         for table, rows in source.items():
-            tables.setdefault(table, {}).update((row["RID"], row) for row in rows)
+            tables.setdefault(table, {}).update(
+                ((row["RID"], row.get("Path") and row["Filename"]), row) for row in rows
+            )
     return {table: list(held.values()) for table, held in tables.items()}
 
 

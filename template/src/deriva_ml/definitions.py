@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,7 +13,7 @@ from deriva_ml.untrusted import plain_name
 from deriva_ml.upstream import Upstream
 
 RID = str
-"""A record's identifier within its catalog, such as ``1-0007``."""
+"""A record's identifier within its catalog, such as ``8Z-12P3-FM2M``."""
 
 RID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32 (https://www.crockford.com/base32.html): no I, L, O or U, so nothing reads as two things."""
@@ -203,11 +204,15 @@ class Dataset(Upstream):
 
     Attributes:
         types: terms of the ``Dataset_Type`` vocabulary.
-        members: the members' rows by table, other than datasets.
+        members: the members' rows by table, other than datasets. A file's row has the path that it has in the dataset
+            in ``Path``, where the catalog knows one; a file at two paths has two rows.
         references: the rows that members refer to, and those that these refer to and so on, by table.
         nested: the datasets that are members, as they were when this version was made.
         snapshot: the catalog's state that all this was read at; None in a catalog that keeps no past states.
         version_rid: of the version's row.
+        name: what this project calls it; empty where it has no name here.
+        digest: of the version's manifest (see ``manifest``); empty where that is not known.
+        folder: where it lies in the dataset that it was found nested in.
     """
 
     rid: RID
@@ -219,6 +224,61 @@ class Dataset(Upstream):
     nested: tuple[Dataset, ...] = ()
     snapshot: str | None = None
     version_rid: RID | None = None
+    name: str = ""
+    digest: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Member:
+    """What lies at a path of a dataset: a file, or another dataset at one of its versions.
+
+    Attributes:
+        path: relative, with ``/``; of another dataset the folder that its members lie in.
+        file: the RID of a row of ``File``.
+        nested: the RID of a row of ``Dataset_Version``.
+    """
+
+    path: str
+    file: RID | None = None
+    nested: RID | None = None
+
+
+@dataclass(frozen=True)
+class DatasetState:
+    """A version of a dataset, or a working state between two.
+
+    Attributes:
+        rid: of the row of ``Dataset_Version``.
+        version: such as ``1.1.0``, or ``1.1.0.dev2`` for a working state.
+        number: of the dataset's states, from 1.
+        description: what changed.
+        execution: the one that made it.
+        created: ISO 8601 in UTC.
+        digest: of its manifest.
+        files: how many it has, with those of nested datasets; bytes: what these hold.
+    """
+
+    rid: RID
+    dataset: RID
+    version: str
+    number: int
+    description: str = ""
+    execution: RID | None = None
+    created: str = ""
+    digest: str = ""
+    files: int = 0
+    bytes: int = 0
+
+    @property
+    def released(self) -> bool:
+        """Whether it is a version, and no working state."""
+        return is_release(self.version)
+
+
+def is_release(version: str) -> bool:
+    """Whether a dataset's version is three numbers, and not a working state between such."""
+    return re.fullmatch(r"\d+\.\d+\.\d+", version, re.ASCII) is not None
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,17 @@ def check_inside(path: Path, folder: Path) -> Path:
     return path
 
 
+def check_relative(path: str) -> str:
+    """Return a path with ``/`` as datasets have them, if it leads to a place of its own below any folder.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if "\0" in path or {"", ".", ".."} & {*path.split("/")}:
+        raise ValueError(f"{path!r} is no path in a dataset")
+    return path
+
+
 def plain_name(text: str) -> str:
     """Return ``text`` as the name of one file; what a catalog calls a file or a table may hold anything, and be long."""
     name = re.sub(r"[/\\\x00-\x1f\x7f]", "_", text)

@@ -108,7 +108,7 @@ class Assets(CatalogBase):
         for execution in waiting:
             # Of several files, the last one says how it ended; RIDs count up.
             outputs = [asset for asset in self.assets_of(execution) if asset.role is AssetRole.output]
-            outputs.sort(key=lambda one: (len(one.rid), one.rid))
+            outputs.sort(key=lambda one: (one.created, one.rid))
             files = (RecordedFile(one.filename, one.types, self.objects.path(one.md5)) for one in outputs)
             self.summaries.fill(execution, summarize(execution, files))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,9 @@ from deriva_ml.definitions import RID, RID_DIGITS
 
 BUSY_SECONDS = 60.0
 """How long a write waits for those of other runs; each takes milliseconds."""
+
+LEAST = 32**9
+"""The least number that is minted: RIDs of ten digits, which sort as their numbers do."""
 
 KEEP = "ON CONFLICT DO NOTHING"
 """The clause by which a row that is there by the same key stays as it is."""
@@ -31,6 +35,12 @@ def encode(number: int) -> RID:
         number, digit = divmod(number, 32)
         digits = RID_DIGITS[digit] + digits
     return re.sub("(?<=.)(?=(?:.{4})+$)", "-", digits)
+
+
+def mint(count: int) -> list[RID]:
+    """Return RIDs at random, in order, of a length that no two copies of a catalog ever give one to two records."""
+    first = LEAST + secrets.randbelow(31 * LEAST - count)
+    return [*map(encode, range(first, first + count))]
 
 
 def now() -> str:
@@ -175,6 +185,11 @@ class Database:
         """Insert a row without RID, and return its number; ``conflict`` is SQL's clause for one that is there."""
         return self.query(f"{_insertion(table, row)} {conflict}", *row.values()).lastrowid or 0
 
+    def add_all(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Insert many rows without RIDs, each the values of these columns."""
+        with self._lock:
+            self._connection.executemany(_insertion(table, dict.fromkeys(columns)), rows)
+
     def insert(self, table: str, *rows: Mapping[str, Any]) -> list[RID]:
         """Insert rows of one shape, minting RIDs for those without or of None; one that is there by a key is left alone.
 
@@ -183,12 +198,11 @@ class Database:
         """
         if not rows:
             return []
-        last = self.value(
-            'UPDATE "local_catalog" SET "next_rid" = "next_rid" + ? RETURNING "next_rid"', len(rows)
-        )
+        minted = mint(len(rows))
+        while self.value(f'SELECT 1 FROM "{table}" WHERE "RID" BETWEEN ? AND ?', minted[0], minted[-1]):
+            minted = mint(len(rows))
         user = _user()
         system = {"RCT": now(), "RMT": now(), "RCB": user, "RMB": user}
-        minted = map(encode, range(last - len(rows), last))
         full = [
             {**system, **row, "RID": row.get("RID") or rid} for row, rid in zip(rows, minted, strict=True)
         ]

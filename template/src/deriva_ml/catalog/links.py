@@ -157,6 +157,10 @@ class Links:
             ]
         return [link for link in found if link.other not in self._hidden]
 
+    def in_order(self, links: Iterable[Link]) -> list[Link]:
+        """Return steps in the order in which the records that they lead to were recorded; a server's RIDs count up."""
+        return sorted(links, key=lambda link: (len(link.other), link.other))
+
     def _read(self, rows: Sequence[Row]) -> list[Row]:
         """Return the rows of datasets that executions read, with the versions, without those that they made themselves.
 
@@ -251,11 +255,12 @@ class LinkedRecords(CatalogBase):
 
     def linked_rows(self, table: str, column: str, values: Collection[RID]) -> list[Row]:
         """Return the rows of a table whose column has one of the values."""
-        if not values:
+        texts = [value for value in values if isinstance(value, str)]  # a damaged row may hold anything
+        if not texts:
             return []
         rows = self._db.query(
             f'SELECT * FROM "{table}" WHERE "{column}" IN (SELECT "value" FROM json_each(?))',
-            json.dumps([*values]),
+            json.dumps(texts),
         )
         return [dict(row) for row in rows]
 
@@ -268,6 +273,17 @@ class _LocalLinks(Links):
         members = {MLAsset.file.value: Joined("Dataset_File", "Dataset", "File")}
         super().__init__(catalog.linked_rows, uses, members)
         self._journal = catalog.journal
+
+    def in_order(self, links: Iterable[Link]) -> list[Link]:
+        links = [*links]
+        records: dict[str, set[RID]] = {}
+        for link in links:
+            records.setdefault(link.table, set()).add(link.other)
+        rows = (row for table, rids in records.items() for row in self._fetch(table, "RID", rids))
+        recorded = {row["RID"]: str(row["RCT"]) for row in rows}
+        return sorted(
+            links, key=lambda link: (recorded.get(link.other, "later"), link.other)
+        )  # those of a server last
 
     def follow(self, records: Records, up: bool) -> list[Link]:
         found = super().follow(records, up)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 import sys
 import uuid
@@ -14,11 +13,8 @@ import deriva_ml.disk as disk
 from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.tables import TERMS, VERSION, statements
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.manifest import Entry, digest_of
 from deriva_ml.terminal import print
-
-FIRST = 32**4
-"""The least number that is minted: RIDs look like ERMrest's (``1-0000``). Each catalog starts at a number of its own
-above it, so that one clone's RIDs mean nothing in another's."""
 
 
 def add_destinations(database: Database) -> None:
@@ -75,12 +71,82 @@ def add_summaries(database: Database) -> None:
         database.query(statement)
 
 
+def add_versions(database: Database) -> None:
+    """Let members hang on a dataset's versions, under the paths at which bags laid them out; mint RIDs at random."""
+    for statement in (
+        'CREATE TABLE "local_member" ("dataset" TEXT NOT NULL REFERENCES "Dataset" ("RID"), "path" TEXT NOT NULL,'
+        ' "file" TEXT REFERENCES "File" ("RID"), "nested" TEXT REFERENCES "Dataset_Version" ("RID"),'
+        ' "since" INTEGER NOT NULL, "until" INTEGER, PRIMARY KEY ("dataset", "path", "since"),'
+        ' CHECK (("file" IS NULL) <> ("nested" IS NULL))) WITHOUT ROWID',
+        'CREATE INDEX "local_member_file" ON "local_member" ("file") WHERE "file" IS NOT NULL',
+        'CREATE INDEX "local_member_nested" ON "local_member" ("nested") WHERE "nested" IS NOT NULL',
+        'CREATE TABLE "local_version" ("version" TEXT PRIMARY KEY REFERENCES "Dataset_Version" ("RID"), "dataset" TEXT'
+        ' NOT NULL REFERENCES "Dataset" ("RID"), "number" INTEGER NOT NULL, "digest" TEXT NOT NULL, "files" INTEGER NOT'
+        ' NULL, "bytes" INTEGER NOT NULL, UNIQUE ("dataset", "number")) WITHOUT ROWID',
+        'CREATE INDEX "local_version_digest" ON "local_version" ("digest")',
+        'CREATE TABLE "local_dataset" ("dataset" TEXT PRIMARY KEY REFERENCES "Dataset" ("RID"), "name" TEXT NOT NULL'
+        " UNIQUE) WITHOUT ROWID",
+        'CREATE TABLE "local_root" ("dataset" TEXT NOT NULL REFERENCES "Dataset" ("RID"), "folder" TEXT NOT NULL,'
+        ' "into" TEXT NOT NULL, PRIMARY KEY ("dataset", "folder", "into")) WITHOUT ROWID',
+        'CREATE TABLE "local_seen" ("path" TEXT PRIMARY KEY, "size" INTEGER NOT NULL, "mtime" INTEGER NOT NULL, "ctime"'
+        ' INTEGER NOT NULL, "inode" INTEGER NOT NULL, "device" INTEGER NOT NULL, "md5" TEXT NOT NULL, "noted" REAL NOT'
+        " NULL) WITHOUT ROWID",
+        'INSERT INTO "local_member" SELECT m."Dataset", \'File/\' || f."RID" || \'/\' ||'
+        " replace(coalesce(nullif(f.\"Filename\", ''), f.\"MD5\"), '/', '_'), f.\"RID\", NULL, 1, NULL"
+        ' FROM "Dataset_File" m JOIN "File" f ON f."RID" = m."File"',
+        'INSERT INTO "local_member" SELECT m."Dataset", d."RID" || \'-\' || v."Version", NULL, v."RID", 1, NULL'
+        ' FROM "Dataset_Dataset" m JOIN "Dataset" d ON d."RID" = m."Nested_Dataset"'
+        ' JOIN "Dataset_Version" v ON v."RID" = d."Version"',
+        'INSERT INTO "local_version" SELECT "RID", "Dataset", row_number() OVER (PARTITION BY "Dataset" ORDER BY "RCT",'
+        ' "RID"), \'\', 0, 0 FROM "Dataset_Version" WHERE "Dataset" IS NOT NULL',
+        'DROP TABLE "Dataset_File"',
+        'DROP TABLE "Dataset_Dataset"',
+        'CREATE VIEW "Dataset_File" AS SELECT DISTINCT "dataset" AS "Dataset", "file" AS "File" FROM "local_member"'
+        ' WHERE "file" IS NOT NULL',
+        'CREATE VIEW "Dataset_Dataset" AS SELECT DISTINCT m."dataset" AS "Dataset", v."Dataset" AS "Nested_Dataset"'
+        ' FROM "local_member" m JOIN "Dataset_Version" v ON v."RID" = m."nested" WHERE m."nested" IS NOT NULL',
+        'ALTER TABLE "local_catalog" DROP COLUMN "next_rid"',
+    ):
+        database.query(statement)
+    waiting = {row["version"]: row["dataset"] for row in database.select("local_version")}
+    done: dict[str, tuple[str, int, int]] = {}
+    while waiting:
+        ready = [one for one, dataset in waiting.items() if _parts(database, dataset) <= done.keys()]
+        for version in ready or [*waiting]:  # those that contain themselves can be read by nobody
+            entries, files, size = [], 0, 0
+            for row in database.query(MEMBERS, waiting.pop(version), 1, 1):
+                digest, inner_files, inner_size = done.get(
+                    row["nested"], (row["MD5"] or "", 1, row["Length"] or 0)
+                )
+                entries.append(Entry(row["path"], digest, row["Length"] or 0, row["Version"] or ""))
+                files, size = files + inner_files, size + inner_size
+            done[version] = digest_of(entries), files, size
+            change = dict(zip(("digest", "files", "bytes"), done[version], strict=True))
+            database.change("local_version", change, version=version)
+
+
+MEMBERS = (
+    'SELECT m."path", m."file", m."nested", f."MD5", f."Length", v."Version" FROM "local_member" m'
+    ' LEFT JOIN "File" f ON f."RID" = m."file" LEFT JOIN "Dataset_Version" v ON v."RID" = m."nested"'
+    ' WHERE m."dataset" = ? AND m."since" <= ? AND coalesce(m."until" > ?, 1) ORDER BY m."path"'
+)
+"""What is in a dataset's state of a number, which is given twice."""
+
+
+def _parts(database: Database, dataset: str) -> set[str]:
+    rows = database.query(
+        'SELECT "nested" FROM "local_member" WHERE "dataset" = ? AND "nested" IS NOT NULL', dataset
+    )
+    return {row["nested"] for row in rows}
+
+
 MIGRATIONS: dict[int, Callable[[Database], None]] = {
     1: add_destinations,
     2: add_lock,
     3: add_started_by,
     4: refuse_runners_that_read_paths_from_the_project,
     5: add_summaries,
+    6: add_versions,
 }
 """What brings a file of each older version to the next one.
 
@@ -148,8 +214,7 @@ def _version(database: Database) -> int:
 def _create(database: Database) -> None:
     for statement in statements():
         database.query(statement)
-    first = FIRST + secrets.randbelow(30 * FIRST)
-    database.query('INSERT INTO "local_catalog" VALUES (?, ?)', str(uuid.uuid4()), first)
+    database.query('INSERT INTO "local_catalog" VALUES (?)', str(uuid.uuid4()))
 
 
 def _migrate(database: Database, version: int) -> None:

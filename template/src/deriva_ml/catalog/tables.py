@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deriva_ml.definitions import AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
 
-VERSION = 6
+VERSION = 7
 """Of these tables and terms, kept in SQLite's ``user_version``; a change of either is a step in ``migrations.py``, too."""
 
 TERMS: dict[str, tuple[str, ...]] = {
@@ -12,7 +12,7 @@ TERMS: dict[str, tuple[str, ...]] = {
     "Asset_Role": tuple(role.value for role in AssetRole),
     "Dataset_Type": ("Training", "Testing", "Complete"),
     "Execution_Status": tuple(status.value for status in Status),
-    "Workflow_Type": ("Analysis Notebook", "Training"),
+    "Workflow_Type": ("Analysis Notebook", "Training", "Dataset_Management"),
 }
 
 _SYSTEM = '"RID" TEXT PRIMARY KEY, "RCT" TEXT NOT NULL, "RMT" TEXT NOT NULL, "RCB" TEXT, "RMB" TEXT'
@@ -86,12 +86,34 @@ def statements() -> list[str]:
             '"Snapshot" TEXT',
             'UNIQUE ("Dataset", "Version")',
         ),
-        *_association("Dataset_Dataset", "Dataset", "Dataset"),
         *_association("Dataset_Execution", "Dataset", "Execution", '"Dataset_Version" TEXT'),
         *(statement for name in MLAsset for statement in asset_table(name.value)),
-        *_association("Dataset_File", "Dataset", "File"),
+        # What is in a dataset, from one of its states on and until another. The schema's tables for it, which know no
+        # versions, are views: of what is in any of them.
+        'CREATE TABLE "local_member" ("dataset" TEXT NOT NULL REFERENCES "Dataset" ("RID"), "path" TEXT NOT NULL,'
+        ' "file" TEXT REFERENCES "File" ("RID"), "nested" TEXT REFERENCES "Dataset_Version" ("RID"),'
+        ' "since" INTEGER NOT NULL, "until" INTEGER, PRIMARY KEY ("dataset", "path", "since"),'
+        ' CHECK (("file" IS NULL) <> ("nested" IS NULL))) WITHOUT ROWID',
+        'CREATE INDEX "local_member_file" ON "local_member" ("file") WHERE "file" IS NOT NULL',
+        'CREATE INDEX "local_member_nested" ON "local_member" ("nested") WHERE "nested" IS NOT NULL',
+        'CREATE VIEW "Dataset_File" AS SELECT DISTINCT "dataset" AS "Dataset", "file" AS "File" FROM "local_member"'
+        ' WHERE "file" IS NOT NULL',
+        'CREATE VIEW "Dataset_Dataset" AS SELECT DISTINCT m."dataset" AS "Dataset", v."Dataset" AS "Nested_Dataset"'
+        ' FROM "local_member" m JOIN "Dataset_Version" v ON v."RID" = m."nested" WHERE m."nested" IS NOT NULL',
+        'CREATE TABLE "local_version" ("version" TEXT PRIMARY KEY REFERENCES "Dataset_Version" ("RID"), "dataset" TEXT'
+        ' NOT NULL REFERENCES "Dataset" ("RID"), "number" INTEGER NOT NULL, "digest" TEXT NOT NULL, "files" INTEGER NOT'
+        ' NULL, "bytes" INTEGER NOT NULL, UNIQUE ("dataset", "number")) WITHOUT ROWID',
+        'CREATE INDEX "local_version_digest" ON "local_version" ("digest")',
+        'CREATE TABLE "local_dataset" ("dataset" TEXT PRIMARY KEY REFERENCES "Dataset" ("RID"), "name" TEXT NOT NULL'
+        " UNIQUE) WITHOUT ROWID",
+        # Where a person's files are, and what is known of them: see ``datasets.walk`` and ``datasets.ingest``.
+        'CREATE TABLE "local_root" ("dataset" TEXT NOT NULL REFERENCES "Dataset" ("RID"), "folder" TEXT NOT NULL,'
+        ' "into" TEXT NOT NULL, PRIMARY KEY ("dataset", "folder", "into")) WITHOUT ROWID',
+        'CREATE TABLE "local_seen" ("path" TEXT PRIMARY KEY, "size" INTEGER NOT NULL, "mtime" INTEGER NOT NULL, "ctime"'
+        ' INTEGER NOT NULL, "inode" INTEGER NOT NULL, "device" INTEGER NOT NULL, "md5" TEXT NOT NULL, "noted" REAL NOT'
+        " NULL) WITHOUT ROWID",
         # The runner's own: no part of a record, so no part of the deriva-ml schema.
-        'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL, "next_rid" INTEGER NOT NULL)',
+        'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL)',
         'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'
         ' "host" TEXT NOT NULL, "pid" INTEGER NOT NULL, "started" REAL NOT NULL, "lock" TEXT, "started_by" TEXT)',
         'CREATE TABLE "local_staged" ("number" INTEGER PRIMARY KEY AUTOINCREMENT, "execution" TEXT NOT NULL'

@@ -23,7 +23,7 @@ from deriva_ml.definitions import (
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
-from deriva_ml.untrusted import plain_name
+from deriva_ml.untrusted import check_relative, plain_name
 
 
 @dataclass
@@ -188,8 +188,10 @@ def _is_stored(url: str) -> bool:
     return url.startswith("/hatrac/")
 
 
-def _place(asset: Asset, folder: Path) -> Path:
-    """The place of its own that an asset has under a folder; no name from a catalog leads out of it."""
+def _place(asset: Asset, folder: Path, path: str = "") -> Path:
+    """The place of its own that an asset has under a folder, or the one at a path of a dataset; neither leads out of it."""
+    if path:
+        return folder / check_relative(path)
     return folder.joinpath(*map(plain_name, (asset.table, asset.rid, asset.filename)))
 
 
@@ -235,8 +237,9 @@ def _bag(dataset: Dataset, path: Path, wanted: Wanted | None) -> DatasetBag:
             return row
         place = asset.filename
         if wanted is not None and asset.md5 and _is_stored(asset.url):
-            wanted[_place(asset, path)] = asset
-            place = str(_place(asset, path))
+            there = _place(asset, path, row.get("Path") or "")
+            wanted[there] = asset
+            place = str(there)
         return {**row, "Filename": place}
 
     def all_local(tables: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
@@ -244,7 +247,10 @@ def _bag(dataset: Dataset, path: Path, wanted: Wanted | None) -> DatasetBag:
 
     path.mkdir(parents=True, exist_ok=True)
     here = replace(dataset, members=all_local(dataset.members), references=all_local(dataset.references))
-    return DatasetBag(here, path, tuple(_bag(child, path, wanted) for child in dataset.nested))
+    parts = (
+        _bag(one, path / check_relative(one.folder) if one.folder else path, wanted) for one in dataset.nested
+    )
+    return DatasetBag(here, path, tuple(parts))
 
 
 def fetch(

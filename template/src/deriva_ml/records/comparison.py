@@ -165,7 +165,7 @@ class _Run:
         told = [asset for asset in assets if _describes(asset) and asset.filename in read]
         fetched.fetch(record.rid, told)
         contents: dict[str, dict[str, Any]] = {}
-        for asset in sorted(told, key=lambda one: (len(one.rid), one.rid)):  # the last one says how it ended
+        for asset in sorted(told, key=lambda one: (one.created, one.rid)):  # the last one says how it ended
             if path := fetched.path(asset):
                 try:
                     content = read[asset.filename](path)

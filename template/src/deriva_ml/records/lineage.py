@@ -21,7 +21,7 @@ class Walk:
 
     Attributes:
         tables: of each record that was reached, by RID.
-        steps: from each record that was followed to those beside it, in the order of their RIDs.
+        steps: from each record that was followed to those beside it, in the order in which these were recorded.
         complete: False if there were more executions than were to be followed.
     """
 
@@ -97,11 +97,11 @@ def walk(
 
 
 def _ordered(links: Links, records: Records, up: bool) -> list[Link]:
-    """Return the steps from records, in the order of RIDs, one to each record."""
+    """Return the steps from records, in the order in which the others were recorded, one to each."""
     if not records:
         return []
     found = {(link.rid, link.other): link for link in links.follow(records, up)}
-    return sorted(found.values(), key=lambda link: (len(link.other), link.other))
+    return links.in_order(found.values())
 
 
 def _within(version: str, limit: str, up: bool) -> bool:
