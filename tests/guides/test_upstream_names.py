@@ -151,6 +151,16 @@ def test_a_module_of_upstreams_imports_in_every_form(module: str) -> None:
     assert made["d"] is made["c"] and made["DerivaML"] is DerivaML
 
 
+def test_a_function_is_one_though_upstream_has_a_module_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing the module puts it where the function is taken from."""
+    monkeypatch.setattr("deriva_ml.config.entries.multiruns", {})
+    code = "import deriva_ml.execution.multirun_config\nfrom deriva_ml.execution import multirun_config"
+    made: dict[str, Any] = {}
+    exec(code, made)
+    made["multirun_config"]("sides", ["a=1,2"], description="x")
+    assert made["deriva_ml"].execution.multirun_config.get_multirun_config("sides").overrides == ("a=1,2",)
+
+
 @pytest.mark.parametrize("name", sorted(_instead()))
 def test_what_is_not_here_says_what_to_do_instead(name: str) -> None:
     """In one line, which is an ImportError and the runner's own, too."""

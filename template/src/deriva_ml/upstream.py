@@ -6,6 +6,7 @@ Nothing here is loaded before somebody asks for a name that the runner itself do
 from __future__ import annotations
 
 import sys
+from collections import ChainMap
 from enum import StrEnum
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
@@ -39,11 +40,9 @@ def _instead() -> dict[str, str]:
 
 
 @cache
-def same(kind: type) -> dict[str, str]:
+def same(kind: type) -> ChainMap[str, str]:
     """Return what the attributes are here that a class has under other names, by those."""
-    return {
-        name: here for one in kind.__mro__ for name, here in _table()["same"].get(one.__name__, {}).items()
-    }
+    return ChainMap(*(_table()["same"].get(one.__name__, {}) for one in kind.__mro__))
 
 
 class Upstream:
@@ -96,12 +95,20 @@ def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec
         return spec
     if hint := _instead().get(module):
         raise NotImportable(f"{fullname} is not here: {hint}")
-    loader: Any = SimpleNamespace(create_module=lambda spec: None, exec_module=_execute)
+    loader: Any = SimpleNamespace(
+        create_module=lambda spec: _Module(spec.name), exec_module=lambda module: None
+    )
     return ModuleSpec(fullname, loader, is_package=True) if module in _table()["modules"].split() else None
 
 
-def _execute(module: ModuleType) -> None:
-    module.__getattr__ = lambda name: look_up(module.__name__, name)  # type: ignore[method-assign]
+class _Module(ModuleType):
+    """One that has upstream's names; and can be called where it hides a function of its own name, as upstream's does not."""
+
+    def __getattr__(self, name: str) -> Any:
+        return look_up(self.__name__, name)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return look_up(self.__name__, self.__name__.rpartition(".")[2])(*arguments, **keywords)
 
 
 @cache
