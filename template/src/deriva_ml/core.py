@@ -39,8 +39,7 @@ def open_connection(
     if ml_class is not None and not isinstance(ml_class, type):
         raise DerivaMLRequestError(f"ml_class is {ml_class!r}, not a class derived from DerivaML")
     # Offline only when it is asked for: a class derived from DerivaML may know of no such runs.
-    further = [name for name in ("offline", "asset_tables") if getattr(config, name)]
-    names = ("hostname", "catalog_id", "credential", *further)
+    names = ("hostname", "catalog_id", "credential", *filter(vars(config).get, ("offline", "asset_tables")))
     return (ml_class or DerivaML)(project=project, **{name: getattr(config, name) for name in names})
 
 

@@ -47,8 +47,6 @@ def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
 
 def _loading(module: str, names: Container[str], make: Callable[[str], Any]) -> Callable[[str], Any]:
     def load(name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
         value = make(name) if name in names else look_up(module, name)
         setattr(sys.modules[module], name, value)  # the next use finds it at once, and the same one
         return value

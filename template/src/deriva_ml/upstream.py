@@ -70,9 +70,10 @@ def look_up(module: str, name: str) -> Any:
         NotImportable: only upstream has it.
         AttributeError: upstream has no such name, as far as is known here.
     """
-    if place := _table()["names"].get(name):
-        return resolve_name(place)
-    if name in _instead():
+    known = {} if name.startswith("_") else _table()["names"]
+    if name in known:
+        return resolve_name(known[name])
+    if known and name in _instead():
         raise NotImportable(f"{module}.{name} is not here: {_instead()[name]}")
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 

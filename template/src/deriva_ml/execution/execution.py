@@ -391,14 +391,14 @@ class Execution(Upstream):
         return self._dry_staged[-1]
 
     def commit_output_assets(
-        self, clean_folder: bool | None = None, progress_callback: Any = None
+        self, clean_folder: bool | None = None, progress_callback: Callable[..., Any] | None = None
     ) -> UploadReport:
         """Record every registered file and link it to this execution as output.
 
         Args:
             clean_folder: the registered files become the recorded contents and leave the working folder;
                 with False they are copied.
-            progress_callback: None, or a function that is called once, with what is returned.
+            progress_callback: called once, with what is returned.
 
         Returns:
             The recorded contents' paths by table. In a dry run, the paths in the working folder.
