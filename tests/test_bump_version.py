@@ -89,7 +89,7 @@ def test_variables_say_where_versions_start(
         project.commit()
         assert main(["minor"]) == 0
         monkeypatch.setenv("PREFIX", "/usr/local")  # of another program's, and of no concern any more
-        project.commit()
+        project.commit("b.txt")
         assert main([]) == 0
         assert len(project.tags()) == 3 and version_tags("\n".join(project.tags()))[-1] > version
     else:
