@@ -182,10 +182,10 @@ class Database:
         """Return one value of each row that has these values in these columns."""
         return [row[column] for row in self.select(table, order, **key)]
 
-    def change(self, table: str, changes: Mapping[str, Any], /, **key: Any) -> None:
-        """Change columns of the rows that have these values in these columns."""
+    def change(self, table: str, changes: Mapping[str, Any], /, **key: Any) -> int:
+        """Change columns of the rows that have these values in these columns; return how many there are."""
         statement = f'UPDATE "{table}" SET {_assigned(changes, ", ")} WHERE {_assigned(key, " AND ")}'
-        self.query(statement, *changes.values(), *key.values())
+        return self.query(statement, *changes.values(), *key.values()).rowcount
 
     def delete(self, table: str, /, **key: Any) -> None:
         """Delete the rows that have these values in these columns."""
