@@ -107,7 +107,7 @@ class Datasets(CatalogBase):
             DerivaMLRequestError: nothing has changed since the last version.
         """
         if bump not in _PARTS:
-            raise DerivaMLRequestError(f"{bump!r} is no part of a version: give {', '.join(_PARTS)}")
+            raise DerivaMLRequestError(f"{bump!r} is no part of a version: give major, minor or patch")
         with self._db.transaction():
             last = self._last(rid)
             if last.released:
