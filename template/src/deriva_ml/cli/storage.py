@@ -185,7 +185,7 @@ def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     print_lines(aligned([("what", "contents", "bytes"), *rows], width()))
     for title, large in (("executions by their outputs", found.executions), ("files", found.files)):
         if large:
-            print(f"\nlargest {title}:", end="\n")
+            print("", f"largest {title}:", sep="\n")
             listed = [(one.rid, human(one.bytes), one_line(one.name)) for one in large]
             print_lines(aligned([("RID", "bytes", "name"), *listed], width(), ("name",)))
     return 0
