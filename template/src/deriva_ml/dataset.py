@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from deriva_ml.bags.rows import Name
 
     DatasetSpecConfig: Any
-    _AsUpstream = object
-else:
-    _AsUpstream = accepting("timeout fetch_concurrency reachability_concurrency")
 
 
 @dataclass
-class DatasetSpec(_AsUpstream):
+@accepting("timeout fetch_concurrency reachability_concurrency")
+class DatasetSpec:
     """A dataset that a run reads.
 
     Attributes:
@@ -45,9 +43,7 @@ class DatasetSpec(_AsUpstream):
 
     def __post_init__(self) -> None:
         if self.exclude_tables:
-            raise DerivaMLRequestError(
-                "exclude_tables is not here: read the tables that are wanted from the bag"
-            )
+            raise DerivaMLRequestError("exclude_tables is not here: read those that are wanted from the bag")
         version = self.version
         if isinstance(version, Mapping):
             version = [version.get(part, 0) for part in ("major", "minor", "patch")]

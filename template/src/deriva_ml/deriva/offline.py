@@ -65,6 +65,15 @@ class OfflineCache:
             return _dataset(self._read(f"dataset {_key(rid)} {version}"))
         return None
 
+    def keep_digest(self, digest: str, version: str, dataset: RID) -> None:
+        """Keep which dataset has a version with a manifest of this digest."""
+        self._keep(f"manifest {digest} {version}", dataset)
+
+    def dataset_by_digest(self, digest: str, version: str) -> RID | None:
+        """The dataset whose version has a manifest of this digest, if it was kept."""
+        found = self._read(f"manifest {digest} {version}")
+        return found if isinstance(found, str) else None
+
     def _keep(self, name: str, value: object) -> None:
         with contextlib.suppress(OSError):  # no run fails for want of what only a later one may use
             self._folder.mkdir(parents=True, exist_ok=True)

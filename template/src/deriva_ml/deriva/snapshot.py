@@ -5,6 +5,7 @@ It does so by joins along the foreign keys: the number of requests depends on th
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
@@ -33,9 +34,11 @@ LONGEST_LIST = 3_000
 Tables = dict[str, list[Row]]
 
 
-def order(version: Row) -> tuple[int, ...]:
-    """What a row of ``Dataset_Version`` sorts by."""
-    return tuple(int(number) for number in re.findall(r"\d+", version["Version"] or ""))
+def order(version: Row) -> tuple[list[int], float]:
+    """What a row of ``Dataset_Version`` sorts by; a working state, such as ``1.1.0.dev2``, comes before its version."""
+    released, _, working = (version["Version"] or "").partition("dev")
+    numbers = [[int(number) for number in re.findall(r"\d+", one)] for one in (released, working)]
+    return numbers[0], numbers[1][0] if numbers[1] else math.inf
 
 
 def newest(versions: Iterable[Row]) -> Row:
