@@ -73,7 +73,11 @@ def test_a_bag_is_a_dataset_of_torch(make: Make) -> None:
     assert changed[0] == ("ONE", ["folder", "label"], rids[0])
     plain = bag.as_torch_dataset("File", sample_loader=read)
     assert plain[0] == ("one", rids[0]) and len(plain) == 3
-    assert list(bag.as_torch_dataset("labels"))[1] == ({"file": "2.png", "label": "dog"}, 1)
+    row = {"file": "2.png", "label": "dog"}
+    assert bag.as_torch_dataset("labels")[1] == (row, 1)
+    assert bag.as_torch_dataset("labels", targets=["label"])[1] == (row, "dog", 1), (
+        "rows of a table are samples, too"
+    )
 
 
 @pytest.mark.usefixtures("torch")
@@ -99,7 +103,9 @@ def test_values_of_features_are_targets(tmp_path: Path) -> None:
     assert kept[2] == ("i3.png", None, "I3")
     visits = bag.as_torch_dataset("Visit")
     assert [row["Day"] for row, _ in (visits[0], visits[1])] == ["1", "2"]
-    with pytest.raises(DerivaMLRequestError, match="has no table Visit"):
+    with pytest.raises(
+        DerivaMLRequestError, match="no member of dataset D1 is a row of Visit: say reachable=True"
+    ):
         bag.as_torch_dataset("Visit", reachable=False)
 
 
