@@ -78,6 +78,10 @@ def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             return facts(catalog, rid)
         except NotFound as error:
             refusals.append(error)
+    from deriva_ml.storage.removed import line_about
+
+    if removed := line_about(catalog.project, rid):
+        raise NotFound(removed)
     raise refusals[0]
 
 
