@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
@@ -117,6 +118,9 @@ class Execution(Upstream):
             run.report(dry_run=True, refused=None)
         self._delivery.check_recording()
         resolved = inputs.resolve(configuration, self._connection.source, ml.project)
+        # As they were found: what a name means, and what was current, is for the record of this run alone.
+        self.configuration = copy.copy(configuration)
+        self.configuration.datasets = [spec for spec, _ in resolved.datasets]
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID
             self.local_rid: RID = DRY_RUN_RID

@@ -1,0 +1,136 @@
+"""The rows of a table that is a file of a dataset: which files of the dataset they name, and tables of some of them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deriva_ml.exceptions import DerivaMLRequestError
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+PARQUET = ".parquet"
+
+
+def is_table(path: str) -> bool:
+    """Whether a path's ending is that of a table."""
+    return Path(path).suffix.lower() in {*SEPARATORS, PARQUET}
+
+
+class TableRow(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        text: what tells it from others.
+        cells: as texts, by column.
+    """
+
+    text: str
+    cells: Mapping[str, str]
+
+
+class Table:
+    """A table of a dataset.
+
+    Args:
+        path: in the dataset.
+        content: where its content is.
+
+    Raises:
+        DerivaMLRequestError: it cannot be read, or has no column.
+    """
+
+    def __init__(self, path: str, content: Path) -> None:
+        self.path = path
+        self._content = content
+        self._separator = SEPARATORS.get(Path(path).suffix.lower())
+        self.columns: list[str] = []
+        if self._separator is None:
+            self.columns = list(self._parquet().column_names)
+        else:
+            self.columns = next((header for _, header in self._lines()), [])
+        if not self.columns:
+            raise DerivaMLRequestError(f"the table {path} has no columns")
+
+    def __iter__(self) -> Iterator[TableRow]:
+        """Read the rows anew."""
+        if self._separator is None:
+            for row in self._parquet().to_pylist():
+                cells = {name: "" if value is None else str(value) for name, value in row.items()}
+                yield TableRow(repr(row), cells)
+            return
+        lines = self._lines()
+        next(lines, None)
+        for text, row in lines:
+            yield TableRow(text.rstrip("\r\n"), dict(zip(self.columns, row, strict=False)))
+
+    def write(self, target: Path, chosen: Container[int]) -> None:
+        """Write a table of the rows of these numbers, from 0, each as it is and in the same order."""
+        if self._separator is None:
+            from pyarrow import parquet
+
+            table = self._parquet()
+            parquet.write_table(table.take([n for n in range(table.num_rows) if n in chosen]), target)
+            return
+        with target.open("w", encoding="utf-8", newline="") as file:
+            for number, (text, _) in enumerate(self._lines(), start=-1):
+                if number < 0 or number in chosen:
+                    file.write(text if text.endswith(("\n", "\r")) else f"{text}\n")
+
+    def _lines(self) -> Iterator[tuple[str, list[str]]]:
+        """Read each row with the text that it is, which may be several lines; the header is the first."""
+        taken: list[str] = []
+
+        def lines(stream: Iterable[str]) -> Iterator[str]:
+            for line in stream:
+                taken.append(line)
+                yield line.removeprefix("\ufeff")  # with which some programs begin a text
+
+        try:
+            with self._content.open(encoding="utf-8", newline="") as stream:
+                for row in csv.reader(lines(stream), delimiter=self._separator or ","):
+                    if row:
+                        yield "".join(taken), row
+                    taken.clear()
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DerivaMLRequestError(f"the table {self.path} cannot be read: {error}") from error
+
+    def _parquet(self) -> Any:
+        try:
+            from pyarrow import ArrowException, parquet
+        except ImportError as error:
+            raise DerivaMLRequestError(
+                f"{self.path} is Parquet, and nothing here reads that: uv add pyarrow"
+            ) from error
+        try:
+            return parquet.read_table(self._content)
+        except (ArrowException, OSError) as error:
+            raise DerivaMLRequestError(f"the table {self.path} cannot be read: {error}") from error
+
+
+class Files:
+    """The paths of a dataset's files, as tables name them: whole, from the table's folder, or by a name that one has."""
+
+    def __init__(self, paths: Collection[str]) -> None:
+        self._paths = frozenset(paths)
+        names = Counter(path.rpartition("/")[2] for path in paths)
+        self._by_name = {name: path for path in paths if names[name := path.rpartition("/")[2]] == 1}
+
+    def named(self, text: str, table: str) -> str | None:
+        """Return the path of the file that a cell of a table names; None for other texts."""
+        text = text.strip().replace("\\", "/").removeprefix("./")
+        if text in self._paths:
+            return text
+        beside = "/".join([*table.split("/")[:-1], text])
+        return beside if beside in self._paths else self._by_name.get(text)
+
+    def column_in(self, table: Table) -> str | None:
+        """Return the column of a table in which most rows name a file; None where none does in any."""
+        counts = Counter[str]()
+        for row in table:
+            for column, cell in row.cells.items():
+                counts[column] += self.named(cell, table.path) not in {None, table.path}
+        column, most = max(counts.items(), key=lambda item: item[1], default=("", 0))
+        return column if most else None
