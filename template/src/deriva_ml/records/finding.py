@@ -61,7 +61,9 @@ class Finding:
             DerivaMLRequestError: an argument cannot be read, or a name is that of nothing here.
         """
         words: dict[str, Any] = {"status": status, "since": since, "where": where, "sort": sort, "best": best}
-        asked = criteria(rids, workflow=workflow, sweep=sweep, runs_only=rids is None, **words)
+        asked = criteria(
+            rids, workflow=workflow, sweep=sweep, runs_only=rids is None, no_changes=True, **words
+        )
         table = tabulate(find_results(self.catalog, asked, limit), best, columns)
         try:
             from pandas import DataFrame
