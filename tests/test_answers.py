@@ -1,4 +1,4 @@
-"""Every combination of choices, and any text, makes a sound project in which the answers read as they were typed."""
+"""Every pair of choices, and any text, makes a sound project in which the answers read as they were typed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ HOSTILE = [
 ]
 
 
-# ----------------------------------------------------------------------------------------------------- every combination
+# ------------------------------------------------------------------------------------------------------------ every pair
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +57,19 @@ def slim(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_combination_of_choices_is_a_sound_project(slim: Path, copie: Any) -> None:
+def test_every_pair_of_choices_makes_a_sound_project(slim: Path, copie: Any) -> None:
     """Each file parses, and all that speak of a choice agree on it."""
     parsed: set[tuple[str, bytes]] = set()
-    combinations = list(itertools.product(LICENSES, PYTHONS, [True, False], [True, False]))
+    combinations = [
+        (license, python, (place + row) % 2 == 0, (place + row // 2) % 2 == 0)
+        for row, license in enumerate(LICENSES)
+        for place, python in enumerate(PYTHONS)
+    ]
+    for one, other in itertools.combinations(range(4), 2):
+        seen = {(chosen[one], chosen[other]) for chosen in combinations}
+        assert len(seen) == len({chosen[one] for chosen in combinations}) * len(
+            {chosen[other] for chosen in combinations}
+        )
     for license, python, include_example, server in combinations:
         answers = {"license": license, "python_version": python, "include_example": include_example}
         result = copie.copy(extra_answers={**answers, **(SERVER if server else {})}, template_dir=slim)
@@ -76,7 +85,6 @@ def test_every_combination_of_choices_is_a_sound_project(slim: Path, copie: Any)
         check_example(project, include_example)
         check_server(project, server)
         assert answers.items() <= answers_of(project).items()
-    assert len(combinations) == 64
 
 
 def check_license(project: Path, license: str) -> None:
@@ -214,7 +222,7 @@ valid = {
 }
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     name=anything.filter(lambda text: bool(text.strip())),
     description=anything,

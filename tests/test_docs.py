@@ -181,7 +181,7 @@ def test_the_catalog_has_the_tables_that_are_named() -> None:
     """The architecture's list of tables is the embedded catalog's."""
     from deriva_ml.catalog.tables import statements
 
-    made = {name for text in statements() for name in re.findall(r'CREATE TABLE "(\w+)"', text)}
+    made = {name for text in statements() for name in re.findall(r'CREATE (?:TABLE|VIEW) "(\w+)"', text)}
     section = ARCHITECTURE.text.partition("## The embedded catalog")[2].partition("\n\nWrite-ahead")[0]
     listed = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE)
     assert {name.strip("`") for row in listed for name in row.split(", ")} == made

@@ -15,7 +15,7 @@ from pathlib import Path
 from pages import Step
 
 ALPHABET = "0-9A-HJKMNP-TV-Z"  # Crockford's base 32
-LOCAL = re.compile(rf"(?<![\w.-])[{ALPHABET}]{{1,4}}-[{ALPHABET}]{{4}}(?![\w.-]*\w)")
+LOCAL = re.compile(rf"(?<![\w.-])[{ALPHABET}]{{2}}(?:-[{ALPHABET}]{{4}}){{2}}(?![\w.-]*\w)")
 """An RID that a project's own catalog gave."""
 IDENTIFIER = re.compile(
     rf"(?:[{ALPHABET}]{{1,4}}-)*(?=[{ALPHABET}]*[A-Z])[{ALPHABET}]{{3,4}}|[0-9a-f]{{7,40}}"

@@ -57,12 +57,12 @@ def test_another_answer_is_noticed(answer: str, tmp_path: Path) -> None:
 
 
 def test_what_a_page_calls_a_record_is_typed_as_what_it_is_called_here(tmp_path: Path) -> None:
-    text = shows("echo 'Execution 7-KKKK: Uploaded'", "Execution 1-001M: Uploaded")
-    reader = follow(text + "```bash\necho 1-001M > shown\necho 9-ZZZZ > example\n```\n", tmp_path)
-    assert reader.known["1-001M"] == "7-KKKK"
-    assert {(tmp_path / name).read_text() for name in ("shown", "example")} == {"7-KKKK\n"}
-    with pytest.raises(AssertionError, match="shows 1-001M again"):
-        follow(text + shows("echo 'Execution 7-KKK''M: Uploaded'", "Execution 1-001M: Uploaded"), tmp_path)
+    text = shows("echo 'Execution 7K-KKKK-KKKK: Uploaded'", "Execution F9-40SZ-DJC2: Uploaded")
+    reader = follow(text + "```bash\necho F9-40SZ-DJC2 > shown\necho 9Z-ZZZZ-ZZZZ > example\n```\n", tmp_path)
+    assert reader.known["F9-40SZ-DJC2"] == "7K-KKKK-KKKK"
+    assert {(tmp_path / name).read_text() for name in ("shown", "example")} == {"7K-KKKK-KKKK\n"}
+    with pytest.raises(AssertionError, match="shows F9-40SZ-DJC2 again"):
+        follow(text + shows("echo 'Execution 7K-KKKK-KKK''M: Uploaded'", "Execution F9-40SZ-DJC2: Uploaded"), tmp_path)
 
 
 def test_blocks_share_a_terminal_and_a_session_has_its_own(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from deriva_ml.untrusted import plain_name
 from deriva_ml.upstream import Upstream
 
 RID = str
-"""A record's identifier within its catalog, such as ``1-0007``."""
+"""A record's identifier within its catalog, such as ``8Z-12P3-FM2M``."""
 
 RID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32 (https://www.crockford.com/base32.html): no I, L, O or U, so nothing reads as two things."""

@@ -50,7 +50,7 @@ def add_files_and_datasets(commands: Any) -> None:
         "datasets",
         help="list datasets",
         usage="[options]",
-        description="List the datasets, the newest first: RID, version, types and description.",
+        description="List the datasets, the newest first: RID, name, version, types and description.",
     )
     _add_shared(parser, list_datasets, "datasets")
 
@@ -138,14 +138,16 @@ def list_datasets(source: Source, args: argparse.Namespace) -> int:
     found = source.find_datasets(args.limit + 1 if args.limit else None)
     columns = {
         "RID": [dataset.rid for dataset in found],
+        **({"name": [dataset.name for dataset in found]} if any(one.name for one in found) else {}),
         "version": [dataset.version for dataset in found],
         "types": [", ".join(dataset.types) for dataset in found],
         "description": [one_line(dataset.description.strip().split("\n")[0]) for dataset in found],
     }
     listed = [
-        {name: getattr(one, name) for name in ("rid", "version", "types", "description")} for one in found
+        {name: getattr(one, name) for name in ("rid", "name", "version", "types", "description")}
+        for one in found
     ]
-    return _print_columns(columns, listed, args, "no dataset is here", ("types", "description"))
+    return _print_columns(columns, listed, args, "no dataset is here", ("name", "types", "description"))
 
 
 def _print_columns(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def rid_of(catalog: EmbeddedCatalog, named: str) -> str:
     """Return the RID here of a record, which may be given by the one that it has where it was pushed to, or by name.
 
-    The name is a file's, or the first line of a dataset's description.
+    The name is that of a dataset or a file, or the first line of a dataset's description.
 
     Raises:
         DerivaMLRequestError: several records have the name.
@@ -26,6 +26,8 @@ def rid_of(catalog: EmbeddedCatalog, named: str) -> str:
     if len(known) == 1:
         return known[0]
     found = [asset.rid for asset in catalog.find_assets(name=escape(named))]
+    if dataset := catalog.dataset_named(named):
+        return dataset
     found += [one.rid for one in catalog.find_datasets() if one.description.strip().split("\n")[0] == named]
     if len(found) > 1:
         raise DerivaMLRequestError(

@@ -99,18 +99,21 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     from deriva_ml.records.lineage import made_by, read_by
 
     dataset = catalog.lookup_dataset(rid)
-    files = (Asset.from_row(table, row) for table, rows in dataset.members.items() for row in rows)
+    members = [(row, Asset.from_row(table, row)) for table, rows in dataset.members.items() for row in rows]
     return {
         "dataset": rid,
         "pushed to": elsewhere(catalog, rid),
+        "name": dataset.name,
         "version": dataset.version,
+        "versions": [one.version for one in catalog.dataset_versions(rid) if one.released],
+        "manifest": dataset.digest,
         "description": dataset.description,
         "types": list(dataset.types),
         "made by": made_by(catalog, rid),
         "read by": read_by(catalog, rid),
         "nested": [child.rid for child in dataset.nested],
         "members": {table: len(rows) for table, rows in dataset.members.items()},
-        "files": [_asset_row(catalog, asset) for asset in files if asset],
+        "files": [{**_asset_row(catalog, asset), "file": row["Path"]} for row, asset in members if asset],
     }
 
 
