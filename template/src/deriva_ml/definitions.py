@@ -90,6 +90,7 @@ class ExecMetadataType(StrEnum):
     log_file = "Log_File"
     source_diff = "Source_Diff"
     executed_sources = "Executed_Sources"
+    dataset_manifest = "Dataset_Manifest"
 
 
 @dataclass

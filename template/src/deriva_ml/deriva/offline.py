@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.definitions import RID, Asset, Dataset
+from deriva_ml.definitions import RID, Asset, Dataset, DatasetState
 from deriva_ml.deriva.server import Server
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.untrusted import DAMAGED, plain_name, read_json, well_formed
@@ -55,6 +55,16 @@ class OfflineCache:
         version = version or self._read(f"dataset {_key(rid)}")
         with contextlib.suppress(*DAMAGED):
             return _dataset(self._read(f"dataset {_key(rid)} {version}"))
+        return None
+
+    def keep_states(self, rid: RID, states: Sequence[DatasetState]) -> None:
+        """Keep which versions a dataset has."""
+        self._keep(f"versions {_key(rid)}", states)
+
+    def states(self, rid: RID) -> list[DatasetState] | None:
+        """The versions that a dataset had when that was last asked for, if they were kept."""
+        with contextlib.suppress(*DAMAGED):
+            return [well_formed(DatasetState(**one)) for one in self._read(f"versions {_key(rid)}")]
         return None
 
     def keep_digest(self, digest: str, version: str, dataset: RID) -> None:

@@ -103,7 +103,7 @@ class Versions:
                 with path.open("w", encoding="utf-8", newline="") as file:
                     file.writelines(self._local.manifest(state.rid))
                 asset = self._local.add_asset(
-                    path, MLAsset.execution_metadata.value, name, [ExecMetadataType.execution_config.value]
+                    path, MLAsset.execution_metadata.value, name, [ExecMetadataType.dataset_manifest.value]
                 )
             self._local.link_asset(maker, asset, AssetRole.output)
 
