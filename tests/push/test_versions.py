@@ -19,7 +19,7 @@ from deriva_ml.project import Project
 from recorded_run import EVERY, Beginning, begun, told
 from recorder import Recorder
 
-THIN = 1 if EVERY == 1 else 3
+THIN = 1 if EVERY == 1 else 6
 """Of the requests that a sweep tries, one in so many: these runs take long."""
 
 VERSIONS = {

@@ -443,19 +443,22 @@ class Datasets(CatalogBase):
         )
         return [self.lookup_dataset(row["RID"]) for row in parents.fetchall()]
 
+    def nested_states(self, state: DatasetState) -> list[DatasetState]:
+        """Return the states of datasets that are nested directly in a state of one."""
+        rows = self._db.query(
+            'SELECT "nested" FROM "local_member" WHERE "dataset" = ? AND "nested" IS NOT NULL AND "since" <= ?'
+            ' AND ("until" IS NULL OR "until" > ?) ORDER BY "path"',
+            state.dataset,
+            state.number,
+            state.number,
+        )
+        return [self.dataset_state(row["nested"]) for row in rows.fetchall()]
+
     def _below(self, state: DatasetState) -> set[RID]:
         """Return the datasets that are nested in a state of one, directly or not."""
         found, waiting = set[RID](), [state]
         while waiting:
-            one = waiting.pop()
-            rows = self._db.query(
-                'SELECT "nested" FROM "local_member" WHERE "dataset" = ? AND "nested" IS NOT NULL AND "since" <= ?'
-                ' AND ("until" IS NULL OR "until" > ?)',
-                one.dataset,
-                one.number,
-                one.number,
-            )
-            inner = [self.dataset_state(row["nested"]) for row in rows.fetchall()]
+            inner = self.nested_states(waiting.pop())
             waiting += [each for each in inner if each.dataset not in found]
             found |= {each.dataset for each in inner}
         return found
