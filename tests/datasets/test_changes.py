@@ -12,9 +12,10 @@ from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.datasets import changes
 from deriva_ml.datasets.names import Named, read, write
-from deriva_ml.definitions import DATASET_MANAGEMENT, RID, Asset, ExecutionRecord, Member, Status
+from deriva_ml.definitions import DATASET_MANAGEMENT, RID, Asset, ExecutionRecord, Member, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.manifest import digest_of, parse
+from deriva_ml.process import Owner
 from git_repository import Repository, isolate_git
 
 
@@ -162,3 +163,31 @@ def test_deleting_keeps_the_versions_that_are_named(catalog: EmbeddedCatalog, pu
     changes.delete(catalog, rid)
     assert [row["Path"] for row in catalog.lookup_dataset(rid, "1.0.0").members["File"]] == ["a.png"]
     assert "pets" in read(catalog.project)
+
+
+def test_lists_leave_changes_of_datasets_out_unless_they_are_asked_for(catalog: EmbeddedCatalog) -> None:
+    run = catalog.add_execution(Workflow("Train", "Training"), "", Owner.of())
+    with changes.recorded(catalog, "deriva-ml-dataset", "") as execution:
+        changes.create(catalog, execution, "pets")
+    for asked, meant in (
+        (Criteria(), {run, execution}),
+        (Criteria(no_changes=True), {run}),
+        (Criteria(no_changes=True, workflow="deriva-ml-dataset"), {execution}),
+        (Criteria(no_changes=True, rids=[execution]), {execution}),
+    ):
+        assert {one.rid for one in catalog.select_executions(asked)} == meant
+
+
+def test_the_commands_leave_changes_out_unless_all_is_asked_for(
+    catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deriva_ml.cli.catalog import main
+
+    (catalog.project.root / "pyproject.toml").write_text("[project]\n")
+    monkeypatch.chdir(catalog.project.root)
+    with changes.recorded(catalog, "deriva-ml-dataset", "Makes pets") as execution:
+        changes.create(catalog, execution, "pets")
+    for command in ("list", "results"):
+        assert main([command, "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
+        assert main([command, "--all", "--json"]) == 0
+        assert [one.get("rid", one.get("RID")) for one in json.loads(capsys.readouterr().out)] == [execution]

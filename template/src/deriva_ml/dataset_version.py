@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import total_ordering
 from typing import Any, SupportsInt
 
 from deriva_ml.definitions import RID, DatasetState
@@ -19,7 +18,6 @@ class VersionPart(StrEnum):
     patch = "patch"
 
 
-@total_ordering
 class DatasetVersion(str):
     """A dataset's version, such as ``1.1.0``, or ``1.1.0.dev2`` for a working state before it.
 
@@ -90,12 +88,21 @@ class DatasetVersion(str):
         numbers[place:] = [numbers[place] + 1, *[0] * (2 - place)]
         return DatasetVersion(".".join(map(str, numbers)))
 
-    def __lt__(self, other: object) -> bool:
+    def __lt__(self, other: str) -> bool:
         """Compare by the numbers."""
-        return isinstance(other, str) and bool(self._parsed < DatasetVersion(other)._parsed)
+        return bool(self._parsed < DatasetVersion(other)._parsed)
 
-    __eq__ = str.__eq__
-    __hash__ = str.__hash__
+    def __gt__(self, other: str) -> bool:
+        """Compare by the numbers."""
+        return bool(self._parsed > DatasetVersion(other)._parsed)
+
+    def __le__(self, other: str) -> bool:
+        """Compare by the numbers."""
+        return not self > other
+
+    def __ge__(self, other: str) -> bool:
+        """Compare by the numbers."""
+        return not self < other
 
 
 @dataclass(frozen=True)
