@@ -122,7 +122,7 @@ def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     found = catalog.find_datasets(args.limit + 1 if args.limit else None, deleted=args.all)
     states = [catalog.dataset_state(str(one.version_rid)) for one in found]
-    listed = [
+    listed: list[dict[str, Any]] = [
         {
             "name": one.name,
             "rid": one.rid,
@@ -176,7 +176,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         for row in catalog.members(state.rid)
         if row.get("nested")
     ]
-    facts = {
+    facts: dict[str, Any] = {
         "dataset": rid,
         "name": dataset.name,
         "version": state.version,
@@ -214,8 +214,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         "RID": rid if dataset.name else "",
         "files": f"{counted(state.files, 'file')}, {human(state.bytes)}",
         "nested": [
-            f"{one['folder']}: {one['name'] or one['rid']} {one['version']}"
-            for one in facts["nested"]  # type: ignore[attr-defined]
+            f"{one['folder']}: {one['name'] or one['rid']} {one['version']}" for one in facts["nested"]
         ],
     }
     for name in (
@@ -256,14 +255,17 @@ def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     }
     if args.json:
         print_json(
-            [asdict(one) | {"released": one.released, "by": makers.get(one.execution, "")} for one in states]
+            [
+                asdict(one) | {"released": one.released, "by": makers.get(one.execution or "", "")}
+                for one in states
+            ]
         )
         return 0
     rows = [
         (
             one.version,
             one.created[:16].replace("T", " "),
-            makers.get(one.execution, ""),
+            makers.get(one.execution or "", ""),
             f"{one.files:,}",
             human(one.bytes),
             one.digest[:8],

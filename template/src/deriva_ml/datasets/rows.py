@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,10 +70,9 @@ class Table:
     def write(self, target: Path, chosen: Container[int]) -> None:
         """Write a table of the rows of these numbers, from 0, each as it is and in the same order."""
         if self._separator is None:
-            from pyarrow import parquet
-
             table = self._parquet()
-            parquet.write_table(table.take([n for n in range(table.num_rows) if n in chosen]), target)
+            chosen_rows = table.take([n for n in range(table.num_rows) if n in chosen])
+            import_module("pyarrow.parquet").write_table(chosen_rows, target)
             return
         with target.open("w", encoding="utf-8", newline="") as file:
             for number, (text, _) in enumerate(self._lines(), start=-1):
@@ -99,14 +99,14 @@ class Table:
 
     def _parquet(self) -> Any:
         try:
-            from pyarrow import ArrowException, parquet
+            arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         except ImportError as error:
             raise DerivaMLRequestError(
                 f"{self.path} is Parquet, and nothing here reads that: uv add pyarrow"
             ) from error
         try:
             return parquet.read_table(self._content)
-        except (ArrowException, OSError) as error:
+        except (arrow.ArrowException, OSError) as error:
             raise DerivaMLRequestError(f"the table {self.path} cannot be read: {error}") from error
 
 

@@ -98,7 +98,8 @@ def parse_fractions(text: str) -> list[Fraction]:
         raise DerivaMLRequestError(f"{text!r} are no fractions: give such as 0.8,0.2") from error
     if len(found) < 2 or min(found) <= 0:
         raise DerivaMLRequestError(f"{text!r} makes no parts: give two fractions or more, each above 0")
-    if abs((total := sum(found)) - 1) > ROUNDED:
+    total = sum(found, Fraction())
+    if abs(total - 1) > ROUNDED:
         raise DerivaMLRequestError(f"the fractions {text} sum to {float(total):g}, and not to 1")
     return [one / total for one in found]
 
