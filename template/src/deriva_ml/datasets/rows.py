@@ -111,20 +111,24 @@ class Table:
 
 
 class Files:
-    """The paths of a dataset's files, as tables name them: whole, from the table's folder, or by a name that one has."""
+    """The paths of a dataset's files, as tables name them: from the table's folder, or by as much of the end as one has."""
 
     def __init__(self, paths: Collection[str]) -> None:
         self._paths = frozenset(paths)
-        names = Counter(path.rpartition("/")[2] for path in paths)
-        self._by_name = {name: path for path in paths if names[name := path.rpartition("/")[2]] == 1}
+        self._by_name: dict[str, list[str]] = {}
+        for path in paths:
+            self._by_name.setdefault(path.rpartition("/")[2], []).append(path)
 
     def named(self, text: str, table: str) -> str | None:
-        """Return the path of the file that a cell of a table names; None for other texts."""
+        """Return the path of the file that a cell of a table names, from another folder perhaps; None for other texts."""
         text = text.strip().replace("\\", "/").removeprefix("./")
-        if text in self._paths:
-            return text
         beside = "/".join([*table.split("/")[:-1], text])
-        return beside if beside in self._paths else self._by_name.get(text)
+        for path in (text, beside):
+            if path in self._paths:
+                return path
+        same = self._by_name.get(text.rpartition("/")[2], ())
+        ending = [path for path in same if f"/{path}".endswith(f"/{text}") or text.endswith(f"/{path}")]
+        return ending[0] if len(ending) == 1 else None
 
     def column_in(self, table: Table) -> str | None:
         """Return the column of a table in which most rows name a file; None where none does in any."""
