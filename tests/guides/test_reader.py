@@ -62,7 +62,10 @@ def test_what_a_page_calls_a_record_is_typed_as_what_it_is_called_here(tmp_path:
     assert reader.known["F9-40SZ-DJC2"] == "7K-KKKK-KKKK"
     assert {(tmp_path / name).read_text() for name in ("shown", "example")} == {"7K-KKKK-KKKK\n"}
     with pytest.raises(AssertionError, match="shows F9-40SZ-DJC2 again"):
-        follow(text + shows("echo 'Execution 7K-KKKK-KKK''M: Uploaded'", "Execution F9-40SZ-DJC2: Uploaded"), tmp_path)
+        follow(
+            text + shows("echo 'Execution 7K-KKKK-KKK''M: Uploaded'", "Execution F9-40SZ-DJC2: Uploaded"),
+            tmp_path,
+        )
 
 
 def test_blocks_share_a_terminal_and_a_session_has_its_own(tmp_path: Path) -> None:
