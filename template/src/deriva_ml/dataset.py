@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.asset import AssetFilePath, AssetPaths
 from deriva_ml.bags.methods import BagMethods
-from deriva_ml.definitions import RID, Dataset, DatasetState, Row
+from deriva_ml.dataset_version import DatasetHistory, DatasetVersion
+from deriva_ml.definitions import RID, Dataset, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.lazy import builds_of
 from deriva_ml.upstream import Upstream, accepting
@@ -38,7 +39,7 @@ class DatasetSpec:
         materialize: fetch the files as well as the tables' rows; without, the rows say what the files are.
         description: for the reader of the configuration.
         name: what ``datasets.toml`` calls it, for configurations that mean the same in every clone and catalog.
-        digest: of the version's manifest, once it has been looked up.
+        digest: of the version's manifest; one that is given has to be that of what is found.
         exclude_tables: refused, unless it is empty: a bag has all of its dataset.
         timeout, fetch_concurrency, reachability_concurrency: accepted, as in upstream's configurations.
     """
@@ -49,7 +50,7 @@ class DatasetSpec:
     description: str = ""
     exclude_tables: Any = None
     name: str = ""
-    digest: str = field(default="", init=False)
+    digest: str = ""
 
     def __post_init__(self) -> None:
         if not self.rid and not self.name:
@@ -163,9 +164,14 @@ class DatasetBag(BagMethods, Upstream):
         nested = [Name("Dataset")] if self.children else []
         return nested + [Name(table) for table, rows in members(self).items() if rows]
 
-    def dataset_history(self) -> list[DatasetState]:
+    @property
+    def current_version(self) -> DatasetVersion:
+        """The version that was fetched, in its order among others."""
+        return DatasetVersion(self.version)
+
+    def dataset_history(self) -> list[DatasetHistory]:
         """The dataset's versions, and working states, up to this one; the oldest first."""
-        return list(self.dataset.history[::-1])
+        return [DatasetHistory.of(state) for state in reversed(self.dataset.history)]
 
     def list_executions(self) -> list[RID]:
         """The executions that had read the dataset when it was fetched."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,11 @@ def changed_by(catalog: EmbeddedCatalog, execution: Any) -> RID | None:
         return None
     if getattr(execution, "dry_run", False):
         raise DerivaMLRequestError("a dry run records nothing, and so it makes and changes no dataset")
-    rid = getattr(execution, "local_rid", None) or getattr(execution, "execution_rid", execution)
-    known = [rid, *catalog.journal.locals_of(rid)]
-    for one in known:
-        try:
+    by = getattr(execution, "local_rid", None) or getattr(execution, "execution_rid", execution)
+    for one in (by, *catalog.journal.locals_of(by)):
+        with suppress(NotFound):
             return catalog.lookup_execution(one).rid
-        except NotFound:
-            continue
-    raise DerivaMLRequestError(f"execution {rid} is not one of this project, which could change its datasets")
+    raise DerivaMLRequestError(f"execution {by} is not one of this project, which could change its datasets")
 
 
 class Dataset(DatasetReading):

@@ -188,9 +188,12 @@ def found(spec: DatasetSpec, source: Source, project: Project) -> tuple[DatasetS
     if not rid:
         rid, version = _meant(spec, source, project)
     dataset = source.lookup_dataset(rid, version)
-    meant = replace(spec, rid=rid, version=version)
-    meant.digest = dataset.digest
-    return meant, dataset
+    if spec.digest and spec.digest != dataset.digest:
+        raise DerivaMLRequestError(
+            f"dataset {spec.name or rid} {dataset.version} has a manifest with the digest {dataset.digest or 'not known'},"
+            f" and not {spec.digest}"
+        )
+    return replace(spec, rid=rid, version=version, digest=dataset.digest), dataset
 
 
 def _meant(spec: DatasetSpec, source: Source, project: Project) -> tuple[RID, str | None]:

@@ -240,7 +240,11 @@ class DatasetReading(Upstream):
             recurse: with those that these are part of.
             version: only where it is part at this version.
         """
-        own = self.own("is part of is known of this project's own datasets only")
+        own = self._source
+        if not isinstance(own, EmbeddedCatalog):
+            raise DerivaMLRequestError(
+                f"dataset {self.rid} is on {own.host_name}, and what it is part of is known of this project's own only"
+            )
         found, waiting = dict[RID, Record](), [(self.rid, version)]
         while waiting:
             inner, at = waiting.pop(0)
@@ -291,13 +295,15 @@ class DatasetReading(Upstream):
 
         display(Markdown(self.to_markdown(show_children, indent)))  # type: ignore[no-untyped-call]
 
-    def own(self, why: str = "") -> EmbeddedCatalog:
-        """Return the project's own catalog, if this is one of its datasets."""
+    def own(self) -> EmbeddedCatalog:
+        """Return the project's own catalog, if this is one of its datasets.
+
+        Raises:
+            DerivaMLRequestError: it is one of a server.
+        """
         if isinstance(self._source, EmbeddedCatalog):
             return self._source
         raise DerivaMLRequestError(
-            f"dataset {self.rid} is on {self._source.host_name}, and what it {why}"
-            if why
-            else f"dataset {self.rid} is on {self._source.host_name}, where nothing of it is changed from here: make a"
+            f"dataset {self.rid} is on {self._source.host_name}, where nothing of it is changed from here: make a"
             " dataset in this project, which is sent there with the next run that reads it"
         )
