@@ -194,10 +194,8 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             f"there is a dataset {args.name} already ({there}): add to it, or choose another name"
         )
     found = walk.found(args.paths, into=args.into, project=catalog.project)
-    with (
-        told_to_commit(catalog),
-        changes.recorded(catalog, changes.COMMAND, f"Make the dataset {args.name}") as execution,
-    ):
+
+    def change(execution: str) -> list[str]:
         members = ingest.take_in(catalog, found, args.link)
         if args.paths and not members:
             raise DerivaMLRequestError(f"there is no file in {', '.join(args.paths)}")
@@ -205,8 +203,9 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         with catalog.transaction():
             rid = changes.create(catalog, execution, args.name, members, args.type, args.description, version)
             catalog.add_roots(rid, found.roots)
-        tell(catalog, rid)
-    return 0
+        return [rid]
+
+    return _changed(catalog, f"Make the dataset {args.name}", change)
 
 
 def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -217,13 +216,14 @@ def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     changes.current(catalog, rid)  # it is not deleted
     found = walk.found(args.paths, catalog.roots(rid), args.into, catalog.project)
 
-    def change(execution: str) -> None:
+    def change(execution: str) -> list[str]:
         members = ingest.take_in(catalog, found, args.link)
         with catalog.transaction():
             changes.add(catalog, execution, rid, members, args.message)
             catalog.add_roots(rid, found.roots)
+        return [rid]
 
-    return _changed(catalog, rid, args.message or f"Add to {name_of(catalog, rid)}", change)
+    return _changed(catalog, args.message or f"Add to {name_of(catalog, rid)}", change)
 
 
 def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -234,10 +234,11 @@ def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     there = [row["Path"] for row in catalog.members(changes.current(catalog, rid).rid)]
     paths = [*_matching(args.paths, there)]
 
-    def change(execution: str) -> None:
+    def change(execution: str) -> list[str]:
         changes.remove(catalog, execution, rid, paths, args.message)
+        return [rid]
 
-    return _changed(catalog, rid, args.message or f"Remove from {name_of(catalog, rid)}", change)
+    return _changed(catalog, args.message or f"Remove from {name_of(catalog, rid)}", change)
 
 
 def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -249,11 +250,12 @@ def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         raise DerivaMLRequestError("--into is the folder of one dataset: nest each by a command of its own")
     others = [meant(catalog, other) for other in args.others]
 
-    def change(execution: str) -> None:
+    def change(execution: str) -> list[str]:
         members = [changes.part(catalog, rid, other, version, args.into) for other, version in others]
         changes.add(catalog, execution, rid, members, args.message)
+        return [rid]
 
-    return _changed(catalog, rid, args.message or f"Nest in {name_of(catalog, rid)}", change)
+    return _changed(catalog, args.message or f"Nest in {name_of(catalog, rid)}", change)
 
 
 def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -262,15 +264,16 @@ def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     rid = only(catalog, args.name)
 
-    def change(execution: str) -> None:
+    def change(execution: str) -> list[str]:
         changes.release(catalog, execution, rid, args.bump, args.message)
+        return [rid]
 
-    return _changed(catalog, rid, f"Release {name_of(catalog, rid)}: {args.message}", change)
+    return _changed(catalog, f"Release {name_of(catalog, rid)}: {args.message}", change)
 
 
 def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Make datasets of a dataset's parts."""
-    from deriva_ml.datasets import changes, parting
+    from deriva_ml.datasets import parting
     from deriva_ml.datasets.split import parse_fractions
 
     rid, version = meant(catalog, args.name)
@@ -279,11 +282,11 @@ def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         parse_fractions(args.fractions), args.seed, args.by, args.by_folder, args.group, names
     )
     dataset = catalog.lookup_dataset(rid, version)
-    title = f"Split {name_of(catalog, rid)} {dataset.version}: {wanted}"
-    with told_to_commit(catalog), changes.recorded(catalog, changes.COMMAND, title) as execution:
-        for part in parting.make_parts(catalog, execution, dataset, wanted):
-            tell(catalog, part)
-    return 0
+
+    def change(execution: str) -> list[str]:
+        return parting.make_parts(catalog, execution, dataset, wanted)
+
+    return _changed(catalog, f"Split {name_of(catalog, rid)} {dataset.version}: {wanted}", change)
 
 
 def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -307,13 +310,15 @@ def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     return 0
 
 
-def _changed(catalog: EmbeddedCatalog, rid: str, description: str, change: Callable[[str], None]) -> int:
-    """Change a dataset by an execution, and say what it is then."""
+def _changed(catalog: EmbeddedCatalog, description: str, change: Callable[[str], Iterable[str]]) -> int:
+    """Change datasets by an execution, and say what they are then."""
     from deriva_ml.datasets import changes
 
-    with told_to_commit(catalog), changes.recorded(catalog, changes.COMMAND, description) as execution:
-        change(execution)
-    tell(catalog, rid)
+    with told_to_commit(catalog):
+        with changes.recorded(catalog, changes.COMMAND, description) as execution:
+            changed = change(execution)
+        for rid in changed:
+            tell(catalog, rid)
     return 0
 
 
