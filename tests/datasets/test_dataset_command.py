@@ -139,21 +139,17 @@ def test_each_change_is_an_execution(type_: Type, pets: Said, project: Path) -> 
     assert {one.started_by for one in records} == {"deriva-ml-dataset"}
 
 
-@pytest.mark.parametrize(
-    ("patterns", "left"),
-    [
-        ("cat/*.png", 9),
-        ("*/0.png", 15),
-        ("**/0.png", 15),
-        ("c*", 9),
-        ("cat/[0-3].png labels.csv", 12),
-        ("cat/ dog/1.png", 8),
-    ],
-)
-def test_what_is_removed_may_be_a_pattern(type_: Type, pets: Said, patterns: str, left: int) -> None:
+def test_what_is_removed_may_be_a_pattern(type_: Type, pets: Said) -> None:
     """Of files, or of folders."""
-    assert type_(f"remove pets {patterns}").status == 0
-    assert len(paths(type_, "pets")) == left
+    for patterns, left in [
+        ("dog/[0-3].png labels.csv", 12),
+        ("**/7.png", 10),
+        ("*/6.png", 8),
+        ("cat/ dog/5.png", 1),
+        ("d*", 0),
+    ]:
+        assert type_(f"remove pets {patterns}").status == 0
+        assert len(paths(type_, "pets")) == left
 
 
 def test_datasets_are_parts_of_others_at_a_version(type_: Type, pets: Said) -> None:
@@ -179,40 +175,7 @@ def test_a_deleted_dataset_stays_readable(type_: Type, pets: Said) -> None:
     refused(type_(f"add {rid} pictures"), "has been deleted")
 
 
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("create pets pictures", "already"),
-        ("create a/b pictures", "cannot name a dataset"),
-        ("create PETS pictures", "cannot name a dataset"),
-        ("create others nowhere", "nowhere is not there"),
-        ("create others pictures pictures/cat/0.png pictures/dog/0.png", "two files would be 0.png"),
-        ("create others pictures --into ../a", "cannot be a folder in a dataset"),
-        ("create others empty", "there is no file in empty"),
-        ("create others leads", "leads out of"),
-        ("add nothing pictures", "no dataset is called nothing"),
-        ("add pets pictures", "nothing changes"),
-        ("add pets@1.0.0 pictures", "a version never changes"),
-        ("remove pets nothing", "there is no nothing"),
-        ("remove pets *.jpg", "no path in the dataset fits *.jpg"),
-        ("nest pets pets", "would contain itself"),
-        ("release pets -m text", "nothing has changed"),
-        ("show pets@9.0.0", "pets has no version 9.0.0; it has 1.0.0"),
-        ("show 1-AAAA-AAAA", "there is no dataset 1-AAAA-AAAA"),
-        ("diff pets 2.0.0", "pets has no version 2.0.0"),
-        ("split pets --fractions 0.8,0.3", "sum to 1.1"),
-        ("split pets --fractions 0.99,0.01", "would be empty"),
-        (
-            "split pets --fractions 0.5,0.5 --by colour",
-            "no table of pets 1.0.0 has a column colour; labels.csv has",
-        ),
-        ("split pets --fractions 0.5,0.5 --names pets,others", "already"),
-        ("split pets --fractions 0.5,0.5 --names one", "2 different names"),
-    ],
-)
-def test_a_wrong_request_is_one_line_and_leaves_nothing(
-    type_: Type, pets: Said, project: Path, typed: str, words: str
-) -> None:
+def test_a_wrong_request_is_one_line_and_leaves_nothing(type_: Type, pets: Said, project: Path) -> None:
     """Neither a dataset, nor a state of one, nor an execution, nor a line of the file of names."""
     (project / "empty").mkdir()
     (project / "leads").mkdir()
@@ -228,18 +191,47 @@ def test_a_wrong_request_is_one_line_and_leaves_nothing(
             )
 
     before = recorded()
-    refused(type_(typed), words)
-    assert recorded() == before
+    for typed, words in WRONG:
+        refused(type_(typed), words)
+        assert recorded() == before, typed
 
 
-@pytest.mark.parametrize(
-    "typed", ["", "create", "add pets", "release pets", "split pets", "release pets huge -m x"]
-)
-def test_an_incomplete_line_is_refused(type_: Type, pets: Said, typed: str) -> None:
+WRONG = [
+    ("create pets pictures", "already"),
+    ("create a/b pictures", "cannot name a dataset"),
+    ("create PETS pictures", "cannot name a dataset"),
+    ("create others nowhere", "nowhere is not there"),
+    ("create others pictures pictures/cat/0.png pictures/dog/0.png", "two files would be 0.png"),
+    ("create others pictures --into ../a", "cannot be a folder in a dataset"),
+    ("create others empty", "there is no file in empty"),
+    ("create others leads", "leads out of"),
+    ("add nothing pictures", "no dataset is called nothing"),
+    ("add pets pictures", "nothing changes"),
+    ("add pets@1.0.0 pictures", "a version never changes"),
+    ("remove pets nothing", "there is no nothing"),
+    ("remove pets *.jpg", "no path in the dataset fits *.jpg"),
+    ("nest pets pets", "would contain itself"),
+    ("release pets -m text", "nothing has changed"),
+    ("show pets@9.0.0", "pets has no version 9.0.0; it has 1.0.0"),
+    ("show 1-AAAA-AAAA", "there is no dataset 1-AAAA-AAAA"),
+    ("diff pets 2.0.0", "pets has no version 2.0.0"),
+    ("split pets --fractions 0.8,0.3", "sum to 1.1"),
+    ("split pets --fractions 0.99,0.01", "would be empty"),
+    (
+        "split pets --fractions 0.5,0.5 --by colour",
+        "no table of pets 1.0.0 has a column colour; labels.csv has",
+    ),
+    ("split pets --fractions 0.5,0.5 --names pets,others", "already"),
+    ("split pets --fractions 0.5,0.5 --names one", "2 different names"),
+]
+
+
+def test_an_incomplete_line_is_refused(type_: Type) -> None:
     """With the usage."""
-    said = type_(typed)
-    assert said.status == 2
-    assert "usage: deriva-ml-dataset" in said.err
+    for typed in ("", "create", "add pets", "release pets", "split pets", "release pets huge -m x"):
+        said = type_(typed)
+        assert said.status == 2
+        assert "usage: deriva-ml-dataset" in said.err
 
 
 def test_an_interruption_loses_nothing(type_: Type, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,9 +357,7 @@ def test_a_split_has_its_files_and_their_rows(type_: Type, pets: Said, project: 
     assert json.loads(type_("show pets --json").out)["read by"] == [maker]
 
 
-@pytest.mark.parametrize(
-    "how", ["--by-folder", "--by species", "--by species --group animal", "--group animal", ""]
-)
+@pytest.mark.parametrize("how", ["--by-folder", "--by species --group animal", ""])
 def test_one_split_is_one_split(type_: Type, pets: Said, how: str) -> None:
     """The same seed gives the same parts again, whatever they are called; another gives others."""
     for names, seed in (("a,b", 0), ("c,d", 0), ("e,f", 3)):

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import CommandParser
-from deriva_ml.cli.dataset_named import meant, name_of, only, tell, told_to_commit
+from deriva_ml.cli.dataset_named import meant, name_of, only, subcommand, tell, told_to_commit
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.terminal import print
 
@@ -21,7 +21,7 @@ BUMPS = ("major", "minor", "patch")
 
 def add_to(commands: Any) -> None:
     """Add the subcommands."""
-    parser = _command(
+    parser = subcommand(
         commands,
         create,
         "create",
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--description", default="", metavar="TEXT", help="what it is, as Markdown")
     _add_ingest_flags(parser)
-    parser = _command(
+    parser = subcommand(
         commands,
         add,
         "add",
@@ -53,7 +53,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
     _add_message(parser)
     _add_ingest_flags(parser)
-    parser = _command(
+    parser = subcommand(
         commands,
         remove,
         "remove",
@@ -68,7 +68,7 @@ def add_to(commands: Any) -> None:
         help="paths in the dataset, of a folder all in it; '*' stands for any name or part of one, '**' for any folders",
     )
     _add_message(parser)
-    parser = _command(
+    parser = subcommand(
         commands,
         nest,
         "nest",
@@ -84,7 +84,7 @@ def add_to(commands: Any) -> None:
         "--into", default="", metavar="FOLDER", help="the folder in the dataset, for one OTHER"
     )
     _add_message(parser)
-    parser = _command(
+    parser = subcommand(
         commands,
         release,
         "release",
@@ -102,11 +102,11 @@ def add_to(commands: Any) -> None:
         help="which number of the last version goes up (default: %(default)s)",
     )
     _add_message(parser, required=True)
-    parser = _command(
+    parser = subcommand(
         commands,
         split,
         "split",
-        "NAME[@VERSION] --fractions F,F[,F] [options]",
+        "NAME[@VERSION] --fractions F,F[,F]",
         "divide a dataset into parts",
         "Divide a dataset by chance into datasets NAME-train and NAME-test, or NAME-train, NAME-validation and NAME-test, each"
         " with the version 1.0.0. The same seed gives the same parts. A table that names the files has in each part the rows"
@@ -134,7 +134,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--names", default="", metavar="NAMES", help="what the parts are called, parted by commas"
     )
-    parser = _command(
+    parser = subcommand(
         commands,
         delete,
         "delete",
@@ -144,20 +144,6 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--recurse", action="store_true", help="delete those nested in it, too")
     parser.add_argument("-y", "--yes", action="store_true", help="delete it without asking")
-
-
-def _command(
-    commands: Any, run: Callable[..., int], name: str, usage: str, summary: str, description: str
-) -> CommandParser:
-    parser: CommandParser = commands.add_parser(
-        name,
-        help=summary,
-        usage=f"{usage} [options]".replace("[options] [options]", "[options]"),
-        description=description,
-    )
-    parser.add_argument("name", metavar=usage.split()[0], help="the dataset's name, or its RID")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _add_ingest_flags(parser: CommandParser) -> None:
