@@ -13,9 +13,8 @@ import pytest
 from deriva.core import read_credential
 
 from deriva_double import DerivaDouble
-from deriva_ml import DerivaMLConfig, DerivaMLException, DerivaMLRequestError
+from deriva_ml import DerivaML, DerivaMLConfig, DerivaMLException, DerivaMLRequestError
 from deriva_ml.catalog.catalog_config import located
-from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import Status, Workflow
 from deriva_ml.deriva.push import destination_of
@@ -40,6 +39,33 @@ def test_a_configuration_that_is_shown_does_not_show_its_credential() -> None:
     made = instantiate(builds(DerivaMLConfig, populate_full_signature=True), credential=given)
     assert "s3cret" not in repr(made)
     assert made.credential == given
+
+
+def test_settings_of_upstreams_connections_are_taken_and_mode_is_offline(project: Project) -> None:
+    """By configurations and by ``DerivaML`` itself; one that nobody has is a slip, and refused."""
+    from hydra_zen import builds, instantiate
+
+    theirs: dict[str, Any] = {
+        "domain_schemas": ["lab"],
+        "default_schema": "lab",
+        "ml_schema": "deriva-ml",
+        "project_name": "x",
+        "cache_dir": "/nowhere/cache",
+        "working_dir": "/nowhere/work",
+        "hydra_runtime_output_dir": "/nowhere",
+        "logging_level": 30,
+        "deriva_logging_level": 30,
+        "check_auth": False,
+        "s3_bucket": None,
+        "clean_execution_dir": False,
+    }
+    made = instantiate(builds(DerivaMLConfig, populate_full_signature=True), mode="offline", **theirs)
+    assert made == DerivaMLConfig(mode="offline", **theirs) and made.offline
+    assert not DerivaMLConfig(mode="online").offline and DerivaMLConfig(offline=True).offline
+    assert DerivaML(project=project, **theirs).working_dir == project.state
+    assert not Path("/nowhere").exists()
+    with pytest.raises(TypeError, match="cash_dir"):
+        DerivaMLConfig(cash_dir="/nowhere")  # type: ignore[call-arg]
 
 
 def test_a_credential_file_is_one_of_the_project_from_wherever_it_is_used(
@@ -152,23 +178,3 @@ def test_what_is_no_deriva_server_is_a_wrong_request(
     monkeypatch.setattr(Server, "schema", schema)
     with pytest.raises(DerivaMLRequestError, match=words):
         connect(DerivaMLConfig("h", 1), project)
-
-
-def test_a_dataset_that_could_not_be_sent_is_refused_before_the_run(project: Project) -> None:
-    """A project's own dataset takes RIDs that this client may not lease; the model says so."""
-    with closing(EmbeddedCatalog(project)) as local:
-        local.add_dataset("Digits", [], rid="DEMO-DATA", version="1.0.0")
-    with DerivaDouble() as double:
-        number = double.create_catalog("1.17.10")
-        for user in ("admin", "writer"):
-            config = DerivaMLConfig(double.url, number, double.credential(user))
-            with closing(connect(config, project)) as catalog:
-                with pytest.raises(DerivaMLRequestError, match="no dataset DEMO-NONE"):
-                    catalog.lookup_dataset("DEMO-NONE")
-                if user == "admin":
-                    assert catalog.lookup_dataset("DEMO-DATA").description == "Digits"
-                    continue
-                with pytest.raises(
-                    DerivaMLRequestError, match="does not let you lease RIDs.* ask the catalog's owner"
-                ):
-                    catalog.lookup_dataset("DEMO-DATA")

@@ -130,18 +130,18 @@ def clone(source: int, destination: int) -> bool:
     return True
 
 
-def admit(source: os.stat_result, path: Path, also: int) -> None:
-    """Let those read a file of this user's who can read ``source``, and whom the mode ``also`` lets in."""
-    here = path.stat()
+def admit(source: os.stat_result, file: Path | int, also: int) -> None:
+    """Let those read a file of this user's, at a path or open, who can read ``source``, and whom ``also`` lets in."""
+    here = os.stat(file)
     if here.st_gid != source.st_gid and not also & 0o077 and hasattr(os, "chown"):
         with suppress(OSError):  # a group that this user is not in
-            os.chown(path, -1, source.st_gid)
-            here = path.stat()
+            os.chown(file, -1, source.st_gid)
+            here = os.stat(file)
     mode = source.st_mode & 0o444
     if here.st_gid != source.st_gid and not mode & stat.S_IROTH:
         mode &= ~stat.S_IRGRP  # whom that lets in there are others than here
     if stat.S_IMODE(here.st_mode) != mode | also:
-        path.chmod(mode | also)
+        os.chmod(file, mode | also)
 
 
 def fault(error: BaseException, folder: Path) -> str:

@@ -6,8 +6,8 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,23 +92,25 @@ class Store:
             md5, length = _digest(_read(source, reader, before, report))
             return md5 if self._is_here(md5, length, before) else self._link_to(source, md5, before)
         share = before.st_size >= SMALLEST_CLONE and before.st_dev not in self._without_clones
-        if before.st_size < CHUNK and not share:  # what is there already is not written once more
-            data = b"".join(_read(source, reader, before, report))
-            md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            if not self._is_here(md5, len(data), before):
-                with self._temporary() as (copy, writer):
-                    _write(writer, data)
-                    self._put(copy, md5, before)
-            return md5
-        with self._temporary() as (copy, writer):
+
+        def fill(writer: int) -> tuple[str, int]:
             if share and disk.clone(reader, writer):
-                md5, length = _digest(_read(source, writer, before, report))
-            else:
-                self._without_clones.add(before.st_dev)
-                md5, length = _digest(_written(writer, _read(source, reader, before, report)))
-            if not self._is_here(md5, length, before):
-                self._put(copy, md5, before)
-        return md5
+                return _digest(_read(source, writer, before, report))
+            self._without_clones.add(before.st_dev)
+            return _digest(_written(writer, _read(source, reader, before, report)))
+
+        if share or before.st_size >= CHUNK:
+            return self._put(before, fill)
+        data = b"".join(_read(source, reader, before, report))
+        content = _digest([data])
+
+        def write(writer: int) -> tuple[str, int]:
+            _write(writer, data)
+            return content
+
+        if not self._is_here(*content, before):  # what is there is not written once more
+            self._put(before, write, absent=True)
+        return content[0]
 
     def _is_here(self, md5: str, length: int, source: os.stat_result) -> bool:
         """True if the content is there, and nothing else under its name; who can read the file can read that, too."""
@@ -123,21 +125,28 @@ class Store:
         self._objects.fresh.append(path)  # another process may have put it there just now
         return True
 
-    @contextmanager
-    def _temporary(self) -> Iterator[tuple[Path, int]]:
-        """Give a new file of the store's, open, that is to be put where it belongs."""
-        with disk.temporary(self._objects.folder) as copy:
-            writer = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    def _put(
+        self, source: os.stat_result, fill: Callable[[int], tuple[str, int]], absent: bool = False
+    ) -> str:
+        """Have a content in the store under its digest, which what fills a new file returns with the length."""
+        copy = f"{self._objects.folder}/.{os.urandom(8).hex()}"  # as ``clear`` finds it
+        writer = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
             try:
-                yield copy, writer
+                md5, length = fill(writer)
+                disk.admit(source, writer, 0o400)
             finally:
                 os.close(writer)
+            if absent or not self._is_here(md5, length, source):
+                self._rename(copy, md5)
+                return md5
+        except BaseException:
+            os.unlink(copy)
+            raise
+        os.unlink(copy)
+        return md5
 
-    def _put(self, copy: Path, md5: str, source: os.stat_result) -> None:
-        disk.admit(source, copy, 0o400)
-        self._rename(copy, md5)
-
-    def _rename(self, copy: Path, md5: str) -> None:
+    def _rename(self, copy: str, md5: str) -> None:
         place = self.place(md5)
         os.replace(copy, place)
         self._objects.fresh.append(Path(place))
@@ -156,7 +165,7 @@ class Store:
                 ) from error
             if os.lstat(copy).st_ino != before.st_ino:
                 raise _changed(source)
-            self._rename(copy, md5)
+            self._rename(str(copy), md5)
         return md5
 
 
@@ -199,5 +208,6 @@ def _digest(pieces: Iterable[bytes]) -> tuple[str, int]:
 
 
 def _write(writer: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(writer, data) :]
+    left = memoryview(data)
+    while left:
+        left = left[os.write(writer, left) :]
