@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from contextlib import closing
 
-from deriva_ml.cli import dataset_changes, dataset_views
+from deriva_ml.cli import dataset_changes, dataset_contents, dataset_views
 from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.cli.catalog import opened
 from deriva_ml.cli.command import command
@@ -34,13 +34,13 @@ def parser() -> argparse.ArgumentParser:
     )
     dataset_changes.add_to(commands)
     dataset_views.add_to(commands)
+    dataset_contents.add_to(commands)
     return parser
 
 
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 if ``verify`` found something wrong, or 2 for a wrong request."""
-    # A byte that is no text names nothing here; a path that has one is refused where it is looked at.
     args = parser().parse_args(list(argv))
     with closing(opened(Project.find())) as catalog:
         status: int = args.run(catalog, args)

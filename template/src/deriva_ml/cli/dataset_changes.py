@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import CommandParser
-from deriva_ml.cli.dataset_named import meant, name_of, only, tell, told_to_commit
+from deriva_ml.cli.dataset_named import meant, name_of, only, subcommand, tell, told_to_commit
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.terminal import print
 
@@ -21,7 +21,7 @@ BUMPS = ("major", "minor", "patch")
 
 def add_to(commands: Any) -> None:
     """Add the subcommands."""
-    parser = _command(
+    parser = subcommand(
         commands,
         create,
         "create",
@@ -41,7 +41,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--description", default="", metavar="TEXT", help="what it is, as Markdown")
     _add_ingest_flags(parser)
-    parser = _command(
+    parser = subcommand(
         commands,
         add,
         "add",
@@ -53,7 +53,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
     _add_message(parser)
     _add_ingest_flags(parser)
-    parser = _command(
+    parser = subcommand(
         commands,
         remove,
         "remove",
@@ -68,7 +68,7 @@ def add_to(commands: Any) -> None:
         help="paths in the dataset, of a folder all in it; '*' stands for any name or part of one, '**' for any folders",
     )
     _add_message(parser)
-    parser = _command(
+    parser = subcommand(
         commands,
         nest,
         "nest",
@@ -84,7 +84,7 @@ def add_to(commands: Any) -> None:
         "--into", default="", metavar="FOLDER", help="the folder in the dataset, for one OTHER"
     )
     _add_message(parser)
-    parser = _command(
+    parser = subcommand(
         commands,
         release,
         "release",
@@ -102,11 +102,11 @@ def add_to(commands: Any) -> None:
         help="which number of the last version goes up (default: %(default)s)",
     )
     _add_message(parser, required=True)
-    parser = _command(
+    parser = subcommand(
         commands,
         split,
         "split",
-        "NAME[@VERSION] --fractions F,F[,F] [options]",
+        "NAME[@VERSION] --fractions F,F[,F]",
         "divide a dataset into parts",
         "Divide a dataset by chance into datasets NAME-train and NAME-test, or NAME-train, NAME-validation and NAME-test, each"
         " with the version 1.0.0. The same seed gives the same parts. A table that names the files has in each part the rows"
@@ -134,7 +134,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--names", default="", metavar="NAMES", help="what the parts are called, parted by commas"
     )
-    parser = _command(
+    parser = subcommand(
         commands,
         delete,
         "delete",
@@ -144,20 +144,6 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--recurse", action="store_true", help="delete those nested in it, too")
     parser.add_argument("-y", "--yes", action="store_true", help="delete it without asking")
-
-
-def _command(
-    commands: Any, run: Callable[..., int], name: str, usage: str, summary: str, description: str
-) -> CommandParser:
-    parser: CommandParser = commands.add_parser(
-        name,
-        help=summary,
-        usage=f"{usage} [options]".replace("[options] [options]", "[options]"),
-        description=description,
-    )
-    parser.add_argument("name", metavar=usage.split()[0], help="the dataset's name, or its RID")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _add_ingest_flags(parser: CommandParser) -> None:
@@ -194,10 +180,8 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             f"there is a dataset {args.name} already ({there}): add to it, or choose another name"
         )
     found = walk.found(args.paths, into=args.into, project=catalog.project)
-    with (
-        told_to_commit(catalog),
-        changes.recorded(catalog, changes.COMMAND, f"Make the dataset {args.name}") as execution,
-    ):
+
+    def change(execution: str) -> list[str]:
         members = ingest.take_in(catalog, found, args.link)
         if args.paths and not members:
             raise DerivaMLRequestError(f"there is no file in {', '.join(args.paths)}")
@@ -205,8 +189,9 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         with catalog.transaction():
             rid = changes.create(catalog, execution, args.name, members, args.type, args.description, version)
             catalog.add_roots(rid, found.roots)
-        tell(catalog, rid)
-    return 0
+        return [rid]
+
+    return _changed(catalog, f"Make the dataset {args.name}", change)
 
 
 def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -217,13 +202,14 @@ def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     changes.current(catalog, rid)  # it is not deleted
     found = walk.found(args.paths, catalog.roots(rid), args.into, catalog.project)
 
-    def change(execution: str) -> None:
+    def change(execution: str) -> list[str]:
         members = ingest.take_in(catalog, found, args.link)
         with catalog.transaction():
             changes.add(catalog, execution, rid, members, args.message)
             catalog.add_roots(rid, found.roots)
+        return [rid]
 
-    return _changed(catalog, rid, args.message or f"Add to {name_of(catalog, rid)}", change)
+    return _changed(catalog, args.message or f"Add to {name_of(catalog, rid)}", change)
 
 
 def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -234,10 +220,11 @@ def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     there = [row["Path"] for row in catalog.members(changes.current(catalog, rid).rid)]
     paths = [*_matching(args.paths, there)]
 
-    def change(execution: str) -> None:
+    def change(execution: str) -> list[str]:
         changes.remove(catalog, execution, rid, paths, args.message)
+        return [rid]
 
-    return _changed(catalog, rid, args.message or f"Remove from {name_of(catalog, rid)}", change)
+    return _changed(catalog, args.message or f"Remove from {name_of(catalog, rid)}", change)
 
 
 def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -249,11 +236,12 @@ def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         raise DerivaMLRequestError("--into is the folder of one dataset: nest each by a command of its own")
     others = [meant(catalog, other) for other in args.others]
 
-    def change(execution: str) -> None:
+    def change(execution: str) -> list[str]:
         members = [changes.part(catalog, rid, other, version, args.into) for other, version in others]
         changes.add(catalog, execution, rid, members, args.message)
+        return [rid]
 
-    return _changed(catalog, rid, args.message or f"Nest in {name_of(catalog, rid)}", change)
+    return _changed(catalog, args.message or f"Nest in {name_of(catalog, rid)}", change)
 
 
 def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -262,15 +250,16 @@ def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     rid = only(catalog, args.name)
 
-    def change(execution: str) -> None:
+    def change(execution: str) -> list[str]:
         changes.release(catalog, execution, rid, args.bump, args.message)
+        return [rid]
 
-    return _changed(catalog, rid, f"Release {name_of(catalog, rid)}: {args.message}", change)
+    return _changed(catalog, f"Release {name_of(catalog, rid)}: {args.message}", change)
 
 
 def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Make datasets of a dataset's parts."""
-    from deriva_ml.datasets import changes, parting
+    from deriva_ml.datasets import parting
     from deriva_ml.datasets.split import parse_fractions
 
     rid, version = meant(catalog, args.name)
@@ -279,11 +268,11 @@ def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         parse_fractions(args.fractions), args.seed, args.by, args.by_folder, args.group, names
     )
     dataset = catalog.lookup_dataset(rid, version)
-    title = f"Split {name_of(catalog, rid)} {dataset.version}: {wanted}"
-    with told_to_commit(catalog), changes.recorded(catalog, changes.COMMAND, title) as execution:
-        for part in parting.make_parts(catalog, execution, dataset, wanted):
-            tell(catalog, part)
-    return 0
+
+    def change(execution: str) -> list[str]:
+        return parting.make_parts(catalog, execution, dataset, wanted)
+
+    return _changed(catalog, f"Split {name_of(catalog, rid)} {dataset.version}: {wanted}", change)
 
 
 def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
@@ -307,13 +296,15 @@ def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     return 0
 
 
-def _changed(catalog: EmbeddedCatalog, rid: str, description: str, change: Callable[[str], None]) -> int:
-    """Change a dataset by an execution, and say what it is then."""
+def _changed(catalog: EmbeddedCatalog, description: str, change: Callable[[str], Iterable[str]]) -> int:
+    """Change datasets by an execution, and say what they are then."""
     from deriva_ml.datasets import changes
 
-    with told_to_commit(catalog), changes.recorded(catalog, changes.COMMAND, description) as execution:
-        change(execution)
-    tell(catalog, rid)
+    with told_to_commit(catalog):
+        with changes.recorded(catalog, changes.COMMAND, description) as execution:
+            changed = change(execution)
+        for rid in changed:
+            tell(catalog, rid)
     return 0
 
 
