@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -227,7 +228,7 @@ def test_contents_that_were_left_out_come_later(recorded: Recorded, make: Make, 
     export(recorded.catalog, None, tmp_path / "all.zip")
     there = make("there")
     done = take_in(there, tmp_path / "light.zip")
-    assert done.warnings == ["6 contents are neither in it nor here"]
+    assert done.warnings == ["contents that are neither in it nor here: 6"]
     assert not there.objects.has(recorded.weights.md5, recorded.weights.length)
     done = take_in(there, tmp_path / "all.zip")
     assert (done.merged.new, done.contents) == ({}, 6)
@@ -286,6 +287,33 @@ def test_files_that_are_made_of_many_members(make: Make, tmp_path: Path) -> None
     take_in(there, tmp_path / "all.zip")
     [state] = there.dataset_versions(dataset)
     assert (state.files, state) == (12_000, here.dataset_versions(dataset)[0])
+
+
+def test_an_import_that_is_stopped_leaves_nothing(file: Path, make: Make) -> None:
+    """At any of its contents, or as its rows are taken in; the next one takes in all."""
+    there = make("there")
+    before = state_of(there)
+    went = 0
+
+    def report(count: int) -> None:
+        nonlocal went
+        went += count
+        if went > 300:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take_in(there, file, progress=lambda total: report)
+    assert state_of(there) == before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            take_in(there, file)
+    assert state_of(there) == before
+    assert take_in(there, file).contents == 12
+
+
+def stop(*arguments: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_catalog_whose_disk_is_full_takes_nothing(

@@ -20,6 +20,7 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.configuration_file import is_configuration, read_configuration
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.git import listed
 from deriva_ml.untrusted import DAMAGED
 
 VERSION = 1
@@ -99,7 +100,7 @@ def _write(
 ) -> Exported:
     warnings = []
     if selection.left_out:
-        warnings.append(f"{len(selection.left_out)} executions are left out, since they have not ended")
+        warnings.append(f"executions that have not ended are left out: {listed(selection.left_out, 5)}")
     records: dict[str, int] = {}
     others = {FORMAT: "The form of the rows"}
     with Writer(part, top) as bag:
