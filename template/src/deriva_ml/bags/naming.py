@@ -51,7 +51,9 @@ class Files:
 
 
 def path_of(row: Row) -> str:
-    """Where a file lies below the bag's folder, as far as the catalog knows; else its name."""
+    """Where a file lies below the bag's folder, as far as the catalog knows; else its name. Empty for other rows."""
+    if not rows.is_file(row):
+        return ""
     content = rows.content(row)
     return row.get("Path") or (content.name if content else row["Filename"]) or ""
 

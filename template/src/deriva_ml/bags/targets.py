@@ -32,10 +32,12 @@ class Elements:
 
     Attributes:
         names: the targets'.
+        are_files: whether they are of a table of files; a row of a file's table only says so.
     """
 
     names: tuple[str, ...]
     found: list[Element]
+    are_files: bool = False
 
     def label(self, element: Element) -> Any:
         """What a framework gets for an element: its value, or several by name; None where one is missing."""
@@ -77,6 +79,7 @@ def elements(
         raise DerivaMLRequestError(f"targets is a list: targets=[{targets!r}]")
     selectors = dict(targets) if isinstance(targets, Mapping) else dict.fromkeys(targets or ())
     held = _held(bag, table, members_only)
+    are_files = table in rows.all_rows(bag) and bool(held) and rows.is_file(held[0])
     own: set[str] = set()
     if not held:
         return Elements(tuple(selectors), [])
@@ -99,7 +102,7 @@ def elements(
     if missing == "skip":
         gone = set(map(id, without))
         found = [one for one in found if id(one) not in gone]
-    return Elements(tuple(selectors), found)
+    return Elements(tuple(selectors), found, are_files)
 
 
 def _held(bag: rows.Bag, table: str, members_only: bool) -> list[Row]:
@@ -168,7 +171,7 @@ def _column(
             )
 
         return read
-    if name == FOLDER:
+    if name == FOLDER and rows.is_file(held[0]):
         return lambda row: naming.path_of(row).rpartition("/")[0].rpartition("/")[2] or None
     known = [*(one.feature_name for one in features.find_features(bag, table)), *held[0]]
     raise DerivaMLRequestError(
