@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import deriva_ml.disk as disk
+import deriva_ml.parallel as parallel
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.datasets import ingest, taking
 from deriva_ml.datasets.ingest import needed, take_in
@@ -379,7 +380,7 @@ def test_a_file_system_is_asked_for_clones_once(
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(disk, "clone", lambda *_: asked.append(1) or False)
-    monkeypatch.setattr(ingest, "WORKERS", 1)
+    monkeypatch.setattr(parallel, "WORKERS", 1)
     take_in(catalog, found([pets]))
     assert len(asked) == 1
 
@@ -411,3 +412,9 @@ def test_a_link_across_file_systems_is_refused(
         take_in(catalog, found([pets]), link=True)
     assert "\n" not in shown(error.value) and not leftovers(catalog)
     assert (pets / "cat" / "1.png").stat().st_mode & 0o200, "the person's file stays as it was"
+
+
+def test_a_linked_file_is_taken_in_again_as_any_other(catalog: EmbeddedCatalog, pets: Path) -> None:
+    members = take_in(catalog, found([pets]), link=True)
+    assert take_in(catalog, found([pets])) == members
+    assert take_in(catalog, found([pets]), link=True) == members
