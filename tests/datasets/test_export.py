@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import deriva_ml.disk as disk
 from datasets.conftest import Put
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.datasets.export import write
@@ -142,9 +143,12 @@ def test_an_interruption_leaves_nothing(
     assert os.listdir(tmp_path / "there") == []
 
 
+@pytest.mark.parametrize("name", ["out", "out.zip"])
 def test_a_disk_without_the_room_is_said_first(
-    catalog: EmbeddedCatalog, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog: EmbeddedCatalog, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 10))
+    monkeypatch.setattr(disk, "clone", lambda *_: False)
     with pytest.raises(DerivaMLRequestError, match="has room for 10 bytes, and the dataset has 20 bytes"):
-        write(catalog, dataset, tmp_path / "out.zip")
+        write(catalog, dataset, tmp_path / "there" / name)
+    assert not os.listdir(tmp_path / "there")

@@ -53,7 +53,7 @@ def write(catalog: EmbeddedCatalog, dataset: Dataset, target: Path) -> None:
     state = catalog.dataset_state(dataset.version_rid)
     target.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(target.parent).free
-    if is_zip and state.bytes > free:
+    if state.bytes > free and (is_zip or not disk.can_clone(catalog.project.database, target.parent)):
         raise DerivaMLRequestError(
             f"{target.parent} has room for {amount(free)}, and the dataset has {amount(state.bytes)}: make room, or choose"
             " another place"

@@ -10,9 +10,10 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
+import deriva_ml.disk as disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.intake import Seen
-from deriva_ml.datasets.taking import Store
+from deriva_ml.datasets.taking import SMALLEST_CLONE, Store
 from deriva_ml.datasets.walk import Found
 from deriva_ml.definitions import Member
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -82,8 +83,10 @@ def take_in(catalog: EmbeddedCatalog, found: Iterable[Found], link: bool = False
     Raises:
         DerivaMLRequestError: a file cannot be a member, changes while it is read, or the disk has not the room for all.
     """
+    if isinstance(found, Iterator):
+        found = [*found]
     todo = needed(catalog, found)
-    _check_room(catalog, todo, link)
+    _check_room(catalog, found, todo, link)
     members: list[Member] = []
     with progress("taking in", todo.files, todo.bytes) as report:
         done = _taken(catalog, found, Store(catalog.objects, link), report)
@@ -93,17 +96,17 @@ def take_in(catalog: EmbeddedCatalog, found: Iterable[Found], link: bool = False
     return members
 
 
-def _check_room(catalog: EmbeddedCatalog, todo: Needed, link: bool) -> None:
+def _check_room(catalog: EmbeddedCatalog, found: Iterable[Found], todo: Needed, link: bool) -> None:
     """Say how much there is to take in, and refuse what the disk cannot hold."""
-    how = "linked" if link else "copied"
+    first = next((one.source for one in found if one.stat.st_size >= SMALLEST_CLONE), None)
+    share = link or (first is not None and disk.can_clone(first, catalog.project.objects))
+    how = "linked" if link else "cloned" if share else "copied"
     if is_much(todo.files, todo.bytes):
         new = f"; {amount(todo.new)} are new and will be {how}" if todo.new else "; nothing of it is new"
-        print(
-            f"{todo.files} {'file' if todo.files == 1 else 'files'}, {amount(todo.bytes)}{new}",
-            file=sys.stderr,
-        )
+        count = f"{todo.files} {'file' if todo.files == 1 else 'files'}"
+        print(f"{count}, {amount(todo.bytes)}{new}", file=sys.stderr)
     free = shutil.disk_usage(catalog.project.state).free
-    if todo.new > free and not link:
+    if todo.new > free and not share:
         raise DerivaMLRequestError(
             f"{catalog.project.state} has room for {amount(free)}, and {amount(todo.new)} are new: make room, or repeat"
             " the command with --link, which takes no copies"
