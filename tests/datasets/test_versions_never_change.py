@@ -83,7 +83,7 @@ class World:
             shutil.rmtree(self.source, ignore_errors=True)
             (self.source / path).parent.mkdir(parents=True)
             (self.source / path).write_bytes(content)
-            changes.add(catalog, execution, rid, take_in(catalog, [self.source]))
+            changes.add(catalog, execution, rid, take_in(catalog, [self.source]).members)
             self.now[rid] = {**self.now[rid], path.as_posix(): content}
         elif what == "remove":
             changes.remove(catalog, execution, rid, [str(how[0])])
