@@ -80,11 +80,7 @@ class Place:
     def rows(self, table: str, **equal: str) -> list[Row]:
         """The rows themselves, where all these columns have these values."""
         if self.curator is None:
-            with closing(sqlite3.connect(self.project.database)) as database:
-                database.row_factory = sqlite3.Row
-                condition = " AND ".join(f'"{name}" = ?' for name in equal) or "1"
-                found = database.execute(f'SELECT * FROM "{table}" WHERE {condition}', (*equal.values(),))
-                return [dict(row) for row in found]
+            return embedded_rows(self.project, table, **equal)
         conditions = "".join(f"/{quote(name)}={quote(value)}" for name, value in equal.items())
         rows: list[Row] = self.curator.get(f"/entity/{self.model.qualified(table)}{conditions}")
         return rows
@@ -153,6 +149,15 @@ class Place:
         rids = {*self.made, *(rid for rid, _ in noted if rid)}
         urls = {*self.sent, *(url for _, url in noted if url)}
         remove(self.curator, self.model, rids, urls, self.tag)
+
+
+def embedded_rows(project: Project, table: str, **equal: str) -> list[Row]:
+    """The rows of a project's own catalog, where all these columns have these values."""
+    with closing(sqlite3.connect(project.database)) as database:
+        database.row_factory = sqlite3.Row
+        condition = " AND ".join(f'"{name}" = ?' for name in equal) or "1"
+        found = database.execute(f'SELECT * FROM "{table}" WHERE {condition}', (*equal.values(),))
+        return [dict(row) for row in found]
 
 
 def embedded(root: Path) -> Place:

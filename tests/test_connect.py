@@ -15,7 +15,6 @@ from deriva.core import read_credential
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML, DerivaMLConfig, DerivaMLException, DerivaMLRequestError
 from deriva_ml.catalog.catalog_config import located
-from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import Status, Workflow
 from deriva_ml.deriva.push import destination_of
@@ -179,23 +178,3 @@ def test_what_is_no_deriva_server_is_a_wrong_request(
     monkeypatch.setattr(Server, "schema", schema)
     with pytest.raises(DerivaMLRequestError, match=words):
         connect(DerivaMLConfig("h", 1), project)
-
-
-def test_a_dataset_that_could_not_be_sent_is_refused_before_the_run(project: Project) -> None:
-    """A project's own dataset takes RIDs that this client may not lease; the model says so."""
-    with closing(EmbeddedCatalog(project)) as local:
-        local.add_dataset("Digits", [], rid="DEMO-DATA", version="1.0.0")
-    with DerivaDouble() as double:
-        number = double.create_catalog("1.17.10")
-        for user in ("admin", "writer"):
-            config = DerivaMLConfig(double.url, number, double.credential(user))
-            with closing(connect(config, project)) as catalog:
-                with pytest.raises(DerivaMLRequestError, match="no dataset DEMO-NONE"):
-                    catalog.lookup_dataset("DEMO-NONE")
-                if user == "admin":
-                    assert catalog.lookup_dataset("DEMO-DATA").description == "Digits"
-                    continue
-                with pytest.raises(
-                    DerivaMLRequestError, match="does not let you lease RIDs.* ask the catalog's owner"
-                ):
-                    catalog.lookup_dataset("DEMO-DATA")

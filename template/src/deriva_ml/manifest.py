@@ -12,6 +12,11 @@ from deriva_ml.untrusted import DAMAGED, check_relative
 MD5 = frozenset("0123456789abcdef")
 
 
+def manifest_name(version: str) -> str:
+    """Return the name of the file that a version's manifest is recorded as."""
+    return f"dataset-manifest-{version}.jsonl"
+
+
 class Entry(NamedTuple):
     """What lies at a path: a file, or a dataset at a version.
 

@@ -34,7 +34,8 @@ class Assets(CatalogBase):
                 return
             # SQLite takes File and file for one name, keeps some names for itself, and every statement quotes with ".
             taken = self._db.value("SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE", name)
-            if taken or '"' in name or name.lower().startswith("sqlite_"):
+            joins = name.endswith(("_Asset_Type", "_Execution"))  # as the tables that join files to others
+            if taken or joins or '"' in name or name.lower().startswith("sqlite_"):
                 raise DerivaMLRequestError(f"files for a table called {name} cannot be kept in this project")
             for statement in asset_table(name):
                 self._db.query(statement)

@@ -145,6 +145,16 @@ class Database:
                     self.query("ROLLBACK")
                 raise
 
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Read all that is read inside as it is now, whatever others write; tables that are made inside are gone then."""
+        with self._lock:
+            self.query("BEGIN")
+            try:
+                yield
+            finally:
+                self.query("ROLLBACK")
+
     def query(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """Execute one statement."""
         with self._lock:

@@ -107,7 +107,7 @@ class Datasets(CatalogBase):
             DerivaMLRequestError: nothing has changed since the last version.
         """
         if bump not in _PARTS:
-            raise DerivaMLRequestError(f"{bump!r} is no part of a version: give {', '.join(_PARTS)}")
+            raise DerivaMLRequestError(f"{bump!r} is no part of a version: give major, minor or patch")
         with self._db.transaction():
             last = self._last(rid)
             if last.released:
@@ -286,6 +286,15 @@ class Datasets(CatalogBase):
             raise NotFound(f"there is no version {state} of a dataset in this project's catalog")
         return found[0]
 
+    def states_read(self, execution: RID) -> list[DatasetState]:
+        """Return the states of datasets that an execution read."""
+        read = 's."RID" IN (SELECT "Dataset_Version" FROM "Dataset_Execution" WHERE "Execution" = ?)'
+        return self._states(read, execution)
+
+    def states_made(self, execution: RID) -> list[DatasetState]:
+        """Return the states of datasets that an execution made, oldest first."""
+        return self._states('s."Execution" = ? ORDER BY l."dataset", l."number"', execution)
+
     def _last(self, rid: RID) -> DatasetState:
         row = self._db.find("Dataset", RID=rid)
         if row is None:
@@ -379,7 +388,16 @@ class Datasets(CatalogBase):
             name=self.name_of_dataset(rid),
             digest=state.digest,
             folder=folder,
+            history=tuple(one for one in states.values() if one.number <= state.number),
+            executions=tuple(dict.fromkeys(self._db.get_all("Dataset_Execution", "Execution", Dataset=rid))),
         )
+
+    def describe(self, rid: RID) -> Dataset:
+        """Return what is said of a dataset, also of a deleted one, without a version."""
+        if (row := self._db.find("Dataset", RID=rid)) is None:
+            raise self._not_found(rid, "dataset")
+        types = self._db.get_all("Dataset_Dataset_Type", "Dataset_Type", Dataset=rid)
+        return Dataset(rid, "", row["Description"] or "", tuple(types), name=self.name_of_dataset(rid))
 
     def find_datasets(self, limit: int | None = None, deleted: bool = False) -> list[Dataset]:
         rows = self._db.query(

@@ -9,7 +9,16 @@ from typing import Any, Protocol
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.links import Start
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status, Workflow
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    AssetRole,
+    Dataset,
+    DatasetState,
+    ExecutionRecord,
+    Status,
+    Workflow,
+)
 
 
 class Source(Protocol):
@@ -74,6 +83,12 @@ class Source(Protocol):
 
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
         """A dataset at a version, by default its current one, with the datasets that are nested in it."""
+
+    def dataset_versions(self, rid: RID) -> list[DatasetState]:
+        """A dataset's versions and working states, newest first; digest and counts are empty where they are not known."""
+
+    def find_dataset_by_digest(self, digest: str, version: str) -> tuple[RID, str] | None:
+        """The RID and the version of a dataset whose version of this name has a manifest of this digest."""
 
     def assets_of(self, execution: RID) -> list[Asset]:
         """The assets that an execution read and made, each with its role."""

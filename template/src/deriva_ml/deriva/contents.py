@@ -1,4 +1,4 @@
-"""Brings files and datasets of the project's own catalog to a destination: contents, rows, types, versions, members."""
+"""Brings files of the project's own catalog to a destination: contents, rows, types."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Remote, RemoteInput
-from deriva_ml.definitions import RID, Asset, Dataset, Row
+from deriva_ml.definitions import RID, Asset, AssetRole, Row
 from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import Upload, object_name
 from deriva_ml.deriva.idempotent import Rows
-from deriva_ml.deriva.lookup import find_same_dataset
 from deriva_ml.deriva.transfer import upload
 
 T = TypeVar("T", Asset, RemoteInput)
@@ -139,67 +138,14 @@ def add_types(there: Rows, table: str, types: Sequence[tuple[RID, str]]) -> None
         there.associate(association.table, rows, {"Asset_Type": [term for _, term in types]})
 
 
-def recognize(there: Rows, dataset: Dataset) -> bool:
-    """Note a dataset that is there already, and those nested in it, as somebody else may have sent them; True if it is."""
-    if there.known(dataset.rid).rid:
-        return there.stored(dataset.rid)
-    if not all([recognize(there, child) for child in dataset.nested]):
-        return False
-    nested = {there.rid(child.rid) for child in dataset.nested}
-    found = find_same_dataset(there.server, dataset, nested)
-    if found:
-        rid, version = found
-        there.note({dataset.rid: Remote(rid, stored=True), version_of(dataset): Remote(version, stored=True)})
-    return found is not None
-
-
-def can_be_sent(there: Rows, dataset: Dataset) -> bool:
-    """Whether a dataset is there, or all its files are."""
-    files = dataset.members.get("File", ())
-    return there.stored(dataset.rid) or (
-        all(there.stored(row["RID"]) for row in files)
-        and all(can_be_sent(there, child) for child in dataset.nested)
-    )
-
-
-def files_of(local: EmbeddedCatalog, there: Rows, dataset: Dataset) -> list[Asset]:
-    """The files of a dataset that is not there, with those of datasets nested in it."""
-    if there.stored(dataset.rid):
-        return []
-    files = local.lookup_assets([row["RID"] for row in dataset.members.get("File", [])])
-    return [*files, *(file for child in dataset.nested for file in files_of(local, there, child))]
-
-
-def send_dataset(there: Rows, dataset: Dataset) -> None:
-    """See that a dataset, whose files are there, is there with its version, its types and its members."""
-    if there.stored(dataset.rid):
-        return
-    for child in dataset.nested:
-        send_dataset(there, child)
-    version = version_of(dataset)
-    there.lease([dataset.rid, version])
-    row = {"Description": dataset.description, "Deleted": False}
-    rid = there.store("Dataset", dataset.rid, row, complete=False)
-    row = {"Dataset": rid, "Version": dataset.version, "Description": dataset.description}
-    there.store("Dataset_Version", version, row)
-    types = [{"Dataset": rid, "Dataset_Type": term} for term in dataset.types]
-    there.associate("Dataset_Dataset_Type", types, {"Dataset_Type": dataset.types})
-    files = [{"Dataset": rid, "File": there.rid(row["RID"])} for row in dataset.members.get("File", [])]
-    there.associate("Dataset_File", files)
-    nested = [{"Dataset": rid, "Nested_Dataset": there.rid(child.rid)} for child in dataset.nested]
-    there.associate("Dataset_Dataset", nested)
-    current = [{"RID": rid, "Version": there.rid(version)}]
-    there.server.update(there.model.qualified("Dataset"), current)
-    # A version holds what the catalog held at its snapshot, so that comes last.
-    snapshot = [{"RID": there.rid(version), "Snapshot": there.server.snaptime()}]
-    there.server.update(there.model.qualified("Dataset_Version"), snapshot)
-    there.note({dataset.rid: Remote(rid, stored=True)})
-
-
-def version_of(dataset: Dataset) -> RID:
-    """The RID of the row of a dataset's version in the project's own catalog."""
-    assert dataset.version_rid is not None
-    return dataset.version_rid
+def link_assets(there: Rows, execution: RID, table: str, roles: Mapping[RID, AssetRole | None]) -> None:
+    """See that assets of a table are joined to an execution; all by their RIDs there."""
+    if link := there.model.asset_tables.get(table):
+        rows = [
+            {link.column: asset, link.other_column: execution, "Asset_Role": str(role)}
+            for asset, role in roles.items()
+        ]
+        there.associate(link.table, rows, {"Asset_Role": map(str, roles.values())})
 
 
 # What is wrong with a row that was not taken

@@ -169,6 +169,10 @@ class DerivaDelivery(Delivery):
         self._unsent.add(asset.rid)
         return asset
 
+    def take_along(self, dataset: RID) -> None:
+        """Let a dataset of the project's own go there with the first execution that reads it."""
+        self._unsent.add(dataset)
+
     def link_input(self, execution: RID, read: Asset | Dataset) -> None:
         if not self.is_here(read.rid):
             self.local.journal.add_input(execution, self.destination, read)

@@ -21,14 +21,6 @@ Terms = Mapping[str, Iterable[str]]
 """Names of terms by vocabulary."""
 
 
-def cannot_lease(host: str, what: str) -> str:
-    """Return what somebody is told who cannot send something for want of RIDs."""
-    return (
-        f"{host} does not let you lease RIDs, which sending {what} takes: ask the catalog's owner for the right to insert"
-        " into public:ERMrest_RID_Lease"
-    )
-
-
 class Rows:
     """What is known of the rows at one destination, and how more get there.
 
@@ -155,7 +147,7 @@ class Rows:
         table: str,
         local: RID,
         row: Row,
-        lookup_columns: Mapping[str, str] | None = None,
+        lookup_columns: Mapping[str, str],
         terms: Terms | None = None,
         complete: bool = True,
     ) -> RID:
@@ -168,7 +160,7 @@ class Rows:
         """
         if self.stored(local):
             return self.rid(local)
-        self.with_terms(terms or {}, lambda: self.insert_records(table, {local: row}, lookup_columns or {}))
+        self.with_terms(terms or {}, lambda: self.insert_records(table, {local: row}, lookup_columns))
         rid = self.rid(local)
         self.note({local: Remote(rid, stored=complete)})
         return rid
@@ -178,8 +170,6 @@ class Rows:
 
         The row is looked for before each attempt, so that one whose answer was lost is not repeated.
         """
-        if not lookup_columns:
-            raise ServerRefused(cannot_lease(self.destination.host, f"a {table}"), 403)
 
         def attempt() -> RID:
             found = self.server.find(table, lookup_columns)

@@ -7,8 +7,19 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from deriva_ml.definitions import RID, Asset, Dataset, ExecutionRecord, MLAsset, Row, Status, Workflow
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    Dataset,
+    DatasetState,
+    ExecutionRecord,
+    MLAsset,
+    Row,
+    Status,
+    Workflow,
+)
 from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
+from deriva_ml.deriva.manifests import Manifests
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, quote
 from deriva_ml.deriva.snapshot import Snapshot, newest, order
@@ -134,15 +145,31 @@ def assets_of_rows(server: Server, table: str, rows: Sequence[Row]) -> list[Asse
 
 
 @reads
-def find_dataset(server: Server, rid: RID, version: str | None = None) -> Dataset:
+def find_dataset(
+    server: Server, rid: RID, version: str | None = None, manifests: Manifests | None = None
+) -> Dataset:
     """A dataset at a version, by default its newest, as the catalog was when the version was made.
 
     A version that names no snapshot is read as the catalog is now; ``snapshot`` says which state that is.
+
+    Args:
+        manifests: say where the files lie in it, and which version of a dataset is nested in it.
 
     Raises:
         DerivaMLRequestError: there is no such dataset or version, or it has been deleted, or contains itself.
         DerivaMLException: the server does not have the version's snapshot.
     """
+    rid = _find_dataset_rid(server, rid)
+    versions = server.find("Dataset_Version", {"Dataset": rid})
+    chosen = newest(row for row in versions if version in (None, row["Version"]))
+    if version is not None and not chosen:
+        names = ", ".join(row["Version"] for row in sorted(versions, key=order) if row["Version"])
+        raise DerivaMLRequestError(f"dataset {rid} has no version {version}; it has {names or 'none'}")
+    return _read_version(server, rid, chosen, manifests, ())
+
+
+def _find_dataset_rid(server: Server, rid: RID) -> RID:
+    """The RID of a dataset that has not been deleted, as it is written there."""
     rows = server.find("Dataset", {"RID": rid})
     if not rows:
         table, written = _place(server, rid, "dataset")
@@ -152,12 +179,19 @@ def find_dataset(server: Server, rid: RID, version: str | None = None) -> Datase
     rid = rows[0]["RID"]
     if rows[0]["Deleted"]:
         raise DerivaMLRequestError(f"dataset {rid} has been deleted")
-    versions = server.find("Dataset_Version", {"Dataset": rid})
-    chosen = newest(row for row in versions if version in (None, row["Version"]))
-    if version is not None and not chosen:
-        names = ", ".join(row["Version"] for row in sorted(versions, key=order) if row["Version"])
-        raise DerivaMLRequestError(f"dataset {rid} has no version {version}; it has {names or 'none'}")
-    snapshot = chosen.get("Snapshot")
+    return rid
+
+
+def _read_version(
+    server: Server, rid: RID, version: Row, manifests: Manifests | None, above: tuple[tuple[RID, str], ...]
+) -> Dataset:
+    """A dataset at a version whose row is known, nested by manifests in those ``above``."""
+    snapshot, name = version.get("Snapshot"), version.get("Version")
+    here = (*above, (rid, name or ""))
+    if here[-1] in above:
+        raise DerivaMLRequestError(
+            f"dataset {above[0][0]} cannot be read, since one contains itself: {' in '.join(one for one, _ in here)}"
+        )
     if not snapshot:
         snapshot = server.snaptime()
         log.warning(
@@ -166,13 +200,38 @@ def find_dataset(server: Server, rid: RID, version: str | None = None) -> Datase
             shown(snapshot),
         )
     try:
-        return Snapshot(server, snapshot).read(rid, chosen)
+        found = Snapshot(server, snapshot).read(rid, version)
     except ServerRefused as error:
         if error.status != 409:
             raise
         raise DerivaMLException(
-            f"dataset {rid} cannot be read at version {chosen.get('Version')}, whose snapshot is {snapshot}: {error}"
+            f"dataset {rid} cannot be read at version {name}, whose snapshot is {snapshot}: {error}"
         ) from error
+    if manifests is None:
+        return found
+    return manifests.laid_out(
+        found, version, lambda inner, row: _read_version(server, inner, row, manifests, here)
+    )
+
+
+@reads
+def find_dataset_states(server: Server, rid: RID, manifests: Manifests) -> list[DatasetState]:
+    """A dataset's versions, newest first; digest, files and bytes are known of those that have a manifest."""
+    rid = _find_dataset_rid(server, rid)
+    rows = [row for row in server.find("Dataset_Version", {"Dataset": rid}) if row["Version"]]
+    assets = manifests.of(rows)
+    found = []
+    for number, row in enumerate(sorted(rows, key=order), 1):
+        files = size = 0
+        if asset := assets.get(row["RID"]):
+            with contextlib.suppress(ValueError):  # it is no manifest
+                files, size = manifests.size(asset)
+        state = DatasetState(
+            row["RID"], rid, row["Version"], number, row["Description"] or "", row["Execution"]
+        )
+        digest = asset.md5 if asset else ""
+        found.append(replace(state, created=row["RCT"] or "", digest=digest, files=files, bytes=size))
+    return found[::-1]
 
 
 @reads

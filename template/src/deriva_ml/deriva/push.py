@@ -16,7 +16,17 @@ from typing import Any
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
-from deriva_ml.definitions import RID, AssetRole, ExecutionRecord, MLAsset, Status, Workflow, format_duration
+from deriva_ml.definitions import (
+    OPEN_STATUSES,
+    RID,
+    AssetRole,
+    DatasetState,
+    ExecutionRecord,
+    MLAsset,
+    Status,
+    Workflow,
+    format_duration,
+)
 from deriva_ml.deriva import contents
 from deriva_ml.deriva.access import check_recording
 from deriva_ml.deriva.answers import ServerRefused, reads
@@ -27,6 +37,7 @@ from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.retry import LIVE, RetryPolicy
 from deriva_ml.deriva.server import Server
+from deriva_ml.deriva.versions import Versions
 from deriva_ml.file_lock import file_lock
 from deriva_ml.terminal import print
 
@@ -61,7 +72,9 @@ class Push:
         self._server = server
         self._model = server.model
         self.there = Rows(local.journal, server, destination)
+        self._versions = Versions(local, self.there)
         self._admitted: set[RID] = set()
+        self._under_way: set[RID] = set()
 
     @classmethod
     def open(cls, local: EmbeddedCatalog, destination: Destination, credential: Any = None) -> Push:
@@ -114,6 +127,7 @@ class Push:
     @reads
     def finish(self, execution: RID) -> RID:
         """See that everything about an execution is there, its end last; its RID there."""
+        self._versions.record_manifests(self._made(execution))
         changes = self._local.journal.changes(execution, self.destination)
         if self.there.stored(execution):
             # First how it ended: no file that cannot be sent shall keep that back.
@@ -194,32 +208,42 @@ class Push:
     def _send_files(self, execution: RID) -> tuple[bool, ServerRefused | None]:
         """See that files and datasets are there; whether any had to be sent, and what is wrong with rows not taken."""
         rid = self.begin(execution)
+        self._under_way.add(execution)
         self._link_remote_inputs(execution)
+        read = self._local.states_read(execution)
+        wanted = [*read, *self._made(execution)]
+        self._versions.recognize(self._versions.waiting(wanted))
+        waiting = self._versions.waiting(wanted)
+        self._versions.record_manifests(waiting)
+        for maker in dict.fromkeys(one.execution for one in waiting if one.execution):
+            self._bring_along(maker, execution)
         assets = self._local.assets_of(execution)
-        read = self._local.datasets_of(execution)
-        datasets = [self._local.lookup_dataset(one.rid, one.version) for one in read]
-        for dataset in datasets:
-            contents.recognize(self.there, dataset)
-        files = [file for dataset in datasets for file in contents.files_of(self._local, self.there, dataset)]
+        files = self._versions.files(self._versions.waiting(wanted))
         sent, refused = contents.send_assets(self._local, self.there, [*assets, *files])
-        assets = [one for one in assets if self.there.stored(one.rid)]
-        datasets = [one for one in datasets if contents.can_be_sent(self.there, one)]
-        for dataset in datasets:
-            contents.send_dataset(self.there, dataset)
-        for table, members in contents.by_table(assets).items():
-            self._link_assets(rid, table, {self.there.rid(one.rid): one.role for one in members})
-        self._link_datasets(
-            rid, {self.there.rid(one.rid): self.there.rid(contents.version_of(one)) for one in datasets}
-        )
+        for table, members in contents.by_table(one for one in assets if self.there.stored(one.rid)).items():
+            contents.link_assets(
+                self.there, rid, table, {self.there.rid(one.rid): one.role for one in members}
+            )
+        self._versions.send([one for one in wanted if not refused or self._versions.can_come(one)])
+        read = [one for one in read if self.there.stored(one.rid)]
+        self._link_datasets(rid, {self.there.rid(one.dataset): self.there.rid(one.rid) for one in read})
+        self._under_way.discard(execution)
         return sent, refused
 
-    def _link_assets(self, execution: RID, table: str, roles: Mapping[RID, AssetRole | None]) -> None:
-        if link := self._model.asset_tables.get(table):
-            rows = [
-                {link.column: asset, link.other_column: execution, "Asset_Role": str(role)}
-                for asset, role in roles.items()
-            ]
-            self.there.associate(link.table, rows, {"Asset_Role": map(str, roles.values())})
+    def _made(self, execution: RID) -> list[DatasetState]:
+        """The versions of datasets that an execution made."""
+        return [one for one in self._local.states_made(execution) if one.released]
+
+    def _bring_along(self, maker: RID, execution: RID) -> None:
+        """See that the execution that made a version of a dataset is there, as another one is to be that read it."""
+        if maker in self._under_way:
+            return
+        journal = self._local.journal
+        if self.destination not in journal.destinations(maker):
+            journal.send_to(maker, self.destination, journal.credential(execution, self.destination))
+        if any(destination == self.destination for _, destination in journal.pending(maker)):
+            over = self._local.lookup_execution(maker).status not in OPEN_STATUSES
+            self.finish(maker) if over else self.send_files(maker)
 
     def _link_datasets(self, execution: RID, versions: Mapping[RID, RID | None]) -> None:
         linked = self._model.dataset_versions_are_linked
@@ -238,7 +262,7 @@ class Push:
                 self._link_datasets(rid, {one.rid: one.version_rid for one in members})
             else:
                 assets = [one.rid for one in members]
-                self._link_assets(rid, table, dict.fromkeys(assets, AssetRole.input))
+                contents.link_assets(self.there, rid, table, dict.fromkeys(assets, AssetRole.input))
                 self._mark_as_read(rid, table, assets)
 
     def _mark_as_read(self, execution: RID, table: str, assets: Sequence[RID]) -> None:
@@ -263,7 +287,7 @@ class Push:
         rid = self.there.rid(execution)
         for row in self._server.find(MLAsset.file, {"URL": UNKNOWN_SOURCE}):
             with _as_far_as_allowed(rid):
-                self._link_assets(rid, MLAsset.file, {row["RID"]: AssetRole.input})
+                contents.link_assets(self.there, rid, MLAsset.file, {row["RID"]: AssetRole.input})
             self._mark_as_read(rid, MLAsset.file, [row["RID"]])
         self._admitted.add(execution)
         if not any(journal.inputs(execution, other) for other in journal.destinations(execution)):

@@ -210,9 +210,11 @@ class Server:
         self, table: str, values: Mapping[str, str], tail: str = "", *, snapshot: str | None = None
     ) -> list[Row]:
         """The rows of a table whose columns have these values; ``tail`` ends the path, such as ``?limit=1``."""
+        return self.get(f"/entity/{self._matching(table, values)}{tail}", snapshot=snapshot)
+
+    def _matching(self, table: str, values: Mapping[str, str]) -> str:
         condition = "&".join(f"{quote(column)}={quote(value)}" for column, value in values.items())
-        path = f"/entity/{self.model.qualified(table)}/{condition}{tail}"
-        return self.get(path, snapshot=snapshot)
+        return f"{self.model.qualified(table)}/{condition}"
 
     def find_any(self, table: str, column: str, values: Iterable[str]) -> list[Row]:
         """The rows of a table whose column has one of the values, in as few requests as request lines allow."""
@@ -314,6 +316,12 @@ class Server:
                 raise ServerRefused(
                     f"the row {min(gone)} of {name} on {self.host} is gone: it was deleted there", 404
                 )
+
+    def delete(self, table: str, values: Mapping[str, str], column: str, others: Iterable[str]) -> None:
+        """Delete the rows of a table that have these values, and one of the others in a column; repeated, it does nothing."""
+        for filter_ in any_of(column, others):
+            with unless_refused(404):  # none of them is there any more
+                self.request("delete", self._path(f"/entity/{self._matching(table, values)}&{filter_}"))
 
     def lease(self, count: int) -> list[RID]:
         """New identifiers, reserved for rows to come. One request; an answer that is lost costs unused ones."""

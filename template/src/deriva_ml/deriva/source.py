@@ -12,13 +12,21 @@ from deriva_ml.catalog.links import Start
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, Status, Workflow
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    AssetRole,
+    Dataset,
+    DatasetState,
+    ExecutionRecord,
+    Status,
+    Workflow,
+)
 from deriva_ml.deriva import lookup
 from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
-from deriva_ml.deriva.contents import recognize
 from deriva_ml.deriva.delivery import DerivaDelivery
-from deriva_ml.deriva.idempotent import cannot_lease
 from deriva_ml.deriva.links import start_at
+from deriva_ml.deriva.manifests import Manifests, find_version
 from deriva_ml.deriva.mirror import Mirror
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.newest import find_newest_assets, find_newest_datasets, find_newest_workflows
@@ -162,19 +170,40 @@ class DerivaSource(Source):
 
     def lookup_dataset(self, rid: RID, version: str | None = None) -> Dataset:
         if self._delivery.is_here(rid):
-            dataset = self._local.lookup_dataset(rid, version)
-            model = self._delivery.kept_model
-            refused = model and model.may("ERMrest_RID_Lease", "insert") is False
-            if refused and (self._delivery.offline or not recognize(self._delivery.push.there, dataset)):
-                raise DerivaMLRequestError(cannot_lease(self.host, f"this project's dataset {rid}"))
-            return dataset
+            return self._local.lookup_dataset(rid, version)
         if self._delivery.offline:
             return self._delivery.known.dataset(rid, version) or self._delivery.refuse_offline(
                 f"dataset {rid}"
             )
-        dataset = self._look_up(lambda server: lookup.find_dataset(server, rid, version))
+        dataset = self._look_up(
+            lambda server: lookup.find_dataset(server, rid, version, self._manifests(server))
+        )
         self._delivery.known.keep_dataset(dataset, version)
         return dataset
+
+    def dataset_versions(self, rid: RID) -> list[DatasetState]:
+        if self._delivery.is_here(rid):
+            return self._local.dataset_versions(rid)
+        return self._look_up(lambda server: lookup.find_dataset_states(server, rid, self._manifests(server)))
+
+    def find_dataset_by_digest(self, digest: str, version: str) -> tuple[RID, str] | None:
+        found = self._delivery.known.dataset_by_digest(digest, version)
+        if not self._delivery.offline:
+            found = self._look_up(
+                lambda server: find_version(server, digest, version, self._manifests(server))
+            )
+            if found:
+                self._delivery.known.keep_digest(digest, version, found)
+        if found:
+            return found, version
+        # The project's own goes there with the first execution that reads it.
+        here = self._local.find_dataset_by_digest(digest, version)
+        if here:
+            self._delivery.take_along(here[0])
+        return here
+
+    def _manifests(self, server: Server) -> Manifests:
+        return Manifests(server, self._local.objects)
 
     @reads
     def assets_of(self, execution: RID) -> list[Asset]:

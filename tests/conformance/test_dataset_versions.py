@@ -1,0 +1,358 @@
+"""A dataset of the project goes to every kind of catalog with its versions, once, and comes back as it was in each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+import catalog_kinds as kinds
+from catalog_kinds import Place, begin, uploaded
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.definitions import RID, Dataset, DatasetState, Member, Status, Workflow
+from deriva_ml.manifest import digest_of, parse
+from deriva_ml.process import Owner
+from recorder import Recorder
+
+
+class Study:
+    """A dataset of the project's own, as its commands change it: each change is an execution."""
+
+    def __init__(self, place: Place, name: str = "digits") -> None:
+        self.place = place
+        self.name = name
+        self.rid: RID = ""
+
+    def execution(self, local: EmbeddedCatalog) -> RID:
+        workflow = Workflow(
+            "deriva-ml-dataset", "Dataset_Management", url=f"git:{self.place.tag}", checksum=self.place.tag
+        )
+        rid = local.add_execution(workflow, f"{self.name} of {self.place.tag}", Owner.of())
+        local.update_execution(rid, Status.uploaded, "")
+        return rid
+
+    def files(self, local: EmbeddedCatalog, *paths: str) -> list[Member]:
+        """Members whose content is their path's last part; the same content at two paths is one file."""
+        found = []
+        for path in paths:
+            name = path.rpartition("/")[2]
+            source = self.place.project.root / name
+            source.write_text(f"{self.place.tag} {name}")
+            found.append(Member(path, local.add_file(source).rid))
+        return found
+
+    def create(self, *paths: str, nested: tuple[Member, ...] = ()) -> DatasetState:
+        with closing(EmbeddedCatalog(self.place.project)) as local:
+            self.rid = local.add_dataset(
+                f"the {self.name}",
+                [*self.files(local, *paths), *nested],
+                [f"Kind {self.place.tag}"],
+                "1.0.0",
+                self.execution(local),
+                name=self.name,
+            )
+            return local.dataset_versions(self.rid)[0]
+
+    def change(
+        self, *paths: str, remove: tuple[str, ...] = (), nested: tuple[Member, ...] = ()
+    ) -> DatasetState:
+        with closing(EmbeddedCatalog(self.place.project)) as local:
+            members = [*self.files(local, *paths), *nested]
+            local.change_dataset(self.rid, members, remove, "changed", self.execution(local))
+            return local.dataset_versions(self.rid)[0]
+
+    def release(self, bump: str = "minor") -> DatasetState:
+        with closing(EmbeddedCatalog(self.place.project)) as local:
+            local.release_dataset(self.rid, bump, f"{bump} release", self.execution(local))
+            return local.dataset_versions(self.rid)[0]
+
+    def state(self, version: str) -> DatasetState:
+        with closing(EmbeddedCatalog(self.place.project)) as local:
+            return next(one for one in local.dataset_versions(self.rid) if one.version == version)
+
+
+@pytest.fixture
+def study(place: Place) -> Study:
+    """1.0.0 with a file at two paths, 1.1.0 without one of them and another, 1.2.0 with that again; and a working state."""
+    made = Study(place)
+    made.create("a/one.png", "b/one.png", "two.png", "tables/three.csv")
+    made.change("a/four.png", remove=("two.png", "b/one.png"))
+    made.release()
+    made.change("two.png")
+    made.release()
+    made.change("five.png")
+    return made
+
+
+def run(place: Place, state: DatasetState) -> tuple[RID, RID]:
+    """A run that names a dataset by its version's digest; the execution, and the dataset as it found it."""
+    with closing(place.open()) as catalog:
+        execution = begin(place, catalog, f"reads {state.version}")
+        found = catalog.find_dataset_by_digest(state.digest, state.version)
+        assert found is not None and found[1] == state.version
+        catalog.link_dataset(execution, catalog.lookup_dataset(*found))
+        uploaded(catalog, execution)
+    return execution, found[0]
+
+
+def there(catalog: Recorder, state: DatasetState) -> RID:
+    """The dataset as the catalog itself knows it."""
+    found = catalog.find_dataset_by_digest(state.digest, state.version)
+    assert found is not None
+    return str(found[0])
+
+
+def paths(dataset: Dataset) -> dict[str, str]:
+    """The files of a dataset and of those nested in it, by path: their names."""
+    found = {row["Path"]: row["Filename"] for row in dataset.members.get("File", [])}
+    for child in dataset.nested:
+        found |= {f"{child.folder}/{path}": name for path, name in paths(child).items()}
+    return found
+
+
+FIRST = {
+    "a/one.png": "one.png",
+    "b/one.png": "one.png",
+    "tables/three.csv": "three.csv",
+    "two.png": "two.png",
+}
+SECOND = {"a/four.png": "four.png", "a/one.png": "one.png", "tables/three.csv": "three.csv"}
+THIRD = {**SECOND, "two.png": "two.png"}
+WORKING = {**THIRD, "five.png": "five.png"}
+
+
+def test_every_version_shows_what_was_in_it(place: Place, study: Study) -> None:
+    execution, _ = run(place, study.state("1.2.0"))
+    assert place.pending() == []
+    with closing(place.open()) as catalog:
+        rid = there(catalog, study.state("1.0.0"))
+        for version, expected in {"1.0.0": FIRST, "1.1.0": SECOND, "1.2.0": THIRD}.items():
+            found = catalog.lookup_dataset(rid, version)
+            assert paths(found) == expected
+            assert list(paths(found)) == sorted(expected)
+            assert (found.version, found.digest) == (version, study.state(version).digest)
+            assert (found.description, found.types) == ("the digits", (f"Kind {place.tag}",))
+        if place.curator:
+            [read] = catalog.datasets_of(execution)
+            assert read.rid == rid
+            assert read.version == ("" if place.generation == "1.17.10" else "1.2.0")
+
+
+def test_each_version_has_its_snapshot_with_just_its_members_for_who_knows_no_manifest(
+    place: Place, study: Study
+) -> None:
+    if place.curator is None:
+        pytest.skip("the project's own catalog keeps no past states")
+    run(place, study.state("1.2.0"))
+    with closing(place.open()) as catalog:
+        rid = there(catalog, study.state("1.2.0"))
+    rows = {row["Version"]: row for row in place.rows("Dataset_Version", Dataset=rid)}
+    assert sorted(rows) == ["1.0.0", "1.1.0", "1.2.0"], "a working state goes only where a run has read it"
+    snapshots = [rows[version]["Snapshot"] for version in sorted(rows)]
+    assert len(set(snapshots)) == 3 and snapshots == sorted(snapshots, key=lambda one: (len(one), one))
+    for version, expected in {"1.0.0": FIRST, "1.1.0": SECOND, "1.2.0": THIRD}.items():
+        join = f"(File)=({place.model.qualified('File')}:RID)"
+        path = f"/entity/{place.model.qualified('Dataset_File')}/Dataset={rid}/{join}"
+        shown = place.curator.get(path, snapshot=rows[version]["Snapshot"])
+        assert sorted(row["Filename"] for row in shown) == sorted(set(expected.values()))
+    [dataset] = place.rows("Dataset", RID=rid)
+    assert dataset["Version"] == rows["1.2.0"]["RID"]
+    assert dataset["Description"] == "the digits"
+
+
+def test_the_execution_that_made_a_version_goes_with_it_and_has_its_manifest(
+    place: Place, study: Study
+) -> None:
+    if place.curator is None:
+        pytest.skip("there it is already")
+    run(place, study.state("1.2.0"))
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        state = study.state(version)
+        [manifest] = place.rows("Execution_Metadata", MD5=state.digest)
+        assert manifest["Filename"] == f"dataset-manifest-{version}.jsonl"
+        [link] = place.rows("Execution_Metadata_Execution", Execution_Metadata=manifest["RID"])
+        with closing(place.open()) as catalog:
+            record = catalog.lookup_execution(link["Execution"])
+        assert record.status is Status.uploaded and record.workflow.name == "deriva-ml-dataset"
+        [row] = [row for row in place.rows("Dataset_Version", Execution=link["Execution"])]
+        assert row["Version"] == version
+        content = place.curator.request("get", manifest["URL"]).text
+        assert digest_of(parse(content)) == state.digest
+
+
+def test_a_version_that_is_there_is_not_sent_again(place: Place, study: Study) -> None:
+    if place.curator is None:
+        pytest.skip("it goes nowhere")
+    for version in ("1.0.0", "1.1.0", "1.1.0", "1.2.0", "1.0.0"):
+        run(place, study.state(version))
+    with closing(place.open()) as catalog:
+        rid = there(catalog, study.state("1.0.0"))
+        assert [one.version for one in catalog.dataset_versions(rid)] == ["1.2.0", "1.1.0", "1.0.0"]
+    own = [row for row in place.rows("Dataset") if row["Description"] == "the digits"]
+    assert [row["RID"] for row in own if row["RID"] == rid] == [rid]
+    types = place.rows("Dataset_Dataset_Type", Dataset_Type=f"Kind {place.tag}")
+    assert [row["Dataset"] for row in types] == [rid]
+
+
+def test_a_working_state_goes_there_when_a_run_has_read_it(place: Place, study: Study) -> None:
+    """Also after a later version, which the dataset stays at."""
+    working = study.state("1.3.0.dev1")
+    if place.curator is None:
+        pytest.skip("there it is already")
+    study.release()
+    run(place, study.state("1.3.0"))
+    run(place, working)
+    with closing(place.open()) as catalog:
+        rid = there(catalog, working)
+        assert paths(catalog.lookup_dataset(rid, "1.3.0.dev1")) == WORKING
+        versions = [one.version for one in catalog.dataset_versions(rid)]
+        assert versions == ["1.3.0", "1.3.0.dev1", "1.2.0", "1.1.0", "1.0.0"]
+        assert catalog.lookup_dataset(rid).version == "1.3.0"
+    rows = {row["RID"]: row["Version"] for row in place.rows("Dataset_Version", Dataset=rid)}
+    [dataset] = place.rows("Dataset", RID=rid)
+    assert rows[dataset["Version"]] == "1.3.0"
+
+
+def test_an_older_state_that_comes_later_leaves_the_members_of_the_newest(place: Place, study: Study) -> None:
+    if place.curator is None:
+        pytest.skip("it goes nowhere")
+    with closing(EmbeddedCatalog(place.project)) as local:
+        [old] = [one for one in local.dataset_versions(study.rid) if one.version == "1.1.0.dev1"]
+    run(place, study.state("1.2.0"))
+    run(place, old)
+    with closing(place.open()) as catalog:
+        rid = there(catalog, old)
+        assert paths(catalog.lookup_dataset(rid, "1.1.0.dev1")) == SECOND
+    members = {row["File"] for row in place.rows("Dataset_File", Dataset=rid)}
+    names = {row["Filename"] for row in place.rows("File") if row["RID"] in members}
+    assert names == set(THIRD.values())
+
+
+def test_the_history_of_a_dataset_is_the_same_there(place: Place, study: Study) -> None:
+    run(place, study.state("1.2.0"))
+    with closing(place.open()) as catalog:
+        found = catalog.dataset_versions(there(catalog, study.state("1.0.0")))
+    found = [one for one in found if one.released]
+    with closing(EmbeddedCatalog(place.project)) as local:
+        here = [one for one in local.dataset_versions(study.rid) if one.released]
+
+    def told(state: DatasetState) -> tuple[object, ...]:
+        return state.version, state.description, state.digest, state.files, state.bytes
+
+    assert [told(one) for one in found] == [told(one) for one in here]
+    assert all(one.execution and one.created for one in found)
+
+
+def test_a_dataset_in_another_is_there_at_the_version_that_is_nested(place: Place) -> None:
+    inner = Study(place, "inner")
+    outer = Study(place, "outer")
+    first = inner.create("x.png", "deep/y.png")
+    outer.create("own.csv", nested=(Member("train", nested=first.rid),))
+    inner.change("z.png")
+    second = inner.release()
+    outer.change(nested=(Member("train", nested=second.rid), Member("old", nested=first.rid)))
+    last = outer.release()
+    run(place, last)
+    assert place.pending() == []
+    with closing(place.open()) as catalog:
+        rid = there(catalog, last)
+        of_first = {"x.png": "x.png", "deep/y.png": "y.png"}
+        train = {f"train/{path}": name for path, name in of_first.items()}
+        assert paths(catalog.lookup_dataset(rid, "1.0.0")) == {"own.csv": "own.csv", **train}
+        found = catalog.lookup_dataset(rid, "1.1.0")
+        assert [(one.folder, one.version, one.digest) for one in found.nested] == [
+            ("old", "1.0.0", first.digest),
+            ("train", "1.1.0", second.digest),
+        ]
+        assert paths(found) == {
+            "own.csv": "own.csv",
+            **train,
+            "train/z.png": "z.png",
+            **{f"old/{path}": name for path, name in of_first.items()},
+        }
+        [history] = [one for one in catalog.dataset_versions(rid) if one.version == "1.1.0"]
+        assert (history.files, history.bytes) == (last.files, last.bytes)
+
+
+def test_one_execution_may_make_versions_of_several_datasets(place: Place) -> None:
+    """As one that splits a dataset does, at one version each."""
+    study = Study(place)
+    with closing(EmbeddedCatalog(place.project)) as local:
+        maker = study.execution(local)
+        made = {}
+        for name in ("training", "testing"):
+            rid = local.add_dataset(name, study.files(local, f"{name}.png"), (), "1.0.0", maker, name=name)
+            made[name] = local.dataset_versions(rid)[0]
+    for state in made.values():
+        run(place, state)
+    with closing(place.open()) as catalog:
+        for name, state in made.items():
+            rid = there(catalog, state)
+            assert paths(catalog.lookup_dataset(rid, "1.0.0")) == {f"{name}.png": f"{name}.png"}
+            assert [one.digest for one in catalog.dataset_versions(rid)] == [state.digest]
+    assert place.pending() == []
+
+
+def test_a_digest_that_nothing_has_finds_nothing(place: Place, study: Study) -> None:
+    run(place, study.state("1.0.0"))
+    with closing(place.open()) as catalog:
+        for digest, version in itertools.product(("0" * 32, study.state("1.0.0").digest), ("7.0.0",)):
+            assert catalog.find_dataset_by_digest(digest, version) is None
+
+
+# Two clones
+
+
+@pytest.fixture
+def clone(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Another project that records into the same catalog, of a dataset of the same contents."""
+    if place.curator is None:
+        pytest.skip("a clone's own catalog is its own")
+    other = kinds.Place(
+        kinds._project(tmp_path_factory.mktemp("clone")),
+        place.generation,
+        place.config,
+        place.curator,
+        tag=place.tag,
+    )
+    yield other
+    place.made += [row["remote"] for row in _noted(other) if row["remote"]]
+    place.sent += [row["url"] for row in _noted(other) if row["url"]]
+
+
+def _noted(place: Place) -> list[dict[str, str]]:
+    return kinds.embedded_rows(place.project, "local_remote")
+
+
+def test_what_a_clone_has_sent_is_found_by_its_digest_and_gone_on_with(place: Place, clone: Place) -> None:
+    """The clone made the dataset from the same files; it has another RID there, and the same digest."""
+    mine, other = Study(place), Study(clone)
+    first = mine.create("a.png", "b/c.png")
+    assert other.create("a.png", "b/c.png").digest == first.digest
+    run(place, first)
+    _, rid = run(clone, first)
+    assert [row["RID"] for row in place.rows("Dataset") if row["RID"] == rid] == [rid]
+    other.change("d.png")
+    second = other.release()
+    run(clone, second)
+    with closing(place.open()) as catalog:
+        assert there(catalog, second) == there(catalog, first) == rid
+        assert [one.version for one in catalog.dataset_versions(rid)] == ["1.1.0", "1.0.0"]
+    assert len(place.rows("Dataset_Dataset_Type", Dataset_Type=f"Kind {place.tag}")) == 1
+
+
+def test_another_version_of_the_same_number_is_refused_in_one_line(
+    place: Place, clone: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, other = Study(place), Study(clone)
+    mine.create("a.png")
+    other.create("a.png")
+    mine.change("mine.png")
+    run(place, mine.release())
+    run(clone, other.state("1.0.0"))
+    other.change("other.png")
+    run(clone, other.release())
+    assert "has another version 1.1.0 already, with other members" in capsys.readouterr().err
+    assert len(clone.pending()) == 2, "the run, and the execution that made the version"
