@@ -63,6 +63,40 @@ def test_a_repository_without_versions_starts_at_0_1_0(
 
 
 @pytest.mark.parametrize(
+    ("variables", "version"),
+    [
+        ({"START": "1.0.0"}, "v1.0.0"),
+        ({"PREFIX": "v"}, "v0.1.0"),
+        ({"START": "2.1.0", "PREFIX": "v"}, "v2.1.0"),
+        ({"START": "one"}, None),
+        ({"PREFIX": "rel-"}, None),
+    ],
+)
+def test_variables_say_where_versions_start(
+    project: Repository,
+    variables: dict[str, str],
+    version: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What would be no version is refused; where there is one, it is stepped from, whatever they say."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main([]) == (0 if version else 2)
+    assert project.tags() == ([version] if version else [])
+    if version:
+        assert project.git("describe", "--tags") == version  # upstream's users ask setuptools_scm for it
+        project.commit()
+        assert main(["minor"]) == 0
+        monkeypatch.setenv("PREFIX", "/usr/local")  # of another program's, and of no concern any more
+        project.commit("b.txt")
+        assert main([]) == 0
+        assert len(project.tags()) == 3 and version_tags("\n".join(project.tags()))[-1] > version
+    else:
+        assert "of PREFIX and START, is no version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "version"),
     [([], "v1.2.4"), (["patch"], "v1.2.4"), (["minor"], "v1.3.0"), (["major"], "v2.0.0")],
 )

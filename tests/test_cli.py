@@ -136,6 +136,17 @@ def test_a_configuration_can_be_looked_at_any_number_of_times() -> None:
         assert get_notebook_configuration(looked, "test_cli_looked").description == "Looked at"
 
 
+def test_a_configuration_that_was_stored_is_looked_at_with_upstreams_arguments() -> None:
+    """It is the one that is stored, also where the class itself is given, and overrides are of it."""
+    plain = builds(BaseConfig, populate_full_signature=True, description="Stored")
+    store(plain, name="test_cli_stored")
+    for given in (plain, BaseConfig, None):
+        made = get_notebook_configuration(
+            given, config_name="test_cli_stored", overrides=["dry_run=true"], job_name="x", version_base="1.3"
+        )
+        assert (made.description, made.dry_run) == ("Stored", True)
+
+
 # -------------------------------------------------------------------------------------------------- deriva-ml-catalog
 def test_a_listing_that_is_cut_off_says_so(ml: DerivaML, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(5):

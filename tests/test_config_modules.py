@@ -11,7 +11,7 @@ import pytest
 from hydra_zen import store
 
 from deriva_ml.config import entries, modules
-from deriva_ml.config.compose import compose
+from deriva_ml.config.compose import compose, sweep_jobs
 from deriva_ml.config.modules import configuration_of, find_configs
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
@@ -136,3 +136,88 @@ def test_an_error_names_the_file_as_it_is_called(content: str, said: str, packag
     with pytest.raises(DerivaMLRequestError) as refused:
         find_configs(Project.find(package), package.name)
     assert said.format(package.name) in str(refused.value)
+
+
+# ---------------------------------------------------------------------------------------------------- upstream's forms
+UPSTREAMS = {
+    "base": """
+from functools import partial
+
+from hydra_zen import builds, store
+
+from deriva_ml import DerivaML
+from deriva_ml.execution import BaseConfig, DerivaBaseConfig, base_defaults, run_model
+
+Composed = builds(
+    partial(run_model, ml_class=DerivaML),
+    description="A run",
+    populate_full_signature=True,
+    hydra_defaults=[*base_defaults, {"optional script_config": "none"}],
+)
+store(Composed, name=NAME)
+""",
+    "workflow": """
+from hydra_zen import builds, store
+
+from deriva_ml.execution import Workflow
+
+Made = builds(Workflow, name="W", workflow_type=["Training", "Images"], populate_full_signature=True)
+store(Made, group="workflow", name="default_workflow")
+""",
+    "shapes": """
+from hydra_zen import builds, make_config, store
+
+from PACKAGE.base import Composed
+
+
+def shapes(sides: int = 3, ml_instance=None, execution=None) -> None: ...
+
+
+Shapes = builds(shapes, populate_full_signature=True, zen_partial=True)
+store(Shapes, group="model_config", name="default_model")
+store(Shapes, group="model_config", name="squares", sides=4, zen_meta={"description": "Of four sides"})
+experiments = store(group="experiment", package="_global_")
+experiments(
+    make_config(hydra_defaults=["_self_", {"override /model_config": "squares"}], bases=(Composed,)),
+    name="squared",
+)
+""",
+    "sweeps": """
+from deriva_ml.execution import multirun_config
+
+from .texts import SIDES
+
+multirun_config("sides", overrides=["+experiment=squared", "model_config.sides=5,6"], description=SIDES)
+""",
+    "texts": "SIDES = 'Of many sides'",
+    "dev/__init__": "",
+    "dev/local": """
+from hydra_zen import builds, store
+
+from deriva_ml import DerivaMLConfig
+from deriva_ml.execution import with_description
+
+Local = builds(
+    DerivaMLConfig, hostname="localhost", catalog_id=45, use_minid=False, populate_full_signature=True
+)
+store(Local, group="deriva_ml", name="local")
+store(with_description(["3-ABC"], "On one machine"), group="assets", name="local")
+""",
+}
+
+
+def test_configurations_of_upstreams_shape_compose_as_they_are(package: Path) -> None:
+    """A base made of ``partial(run_model)``, an optional group, experiments, sweeps, and a package of a developer's own."""
+    for name, text in UPSTREAMS.items():
+        path = package / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.replace("PACKAGE", package.name).replace("NAME", repr(package.name)))
+    find_configs(Project.find(package), package.name)
+    made = compose(package.name, ["deriva_ml=local", "assets=local"]).arguments()
+    assert (made["deriva_ml"].hostname, made["deriva_ml"].catalog_id) == ("localhost", 45)
+    assert (list(made["assets"]), made["assets"].description) == (["3-ABC"], "On one machine")
+    assert made["workflow"].workflow_type == ["Training", "Images"] and made["script_config"] is None
+    sweep = entries.multiruns.get("sides")
+    assert sweep and sweep.description == "Of many sides"
+    for job, sides in zip(sweep_jobs(sweep.overrides), (5, 6), strict=True):
+        assert compose(package.name, job).arguments()["model_config"].keywords["sides"] == sides

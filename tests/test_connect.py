@@ -13,7 +13,7 @@ import pytest
 from deriva.core import read_credential
 
 from deriva_double import DerivaDouble
-from deriva_ml import DerivaMLConfig, DerivaMLException, DerivaMLRequestError
+from deriva_ml import DerivaML, DerivaMLConfig, DerivaMLException, DerivaMLRequestError
 from deriva_ml.catalog.catalog_config import located
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import Status, Workflow
@@ -39,6 +39,33 @@ def test_a_configuration_that_is_shown_does_not_show_its_credential() -> None:
     made = instantiate(builds(DerivaMLConfig, populate_full_signature=True), credential=given)
     assert "s3cret" not in repr(made)
     assert made.credential == given
+
+
+def test_settings_of_upstreams_connections_are_taken_and_mode_is_offline(project: Project) -> None:
+    """By configurations and by ``DerivaML`` itself; one that nobody has is a slip, and refused."""
+    from hydra_zen import builds, instantiate
+
+    theirs: dict[str, Any] = {
+        "domain_schemas": ["lab"],
+        "default_schema": "lab",
+        "ml_schema": "deriva-ml",
+        "project_name": "x",
+        "cache_dir": "/nowhere/cache",
+        "working_dir": "/nowhere/work",
+        "hydra_runtime_output_dir": "/nowhere",
+        "logging_level": 30,
+        "deriva_logging_level": 30,
+        "check_auth": False,
+        "s3_bucket": None,
+        "clean_execution_dir": False,
+    }
+    made = instantiate(builds(DerivaMLConfig, populate_full_signature=True), mode="offline", **theirs)
+    assert made == DerivaMLConfig(mode="offline", **theirs) and made.offline
+    assert not DerivaMLConfig(mode="online").offline and DerivaMLConfig(offline=True).offline
+    assert DerivaML(project=project, **theirs).working_dir == project.state
+    assert not Path("/nowhere").exists()
+    with pytest.raises(TypeError, match="cash_dir"):
+        DerivaMLConfig(cash_dir="/nowhere")  # type: ignore[call-arg]
 
 
 def test_a_credential_file_is_one_of_the_project_from_wherever_it_is_used(

@@ -77,10 +77,14 @@ def test_an_output_in_a_domains_table_has_its_columns_types_and_execution(
             "Scan Image", "scan.png", "Output_File", metadata={"Visit": study.visit}
         )
         scan.write_bytes(b"picture")
-        execution.asset_file_path("Scan Image", "other.png", "Output_File").write_bytes(b"another")
+        other = execution.asset_file_path("Scan Image", "other.png", "Output_File", metadata={"Size": 1})
+        other.write_bytes(b"another")
+        other.metadata = {"Code": "free"}
+        assert (scan.metadata, other.metadata) == ({"Visit": study.visit}, {"Code": "free"})
     committed = execution.commit_output_assets()
     rows = {row["Filename"]: row for row in study.rows("Scan Image")}
     assert (rows["scan.png"]["Visit"], rows["other.png"]["Visit"]) == (study.visit, None)
+    assert (rows["other.png"]["Size"], rows["other.png"]["Code"]) == (None, "free")
     assert {path.asset_rid for path in committed["Scan Image"]} == {row["RID"] for row in rows.values()}
     assert {
         (row["Scan Image"], row["Execution"], row["Asset_Role"]) for row in study.rows("Scan Image_Execution")
@@ -88,6 +92,11 @@ def test_an_output_in_a_domains_table_has_its_columns_types_and_execution(
     assert {row["Asset_Type"] for row in study.rows("Scan Image_Asset_Type")} == {"Output_File"}
     assert execution.status is Status.uploaded
     assert {asset.table for asset in study.ml.catalog.assets_of(execution.execution_rid)} == {"Scan Image"}
+    here = DerivaML(project=study.ml.project)  # which has learned of the domain's tables
+    path = here.create_execution(ExecutionConfiguration(), Workflow("Scan", checksum="c")).asset_file_path(
+        "Scan Image", "here.png"
+    )
+    assert path.asset_table == "Scan Image"
 
 
 def test_a_column_that_the_table_does_not_have_is_refused_at_once(

@@ -42,9 +42,12 @@ def test_name_and_display_name_can_be_chosen(jupyter: Path) -> None:
     assert spec(jupyter, "digits")["display_name"] == "Digits (Été)"
 
 
-def test_into_the_environment_itself(jupyter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("flag", ["--sys-prefix", "--install-local"])
+def test_into_the_environment_itself(
+    flag: str, jupyter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
-    assert main(["--sys-prefix"]) == 0
+    assert main([flag]) == 0
     assert (tmp_path / "env/share/jupyter/kernels/my.project/kernel.json").is_file()
     assert not jupyter.exists()
 

@@ -152,6 +152,11 @@ REFUSED = {
     "--cfg job +multirun=digits_widths": "this is a sweep of 3 runs: show one of them, such as +experiment=digits_wide",
     "--cfg job --multirun model_config.l2=1,2": "this is a sweep of 2 runs",
     "--info all 'x=[1'": "x=[1 cannot be read",
+    # what is typed elsewhere
+    "--config-name nothing": "nothing",
+    "--config-dir /tmp": "--config-dir /tmp: ",
+    "-c src/nothing": "nothing",
+    "notebooks/my-notebook.ipynb": "notebooks/my-notebook.ipynb is a notebook: uv run deriva-ml-run-notebook runs it",
 }
 
 
@@ -185,6 +190,27 @@ def test_a_very_long_override_is_cut(project: ProjectFolder) -> None:
     assert answer.status == 2 and len(answer.err.splitlines()) == 1 and len(answer.err) < 500
 
 
+def test_a_configuration_is_shown_by_the_flags_that_hydra_has(project: ProjectFolder) -> None:
+    """Its name and folder, a part of it alone, and references as they are or with what they stand for."""
+    word = "'description=${workflow.name}'"
+    plain, resolved, part, named = (
+        answer.out
+        for answer in answers(
+            project,
+            [
+                f"run --cfg job {word}",
+                f"run --cfg job --resolve {word}",
+                "run --cfg job --package workflow",
+                f"run --config-name deriva_model --config-dir src/configs --cfg job {word}",
+            ],
+        ).values()
+    )
+    assert "description: ${workflow.name}" in plain and plain == named
+    assert "${" not in resolved and resolved.splitlines() != plain.splitlines()
+    assert part and part.splitlines()[0] == "# @package workflow" and "model_config" not in part
+    assert all(line in plain for line in part.splitlines()[1:])
+
+
 NOTEBOOK = "run-notebook notebooks/my-notebook.ipynb dry_run=true"
 IN_A_NOTEBOOK = {
     "assets=nothing": "Could not find 'assets/nothing'",
@@ -197,6 +223,8 @@ IN_A_NOTEBOOK = {
     "parameter1=3": "parameter1 is a parameter: -p parameter1 3",
     "--cfg job assets=nothing": "Could not find 'assets/nothing'",
     "--info all foo": "foo is no override",
+    "notebooks/other.ipynb": "notebooks/other.ipynb is a second notebook: a run is of one, here of notebooks/my",
+    "other": "other is no override: write NAME=VALUE",
 }
 
 
@@ -216,7 +244,10 @@ def test_a_notebook_run_refuses_before_a_kernel_starts(words: str, in_a_notebook
 FLAGS = {
     "run --dry-run": "(--dry-run is here: dry_run=true)",
     "run --dry_run=true": "(--dry_run is here: dry_run=true)",
-    "run -cn mine": '(-cn is here: run_notebook("NAME") in a notebook, +experiment=NAME for a model)',
+    "run -cn mine": '(-cn is here: run_notebook("NAME") in a notebook, --config-name NAME for a model)',
+    "run-notebook notebooks/my-notebook.ipynb -cn mine": "(-cn is here: ",
+    "run-notebook notebooks/my-notebook.ipynb -y x.yaml": "(-y is here: --file FILE)",
+    "run-notebook notebooks/my-notebook.ipynb --config-dir src/configs": "(--config-dir is here: run_notebook(",
     "run --assets my_assets": "(--assets is here: assets=NAME)",
     "run-notebook notebooks/my-notebook.ipynb --dry-run": "(--dry-run is here: dry_run=true)",
     "run-notebook --Dry-Run notebooks/my-notebook.ipynb": "(--Dry-Run is here: dry_run=true)",

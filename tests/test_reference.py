@@ -78,7 +78,7 @@ def test_rewriting_replaces_what_is_between_markers_and_nothing_else() -> None:
         r"(<!-- arguments: bump-version -->\n).*?(<!-- end -->)", r"\1\nOld\n\n\2", PAGE, flags=re.DOTALL
     )
     by_hand = stale.replace("## bump-version\n", "## bump-version\n\nBy hand.\n")
-    assert "`--dry-run`" not in by_hand
+    assert "`{major,minor,patch}`" not in by_hand
     assert reference.written(by_hand, PARSERS) == PAGE.replace(
         "## bump-version\n", "## bump-version\n\nBy hand.\n"
     )
@@ -124,7 +124,7 @@ def test_help_tells_a_reader_everything(name: str) -> None:
         assert action.nargs == 0 or action.metavar or action.choices, f"{typed}: of what?"
         assert all(str(choice) in typed + meaning for choice in action.choices or ()), typed
         if action.default not in (None, False, SUPPRESS, []):
-            assert f"default: {action.default}" in meaning, typed
+            assert f"default: {action.default}" in meaning.replace("`", ""), typed
         if not action.option_strings:
             assert str(action.metavar or "{" + ",".join(action.choices or ()) + "}") in usage
             assert "|" not in usage, "pasted into a shell, that is a pipe"

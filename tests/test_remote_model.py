@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from deriva_ml.deriva.model import Association, ForeignKey, Model
+from deriva_ml.definitions import ForeignKey
+from deriva_ml.deriva.model import Association, Model
 from deriva_ml.exceptions import DerivaMLRequestError
 from domain_schema import DOMAIN
 

@@ -455,8 +455,9 @@ def test_what_a_refusal_says_lets_the_folder_be_used(project: Project, tmp_path:
     of_an_older_runner(tmp_path / "disk", tmp_path)
     link(project, tmp_path / "disk")
     line = refused(lambda: project.state)
-    [text, path] = line.partition("write ")[2].split(" into ")
-    Path(path).write_text(text + "\n")
+    [text, path] = line.partition("add the line ")[2].split(" to ")
+    with Path(path).open("a") as file:
+        file.write(text + "\n")
     assert records(Project(project.root)) == set()
 
 

@@ -66,7 +66,7 @@ def test_the_numbers_count_up_from_the_last_release_and_none_comes_twice(
     with pytest.raises(DerivaMLRequestError, match=r"nothing has changed .* since 1\.0\.0"):
         catalog.release_dataset(data)
     with pytest.raises(
-        DerivaMLRequestError, match="'huge' is no part of a version: give major, minor, patch"
+        DerivaMLRequestError, match="'huge' is no part of a version: give major, minor or patch"
     ):
         catalog.release_dataset(data, "huge")
 

@@ -177,7 +177,14 @@ def test_datasets_that_were_not_declared_say_what_to_choose(ml: DerivaML) -> Non
         execution.datasets[0]
     Path("d.csv").write_text("1")
     dataset = ml.catalog.add_dataset("one", [ml.catalog.add_file(Path("d.csv")).rid], [], "1.0.0")  # type: ignore[attr-defined]
-    bag = start(ml, datasets=[dataset]).datasets[-1]
+    bags = start(ml, datasets=[dataset]).datasets
+    bag = bags[-1]
+    assert bags[dataset] is bag and dataset in bags and "9-ZZZZ" not in bags and bag in bags
+    assert (bags.keys(), bags.values(), bags.items()) == ([dataset], [bag], [(dataset, bag)])
+    with pytest.raises(
+        KeyError, match=r"^there is no dataset \[9-ZZZZ\] here, of 1; choose some with datasets="
+    ):
+        bags["9-ZZZZ"]
     with pytest.raises(KeyError, match="there are no files of Image here, only of File: choose inputs"):
         bag.asset_paths["Image"]
 

@@ -10,9 +10,17 @@ from typing import Any
 
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLConfig, DerivaMLRequestError, DerivaMLRunError, MLAsset
+from deriva_ml import (
+    DerivaML,
+    DerivaMLConfig,
+    DerivaMLRequestError,
+    DerivaMLRunError,
+    ExecAssetType,
+    MLAsset,
+)
 from deriva_ml.asset import LocalFile
 from deriva_ml.core import open_connection
+from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import DRY_RUN_RID, StagedAsset, Status, Workflow
 from deriva_ml.execution import Execution, ExecutionConfiguration
 from deriva_ml.execution.closing import close_execution
@@ -189,6 +197,37 @@ def test_a_citation_names_the_catalog_and_the_record(ml: DerivaML) -> None:
     assert ml.cite(execution.execution_rid).startswith("file:///")
 
 
+def test_an_execution_can_be_asked_for_by_its_parts(ml: DerivaML, tmp_path: Path) -> None:
+    """As upstream has it: without a configuration, and the workflow by its RID; both at once are refused."""
+    first = start(ml)
+    first.asset_file_path("Execution_Asset", "x.txt").write_text("x")
+    [path] = first.commit_output_assets()["Execution_Asset"]
+    workflow = ml.lookup_execution(execution_rid=first.execution_rid).workflow.rid
+    second = ml.create_execution(
+        datasets=[], assets=[path.asset_rid], workflow=workflow, description="By its parts"
+    )
+    assert [one.asset_rid for one in second.asset_paths["Execution_Asset"]] == [path.asset_rid]
+    record = ml.lookup_execution(second.execution_rid)
+    assert (record.workflow_rid, record.description) == (workflow, "By its parts")
+    asset = ml.lookup_asset(asset_rid=path.asset_rid or "")
+    assert (asset.asset_rid, asset.asset_table, asset.asset_types) == (
+        path.asset_rid,
+        path.asset_name,
+        asset.types,
+    )
+    with pytest.raises(DerivaMLRequestError, match="a configuration or datasets, not both"):
+        ml.create_execution(ExecutionConfiguration(), datasets=[])
+    assert {"execution_rid", "workflow_rid", "duration"} <= {*dir(record)}
+
+
+def test_a_row_is_cited_by_its_rid_and_nothing_else_is(ml: DerivaML) -> None:
+    rid = start(ml).execution_rid
+    assert ml.cite({"RID": rid, "Description": "x"}) == ml.cite(rid)
+    for nothing in ({"Description": "x"}, {}, "", {"RID": None}):
+        with pytest.raises(DerivaMLRequestError, match="only a record can be cited"):
+            ml.cite(nothing)  # type: ignore[arg-type]
+
+
 def test_a_citation_of_a_dry_run_says_that_it_is_one(ml: DerivaML) -> None:
     said = ml.cite(start(ml, dry_run=True).execution_rid)
     assert said == "0000 is a dry run: nothing was recorded, and there is nothing to cite"
@@ -274,6 +313,55 @@ def test_metadata_of_an_asset_is_accepted_as_upstream_has_it_and_refused_where_t
             execution.asset_file_path("Execution_Asset", "y.txt", **extra)  # type: ignore[arg-type]
     execution.commit_output_assets()
     assert set(outputs(ml, execution)) == {"x.txt"}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_types_of_a_file_can_be_set_until_it_is_recorded(ml: DerivaML, dry_run: bool) -> None:
+    execution = start(ml, dry_run)
+    path = execution.asset_file_path("Execution_Asset", "x.txt", "Output_File")
+    path.set_asset_types([ExecAssetType.model_file, "Mine"])
+    path.metadata = {}
+    with pytest.raises(DerivaMLRequestError, match="asset table Execution_Asset has no column Weight"):
+        path.metadata = {"Weight": 1}
+    assert (path.asset_types, path.metadata) == (("Model_File", "Mine"), {})
+    path.write_text("x")
+    [recorded] = execution.commit_output_assets()["Execution_Asset"]
+    assert set(recorded.asset_types) == {"Model_File", "Mine"}
+    if not dry_run:
+        assert set(outputs(ml, execution)["x.txt"][0].types) == {"Model_File", "Mine"}
+        [fetched] = start(ml, assets=[recorded.asset_rid]).asset_paths["Execution_Asset"]
+        for one in (recorded, path, fetched):
+            with pytest.raises(DerivaMLRequestError, match="x.txt is recorded"):
+                one.set_asset_types("Other")
+            with pytest.raises(DerivaMLRequestError, match="x.txt is recorded"):
+                one.metadata = {}
+
+
+def test_asset_tables_that_a_connection_names_are_there_for_code_of_a_domain(ml: DerivaML) -> None:
+    """Once named, they stay known; a notebook that was written for its server runs here."""
+    with pytest.raises(DerivaMLRequestError, match="there is no asset table Model"):
+        start(ml).asset_file_path("Model", "best.pt")
+    DerivaML(asset_tables=["Model", "Execution_Asset"])
+    execution = start(ml)
+    execution.asset_file_path("Model", "best.pt").write_bytes(b"weights")
+    execution.commit_output_assets()
+    asset, content = outputs(ml, execution)["best.pt"]
+    assert (asset.table, content) == ("Model", b"weights")
+
+
+@pytest.mark.parametrize(
+    "version", [(1, 0, 0), [1, 0, 0], {"major": 1, "minor": 0, "patch": 0}, {"major": 1}, "1.0.0"]
+)
+def test_a_version_can_be_given_in_every_form(version: Any) -> None:
+    assert DatasetSpec("1-ABC", version) == DatasetSpec.from_shorthand("1-ABC@1.0.0")
+    assert ExecutionConfiguration(["1-ABC@1.0.0"]).datasets == [DatasetSpec("1-ABC", version)]
+
+
+def test_a_shorthand_without_a_version_is_the_current_one_and_another_is_refused() -> None:
+    assert DatasetSpec.from_shorthand("1-ABC") == DatasetSpec("1-ABC", None)
+    for text in ("", "@1.0.0", "1-ABC@1.0.0@2.0.0"):
+        with pytest.raises(DerivaMLRequestError, match="names no dataset: write RID, or RID@VERSION"):
+            DatasetSpec.from_shorthand(text)
 
 
 def test_a_status_takes_its_reason_by_every_name_that_upstream_gives_it(ml: DerivaML) -> None:

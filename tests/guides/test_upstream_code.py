@@ -42,7 +42,8 @@ from deriva_ml.execution.multirun_config import get_multirun_config, list_multir
 from deriva_ml.execution.runner import reset_multirun_state
 from models.count import count
 
-store(builds(count, populate_full_signature=True, zen_partial=True), group="model_config", name="count")
+for group in ("model_config", "script_config"):
+    store(builds(count, populate_full_signature=True, zen_partial=True), group=group, name="count")
 store(with_description([AssetSpecConfig(rid="RID", cache=True)], "What was counted"), group="assets", name="counted")
 
 
@@ -60,6 +61,7 @@ store(Review, name="review")
 """
 
 IMPORTS = """
+import json
 import os
 from pathlib import Path
 
@@ -72,12 +74,18 @@ CELLS = [
     """
 assert config.threshold == 0.5 and config.assets.description == "What was counted"
 assert Path(os.environ["DERIVA_ML_NOTEBOOK_PATH"]).name == "review.ipynb"
+workflow = ml.lookup_execution(execution.execution_rid).workflow
+assert os.environ["DERIVA_ML_WORKFLOW_URL"] == workflow.url
+assert os.environ["DERIVA_ML_WORKFLOW_CHECKSUM"] == workflow.checksum
+assert "threshold=0.5" in json.loads(os.environ["DERIVA_ML_HYDRA_OVERRIDES"])
+Path(os.environ["DERIVA_ML_SAVE_EXECUTION_RID"]).write_text(json.dumps(execution.execution_rid))
 for path in execution.asset_paths["Execution_Asset"]:
     assert path.file_name.name == "count.json" and path.file_name.read_text() == '{"count": 6.0}'
     asset = ml.lookup_asset(asset_rid=path.asset_rid)
     made = asset.list_executions(asset_role="Output")[0].execution_rid
     experiment = ml.lookup_experiment(execution_rid=made)
-    assert (experiment.name, experiment.model_config["scale"]) == ("count", 2.0)
+    assert experiment.config_choices[GROUP] == "count" and experiment.model_config["scale"] == 2.0
+    assert experiment.execution.parameters == {"model_config.scale": 2.0}
     fresh = execution.download_asset(
         asset_rid=path.asset_rid, dest_dir=Path(execution.working_dir) / path.asset_rid, update_catalog=False
     )
@@ -112,13 +120,18 @@ def test_a_model_and_a_notebook_run_unchanged(
     (project / "src" / "models" / "count.py").write_text(MODEL.lstrip())
     configuration = project / "src" / "configs" / "review.py"
     configuration.write_text(CONFIGURATION.lstrip())
-    words = ["model_config=count", "model_config.scale=2.0", "datasets=default_dataset", *where]
+    group = "script_config" if server else "model_config"  # a script runs instead of the model, and is one
+    chosen = f"+{group}=count" if server else f"{group}=count"
+    words = [chosen, f"{group}.scale=2.0", "datasets=default_dataset", *where]
     done = project.run("deriva-ml-run", *words, check=True)
     [model] = re.findall(r"^Execution (\S+): Uploaded", done.out, re.MULTILINE)
     look = "from deriva_ml import DerivaML; ml = DerivaML({}); print('made', *(one.rid for one in ml.lookup_execution('{}').outputs if one.filename == 'count.json'))"
     named = f"'{double.url}', '1'" if server else ""
     found = project.run("python", "-c", look.format(named, model), check=True).out
     configuration.write_text(CONFIGURATION.lstrip().replace('"RID"', f'"{found.split()[-1]}"'))
-    write_notebook(project / "notebooks" / "review.ipynb", CELLS, START, IMPORTS)
-    done = project.run("deriva-ml-run-notebook", "notebooks/review.ipynb", *where, check=True)
+    imports = f"{IMPORTS}\nGROUP = {group!r}\n"
+    write_notebook(project / "notebooks" / "review.ipynb", CELLS, START, imports)
+    done = project.run(
+        "deriva-ml-run-notebook", "notebooks/review.ipynb", "threshold=0.5", *where, check=True
+    )
     assert re.search(r"^Execution (\S+): Uploaded", done.out, re.MULTILINE)

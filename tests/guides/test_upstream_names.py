@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import pickle
 import re
 import sys
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.definitions import Dataset
 from deriva_ml.records.experiment import Experiment
 from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
-from deriva_ml.upstream import NotHere, NotImportable, _instead, _names, _table
+from deriva_ml.upstream import NotHere, NotImportable, _instead, _table, same
 from pages import read
 
 API = (ROOT / "tests" / "data" / "upstream-api.md").read_text(encoding="utf-8")
@@ -58,9 +58,8 @@ def members() -> list[tuple[str, str, str]]:
 def has(kind: type, name: str) -> bool:
     """Whether objects of a class have an attribute."""
     fields = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
-    same = {one for base in kind.__mro__ for one in _table()["same"].get(base.__name__, {})}
     made = re.findall(r"self\.(\w+)(?:, self\.(\w+))?(?:: [^=]+)? = ", inspect.getsource(kind))
-    return name in fields | same | {one for pair in made for one in pair} or hasattr(kind, name)
+    return name in fields | same(kind).keys() | {one for pair in made for one in pair} or hasattr(kind, name)
 
 
 def missing_parameters(kind: type, name: str, rest: str) -> list[str]:
@@ -131,13 +130,10 @@ def test_the_page_says_how_they_differ() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- imports
-@pytest.mark.parametrize("name", sorted(_names()))
+@pytest.mark.parametrize("name", sorted(_table()["names"]))
 def test_a_name_of_the_table_is_where_it_says(name: str) -> None:
     """It can be imported from upstream's modules, and is the one thing wherever it is imported from."""
-    from operator import attrgetter
-
-    module, here = _names()[name]
-    thing = attrgetter(here)(importlib.import_module(f"deriva_ml.{module}"))
+    thing = resolve_name(_table()["names"][name])
     made: dict[str, Any] = {}
     exec(f"from deriva_ml.core.definitions import {name}", made)
     assert made[name] == thing
@@ -153,6 +149,16 @@ def test_a_module_of_upstreams_imports_in_every_form(module: str) -> None:
         made,
     )
     assert made["d"] is made["c"] and made["DerivaML"] is DerivaML
+
+
+def test_a_function_is_one_though_upstream_has_a_module_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing the module puts it where the function is taken from."""
+    monkeypatch.setattr("deriva_ml.config.entries.multiruns", {})
+    code = "import deriva_ml.execution.multirun_config\nfrom deriva_ml.execution import multirun_config"
+    made: dict[str, Any] = {}
+    exec(code, made)
+    made["multirun_config"]("sides", ["a=1,2"], description="x")
+    assert made["deriva_ml"].execution.multirun_config.get_multirun_config("sides").overrides == ("a=1,2",)
 
 
 @pytest.mark.parametrize("name", sorted(_instead()))

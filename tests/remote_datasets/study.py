@@ -18,11 +18,11 @@ from domain_schema import DOMAIN
 class Study:
     """A catalog with a domain's schema, filled by the tests."""
 
-    def __init__(self, double: DerivaDouble, generation: str) -> None:
+    def __init__(self, double: DerivaDouble, generation: str, *schemas: dict[str, Any]) -> None:
         self.double = double
         self.catalog = double.create_catalog(generation)
         self.server = Server(double.url, self.catalog, double.credential(), RetryPolicy(pause=0.001))
-        self.server.request("post", f"/ermrest/catalog/{self.catalog}/schema", json=[DOMAIN])
+        self.server.request("post", f"/ermrest/catalog/{self.catalog}/schema", json=[DOMAIN, *schemas])
         self.model = self.server.model
 
     def add(self, table: str, *rows: dict[str, Any]) -> list[RID]:

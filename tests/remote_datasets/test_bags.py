@@ -79,7 +79,9 @@ def test_a_bag_shows_its_tables_with_what_nested_datasets_and_references_bring(
     published: Dataset, tmp_path: Path
 ) -> None:
     bag, _ = fetched(published, tmp_path)
-    assert set(bag.list_tables()) == {"File", "Scan Image", "Visit", "Subject"}
+    assert set(bag.list_tables()) == {"File", "Scan Image", "Visit", "Subject", "a", "far"}, (
+        "and the files that are tables"
+    )
     assert set(bag.list_dataset_members()) == {"File", "Scan Image"}
     assert len(bag.list_dataset_members(recurse=True)["Scan Image"]) == 2, (
         "a row that both have is there once"

@@ -5,10 +5,8 @@ Names are loaded when they are first used, so that a command imports only what i
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-import deriva_ml.upstream as upstream
 from deriva_ml.lazy import exporter
 
 if TYPE_CHECKING:
@@ -46,4 +44,3 @@ __all__ = [
 ]
 
 __getattr__ = exporter(__name__, __file__)
-sys.meta_path.insert(0, upstream)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.definitions import RID, ExecAssetType
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.lazy import builds_of
+from deriva_ml.upstream import Upstream
 
 if TYPE_CHECKING:
     AssetSpecConfig: Any
@@ -56,17 +57,14 @@ class FileName(str):
         path: where the content is.
     """
 
-    path: Path
+    path = Path()
 
     def __getattr__(self, attribute: str) -> Any:
-        """Return what a path has by this name: of the name alone where it is about names."""
-        if attribute.startswith("_") or attribute == "path":
-            raise AttributeError(attribute)
-        own = attribute in {"name", "stem", "suffix", "suffixes"}
-        return getattr(Path(self) if own else self.path, attribute)
+        """Return what a path has by this name."""
+        return getattr(self.path, attribute)
 
 
-class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can be subclassed only so before 3.12
+class AssetFilePath(Upstream, type(Path())):  # type: ignore[misc]  # a Path can be subclassed only so before 3.12
     """A path to an asset's content that also knows the asset.
 
     Attributes:
@@ -75,7 +73,7 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
         asset_types: terms of the ``Asset_Type`` vocabulary.
         asset_rid: None until it is recorded.
         columns: values for columns of its table's own.
-        change: called with ``types`` or ``columns`` where code changes them; None once it is recorded.
+        change: notes other types and columns, and tells whether it could; it can until the file is recorded.
     """
 
     asset_table: str = ""
@@ -83,7 +81,7 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
     asset_types: tuple[str, ...] = ()
     asset_rid: RID | None = None
     columns: Mapping[str, Any] = {}
-    change: Callable[..., None] | None = None
+    change: Callable[..., bool] = staticmethod(lambda types, columns: False)
 
     @classmethod
     def make(
@@ -96,10 +94,6 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
         made.asset_types, made.asset_rid = asset_types, rid
         return made
 
-    asset_name = property(
-        lambda self: self.asset_table, doc="The same as ``asset_table``, as upstream calls it."
-    )
-
     @property
     def metadata(self) -> Mapping[str, Any]:
         """Values for columns of the table's own; may be set until the file is recorded."""
@@ -107,21 +101,16 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]  # a concrete Path can 
 
     @metadata.setter
     def metadata(self, values: Mapping[str, Any]) -> None:
-        self._changed(columns=values)
-        self.columns = values
+        self._change(self.asset_types, values)
 
     def set_asset_types(self, types: Sequence[str] | str) -> None:
         """Give the file other types, until it is recorded."""
-        chosen = (types,) if isinstance(types, str) else tuple(map(str, types))
-        self._changed(types=chosen)
-        self.asset_types = chosen
+        self._change((types,) if isinstance(types, str) else tuple(map(str, types)), self.columns)
 
-    def _changed(self, **changes: Any) -> None:
-        if self.change is None:
-            raise DerivaMLRequestError(
-                f"{self.file_name} is recorded: its types and columns stay as they are"
-            )
-        self.change(**changes)
+    def _change(self, types: tuple[str, ...], columns: Mapping[str, Any]) -> None:
+        if not self.change(types, columns):
+            raise DerivaMLRequestError(f"{self.file_name} is recorded: it keeps its types and columns")
+        self.asset_types, self.columns = types, columns
 
     def __repr__(self) -> str:
         if not self.file_name:  # a path derived from one, before Python 3.12

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
@@ -40,12 +39,7 @@ def open_connection(
     if ml_class is not None and not isinstance(ml_class, type):
         raise DerivaMLRequestError(f"ml_class is {ml_class!r}, not a class derived from DerivaML")
     # Offline only when it is asked for: a class derived from DerivaML may know of no such runs.
-    names = (
-        "hostname",
-        "catalog_id",
-        "credential",
-        *(name for name in ("offline", "asset_tables") if getattr(config, name)),
-    )
+    names = ("hostname", "catalog_id", "credential", *filter(vars(config).get, ("offline", "asset_tables")))
     return (ml_class or DerivaML)(project=project, **{name: getattr(config, name) for name in names})
 
 
@@ -135,7 +129,7 @@ class DerivaML(Finding, Upstream):
 
         return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
 
-    def cite(self, rid: RID | Mapping[str, Any], current: bool = False) -> str:
+    def cite(self, rid: RID | dict[str, Any], current: bool = False) -> str:
         """Return an address that names a record for good; of a dry run, which has no record, a line that says so.
 
         Args:
@@ -145,7 +139,7 @@ class DerivaML(Finding, Upstream):
         Raises:
             DerivaMLRequestError: the row has no RID.
         """
-        rid = rid.get("RID", "") if isinstance(rid, Mapping) else rid
+        rid = rid if isinstance(rid, str) else dict(rid or ()).get("RID", "")
         if not rid:
             raise DerivaMLRequestError("only a record can be cited: give its RID, or a row that has one")
         if rid == DRY_RUN_RID:

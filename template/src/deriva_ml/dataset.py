@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.asset import AssetFilePath, AssetPaths
-from deriva_ml.definitions import FILE_COLUMNS, RID, Dataset, Row
+from deriva_ml.bags.methods import BagMethods
+from deriva_ml.definitions import RID, Dataset, DatasetState, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.lazy import builds_of
 from deriva_ml.upstream import Upstream, accepting
 
 if TYPE_CHECKING:
-    import pandas
+    from deriva_ml.bags.rows import Name
 
     DatasetSpecConfig: Any
-    _AsUpstream = object
-else:
-    _AsUpstream = accepting("timeout fetch_concurrency reachability_concurrency")
 
 
 @dataclass
-class DatasetSpec(_AsUpstream):
+@accepting("timeout fetch_concurrency reachability_concurrency")
+class DatasetSpec:
     """A dataset that a run reads.
 
     Attributes:
@@ -44,9 +43,7 @@ class DatasetSpec(_AsUpstream):
 
     def __post_init__(self) -> None:
         if self.exclude_tables:
-            raise DerivaMLRequestError(
-                "exclude_tables is not here: read the tables that are wanted from the bag"
-            )
+            raise DerivaMLRequestError("exclude_tables is not here: read those that are wanted from the bag")
         version = self.version
         if isinstance(version, Mapping):
             version = [version.get(part, 0) for part in ("major", "minor", "patch")]
@@ -67,7 +64,7 @@ class DatasetSpec(_AsUpstream):
 
 
 @dataclass(frozen=True)
-class DatasetBag(Upstream):
+class DatasetBag(BagMethods, Upstream):
     """A dataset at a version, fetched into a folder.
 
     The rows of files have in ``Filename`` where the content was fetched to, or its name alone where it was not.
@@ -82,6 +79,11 @@ class DatasetBag(Upstream):
     dataset: Dataset
     path: Path
     children: tuple[DatasetBag, ...] = field(default=())
+    _parents: list[DatasetBag] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for child in self.children:
+            child._parents.append(self)
 
     @property
     def dataset_rid(self) -> RID:
@@ -103,69 +105,70 @@ class DatasetBag(Upstream):
         """Terms of the ``Dataset_Type`` vocabulary."""
         return list(self.dataset.types)
 
-    def list_dataset_members(self, recurse: bool = False) -> dict[str, list[Row]]:
-        """The members' rows by table, with those of nested datasets if ``recurse``."""
-        return _merged(bag.dataset.members for bag in (self, *(self._below() if recurse else ())))
+    def list_dataset_members(
+        self, recurse: bool = False, limit: int | None = None, **_: Any
+    ) -> dict[str, list[Row]]:
+        """The members' rows by table, with those of nested datasets if ``recurse``; at most ``limit`` of each.
 
-    def list_dataset_children(self, recurse: bool = False) -> list[DatasetBag]:
+        ``Path`` in a file's row is below the bag's folder, whichever dataset the file is of.
+        """
+        from deriva_ml.bags.rows import members
+
+        return {table: rows[:limit] for table, rows in members(self, recurse).items()}
+
+    def list_dataset_children(self, recurse: bool = False, **_: Any) -> list[DatasetBag]:
         """The bags of nested datasets, with those nested in them if ``recurse``."""
         return self._below() if recurse else list(self.children)
 
     def _below(self) -> list[DatasetBag]:
         return [bag for child in self.children for bag in (child, *child._below())]
 
-    def _tables(self) -> dict[str, list[Row]]:
-        """All rows by table: members and what they refer to, of this dataset and those nested in it."""
-        datasets = [bag.dataset for bag in (self, *self._below())]
-        return _merged([*(one.members for one in datasets), *(one.references for one in datasets)])
+    def list_dataset_parents(self, recurse: bool = False, **_: Any) -> list[DatasetBag]:
+        """The bags that this one is nested in, of those that were fetched with it; all above them too if ``recurse``."""
+        top = self
+        while top._parents:
+            top = top._parents[-1]
+        found = {
+            bag.dataset_rid: bag
+            for bag in (top, *top._below())
+            if any(child.dataset_rid == self.dataset_rid for child in bag.children)
+        }
+        if recurse:
+            found = {
+                one.dataset_rid: one for bag in found.values() for one in bag.list_dataset_parents(True)
+            } | found
+        return list(found.values())
 
-    def list_tables(self) -> list[str]:
-        """Names of the tables that have rows here: members, and what they refer to."""
-        return [table for table, rows in self._tables().items() if rows]
+    def list_dataset_element_types(self) -> list[Name]:
+        """The tables that members are rows of: texts that have a ``name``, as upstream's tables have."""
+        from deriva_ml.bags.rows import Name, members
 
-    def get_table_as_dict(self, table: str) -> Iterator[Row]:
-        """The rows of one table: members and rows that members refer to, nested datasets' included.
+        nested = [Name("Dataset")] if self.children else []
+        return nested + [Name(table) for table, rows in members(self).items() if rows]
 
-        Raises:
-            DerivaMLRequestError: the bag has no such table.
-        """
-        tables = self._tables()
-        if table not in tables:
-            raise DerivaMLRequestError(
-                f"dataset {self.dataset_rid} has no table {table}; it has {', '.join(tables) or 'none'}"
-            )
-        yield from tables[table]
+    def dataset_history(self) -> list[DatasetState]:
+        """The dataset's versions, and working states, up to this one; the oldest first."""
+        return list(self.dataset.history[::-1])
 
-    def get_table_as_dataframe(self, table: str) -> pandas.DataFrame:
-        """The rows of one table, as ``get_table_as_dict`` has them, as a data frame; needs pandas."""
-        import pandas
-
-        return pandas.DataFrame(list(self.get_table_as_dict(table)))
+    def list_executions(self) -> list[RID]:
+        """The executions that had read the dataset when it was fetched."""
+        return list(self.dataset.executions)
 
     @property
     def asset_paths(self) -> AssetPaths:
         """The fetched files by table, nested datasets' included."""
+        from deriva_ml.bags.rows import all_rows, content, is_file
+
         found = {
             table: [
                 AssetFilePath.make(path, table, path.name, rid=row["RID"])
                 for row in rows
-                if (path := Path(row["Filename"])).is_absolute()
+                if (path := content(row))
             ]
-            for table, rows in self._tables().items()
-            if rows and rows[0].keys() >= FILE_COLUMNS
+            for table, rows in all_rows(self).items()
+            if rows and is_file(rows[0])
         }
         return AssetPaths(found)
-
-
-def _merged(sources: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:
-    """Rows by table from several sources that were read at one time; one that several have is there once."""
-    tables: dict[str, dict[tuple[RID, Any], Row]] = {}  # a file may be at several places
-    for source in sources:
-        for table, rows in source.items():
-            tables.setdefault(table, {}).update(
-                ((row["RID"], row.get("Path") and row["Filename"]), row) for row in rows
-            )
-    return {table: list(held.values()) for table, held in tables.items()}
 
 
 __getattr__ = builds_of(__name__, DatasetSpecConfig=DatasetSpec)

@@ -200,6 +200,47 @@ FILE_COLUMNS = frozenset({"URL", "Filename", "Length", "MD5"})
 
 
 @dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key: ``columns`` of a table hold the ``key`` of a row of ``table``."""
+
+    columns: tuple[str, ...]
+    table: str
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeatureDefinition:
+    """What a Deriva catalog says of a feature, whose values are the rows of a table.
+
+    Attributes:
+        target: how these refer to the rows that have the values.
+        terms: columns that hold terms of a vocabulary; assets: columns that refer to files.
+        qualifiers: columns that tell several values of one row apart, such as the left eye's from the right one's.
+    """
+
+    name: str
+    target: ForeignKey
+    terms: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+    qualifiers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """What a Deriva catalog says of a table.
+
+    Attributes:
+        columns: their types, by name.
+        references: foreign keys to tables that can be read.
+        feature: the one whose values its rows are, if they are.
+    """
+
+    columns: dict[str, str]
+    references: tuple[ForeignKey, ...] = ()
+    feature: FeatureDefinition | None = None
+
+
+@dataclass(frozen=True)
 class Dataset(Upstream):
     """One version of a dataset.
 
@@ -214,6 +255,9 @@ class Dataset(Upstream):
         name: what this project calls it; empty where it has no name here.
         digest: of the version's manifest (see ``manifest``); empty where that is not known.
         folder: where it lies in the dataset that it was found nested in.
+        tables: what a Deriva catalog says of the tables that have rows here, and of their features'.
+        history: its states up to this one, the newest first; empty where they were not read.
+        executions: those that had read it when it was read here.
     """
 
     rid: RID
@@ -228,6 +272,9 @@ class Dataset(Upstream):
     name: str = ""
     digest: str = ""
     folder: str = ""
+    tables: dict[str, TableDefinition] = field(default_factory=dict, repr=False)
+    history: tuple[DatasetState, ...] = field(default=(), compare=False, repr=False)
+    executions: tuple[RID, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -246,7 +293,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class DatasetState:
+class DatasetState(Upstream):
     """A version of a dataset, or a working state between two.
 
     Attributes:

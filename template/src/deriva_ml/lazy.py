@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from deriva_ml.upstream import look_up
+
 
 def exporter(package: str, source: str) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of ``package``, whose names are those that it imports for type checkers only.
@@ -45,14 +47,7 @@ def builds_of(module: str, **classes: type) -> Callable[[str], Any]:
 
 def _loading(module: str, names: Container[str], make: Callable[[str], Any]) -> Callable[[str], Any]:
     def load(name: str) -> Any:
-        if name in names:
-            value = make(name)
-        elif name.startswith("_"):
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        else:
-            from deriva_ml.upstream import look_up
-
-            value = look_up(module, name)
+        value = make(name) if name in names else look_up(module, name)
         setattr(sys.modules[module], name, value)  # the next use finds it at once, and the same one
         return value
 

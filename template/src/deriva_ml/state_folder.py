@@ -14,7 +14,9 @@ STATE, OUTPUTS = ".deriva-ml", "outputs"
 """The names of the two folders that the runner makes in a project."""
 
 _MARKERS = {STATE: ".deriva-ml-of", OUTPUTS: ".outputs-of"}
-"""The file in each that says whose it is: the project's path, then what `_identity` says of its repository."""
+"""The file in each that says whose it is: the project's path, then what `_identity` says of its repository.
+
+Below that a person may add the paths of clones that are to use the folder, too."""
 
 
 def home_of(root: Path) -> Path:
@@ -57,8 +59,8 @@ def checked(name: str, place_in: Callable[[Path], Path], root: Path) -> Path:
     if hasattr(os, "geteuid") and folder.stat().st_uid != os.geteuid():
         raise DerivaMLRequestError(f"{place} leads to {folder}, which is another user's: choose one of yours")
     others = any(not path.name.startswith(f".{marker}.") for path in folder.iterdir())
-    path, _, identity = _read(folder / marker).strip().partition("\n")
-    if not others or path == str(root):
+    path, identity, *clones = [*_read(folder / marker).split("\n"), ""]
+    if not others or str(root) in {path, *clones}:
         return folder
     if path and identity and identity == _identity(root) and _real(place_in(Path(path))) != folder:
         return folder  # the project has been moved
@@ -66,8 +68,8 @@ def checked(name: str, place_in: Callable[[Path], Path], root: Path) -> Path:
         f"is that of the project in {path}" if path else "holds files that are not marked as this project's"
     )
     raise DerivaMLRequestError(
-        f"{place} leads to {folder}, which {whose}: choose an empty folder, or, if they are this project's, write"
-        f" {root} into {folder / marker}"
+        f"{place} leads to {folder}, which {whose}: choose an empty folder, or, to use it from here too, add the line"
+        f" {root} to {folder / marker}"
     )
 
 
@@ -76,8 +78,9 @@ def make(name: str, folder: Path, root: Path) -> None:
     marker, ignoring = folder / _MARKERS[name], folder / ".gitignore"
     with suppress(OSError):  # whoever then writes records into it says so
         folder.mkdir(mode=0o770 if name == STATE else 0o777, parents=True, exist_ok=True)
-        if _read(marker).partition("\n")[0] != str(root):  # before anything else is in it
-            _write(marker, f"{root}\n{_identity(root)}\n")
+        path, _, *clones = [*_read(marker).split("\n"), ""]
+        if str(root) not in {path, *clones}:  # before anything else is in it
+            _write(marker, "\n".join([str(root), _identity(root), *filter(None, clones), ""]))
         if not ignoring.exists():
             _write(ignoring, "*\n")
 

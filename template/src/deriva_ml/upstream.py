@@ -5,15 +5,15 @@ Nothing here is loaded before somebody asks for a name that the runner itself do
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import make_dataclass
+import sys
+from collections import ChainMap
 from enum import StrEnum
 from functools import cache
-from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
+from pkgutil import resolve_name
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -40,22 +40,24 @@ def _instead() -> dict[str, str]:
 
 
 @cache
-def _names() -> dict[str, tuple[str, str]]:
-    """Return module and name here by upstream's name."""
-    entries = ((module, name) for module, names in _table()["names"].items() for name in names.split())
-    return {name.partition("=")[0]: (module, name.rpartition("=")[2]) for module, name in entries}
+def same(kind: type) -> ChainMap[str, str]:
+    """Return what the attributes are here that a class has under other names, by those."""
+    return ChainMap(*(_table()["same"].get(one.__name__, {}) for one in kind.__mro__))
 
 
 class Upstream:
-    """What refuses, for records and connections, the attributes that only upstream has, with what to do instead."""
+    """What has, for records and connections, attributes by upstream's names, and refuses those that only upstream has."""
 
     if not TYPE_CHECKING:  # for which a name that is not there has to stay an error
 
+        def __dir__(self) -> list[str]:
+            """List them for those who complete names."""
+            return [*super().__dir__(), *same(type(self))]
+
         def __getattr__(self, name: str) -> Any:
             """Return an attribute that has another name here; refuse one that is not here."""
-            for kind in () if name.startswith("_") else type(self).__mro__:
-                if here := _table()["same"].get(kind.__name__, {}).get(name):
-                    return attrgetter(here)(self)
+            if not name.startswith("_") and name in same(type(self)):
+                return attrgetter(same(type(self))[name])(self)
             if not name.startswith("_") and name in _instead():
                 raise NotHere(f"{type(self).__name__}.{name} is not here: {_instead()[name]}")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -68,10 +70,10 @@ def look_up(module: str, name: str) -> Any:
         NotImportable: only upstream has it.
         AttributeError: upstream has no such name, as far as is known here.
     """
-    if name in _names():
-        place, here = _names()[name]
-        return attrgetter(here)(import_module(f"deriva_ml.{place}"))
-    if name in _instead():
+    known = {} if name.startswith("_") else _table()["names"]
+    if name in known:
+        return resolve_name(known[name])
+    if known and name in _instead():
         raise NotImportable(f"{module}.{name} is not here: {_instead()[name]}")
     raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
@@ -79,7 +81,7 @@ def look_up(module: str, name: str) -> Any:
 def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
     """Return how to import a module of this package, its own or one of upstream's whose names are here; None for others.
 
-    By this function, this module is one of those that ``sys.meta_path`` may have. Which modules are packages is said
+    By this function, this module is one of those that ``sys.meta_path`` has. Which modules are packages is said
     here and not in these, because another thread may import from one that is half loaded.
 
     Raises:
@@ -94,18 +96,20 @@ def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec
         return spec
     if hint := _instead().get(module):
         raise NotImportable(f"{fullname} is not here: {hint}")
-    loader: Any = _Names()
+    loader: Any = SimpleNamespace(
+        create_module=lambda spec: _Module(spec.name), exec_module=lambda module: None
+    )
     return ModuleSpec(fullname, loader, is_package=True) if module in _table()["modules"].split() else None
 
 
-class _Names:
-    """The loader of a module without a file, which has upstream's names."""
+class _Module(ModuleType):
+    """One that has upstream's names; and can be called where it hides a function of its own name, as upstream's does not."""
 
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Leave it to Python."""
+    def __getattr__(self, name: str) -> Any:
+        return look_up(self.__name__, name)
 
-    def exec_module(self, module: ModuleType) -> None:
-        module.__getattr__ = lambda name: look_up(module.__name__, name)  # type: ignore[method-assign]
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return look_up(self.__name__, self.__name__.rpartition(".")[2])(*arguments, **keywords)
 
 
 @cache
@@ -116,10 +120,8 @@ def __getattr__(name: str) -> Any:
     return StrEnum(name, {value.lower(): value for value in _table()["terms"][name]}, module=__name__)
 
 
-ML_SCHEMA = "deriva-ml"
 DerivaSystemColumns = ["RID", "RCT", "RMT", "RCB", "RMB"]
-DerivaAssetColumns = {"Filename", "URL", "Length", "MD5", "Description"}
-UploadCallback = DerivaMLModel = Callable
+DerivaAssetColumns = {"Filename", "URL", "Length", "MD5", "Description", *DerivaSystemColumns}
 
 
 def reset_multirun_state() -> None:
@@ -127,5 +129,15 @@ def reset_multirun_state() -> None:
 
 
 def accepting(names: str) -> Any:
-    """Return a dataclass to derive others from, with fields that upstream's configurations set and nothing reads."""
-    return make_dataclass("Accepting", [(name, Any, None) for name in names.split()], kw_only=True)
+    """Return what gives a dataclass, yet to be made, fields that upstream's configurations set and nothing reads."""
+
+    def accept(kind: type) -> type:
+        for name in names.split():
+            kind.__annotations__[name] = Any
+            setattr(kind, name, None)
+        return kind
+
+    return accept
+
+
+sys.meta_path.insert(0, sys.modules[__name__])  # before Python's own, for which no file has modules

@@ -34,7 +34,8 @@ class Assets(CatalogBase):
                 return
             # SQLite takes File and file for one name, keeps some names for itself, and every statement quotes with ".
             taken = self._db.value("SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE", name)
-            if taken or '"' in name or name.lower().startswith("sqlite_"):
+            joins = name.endswith(("_Asset_Type", "_Execution"))  # as the tables that join files to others
+            if taken or joins or '"' in name or name.lower().startswith("sqlite_"):
                 raise DerivaMLRequestError(f"files for a table called {name} cannot be kept in this project")
             for statement in asset_table(name):
                 self._db.query(statement)
@@ -187,16 +188,14 @@ class Assets(CatalogBase):
             check_inside(path.parent, self.project.state)
         return StagedAsset(number, execution, table, filename, path, tuple(types), description)
 
-    def restage(
-        self, number: int, types: Sequence[str] | None = None, columns: Mapping[str, Any] | None = None
-    ) -> None:
-        """Note other types, or other values of its table's own columns, for a file that an execution will have."""
+    def restage(self, number: int, types: Sequence[str], columns: Mapping[str, Any]) -> bool:
+        """Note other types and columns for a file that an execution will have; False if it has it already."""
         with self._db.transaction():
-            if types is not None:
-                self._db.change("local_staged", {"types": json.dumps(list(types))}, number=number)
-            if columns is not None:
+            waits = self._db.change("local_staged", {"types": json.dumps(list(types))}, number=number)
+            if waits:
                 self._db.delete("local_columns", staged=number)
                 self.journal.stage_columns(number, columns)
+            return bool(waits)
 
     def staged(self, execution: RID) -> list[StagedAsset]:
         """Return what an execution registered and has not recorded."""

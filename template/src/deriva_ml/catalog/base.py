@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlite3 import Row
 from typing import Any, TypeVar
 
+from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.journal import Journal
 from deriva_ml.catalog.migrations import open_database
 from deriva_ml.catalog.objects import ObjectStore, is_digest
@@ -48,6 +49,11 @@ class CatalogBase:
         self._db = open_database(project.database, self.objects.flush, read_only)
         self.journal = Journal(self._db)
         self.summaries = Summaries(self._db)
+
+    @property
+    def database(self) -> Database:
+        """The file with the rows, for what looks at all of them."""
+        return self._db
 
     def close(self) -> None:
         self._db.close()

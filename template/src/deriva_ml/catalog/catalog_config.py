@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.upstream import accepting
 
-if TYPE_CHECKING:
-    _AsUpstream = object
-else:
-    _AsUpstream = accepting(
-        "domain_schemas default_schema ml_schema project_name cache_dir working_dir hydra_runtime_output_dir"
-        " logging_level deriva_logging_level check_auth s3_bucket clean_execution_dir"
-    )
-
 
 @dataclass
-class DerivaMLConfig(_AsUpstream):
+@accepting(
+    "domain_schema domain_schemas default_schema ml_schema project_name cache_dir working_dir check_auth"
+    " hydra_runtime_output_dir logging_level deriva_logging_level s3_bucket clean_execution_dir use_minid"
+)
+class DerivaMLConfig:
     """A connection, stored under the ``deriva_ml`` configuration group.
 
     Attributes:
@@ -30,20 +26,17 @@ class DerivaMLConfig(_AsUpstream):
         catalog_id: number or alias of the catalog on that server.
         credential: a credential file's path, or what ``deriva`` takes as one, instead of what logging in has
             stored; never recorded. A path that is not absolute is one below the project's root.
-        domain_schema: accepted, as in upstream's configurations; tables are found in whichever schema they are.
-        use_minid: accepted, as in upstream's configurations; no MINID is minted here.
         offline: do without the server, and record what is to be sent to it later.
         asset_tables: names of a domain's asset tables that the project's own catalog is to have, too.
         mode: the same as ``offline``, as upstream's configurations say it: ``online`` or ``offline``.
-        domain_schemas, working_dir, logging_level and the like: accepted, as in upstream's configurations, and of no effect: everything is
-            in the project, and logging is Python's.
+        domain_schema, use_minid, working_dir, logging_level and the like: accepted, as in upstream's configurations,
+            and of no effect: tables are found in whichever schema they are, no MINID is minted here, everything is in
+            the project, and logging is Python's.
     """
 
     hostname: str | None = None
     catalog_id: str | int | None = None
     credential: Any = field(default=None, repr=False)  # a notebook's cell may end in its configuration
-    domain_schema: str | None = None
-    use_minid: bool = False
     offline: bool = False
     asset_tables: Any = None
     mode: Any = "online"

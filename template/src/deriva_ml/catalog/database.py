@@ -145,6 +145,16 @@ class Database:
                     self.query("ROLLBACK")
                 raise
 
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Read all that is read inside as it is now, whatever others write; tables that are made inside are gone then."""
+        with self._lock:
+            self.query("BEGIN")
+            try:
+                yield
+            finally:
+                self.query("ROLLBACK")
+
     def query(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """Execute one statement."""
         with self._lock:
@@ -172,10 +182,10 @@ class Database:
         """Return one value of each row that has these values in these columns."""
         return [row[column] for row in self.select(table, order, **key)]
 
-    def change(self, table: str, changes: Mapping[str, Any], /, **key: Any) -> None:
-        """Change columns of the rows that have these values in these columns."""
+    def change(self, table: str, changes: Mapping[str, Any], /, **key: Any) -> int:
+        """Change columns of the rows that have these values in these columns; return how many there are."""
         statement = f'UPDATE "{table}" SET {_assigned(changes, ", ")} WHERE {_assigned(key, " AND ")}'
-        self.query(statement, *changes.values(), *key.values())
+        return self.query(statement, *changes.values(), *key.values()).rowcount
 
     def delete(self, table: str, /, **key: Any) -> None:
         """Delete the rows that have these values in these columns."""

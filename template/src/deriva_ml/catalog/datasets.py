@@ -107,7 +107,7 @@ class Datasets(CatalogBase):
             DerivaMLRequestError: nothing has changed since the last version.
         """
         if bump not in _PARTS:
-            raise DerivaMLRequestError(f"{bump!r} is no part of a version: give {', '.join(_PARTS)}")
+            raise DerivaMLRequestError(f"{bump!r} is no part of a version: give major, minor or patch")
         with self._db.transaction():
             last = self._last(rid)
             if last.released:
@@ -388,6 +388,8 @@ class Datasets(CatalogBase):
             name=self.name_of_dataset(rid),
             digest=state.digest,
             folder=folder,
+            history=tuple(one for one in states.values() if one.number <= state.number),
+            executions=tuple(dict.fromkeys(self._db.get_all("Dataset_Execution", "Execution", Dataset=rid))),
         )
 
     def describe(self, rid: RID) -> Dataset:

@@ -91,6 +91,9 @@ def add_versions(database: Database) -> None:
         'CREATE TABLE "local_seen" ("path" TEXT PRIMARY KEY, "size" INTEGER NOT NULL, "mtime" INTEGER NOT NULL, "ctime"'
         ' INTEGER NOT NULL, "inode" INTEGER NOT NULL, "device" INTEGER NOT NULL, "md5" TEXT NOT NULL, "noted" REAL NOT'
         " NULL) WITHOUT ROWID",
+        'CREATE TABLE "local_imported" ("rid" TEXT PRIMARY KEY, "was" TEXT NOT NULL, "archive" TEXT NOT NULL, "imported"'
+        " TEXT NOT NULL) WITHOUT ROWID",
+        'CREATE INDEX "local_imported_was" ON "local_imported" ("was")',
         'INSERT INTO "local_member" SELECT m."Dataset", \'File/\' || f."RID" || \'/\' ||'
         " replace(coalesce(nullif(f.\"Filename\", ''), f.\"MD5\"), '/', '_'), f.\"RID\", NULL, 1, NULL"
         ' FROM "Dataset_File" m JOIN "File" f ON f."RID" = m."File"',

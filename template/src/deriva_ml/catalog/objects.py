@@ -48,20 +48,72 @@ class ObjectStore:
             digest = copy_hashing(source, copy)
             length = copy.stat().st_size
             target = self.path(digest)
-            if _content(target) == (digest, length):  # a record may name it: what is on the disk stays
+            if _content(target) == (digest, length) and self.keep(
+                digest, length
+            ):  # a record may name it: what is on the disk stays
                 with suppress(PermissionError):  # another user's
                     disk.admit(source.stat(), target, target.stat().st_mode & 0o444)
             else:
                 target.parent.mkdir(exist_ok=True)
                 os.replace(copy, target)
-        self.fresh.append(target)
+                self.fresh.append(target)
         return digest, length
 
+    def keep(self, md5: str, length: int) -> bool:
+        """True if a content of this length is there, for a row that is about to name it: nobody collects it meanwhile."""
+        content, now = self.path(md5), time.time_ns()
+        try:
+            status = content.stat()
+            # A link may be a person's own file, whose time stays: that it changed is seen all the same.
+            os.utime(content, ns=(now, status.st_mtime_ns if status.st_nlink > 1 else now))
+        except FileNotFoundError:
+            return False
+        except (
+            OSError
+        ):  # another user's, or the disk takes nothing: ``flush`` looks whether it is there still
+            if not self.has(md5, length):
+                return False
+        self.fresh.append(content)
+        return self.has(md5, length)
+
     def flush(self) -> None:
-        """Wait until the contents that were taken in are on the disk."""
+        """Wait until the contents that were taken in are on the disk; called where no other process changes rows.
+
+        Raises:
+            DerivaMLException: one is gone again.
+        """
         count = len(self.fresh)  # others may take in more meanwhile
+        if gone := next((path for path in self.fresh[:count] if not path.is_file()), None):
+            del self.fresh[:count]
+            raise DerivaMLException(
+                f"{gone} was removed by another command just when it was to be recorded: repeat the command"
+            )
         disk.flush(self.fresh[:count])
         del self.fresh[:count]
+
+    def collect(self, content: Path, seconds: float) -> int | None:
+        """Remove a content that no row names, and return the bytes that this frees; None if it stays.
+
+        To be called in a transaction: what is committed after it looks first whether its contents are there (``flush``).
+
+        Args:
+            seconds: one that was taken in, or was to be, less than so long ago stays; a run may be about to name it.
+        """
+        try:
+            before = content.lstat()
+            # A link to a person's file has that file's time, and changed when it was made.
+            since = max(before.st_mtime, before.st_ctime) if before.st_nlink > 1 else before.st_mtime
+            if time.time() - since < seconds:
+                return None
+            with disk.temporary(self.folder) as held:
+                os.rename(content, held)
+                after = held.lstat()
+                if (after.st_atime_ns, after.st_mtime_ns) != (before.st_atime_ns, before.st_mtime_ns):
+                    os.rename(held, content)  # ``keep`` was called between
+                    return None
+        except FileNotFoundError:  # another process was faster
+            return None
+        return before.st_size if before.st_nlink == 1 else 0
 
     def holds(self, path: Path) -> bool:
         """True if the content of a file has been taken in; False for a file that cannot be read."""

@@ -112,6 +112,10 @@ def statements() -> list[str]:
         'CREATE TABLE "local_seen" ("path" TEXT PRIMARY KEY, "size" INTEGER NOT NULL, "mtime" INTEGER NOT NULL, "ctime"'
         ' INTEGER NOT NULL, "inode" INTEGER NOT NULL, "device" INTEGER NOT NULL, "md5" TEXT NOT NULL, "noted" REAL NOT'
         " NULL) WITHOUT ROWID",
+        # Executions and datasets that were imported: their RIDs where they came from, and the file; see ``catalog.merging``.
+        'CREATE TABLE "local_imported" ("rid" TEXT PRIMARY KEY, "was" TEXT NOT NULL, "archive" TEXT NOT NULL, "imported"'
+        " TEXT NOT NULL) WITHOUT ROWID",
+        'CREATE INDEX "local_imported_was" ON "local_imported" ("was")',
         # The runner's own: no part of a record, so no part of the deriva-ml schema.
         'CREATE TABLE "local_catalog" ("id" TEXT NOT NULL)',
         'CREATE TABLE "local_run" ("execution" TEXT PRIMARY KEY REFERENCES "Execution" ("RID"), "folder" TEXT,'

@@ -19,7 +19,7 @@ CONFIGURED = {
     "--config": "assets=NAME or the like",
     "--config-name": 'run_notebook("NAME") in a notebook',
     "--config-dir": 'run_notebook("NAME", config_package="PACKAGE") in a notebook',
-    "-cn": 'run_notebook("NAME") in a notebook, +experiment=NAME for a model',
+    "-cn": 'run_notebook("NAME") in a notebook, --config-name NAME for a model',
     "--hostname": "--host HOST",
     "--catalog-id": "--catalog CATALOG",
     **{f"--{group}": f"{group}=NAME" for group in ("assets", "datasets", "workflow", "experiment")},
@@ -58,6 +58,12 @@ class CommandParser(argparse.ArgumentParser):
         self.elsewhere: dict[str, str] = {}  # flags that other programs have, and what is typed here instead
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse short flags that another program has and that argparse would take for one of this and its value."""
+        if unknown := {*(args or ())} & self.elsewhere.keys() - self._option_string_actions.keys():
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Refuse the command line, with what is typed here for a flag that another program has."""
         _, _, words = message.partition("unrecognized arguments: ")
@@ -86,11 +92,9 @@ def add_run_flags(parser: CommandParser, execution: argparse._ActionsContainer) 
         execution: the group of the flags about how it is run, whose last one is added.
     """
     execution.add_argument(
-        "--allow-dirty",
-        action="store_true",
-        default=os.environ.get("DERIVA_ML_ALLOW_DIRTY", "").lower() == "true",  # upstream's variable
-        help="run with uncommitted changes, and record them as a patch",
+        "--allow-dirty", action="store_true", help="run with uncommitted changes, and record them as a patch"
     )
+    parser.set_defaults(allow_dirty=os.environ.get("DERIVA_ML_ALLOW_DIRTY", "").lower() == "true")
     group = parser.add_argument_group("configuration")
     group.add_argument(
         "--list-configs", action="store_true", help="show the group=entry choices that there are, and exit"

@@ -154,12 +154,10 @@ def _next_tag(here: list[str], part: str) -> str:
     Raises:
         DerivaMLRequestError: PREFIX and START are no version.
     """
-    first = f"{os.environ.get('PREFIX', 'v')}{os.environ.get('START', FIRST_VERSION[1:])}"
-    if not _VERSION_TAG.fullmatch(first):
-        raise DerivaMLRequestError(
-            f"{first}, of PREFIX and START, is no version's tag: those here are as v1.0.0"
-        )
     if not here:
+        first = f"{os.environ.get('PREFIX', 'v')}{os.environ.get('START', FIRST_VERSION[1:])}"
+        if not _VERSION_TAG.fullmatch(first):
+            raise DerivaMLRequestError(f"{first}, of PREFIX and START, is no version, such as v1.0.0")
         return first
     numbers = [int(number) for number in here[-1][1:].split(".")]
     place = PARTS.index(part)

@@ -48,11 +48,8 @@ def parser() -> argparse.ArgumentParser:
         help="run every combination of the values that overrides give as a=1,2",
     )
     add_run_flags(parser, how)
-    how.add_argument(
-        "--config-name",
-        metavar="NAME",
-        help="what is composed (default: deriva_model)",
-    )
+    how.add_argument("--config-name", metavar="NAME", help="what to compose (default: %(default)s)")
+    parser.set_defaults(config_name="deriva_model")
     how.add_argument("-c", "--config-dir", type=Path, metavar="FOLDER", help="its folder in src: src/configs")
     return parser
 
@@ -60,8 +57,6 @@ def parser() -> argparse.ArgumentParser:
 @command
 def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0, 1 for a run that failed, 2 for a wrong request, 130 for Ctrl-C."""
-    if "-cn" in argv:  # which argparse would take for -c
-        parser().error("unrecognized arguments: -cn")
     args = parser().parse_intermixed_args(complete_bare_info(argv))
     project = Project.find()
     overrides = overrides_from_flags(args)
@@ -70,21 +65,18 @@ def main(argv: Sequence[str]) -> int:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
     from deriva_ml.config.modules import find_configs
 
-    name = args.config_name or "deriva_model"
     folder = (args.config_dir or project.source / "configs").resolve()
     if folder.parent != project.source.resolve():
-        raise DerivaMLRequestError(
-            f"--config-dir {folder}: configurations are in a folder in {project.source}"
-        )
+        raise DerivaMLRequestError(f"--config-dir {folder}: configurations are in {project.source}")
     find_configs(project, folder.name)
     if args.list_configs or args.cfg or args.info:
-        show_configuration(args, lambda: (name, _one_job(overrides, args.multirun)))
+        show_configuration(args, lambda: (args.config_name, _one_job(overrides, args.multirun)))
         return 0
     from deriva_ml.execution.model_run import RunContext, run_context
     from deriva_ml.execution.recovery import recover_project
 
     recover_project(project)
-    run_context.set(RunContext(project, allow_dirty=args.allow_dirty, config_name=name))
+    run_context.set(RunContext(project, allow_dirty=args.allow_dirty, config_name=args.config_name))
     jobs, description = _jobs(overrides, args.multirun)
     if description is None:
         return 0 if _run_job(jobs[0]) else FAILED
@@ -154,7 +146,7 @@ def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     needed = [name for name, one in parameters.items() if one.default is one.empty and name not in arguments]
     if needed:
         raise DerivaMLRequestError(f"a model run needs {', '.join(needed)}: leave ~{' ~'.join(needed)} out")
-    check_settings(arguments.get("model_config"))
+    check_settings(arguments.get("script_config") or arguments.get("model_config"))
     return composed, arguments
 
 
@@ -170,7 +162,7 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
         overrides=overrides,
         choices=composed.choices,
         config=composed.yaml,
-        settings=composed.part("model_config") or {},
+        settings=composed.part("script_config") or composed.part("model_config") or {},
         parent=parent,
         begun=begun.append,
     )

@@ -78,6 +78,10 @@ def _facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
             return facts(catalog, rid)
         except NotFound as error:
             refusals.append(error)
+    from deriva_ml.storage.removed import line_about
+
+    if removed := line_about(catalog.project, rid):
+        raise NotFound(removed)
     raise refusals[0]
 
 
@@ -95,6 +99,7 @@ def _asset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 
 def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
+    from deriva_ml.catalog.carried import imported
     from deriva_ml.definitions import Asset
     from deriva_ml.records.lineage import made_by, read_by
 
@@ -107,6 +112,7 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "version": dataset.version,
         "versions": [one.version for one in catalog.dataset_versions(rid) if one.released],
         "manifest": dataset.digest,
+        "imported": imported(catalog, rid),
         "description": dataset.description,
         "types": list(dataset.types),
         "made by": made_by(catalog, rid),
@@ -118,6 +124,7 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
+    from deriva_ml.catalog.carried import imported
     from deriva_ml.records.lineage import makers_of_inputs
 
     record = catalog.lookup_execution(rid)
@@ -148,6 +155,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "by": record.created_by,
         "duration": record.execution_duration or "",
         "started by": record.started_by,
+        "imported": imported(catalog, rid),
         "workflow": f"{record.workflow.name} {version}".strip(),
         "code": record.workflow.url,
         "dirty": bool(provenance.get("dirty")),

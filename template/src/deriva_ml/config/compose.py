@@ -42,9 +42,9 @@ class Composition:
         return OmegaConf.to_yaml(OmegaConf.create(_literal(redact(resolved))))
 
     def part(self, key: str) -> Any:
-        """Return what the configuration holds under ``key``, in plain types with every reference resolved."""
+        """Return what the configuration holds under ``key``, if anything, in plain types with every reference resolved."""
         whole: Any = OmegaConf.to_container(self.node, resolve=True)
-        return whole[key]
+        return whole.get(key)
 
     def instantiate(self) -> Any:
         """Make the object that the configuration describes.

@@ -8,7 +8,13 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from deriva_ml.definitions import FILE_COLUMNS, UNKNOWN_PROVENANCE
+from deriva_ml.definitions import (
+    FILE_COLUMNS,
+    UNKNOWN_PROVENANCE,
+    FeatureDefinition,
+    ForeignKey,
+    TableDefinition,
+)
 from deriva_ml.exceptions import DerivaMLRequestError
 
 ML_SCHEMA = "deriva-ml"
@@ -17,18 +23,12 @@ ML_SCHEMA = "deriva-ml"
 SYSTEM_COLUMNS = frozenset({"RID", "RCT", "RMT", "RCB", "RMB"})
 """What every table has, and the server fills in."""
 
+_OF_VOCABULARIES = {"ID", "URI", "Name", "Description", "Synonyms"}
+"""What the tables of terms have."""
+
 UNKNOWN_SOURCE = f"{UNKNOWN_PROVENANCE}file"
 """The URL of the row of `File` that stands for an input that nobody knows, in catalogs that are made with one (upstream's
 ``SENTINEL_FILE_URL``)."""
-
-
-@dataclass(frozen=True)
-class ForeignKey:
-    """A foreign key: ``columns`` of a table hold the ``key`` of a row of ``table``."""
-
-    columns: tuple[str, ...]
-    table: str
-    key: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,54 @@ class Model:
                 if joining and (named or {joining.column, joining.other_column} in table.keys):
                     found.append(joining)
         return found
+
+    @cached_property
+    def features(self) -> dict[str, FeatureDefinition]:
+        """Features by the tables that have their values, which also have an execution's column and the feature's name."""
+        found = {name: self._feature(table) for name, table in self._tables.items()}
+        return {name: one for name, one in found.items() if one and self.may(name, "select") is not False}
+
+    def _feature(self, table: _Table) -> FeatureDefinition | None:
+        singles = {one.columns[0]: one for one in table.references if len(one.columns) == 1}
+        structure = {"Execution", "Feature_Name"}
+        if not all(name in singles and singles[name].table == name for name in structure):
+            return None
+        in_key = frozenset[str]().union(*(key for key in table.keys if key >= structure))
+        of_terms = {
+            name
+            for name, one in singles.items()
+            if self._tables[one.table].columns.keys() >= _OF_VOCABULARIES
+        }
+        targets = [name for name in singles if name not in structure | of_terms]
+        # By upstream's convention Execution_<target>_<feature>; it is also in the key.
+        targets.sort(key=lambda name: (not table.name.startswith(f"Execution_{name}_"), name not in in_key))
+        if not targets:
+            return None
+        target = targets[0]
+        own = singles.keys() - structure - {target}
+        default = table.columns["Feature_Name"].get("default")
+        return FeatureDefinition(
+            name=default or table.name.removeprefix(f"Execution_{target}_"),
+            target=singles[target],
+            terms=tuple(sorted(own & of_terms - in_key)),
+            assets=tuple(sorted(name for name in own - in_key if singles[name].table in self.file_tables)),
+            qualifiers=tuple(sorted(own & in_key)),
+        )
+
+    def features_of(self, table: str) -> dict[str, FeatureDefinition]:
+        """The features of the rows of a table, by the tables that have their values."""
+        return {name: one for name, one in self.features.items() if one.target.table == table}
+
+    def definition(self, table: str) -> TableDefinition:
+        """What there is to say of a table to those who have no server."""
+        types = {
+            name: (one.get("type") or {}).get("typename") for name, one in self._table(table).columns.items()
+        }
+        return TableDefinition(
+            {name: str(kind or "text") for name, kind in types.items()},
+            tuple(self.references(table)),
+            self.features.get(table),
+        )
 
 
 def _association(name: str, table: _Table, one: str, other: str) -> Association | None:

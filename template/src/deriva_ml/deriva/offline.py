@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.definitions import RID, Asset, Dataset, DatasetState
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    Dataset,
+    DatasetState,
+    FeatureDefinition,
+    ForeignKey,
+    TableDefinition,
+)
 from deriva_ml.deriva.server import Server
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.untrusted import DAMAGED, plain_name, read_json, well_formed
@@ -101,5 +109,24 @@ def _key(rid: RID) -> str:
 
 
 def _dataset(value: Mapping[str, Any]) -> Dataset:
-    nested = tuple(_dataset(child) for child in value["nested"])
-    return well_formed(Dataset(**{**value, "types": tuple(value["types"]), "nested": nested}))
+    read = {
+        "types": tuple(value["types"]),
+        "nested": tuple(_dataset(child) for child in value["nested"]),
+        "tables": {name: _table(one) for name, one in value.get("tables", {}).items()},
+        "history": tuple(well_formed(DatasetState(**one)) for one in value.get("history", ())),
+        "executions": tuple(value.get("executions", ())),
+    }
+    return well_formed(Dataset(**{**value, **read}))
+
+
+def _table(value: Mapping[str, Any]) -> TableDefinition:
+    references, feature = tuple(map(_reference, value["references"])), value["feature"]
+    if feature is None:
+        return TableDefinition(value["columns"], references)
+    parts = {name: tuple(feature[name]) for name in ("terms", "assets", "qualifiers")}
+    made = FeatureDefinition(feature["name"], _reference(feature["target"]), **parts)
+    return TableDefinition(value["columns"], references, well_formed(made))
+
+
+def _reference(value: Mapping[str, Any]) -> ForeignKey:
+    return well_formed(ForeignKey(tuple(value["columns"]), value["table"], tuple(value["key"])))

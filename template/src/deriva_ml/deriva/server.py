@@ -210,9 +210,9 @@ class Server:
         self, table: str, values: Mapping[str, str], tail: str = "", *, snapshot: str | None = None
     ) -> list[Row]:
         """The rows of a table whose columns have these values; ``tail`` ends the path, such as ``?limit=1``."""
-        return self.get(f"/entity/{self._where(table, values)}{tail}", snapshot=snapshot)
+        return self.get(f"/entity/{self._matching(table, values)}{tail}", snapshot=snapshot)
 
-    def _where(self, table: str, values: Mapping[str, str]) -> str:
+    def _matching(self, table: str, values: Mapping[str, str]) -> str:
         condition = "&".join(f"{quote(column)}={quote(value)}" for column, value in values.items())
         return f"{self.model.qualified(table)}/{condition}"
 
@@ -321,7 +321,7 @@ class Server:
         """Delete the rows of a table that have these values, and one of the others in a column; repeated, it does nothing."""
         for filter_ in any_of(column, others):
             with unless_refused(404):  # none of them is there any more
-                self.request("delete", self._path(f"/entity/{self._where(table, values)}&{filter_}"))
+                self.request("delete", self._path(f"/entity/{self._matching(table, values)}&{filter_}"))
 
     def lease(self, count: int) -> list[RID]:
         """New identifiers, reserved for rows to come. One request; an answer that is lost costs unused ones."""

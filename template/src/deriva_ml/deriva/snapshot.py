@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from deriva_ml.definitions import RID, Dataset, Row
+from deriva_ml.definitions import RID, Dataset, FeatureDefinition, ForeignKey, Row, TableDefinition
 from deriva_ml.deriva.answers import checked
-from deriva_ml.deriva.model import ForeignKey, Model
+from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -46,6 +46,7 @@ class Snapshot:
         self._server = server
         self._model = Model(server.describe("/schema", snapshot=name, schemas=dict))
         self._rows: dict[str, dict[RID, Row]] = {}
+        self._values: dict[str, dict[tuple[Any, ...], list[Row]]] = {}
         self._indices: dict[tuple[str, tuple[str, ...]], dict[tuple[Any, ...], Row]] = {}
 
     def read(self, rid: RID, version: Row) -> Dataset:
@@ -62,6 +63,7 @@ class Snapshot:
             raise DerivaMLRequestError(f"dataset {rid} was not yet there in the catalog's state {self.name}")
         versions = _grouped(self._of("Dataset_Version", "Dataset", children.keys() - {rid}))
         types = _grouped(self._of("Dataset_Dataset_Type", "Dataset", children))
+        readers = _grouped(self._of("Dataset_Execution", "Dataset", children))
         members = self._members(children)
         made: dict[RID, Dataset] = {}
 
@@ -73,6 +75,7 @@ class Snapshot:
                 )
             if one not in made:
                 chosen = version if one == rid else newest(versions.get(one, ()))
+                references = self._references(members[one])
                 kept = [child for child in children[one] if not rows.get(child, {}).get("Deleted")]
                 made[one] = Dataset(
                     rid=one,
@@ -80,10 +83,12 @@ class Snapshot:
                     description=rows.get(one, {}).get("Description") or "",
                     types=tuple(sorted(row["Dataset_Type"] for row in types.get(one, ()))),
                     members=members[one],
-                    references=self._references(members[one]),
+                    references=references,
                     nested=tuple(make(child, (*above, one)) for child in kept),
                     snapshot=self.name,
                     version_rid=chosen.get("RID"),
+                    tables=self._definitions({*members[one], *references}),
+                    executions=tuple(sorted({row["Execution"] for row in readers.get(one, ())})),
                 )
             return made[one]
 
@@ -143,11 +148,22 @@ class Snapshot:
     def _follow(self, table: str, rows: Sequence[Row], starts: Sequence[str], path: str) -> None:
         """Get what rows of a table, which a path from each of ``starts`` leads to, refer to; and what that refers to.
 
-        A foreign key is followed once along a path, so that no circle of them is endless.
+        With rows come the values of their features. A foreign key is followed once along a path, so that no circle of
+        them is endless.
         """
         queue = deque([(table, rows, path, frozenset[tuple[str, ForeignKey]]())])
         while queue:
             table, rows, path, taken = queue.popleft()
+            for name, feature in self._model.features_of(table).items() if rows else ():
+                step = (name, feature.target)
+                if step not in taken:
+                    join = self._join(ForeignKey(feature.target.key, name, feature.target.columns))
+                    fresh = [
+                        row
+                        for start in starts
+                        for row in self._hold(name, self._get(f"/entity/{start}{path}/{join}"))
+                    ]
+                    queue.append((name, fresh, f"{path}/{join}", taken | {step}))
             for reference in self._model.references(table):
                 wanted = {_values(row, reference.columns) for row in rows}
                 held = {_values(row, reference.key) for row in self._rows.get(reference.table, {}).values()}
@@ -155,26 +171,49 @@ class Snapshot:
                 if step in taken or all(None in values or values in held for values in wanted):
                     continue
                 longer = f"{path}/{self._join(reference)}"
-                fresh: list[Row] = []
-                for start in starts:
-                    fresh += self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
+                fresh = [
+                    row
+                    for start in starts
+                    for row in self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
+                ]
                 queue.append((reference.table, fresh, longer, taken | {step}))
 
     def _references(self, members: Tables) -> Tables:
-        """Of the rows that are held, those that one dataset's members lead to."""
+        """Of the rows that are held, those that one dataset's members lead to, with the values of features of all."""
         seen = {(table, row["RID"]) for table, rows in members.items() for row in rows}
         waiting = [(table, row) for table, rows in members.items() for row in rows]
         found: Tables = {}
+
+        def take(rows: Iterable[tuple[str, Row]]) -> None:
+            for table, row in rows:
+                if (table, row["RID"]) not in seen:
+                    seen.add((table, row["RID"]))
+                    found.setdefault(table, []).append(row)
+                    waiting.append((table, row))
+
         while waiting:
             table, row = waiting.pop()
             for reference in self._model.references(table):
                 values = _values(row, reference.columns)
                 target = self._index(reference).get(values) if None not in values else None
-                if target is not None and (reference.table, target["RID"]) not in seen:
-                    seen.add((reference.table, target["RID"]))
-                    found.setdefault(reference.table, []).append(target)
-                    waiting.append((reference.table, target))
+                take([(reference.table, target)] if target is not None else ())
+            for name, feature in self._model.features_of(table).items():
+                take((name, value) for value in self._values_of(name, feature, row))
         return {table: sorted(rows, key=itemgetter("RID")) for table, rows in sorted(found.items())}
+
+    def _values_of(self, table: str, feature: FeatureDefinition, row: Row) -> list[Row]:
+        """The values of a feature that a row has; for when all have been read."""
+        if table not in self._values:
+            index: dict[tuple[Any, ...], list[Row]] = {}
+            for value in self._rows.get(table, {}).values():
+                index.setdefault(_values(value, feature.target.columns), []).append(value)
+            self._values[table] = index
+        return self._values[table].get(_values(row, feature.target.key), [])
+
+    def _definitions(self, tables: Iterable[str]) -> dict[str, TableDefinition]:
+        """What the catalog says of tables, and of those that have the values of their features."""
+        names = {one for table in tables for one in (table, *self._model.features_of(table))}
+        return {name: self._model.definition(name) for name in sorted(names)}
 
     def _index(self, reference: ForeignKey) -> dict[tuple[Any, ...], Row]:
         """The rows that are held of the table that is referred to, by the key; for when all have been read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 import time
@@ -310,7 +309,7 @@ class Execution(Upstream):
         elif existing:
             staged.path.symlink_to(source.absolute())
         path = AssetFilePath.make(staged.path, table, name, staged.types)
-        path.columns, path.change = values, functools.partial(self._restage, staged)
+        path.columns, path.change = values, lambda *now: self._restage(staged, *now)
         return path
 
     def _check_columns(self, table: str, values: Mapping[str, Any]) -> None:
@@ -322,13 +321,12 @@ class Execution(Upstream):
                 f"a row of {table} needs {', '.join(lacking)}: give metadata={{...}} with a value for each"
             )
 
-    def _restage(self, staged: StagedAsset, **changes: Any) -> None:
-        if "columns" in changes:
-            self._check_columns(staged.table, changes["columns"])
+    def _restage(self, staged: StagedAsset, types: tuple[str, ...], columns: Mapping[str, Any]) -> bool:
+        self._check_columns(staged.table, columns)
         if not self.dry_run:
-            self._local.restage(staged.number, **changes)
-        elif "types" in changes:
-            self._dry_staged[staged.number - 1] = replace(staged, **changes)
+            return self._local.restage(staged.number, types, columns)
+        self._dry_staged[staged.number - 1] = replace(staged, types=types)
+        return True
 
     def metrics_file(self, filename: str = "metrics.jsonl") -> AssetFilePath:
         """The path of a metadata file for metrics, one JSON object a line; registered by the first call.
@@ -393,9 +391,7 @@ class Execution(Upstream):
         return self._dry_staged[-1]
 
     def commit_output_assets(
-        self,
-        clean_folder: bool | None = None,
-        progress_callback: Callable[[UploadReport], object] | None = None,
+        self, clean_folder: bool | None = None, progress_callback: Callable[..., Any] | None = None
     ) -> UploadReport:
         """Record every registered file and link it to this execution as output.
 
@@ -492,11 +488,7 @@ class Execution(Upstream):
         return bag
 
     def download_asset(
-        self,
-        asset_rid: RID,
-        dest_dir: Path | None = None,
-        update_catalog: bool = True,
-        use_cache: bool = True,
+        self, asset_rid: RID, dest_dir: Path | None = None, update_catalog: bool = True, use_cache: Any = None
     ) -> AssetFilePath:
         """Fetch an asset, by default into the working folder, and link it as an input if ``update_catalog``.
 

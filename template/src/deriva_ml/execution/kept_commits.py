@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
@@ -35,6 +37,20 @@ def keep_commit(commit: str, folder: Path) -> str:
             " deletes it some day"
         )
     return ""
+
+
+def drop_commits(commits: Iterable[str], folder: Path) -> int:
+    """Let git's garbage collection take commits that no record names any more; return how many were kept.
+
+    A branch or tag that has them keeps them all the same.
+    """
+    count = 0
+    for commit in commits:
+        with suppress(DerivaMLRequestError):  # what stays kept harms nobody
+            if _is_kept(commit, folder):
+                git(folder, "update-ref", "-d", f"{REFS}/{commit}")
+                count += 1
+    return count
 
 
 def _is_kept(commit: str, folder: Path) -> bool:

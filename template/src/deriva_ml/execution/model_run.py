@@ -265,9 +265,10 @@ def settings_of(model: Any, composed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_by(overrides: Sequence[str]) -> list[str]:
-    """Return the names of the settings that overrides of ``model_config`` set, and do not take away again."""
+    """Return the names of the settings that overrides of ``model_config`` or ``script_config`` set, and do not take away again."""
     given: dict[str, bool] = {}
-    for match in filter(None, (re.match(r"(~?)\+*model_config\.(\w+)(\.?)", one) for one in overrides)):
+    setting = re.compile(r"(~?)\+*(?:model|script)_config\.(\w+)(\.?)")
+    for match in filter(None, map(setting.match, overrides)):
         deleted, name, part = match.groups()
         given[name] = not deleted or bool(part)
     return [name for name, is_set in given.items() if is_set]

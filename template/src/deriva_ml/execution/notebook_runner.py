@@ -111,8 +111,7 @@ def _prepare(
     variables = {
         RUN_VARIABLE: str(folder),
         # What upstream's command tells a notebook, for cells that ask:
-        "DERIVA_ML_WORKFLOW_URL": provenance.get("url") or "",
-        "DERIVA_ML_WORKFLOW_CHECKSUM": provenance.get("checksum") or "",
+        **{f"DERIVA_ML_WORKFLOW_{one}": provenance.get(one.lower()) or "" for one in ("URL", "CHECKSUM")},
         "DERIVA_ML_NOTEBOOK_PATH": str(request.notebook),
         "DERIVA_ML_HYDRA_OVERRIDES": json.dumps(request.overrides),
         "DERIVA_ML_SAVE_EXECUTION_RID": str(folder / "execution_rid.json"),

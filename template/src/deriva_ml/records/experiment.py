@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.configuration_file import MODEL_CONFIG
-from deriva_ml.definitions import RID, Dataset
-from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
+from deriva_ml.definitions import Dataset
+from deriva_ml.records.recorded import RecordedExecution
 from deriva_ml.untrusted import DAMAGED, LARGEST, read_yaml
 from deriva_ml.upstream import Upstream
 
@@ -21,35 +21,17 @@ class Experiment(Upstream):
 
     Attributes:
         execution: its record.
+        execution_rid, description, status, config_choices: those of its record.
+        input_assets, output_assets: the files that it read and made.
     """
 
     execution: RecordedExecution
 
     @property
-    def execution_rid(self) -> RID:
-        """The RID of its execution."""
-        return self.execution.rid
-
-    @property
     def name(self) -> str:
         """The chosen ``experiment`` or ``model_config``, or else the workflow's name."""
-        choices = self.config_choices
+        choices = self.execution.config_choices
         return choices.get("experiment") or choices.get("model_config") or self.execution.workflow.name
-
-    @property
-    def description(self) -> str:
-        """Its execution's description."""
-        return self.execution.description
-
-    @property
-    def status(self) -> str:
-        """Where its execution stands."""
-        return self.execution.status.value
-
-    @property
-    def config_choices(self) -> dict[str, str]:
-        """The entry that was chosen in each configuration group."""
-        return self.execution.config_choices
 
     @property
     def model_config(self) -> dict[str, Any]:
@@ -73,33 +55,23 @@ class Experiment(Upstream):
         """The datasets that it read."""
         return self.execution.list_input_datasets()
 
-    @property
-    def input_assets(self) -> list[RecordedAsset]:
-        """The files that it read."""
-        return self.execution.inputs
-
-    @property
-    def output_assets(self) -> list[RecordedAsset]:
-        """The files that it made."""
-        return self.execution.outputs
-
     def get_chaise_url(self) -> str:
         """Return what shows its record: an address, or for the project's own catalog a command."""
-        return self.execution.source.link(self.execution_rid)
+        return self.execution.source.link(self.execution.rid)
 
     def summary(self) -> dict[str, Any]:
         """Return what there is to say of it, in plain types."""
         return {
             "name": self.name,
-            "execution_rid": self.execution_rid,
-            "description": self.description,
-            "status": self.status,
-            "config_choices": self.config_choices,
+            "execution_rid": self.execution.rid,
+            "description": self.execution.description,
+            "status": self.execution.status.value,
+            "config_choices": self.execution.config_choices,
             "model_config": self.model_config,
             "metrics": self.execution.metrics,
             "input_datasets": [{"rid": one.rid, "version": one.version} for one in self.input_datasets],
-            "input_assets": [{"rid": one.rid, "filename": one.filename} for one in self.input_assets],
-            "output_assets": [{"rid": one.rid, "filename": one.filename} for one in self.output_assets],
+            "input_assets": [{"rid": one.rid, "filename": one.filename} for one in self.execution.inputs],
+            "output_assets": [{"rid": one.rid, "filename": one.filename} for one in self.execution.outputs],
             "url": self.get_chaise_url(),
         }
 
@@ -107,11 +79,11 @@ class Experiment(Upstream):
         """Return it as Markdown."""
         facts = self.summary()
         lines = [
-            f"### {self.name} ({self.execution_rid})",
+            f"### {self.name} ({facts['execution_rid']})",
             "",
-            self.description,
+            facts["description"],
             "",
-            f"- Status: {self.status}",
+            f"- Status: {facts['status']}",
         ]
         for title, name in (
             ("Choices", "config_choices"),
@@ -125,8 +97,8 @@ class Experiment(Upstream):
         if show_datasets:
             lines += [f"- Dataset: {one.rid} at {one.version}" for one in self.input_datasets]
         if show_assets:
-            lines += [f"- Input: {one.filename} ({one.rid})" for one in self.input_assets]
-            lines += [f"- Output: {one.filename} ({one.rid})" for one in self.output_assets]
+            lines += [f"- Input: {one.filename} ({one.rid})" for one in self.execution.inputs]
+            lines += [f"- Output: {one.filename} ({one.rid})" for one in self.execution.outputs]
         return "\n".join(lines) + "\n"
 
     def display_markdown(self, show_datasets: bool = True, show_assets: bool = True) -> None:

@@ -30,21 +30,6 @@ class RecordedExecution(ExecutionRecord):
         """Return a row that knows its catalog."""
         return cls(**vars(record), source=source)
 
-    @property
-    def execution_rid(self) -> RID:
-        """The same as ``rid``, as upstream calls it."""
-        return self.rid
-
-    @property
-    def workflow_rid(self) -> RID | None:
-        """The RID of its workflow."""
-        return self.workflow.rid
-
-    @property
-    def duration(self) -> str | None:
-        """How long it ran, as the schema has it."""
-        return self.execution_duration
-
     @cached_property
     def _summary(self) -> Summary:
         found = self.source.results(Criteria(rids=[self.rid]))

@@ -1,0 +1,1 @@
+"""What a bag does with its rows and files: tables, joins, features, folders, and training frameworks."""

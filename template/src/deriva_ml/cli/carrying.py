@@ -1,0 +1,139 @@
+"""``deriva-ml-catalog export`` and ``import``: records in a file, from one project to another."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.terminal import print
+
+if TYPE_CHECKING:
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+
+SHOWN = 5
+"""RIDs that a line names."""
+
+WORTH_SHOWING = 1 << 26
+"""Bytes from which on progress is shown."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommands."""
+    parser = commands.add_parser(
+        "export",
+        help="write records into a file for another project",
+        usage="[RID ...] FILE.zip [options]",
+        description="Write executions, datasets and files, with all that belongs to them, into one file, which another"
+        " project imports and other programs read: it is an RO-Crate in a bag.",
+    )
+    parser.add_argument(
+        "rids",
+        nargs="*",
+        metavar="RID",
+        help="executions, datasets and files, by their RIDs here or where they were pushed to, or by name",
+    )
+    parser.add_argument("file", metavar="FILE.zip", help="the file to write, which is not there yet")
+    parser.add_argument("--all", action="store_true", help="write all records of this project")
+    parser.add_argument(
+        "--with-inputs",
+        action="store_true",
+        help="with the executions that made the files that others read, and what those read, and so on",
+    )
+    parser.add_argument(
+        "--without-contents",
+        action="store_true",
+        help="without what is in the files, other than in those that describe executions",
+    )
+    parser.add_argument(
+        "--with-code", action="store_true", help="with the commits that the executions name, as a git bundle"
+    )
+    parser.set_defaults(run=export_records)
+    parser = commands.add_parser(
+        "import",
+        help="take in records that another project wrote into a file",
+        usage="FILE.zip [options]",
+        description="Take in the records of a file that was exported. What is here stays as it is, and what is here"
+        " already is not taken in again. Of a damaged file nothing is taken in.",
+    )
+    parser.add_argument("file", metavar="FILE.zip", help="the file to take in")
+    parser.add_argument("--without-code", action="store_true", help="without the commits that are in it")
+    parser.set_defaults(run=import_records)
+
+
+def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+    """Write the records that were asked for."""
+    from deriva_ml.archive.exporting import export
+
+    if args.all == bool(args.rids):
+        raise DerivaMLRequestError("give the RIDs of what to export, or --all, before the name of the file")
+    with ExitStack() as stack:
+        done = export(
+            catalog,
+            None if args.all else args.rids,
+            Path(args.file),
+            inputs=args.with_inputs,
+            contents=not args.without_contents,
+            code=args.with_code,
+            progress=_progress(stack, "exporting"),
+        )
+    for note in done.warnings:
+        print(f"note: {note}", file=sys.stderr)
+    print(
+        f"exported {_listed(done.records)} and {done.contents} contents ({done.bytes:,} bytes) to {args.file}"
+    )
+    return 0
+
+
+def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+    """Take in a file."""
+    from deriva_ml.archive.importing import take_in
+
+    with ExitStack() as stack:
+        done = take_in(
+            catalog, Path(args.file), code=not args.without_code, progress=_progress(stack, "importing")
+        )
+    merged, warnings = done.merged, done.warnings
+    if merged.renamed:
+        shown = ", ".join(f"{old} is {new} here" for old, new in [*merged.renamed.items()][:SHOWN])
+        more = f" and {len(merged.renamed) - SHOWN} more" if len(merged.renamed) > SHOWN else ""
+        warnings.append(f"other records have the RIDs of some: {shown}{more}")
+    for rid, name in merged.unnamed.items():
+        warnings.append(
+            f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
+        )
+    for note in warnings:
+        print(f"note: {note}", file=sys.stderr)
+    commits = f" and {done.commits} commits" if done.commits else ""
+    contents = f"{done.contents} contents ({done.bytes:,} bytes)"
+    print(f"imported {_listed(merged.new)}, {contents}{commits} that were not here, from {args.file}")
+    return 0
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """Return how many records there are of the kinds that a person knows."""
+    kinds = {
+        "Execution": "executions",
+        "Dataset": "datasets",
+        "Dataset_Version": "versions",
+        "Asset": "files",
+    }
+    return ", ".join(f"{counts.get(kind, 0)} {name}" for kind, name in kinds.items())
+
+
+def _progress(stack: ExitStack, title: str) -> Callable[[int], Callable[[int], None]]:
+    """Return what shows a bar on a terminal, where there is enough to do, until the stack is left."""
+
+    def begin(total: int) -> Callable[[int], None]:
+        if total < WORTH_SHOWING or not sys.stderr.isatty():
+            return lambda count: None
+        from tqdm import tqdm
+
+        bar = stack.enter_context(tqdm(desc=title, total=total, unit="B", unit_scale=True))
+        return lambda count: (bar.update(count), None)[1]
+
+    return begin

@@ -1,0 +1,299 @@
+"""What another project recorded is the same here: what is read of it, its datasets, its code; and what is here stays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from archive.conftest import Make, Recorded, Recorder, state_of
+from deriva_ml.archive.exporting import export
+from deriva_ml.archive.importing import take_in
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.cli.catalog import main
+from deriva_ml.definitions import Member, Status
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.execution.inputs import fetch_dataset
+from git_repository import Repository
+
+
+@pytest.fixture
+def file(recorded: Recorded, tmp_path: Path) -> Path:
+    """All records of that project in a file, with the code."""
+    export(recorded.catalog, None, path := tmp_path / "all.zip", code=True)
+    return path
+
+
+def files_below(folder: Path) -> dict[str, str]:
+    return {str(one.relative_to(folder)): one.read_text() for one in folder.rglob("*") if one.is_file()}
+
+
+class Reader:
+    """Reads records as a person does, without what names the project's own folder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def told(self, catalog: EmbeddedCatalog, *words: str) -> Any:
+        self._monkeypatch.chdir(catalog.project.root)
+        self._capsys.readouterr()
+        assert main([*words, "--json"]) == 0
+        said = self._capsys.readouterr().out.replace(str(catalog.project.root), "ROOT")
+        found = json.loads(said)
+        if isinstance(found, dict):
+            found.pop("imported", None)
+        return found
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Reader:
+    return Reader(monkeypatch, capsys)
+
+
+def test_records_read_there_as_they_did_here(
+    recorded: Recorded, file: Path, make: Make, reader: Reader, tmp_path: Path
+) -> None:
+    """Results, every record, lineage and lists are the same, and each version's bag has the same files."""
+    there = make("there")
+    take_in(there, file)
+    questions = [("results",), ("list",), ("files",), ("datasets",)]
+    executions = [recorded.first, recorded.second, recorded.sweep, *recorded.parts]
+    for rid in (*executions, recorded.weights.rid, recorded.pets, recorded.toys):
+        questions += [("show", rid), ("lineage", rid)]
+    for words in questions:
+        assert reader.told(there, *words) == reader.told(recorded.catalog, *words), words
+    for state in recorded.catalog.dataset_versions(recorded.pets):
+        trees = []
+        for catalog in (recorded.catalog, there):
+            folder = tmp_path / f"bags-{catalog.project.root.name}" / state.version
+            fetch_dataset(catalog, catalog.lookup_dataset(recorded.pets, state.version), folder)
+            trees.append(files_below(folder))
+        assert trees[0] == trees[1] != {}
+        assert there.dataset_state(state.rid) == state
+    assert there.dataset_named("pets") == recorded.pets
+
+
+def test_a_record_says_that_it_was_imported(
+    recorded: Recorded,
+    file: Path,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there = make("there")
+    take_in(there, file)
+    monkeypatch.chdir(there.project.root)
+    for rid in (recorded.first, recorded.pets):
+        assert main(["show", rid]) == 0
+        assert "\nimported:    20" in capsys.readouterr().out
+
+
+def test_a_second_import_changes_nothing(file: Path, make: Make) -> None:
+    there = make("there")
+    first = take_in(there, file)
+    assert (first.merged.new["Execution"], first.merged.new["Dataset"], first.contents) == (6, 2, 12)
+    before = state_of(there)
+    second = take_in(there, file)
+    assert (second.merged.new, second.contents, second.commits, second.warnings) == ({}, 0, 0, [])
+    assert state_of(there) == before
+
+
+def test_what_comes_back_is_known(recorded: Recorded, file: Path, make: Make, tmp_path: Path) -> None:
+    """A project takes nothing of its own in again, also by way of another one."""
+    before = state_of(recorded.catalog)
+    there = make("there")
+    take_in(there, file)
+    export(there, None, tmp_path / "back.zip")
+    assert take_in(recorded.catalog, tmp_path / "back.zip").merged.new == {}
+    assert state_of(recorded.catalog) == before
+
+
+def test_a_new_version_comes_to_a_dataset_that_is_here(
+    recorded: Recorded, file: Path, make: Make, tmp_path: Path
+) -> None:
+    """Versions that were here stay as they are, and the newest is the current one."""
+    there = make("there")
+    take_in(there, file)
+    here = recorded.catalog
+    old = {one.version: one for one in there.dataset_versions(recorded.pets)}
+    members = {one.version: [*there.members(one.rid)] for one in old.values()}
+    here.change_dataset(recorded.pets, [Recorder(here).member("bird/1.txt", "three")], description="a bird")
+    here.release_dataset(recorded.pets, "major")
+    export(here, [recorded.pets], tmp_path / "more.zip")
+    done = take_in(there, tmp_path / "more.zip")
+    assert (done.merged.new, done.contents) == ({"Asset": 1, "Dataset_Version": 2}, 1)
+    assert there.lookup_dataset(recorded.pets).version == "2.0.0"
+    assert "bird/1.txt" in {row["Path"] for row in there.lookup_dataset(recorded.pets).members["File"]}
+    for version, state in old.items():
+        assert there.dataset_state(state.rid) == state
+        assert [*there.members(state.rid)] == members[version]
+
+
+def test_a_dataset_that_was_changed_here_and_there_is_refused(
+    recorded: Recorded, file: Path, make: Make, tmp_path: Path
+) -> None:
+    """One version number would be two contents."""
+    there = make("there")
+    take_in(there, file)
+    for catalog, text in ((recorded.catalog, "one"), (there, "other")):
+        catalog.change_dataset(recorded.pets, [Recorder(catalog).member("new.txt", text)])
+    export(recorded.catalog, None, tmp_path / "more.zip")
+    before = state_of(there)
+    with pytest.raises(
+        DerivaMLException, match=rf"dataset {recorded.pets} was changed here and there, so that 1\.2"
+    ):
+        take_in(there, tmp_path / "more.zip")
+    assert state_of(there) == before
+
+
+def test_records_whose_rids_others_have_are_told_apart(
+    recorded: Recorded, file: Path, make: Make, tmp_path: Path, reader: Reader
+) -> None:
+    """RIDs once counted up: what is here stays, what comes gets others, and what refers to it follows."""
+    there = make("there")
+    own = Recorder(there)
+    for rid, name in ((recorded.second, "mine"), (recorded.weights.rid, "my weights")):
+        other = own.run(name)
+        for table, column in there._db.query(
+            'SELECT m.name, f."from" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f'
+            " WHERE m.type = 'table' AND f.\"table\" = 'Execution'"
+        ).fetchall():
+            there._db.query("PRAGMA foreign_keys = OFF")
+            there._db.query(f'UPDATE "{table}" SET "{column}" = ? WHERE "{column}" = ?', rid, other)
+        there._db.query('UPDATE "Execution" SET "RID" = ? WHERE "RID" = ?', rid, other)
+        there._db.query("PRAGMA foreign_keys = ON")
+    mine = reader.told(there, "show", recorded.second)
+    done = take_in(there, file)
+    assert set(done.merged.renamed) == {recorded.second, recorded.weights.rid}
+    assert reader.told(there, "show", recorded.second) == mine
+    moved = done.merged.renamed[recorded.second]
+    assert there.lookup_execution(moved).description == "a run of second"
+    inputs = [one for one in there.assets_of(moved) if one.role == "Input"]
+    assert [(one.rid, one.filename) for one in inputs] == [
+        (done.merged.renamed[recorded.weights.rid], "weights.npz")
+    ]
+    assert [one.rid for one in there.datasets_of(moved)] == [recorded.pets]
+    assert not there._db.query("PRAGMA foreign_key_check").fetchall()
+    before = state_of(there)
+    again = take_in(there, file)
+    assert (again.merged.new, again.merged.renamed) == ({}, {})
+    assert state_of(there) == before
+    export(there, None, tmp_path / "back.zip")
+    assert take_in(recorded.catalog, tmp_path / "back.zip").merged.new.get("Execution") == 2, (
+        "the two of there"
+    )
+
+
+def test_a_name_that_another_dataset_has_stays_its(recorded: Recorded, file: Path, make: Make) -> None:
+    there = make("there")
+    mine = there.add_dataset("my pets", [], name="pets")
+    merged = take_in(there, file).merged
+    assert merged.unnamed == {recorded.pets: "pets"}
+    assert set(merged.datasets) == {recorded.pets, recorded.toys}
+    assert there.dataset_named("pets") == mine
+    assert there.lookup_dataset(recorded.pets).name == ""
+
+
+def test_the_code_of_records_comes_under_refs_of_its_own(recorded: Recorded, file: Path, make: Make) -> None:
+    """Git can check the recorded commit out; no branch, tag or hook is touched."""
+    there = make("there")
+    repository = Repository(there.project.root)
+    repository.commit("other.txt")
+    hook = repository.write(".git/hooks/reference-transaction", "#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    before = repository.refs()
+    assert take_in(there, file).commits == 1
+    hook.unlink()
+    kept = f"{recorded.commit} commit\trefs/deriva-ml/{recorded.commit}"
+    assert repository.refs().splitlines() == [kept, *before.splitlines()]
+    assert 'name = "pets"' in repository.git("show", f"{recorded.commit}:pyproject.toml")
+
+
+def test_code_is_left_out_where_there_is_no_repository(file: Path, tmp_path: Path, make: Make) -> None:
+    there = make("there")
+    (there.project.root / ".git").rename(tmp_path / "git")
+    done = take_in(there, file)
+    assert done.commits == 0
+    [note] = done.warnings
+    assert "not in a git repository" in note
+
+
+def test_contents_that_were_left_out_come_later(recorded: Recorded, make: Make, tmp_path: Path) -> None:
+    """What describes executions comes in any case, so that results and parameters can be read."""
+    export(recorded.catalog, None, tmp_path / "light.zip", contents=False)
+    export(recorded.catalog, None, tmp_path / "all.zip")
+    there = make("there")
+    done = take_in(there, tmp_path / "light.zip")
+    assert done.warnings == ["6 contents are neither in it nor here"]
+    assert not there.objects.has(recorded.weights.md5, recorded.weights.length)
+    done = take_in(there, tmp_path / "all.zip")
+    assert (done.merged.new, done.contents) == ({}, 6)
+    assert there.objects.path(recorded.weights.md5).read_text() == "weights"
+    assert there.objects.path(recorded.weights.md5).stat().st_mode & 0o222 == 0
+
+
+def test_what_records_are_on_servers_comes_with_them(recorded: Recorded, make: Make, tmp_path: Path) -> None:
+    """Without the place of a credential, and nothing waits to be pushed."""
+    from deriva_ml.catalog.journal import Destination, Remote
+    from deriva_ml.definitions import Asset
+
+    here, place = recorded.catalog, Destination("www.example.org", "3")
+    here.journal.send_to(recorded.first, place, credential="/home/me/secret.json")
+    here.journal.note({recorded.first: Remote("7-ABCD", stored=True)}, place)
+    read = Asset("8-ABCD", "Image", "a.png", 1, "0" * 32, "/hatrac/a")
+    here.journal.add_input(recorded.first, place, read)
+    with here.transaction():
+        here.journal.pushed(recorded.first, place, here.journal.changes(recorded.first, place))
+    here.journal.send_to(recorded.second, place)
+    here.update_execution(recorded.second, Status.uploaded)
+    assert here.lookup_execution(recorded.second).status is Status.pending_upload
+    export(here, None, path := tmp_path / "all.zip")
+    assert b"secret" not in path.read_bytes()
+    there = make("there")
+    take_in(there, path)
+    assert there.journal.elsewhere(recorded.first) == [(place, "7-ABCD")]
+    assert [one.rid for one in there.journal.inputs(recorded.first, place)] == ["8-ABCD"]
+    assert there.journal.credential(recorded.first, place) is None
+    assert there.journal.pending() == []
+    assert there.lookup_execution(recorded.second).status is Status.uploaded
+
+
+def test_files_of_a_domains_tables_come_with_their_columns(make: Make, tmp_path: Path) -> None:
+    here = make("here")
+    here.make_asset_table("It's an Image")
+    rid = Recorder(here).run("look")
+    staged = here.stage(rid, "It's an Image", "a.png", here.folder_of(rid), columns={"Width": 3})
+    staged.path.write_text("picture")
+    here.commit(rid)
+    export(here, None, tmp_path / "all.zip")
+    there = make("there")
+    take_in(there, tmp_path / "all.zip")
+    [picture] = there.find_assets("It's an Image")
+    assert there.journal.columns(picture.rid) == {"Width": 3}
+    assert there.executions_of(picture) == [(rid, "Output")]
+
+
+def test_files_that_are_made_of_many_members(make: Make, tmp_path: Path) -> None:
+    """Rows come in parts, of which memory holds one at a time."""
+    here = make("here")
+    file = Recorder(here).file("a.txt", "a")
+    dataset = here.add_dataset("many", [Member(f"{number:05}.txt", file) for number in range(12_000)])
+    export(here, None, tmp_path / "all.zip")
+    there = make("there")
+    take_in(there, tmp_path / "all.zip")
+    [state] = there.dataset_versions(dataset)
+    assert (state.files, state) == (12_000, here.dataset_versions(dataset)[0])
+
+
+def test_a_catalog_whose_disk_is_full_takes_nothing(
+    file: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = make("there")
+    before = state_of(there)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
+    with pytest.raises(DerivaMLException, match="needs 716 bytes, and 100 are free: make room"):
+        take_in(there, file)
+    assert state_of(there) == before
