@@ -17,6 +17,11 @@ from deriva_ml.manifest import digest_of, parse
 from deriva_ml.process import Owner
 from recorder import Recorder, connect
 
+SOME = pytest.mark.parametrize(
+    "place", [kind for kind in kinds.KINDS if kind in {"embedded", "head writer", "live"}], indirect=True
+)
+"""For what is the same in every catalog on a server."""
+
 
 class Study:
     """A dataset of the project's own, as its commands change it: each change is an execution."""
@@ -219,6 +224,7 @@ def test_a_working_state_goes_there_when_a_run_has_read_it(place: Place, study: 
     assert names == set(WORKING.values())
 
 
+@SOME
 def test_what_was_looked_up_is_known_offline(place: Place, study: Study) -> None:
     if place.curator is None:
         pytest.skip("it is on no server")
@@ -266,6 +272,7 @@ def test_a_dataset_in_another_is_there_at_the_version_that_is_nested(place: Plac
         assert (history.files, history.bytes) == (last.files, last.bytes)
 
 
+@SOME
 def test_one_execution_may_make_versions_of_several_datasets(place: Place) -> None:
     """As one that splits a dataset does, at one version each."""
     study = Study(place)
@@ -326,6 +333,7 @@ def test_what_a_clone_has_sent_is_found_by_its_digest_and_gone_on_with(place: Pl
     assert len(place.rows("Dataset_Dataset_Type", Dataset_Type=f"Kind {place.tag}")) == 1
 
 
+@SOME
 def test_another_version_of_the_same_number_is_refused_in_one_line(
     place: Place, clone: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
