@@ -473,12 +473,18 @@ class Datasets(CatalogBase):
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') FROM "Dataset_Execution" l'
-            ' JOIN "Dataset" d ON d."RID" = l."Dataset" JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version"'
-            ' WHERE l."Execution" = ?',
+            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') AS description, n."name", s."digest"'
+            ' FROM "Dataset_Execution" l JOIN "Dataset" d ON d."RID" = l."Dataset"'
+            ' JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version" LEFT JOIN "local_version" s ON s."version" = v."RID"'
+            ' LEFT JOIN "local_dataset" n ON n."dataset" = d."RID" WHERE l."Execution" = ?',
             execution,
         )
-        return self._build_all(rows, lambda row: Dataset(*row), "dataset")
+
+        def dataset(row: Row) -> Dataset:
+            named, digest = row["name"] or "", row["digest"] or ""
+            return Dataset(row["RID"], row["Version"], row["description"], name=named, digest=digest)
+
+        return self._build_all(rows, dataset, "dataset")
 
 
 def _entry(row: Row) -> Entry:
