@@ -131,10 +131,10 @@ class Files:
         return ending[0] if len(ending) == 1 else None
 
     def column_in(self, table: Table) -> str | None:
-        """Return the column of a table in which most rows name a file; None where none does in any."""
-        counts = Counter[str]()
-        for row in table:
+        """Return the column of a table that names the most files, if half of its rows do; None where there is none."""
+        counts, rows = Counter[str](), 0
+        for rows, row in enumerate(table, start=1):
             for column, cell in row.cells.items():
                 counts[column] += self.named(cell, table.path) not in {None, table.path}
         column, most = max(counts.items(), key=lambda item: item[1], default=("", 0))
-        return column if most else None
+        return column if most and 2 * most >= rows else None

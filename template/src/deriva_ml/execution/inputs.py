@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,9 @@ def _specification(item: Any, kind: Any) -> Any:
     if isinstance(item, (DatasetSpec, AssetSpec, LocalFile)):
         return item
     if isinstance(item, Mapping):
+        found_out = {one.name for one in fields(kind) if not one.init}  # which a composed configuration has, too
         try:
-            return kind(**item)
+            return kind(**{name: value for name, value in item.items() if name not in found_out})
         except TypeError as error:
             raise DerivaMLRequestError(f"{dict(item)} does not describe an input: {error}") from error
     if isinstance(item, str) and item:
