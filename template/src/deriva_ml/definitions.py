@@ -93,6 +93,10 @@ class ExecMetadataType(StrEnum):
     dataset_manifest = "Dataset_Manifest"
 
 
+DATASET_MANAGEMENT = "Dataset_Management"
+"""The type of workflows that make and change datasets, and run no code of the project."""
+
+
 @dataclass
 class Workflow:
     """What was executed: a notebook or script at a commit.
