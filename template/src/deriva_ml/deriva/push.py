@@ -210,7 +210,7 @@ class Push:
         rid = self.begin(execution)
         self._under_way.add(execution)
         self._link_remote_inputs(execution)
-        read = self._local.states_read(execution)
+        read = [self._versions.stand_in(one) for one in self._local.states_read(execution)]
         wanted = [*read, *self._made(execution)]
         self._versions.recognize(self._versions.waiting(wanted))
         waiting = self._versions.waiting(wanted)

@@ -48,8 +48,27 @@ class Versions:
         self._there = there
         self._server = there.server
         self._manifests = Manifests(there.server, local.objects)
+        self._told: set[RID] = set()
 
     # What is to come there
+
+    def stand_in(self, state: DatasetState) -> DatasetState:
+        """A state as it can be there: in catalogs of deriva-ml 1.17 a version, for that library can read no other.
+
+        It would fail at each look at a dataset that has a working state, whoever's it is.
+        """
+        if state.released or self._there.model.dataset_versions_are_linked:
+            return state
+        before = (one for one in self._local.dataset_versions(state.dataset) if one.number < state.number)
+        version = next((one for one in before if one.released), state)
+        if state.rid not in self._told and version != state:
+            self._told.add(state.rid)
+            print(
+                f"warning: catalogs of deriva-ml 1.17, as {self._server.host} has, take no working states of datasets:"
+                f" {state.version} of dataset {state.dataset} is kept in this project, and {version.version} sent",
+                file=sys.stderr,
+            )
+        return version
 
     def waiting(self, wanted: Iterable[DatasetState]) -> list[DatasetState]:
         """What is not there of these states, of the versions before them, and of what is nested in them, in that order.
@@ -66,7 +85,7 @@ class Versions:
                 if (before or one == state) and one.rid not in seen and not self._there.stored(one.rid):
                     seen.add(one.rid)
                     for nested in self._local.nested_states(one):
-                        visit(nested)
+                        visit(self.stand_in(nested))
                     found.append(one)
 
         for state in wanted:
