@@ -129,7 +129,8 @@ class Files:
     def column_in(self, table: Table) -> str | None:
         """Return the column of a table that names the most files, if half of its rows do; None where there is none."""
         counts, rows = Counter[str](), 0
-        for rows, row in enumerate(table, start=1):
+        for row in table:
+            rows += 1
             for column, cell in row.cells.items():
                 counts[column] += self.named(cell, table.path) not in {None, table.path}
         column, most = max(counts.items(), key=lambda item: item[1], default=("", 0))
