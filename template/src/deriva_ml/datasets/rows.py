@@ -102,7 +102,7 @@ class Table:
             arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         except ImportError as error:
             raise DerivaMLRequestError(
-                f"{self.path} is Parquet, and nothing here reads that: uv add pyarrow"
+                f"{self.path} needs pyarrow, which is not installed: uv add pyarrow"
             ) from error
         try:
             return parquet.read_table(self._content)
