@@ -62,13 +62,14 @@ class Datasets(CatalogBase):
                 raise DerivaMLRequestError(
                     f"there is a dataset {name} already ({taken}): add to it, or choose another name"
                 )
-            members = [one if isinstance(one, Member) else self._under_its_name(one) for one in files]
+            given = [*files]
+            members = [self._under_its_name(one) for one in given if not isinstance(one, Member)]
             members += (self._as_part(one) for one in nested)
             [rid] = self._db.insert("Dataset", {"RID": rid, "Description": description, "Deleted": 0})
             self._insert_types("Dataset", rid, "Dataset_Type", types)
             if name:
                 self._db.add("local_dataset", {"dataset": rid, "name": name})
-            self._put(rid, 1, _apart(members))
+            self._put(rid, 1, [*(one for one in given if isinstance(one, Member)), *_apart(members)])
             self._add_state(rid, version, 1, description, execution)
         return rid
 
@@ -93,6 +94,12 @@ class Datasets(CatalogBase):
                 self._take_out(rid, number, path)
             if not self._put(rid, number, add) and not out:
                 raise DerivaMLRequestError(f"nothing changes in dataset {rid}: all that is given is in it")
+            return self._add_state(rid, self._next_working(rid), number, description, execution)
+
+    def mark_dataset(self, rid: RID, description: str = "", execution: RID | None = None) -> str:
+        """Make a working state of a dataset with the members that it has, and return it."""
+        with self._db.transaction():
+            number = self._last(rid).number + 1
             return self._add_state(rid, self._next_working(rid), number, description, execution)
 
     def release_dataset(

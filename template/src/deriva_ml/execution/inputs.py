@@ -13,6 +13,7 @@ from deriva_ml.asset import AssetFilePath, AssetPaths, AssetSpec, LocalFile
 from deriva_ml.catalog.connection import Connection
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetBag, DatasetSpec
+from deriva_ml.datasets.names import found
 from deriva_ml.definitions import (
     RID,
     Asset,
@@ -158,7 +159,7 @@ def resolve(configuration: ExecutionConfiguration, source: Source, project: Proj
                 " and has no content of it"
             )
     return Inputs(
-        datasets=[(item, source.lookup_dataset(item.rid, item.version)) for item in configuration.datasets],
+        datasets=[found(item, source, project) for item in configuration.datasets],
         assets=assets,
         files=files,
     )
