@@ -198,6 +198,32 @@ def test_a_name_that_another_dataset_has_stays_its(recorded: Recorded, file: Pat
     assert there.lookup_dataset(recorded.pets).name == ""
 
 
+def test_the_names_of_datasets_come_into_the_projects_file(
+    recorded: Recorded,
+    file: Path,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """So that configurations name them in this clone, too; where the file has them already it stays as it is."""
+    there = make("there")
+    monkeypatch.chdir(there.project.root)
+    assert main(["import", str(file)]) == 0
+    assert capsys.readouterr().out.endswith("\ncommit datasets.toml\n")
+    digests = {one.version: one.digest for one in recorded.catalog.dataset_versions(recorded.pets)}
+    said = (there.project.root / "datasets.toml").read_text()
+    assert f'[pets]\nrid = "{recorded.pets}"\nversions."1.0.0" = "{digests["1.0.0"]}"\n' in said
+    colleague = make("colleague")
+    (colleague.project.root / "datasets.toml").write_text(said)
+    monkeypatch.chdir(colleague.project.root)
+    assert main(["import", str(file)]) == 0
+    assert "commit datasets.toml" not in capsys.readouterr().out
+    (make("other").project.root / "datasets.toml").write_text("pets = {")
+    monkeypatch.chdir(colleague.project.root.with_name("other"))
+    assert main(["import", str(file)]) == 2
+    assert "datasets.toml" in capsys.readouterr().err
+
+
 def test_the_code_of_records_comes_under_refs_of_its_own(recorded: Recorded, file: Path, make: Make) -> None:
     """Git can check the recorded commit out; no branch, tag or hook is touched."""
     there = make("there")

@@ -92,7 +92,9 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Take in a file."""
     from deriva_ml.archive.importing import take_in
+    from deriva_ml.datasets import names
 
+    before = names.read(catalog.project)
     with ExitStack() as stack:
         done = take_in(
             catalog, Path(args.file), code=not args.without_code, progress=_progress(stack, "importing")
@@ -106,10 +108,17 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         warnings.append(
             f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
         )
+    for rid in merged.datasets:
+        try:
+            names.note(catalog, rid)
+        except DerivaMLRequestError as error:
+            warnings.append(str(error))
     for note in warnings:
         print(f"note: {note}", file=sys.stderr)
     commits = f", {_count(done.commits, 'commit')}" if done.commits else ""
     print(f"imported {_listed(merged.new)}, {_contents(done)}{commits} that were not here, from {args.file}")
+    if names.read(catalog.project) != before:
+        print(f"commit {names.FILE}")
     return 0
 
 
