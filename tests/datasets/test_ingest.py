@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import deriva_ml.disk as disk
+import deriva_ml.parallel as parallel
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.datasets import ingest, taking
 from deriva_ml.datasets.ingest import needed, take_in
@@ -82,7 +83,7 @@ def leftovers(catalog: EmbeddedCatalog) -> list[Path]:
 
 
 def test_files_are_recorded_as_they_are(catalog: EmbeddedCatalog, pets: Path) -> None:
-    members = take_in(catalog, found([pets]))
+    members = take_in(catalog, iter(found([pets])))
     assert {member.path: content(catalog, member) for member in members} == {
         str(path.relative_to(pets)): path.read_bytes() for path in pets.rglob("*") if path.is_file()
     }
@@ -308,6 +309,7 @@ def test_what_the_disk_cannot_hold_is_refused_before_anything_is_read(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 2_500_000))
+    monkeypatch.setattr(disk, "clone", lambda *_: False)
     with pytest.raises(DerivaMLRequestError, match=r"has room for 2\.5 MB, and 3\.0 MB are new"):
         take_in(catalog, found([pets]))
     assert not reads
@@ -347,7 +349,7 @@ def test_who_cannot_read_the_file_cannot_read_what_was_taken_in(catalog: Embedde
 
 
 def test_contents_are_cloned_where_the_file_system_can(
-    catalog: EmbeddedCatalog, pets: Path, monkeypatch: pytest.MonkeyPatch
+    catalog: EmbeddedCatalog, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloned: list[int] = []
 
@@ -358,8 +360,10 @@ def test_contents_are_cloned_where_the_file_system_can(
         return True
 
     monkeypatch.setattr(disk, "clone", clone)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
     members = take_in(catalog, found([pets]))
-    assert sorted(cloned) == [10_000, 3_000_000], "a copy of less than a block takes no more"
+    assert capsys.readouterr().err == "6 files, 3.0 MB; 3.0 MB are new and will be cloned\n"
+    assert sorted(cloned[1:]) == [10_000, 3_000_000], "a copy of less than a block takes no more"
     assert {member.path: content(catalog, member) for member in members} == {
         str(path.relative_to(pets)): path.read_bytes() for path in pets.rglob("*") if path.is_file()
     }
@@ -379,9 +383,9 @@ def test_a_file_system_is_asked_for_clones_once(
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(disk, "clone", lambda *_: asked.append(1) or False)
-    monkeypatch.setattr(ingest, "WORKERS", 1)
+    monkeypatch.setattr(parallel, "WORKERS", 1)
     take_in(catalog, found([pets]))
-    assert len(asked) == 1
+    assert len(asked) == 2, "once to say how, once to do it"
 
 
 def test_a_link_makes_the_file_itself_the_content(
@@ -411,3 +415,9 @@ def test_a_link_across_file_systems_is_refused(
         take_in(catalog, found([pets]), link=True)
     assert "\n" not in shown(error.value) and not leftovers(catalog)
     assert (pets / "cat" / "1.png").stat().st_mode & 0o200, "the person's file stays as it was"
+
+
+def test_a_linked_file_is_taken_in_again_as_any_other(catalog: EmbeddedCatalog, pets: Path) -> None:
+    members = take_in(catalog, found([pets]), link=True)
+    assert take_in(catalog, found([pets])) == members
+    assert take_in(catalog, found([pets]), link=True) == members

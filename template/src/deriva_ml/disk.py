@@ -41,7 +41,7 @@ def flush_names(folder: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+def opened(path: str | Path, flags: int = os.O_RDONLY) -> Iterator[int]:
     """Give the descriptor of a file or folder, which is closed in the end."""
     descriptor = os.open(path, flags)
     try:
@@ -128,6 +128,13 @@ def clone(source: int, destination: int) -> bool:
             raise
         return False
     return True
+
+
+def can_clone(source: str | Path, folder: Path) -> bool:
+    """Whether a file in a folder can share another one's content."""
+    with temporary(folder) as path, opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as copy:
+        with opened(source) as original:
+            return clone(original, copy)
 
 
 def admit(source: os.stat_result, file: Path | int, also: int) -> None:

@@ -18,6 +18,14 @@ def is_much(files: int, size: int) -> bool:
     return size > WORTH_SHOWING[0] or files > WORTH_SHOWING[1]
 
 
+def amount(size: int) -> str:
+    """Return a number of bytes as people say it."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
+
+
 @contextmanager
 def progress(title: str, files: int, size: int) -> Iterator[Report]:
     """A bar on the terminal, if there is one and enough to do; yields what takes the bytes that went, from any thread."""

@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
+import deriva_ml.disk as disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.intake import Seen
-from deriva_ml.datasets.taking import Store
+from deriva_ml.datasets.taking import SMALLEST_CLONE, Store
 from deriva_ml.datasets.walk import Found
 from deriva_ml.definitions import Member
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.progress import Report, is_much, progress
+from deriva_ml.parallel import in_order
+from deriva_ml.progress import Report, amount, is_much, progress
 from deriva_ml.terminal import print
 
-WORKERS = min(os.cpu_count() or 1, 8)
-"""Threads: what takes time are the disk and the digests, and both let others go on."""
 GROUP = 64, 1 << 26
 """Files, and bytes from which on there are fewer, that a thread is given at a time."""
 BATCH = 4096, 1 << 30
@@ -85,38 +83,34 @@ def take_in(catalog: EmbeddedCatalog, found: Iterable[Found], link: bool = False
     Raises:
         DerivaMLRequestError: a file cannot be a member, changes while it is read, or the disk has not the room for all.
     """
+    if isinstance(found, Iterator):
+        found = [*found]
     todo = needed(catalog, found)
-    _check_room(catalog, todo, link)
+    _check_room(catalog, found, todo, link)
     members: list[Member] = []
     with progress("taking in", todo.files, todo.bytes) as report:
-        for batch in _batches(_taken(catalog, found, Store(catalog.objects, link), report)):
-            members += _record(catalog, batch, link)
+        done = _taken(catalog, found, Store(catalog.objects, link), report)
+        with closing(_batches(done)) as batches:
+            for batch in batches:
+                members += _record(catalog, batch, link)
     return members
 
 
-def _check_room(catalog: EmbeddedCatalog, todo: Needed, link: bool) -> None:
+def _check_room(catalog: EmbeddedCatalog, found: Iterable[Found], todo: Needed, link: bool) -> None:
     """Say how much there is to take in, and refuse what the disk cannot hold."""
-    how = "linked" if link else "copied"
+    first = next((one.source for one in found if one.stat.st_size >= SMALLEST_CLONE), None)
+    share = link or (first is not None and disk.can_clone(first, catalog.project.objects))
+    how = "linked" if link else "cloned" if share else "copied"
     if is_much(todo.files, todo.bytes):
-        new = f"; {_amount(todo.new)} are new and will be {how}" if todo.new else "; nothing of it is new"
-        print(
-            f"{todo.files} {'file' if todo.files == 1 else 'files'}, {_amount(todo.bytes)}{new}",
-            file=sys.stderr,
-        )
+        new = f"; {amount(todo.new)} are new and will be {how}" if todo.new else "; nothing of it is new"
+        count = f"{todo.files} {'file' if todo.files == 1 else 'files'}"
+        print(f"{count}, {amount(todo.bytes)}{new}", file=sys.stderr)
     free = shutil.disk_usage(catalog.project.state).free
-    if todo.new > free and not link:
+    if todo.new > free and not share:
         raise DerivaMLRequestError(
-            f"{catalog.project.state} has room for {_amount(free)}, and {_amount(todo.new)} are new: make room, or repeat"
+            f"{catalog.project.state} has room for {amount(free)}, and {amount(todo.new)} are new: make room, or repeat"
             " the command with --link, which takes no copies"
         )
-
-
-def _amount(size: int) -> str:
-    """Return a number of bytes as people say it."""
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} bytes"
 
 
 def _groups(found: Iterable[Found]) -> Iterator[list[Found]]:
@@ -133,7 +127,7 @@ def _groups(found: Iterable[Found]) -> Iterator[list[Found]]:
         yield group
 
 
-def _batches(done: Iterable[_Done]) -> Iterator[list[_Done]]:
+def _batches(done: Iterable[_Done]) -> Generator[list[_Done], None, None]:
     """Return files as they are recorded together."""
     batch: list[_Done] = []
     size = 0
@@ -168,37 +162,15 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _taken(catalog: EmbeddedCatalog, found: Iterable[Found], store: Store, report: Report) -> Iterator[_Done]:
     """Take files into the store, several at a time, and return them in their order."""
-    stop = threading.Event()
-    ahead = BATCH[0] // GROUP[0]  # so that nobody waits while a batch is recorded
 
-    def going_on(count: int) -> None:
-        if stop.is_set():
-            raise _Stopped
-        report(count)
+    def take(given: tuple[Sequence[Found], Mapping[str, Seen]], report: Report) -> list[_Done]:
+        group, seen = given
+        return [_take(store, one, seen, report) for one in group]
 
-    def take(group: Sequence[Found], seen: Mapping[str, Seen]) -> list[_Done]:
-        return [_take(store, one, seen, going_on) for one in group]
-
-    pending: deque[Future[list[_Done]]] = deque()
-    with ThreadPoolExecutor(WORKERS, "taking in") as pool:
-        try:
-            for group in _groups(found):
-                seen = catalog.seen(one.source for one in group)
-                pending.append(pool.submit(take, group, seen))
-                while pending[0].done() or len(pending) > ahead:
-                    yield from pending.popleft().result()
-                    if not pending:
-                        break
-            while pending:
-                yield from pending.popleft().result()
-        finally:  # a thread that is at a large file ends within a moment
-            stop.set()
-            for one in pending:
-                one.cancel()
-
-
-class _Stopped(BaseException):
-    """Nobody waits for these files any more."""
+    groups = ((group, catalog.seen(one.source for one in group)) for group in _groups(found))
+    # So many that nobody waits while a batch is recorded.
+    for done in in_order(take, groups, report, ahead=BATCH[0] // GROUP[0]):
+        yield from done
 
 
 def _take(store: Store, one: Found, seen: Mapping[str, Seen], report: Report) -> _Done:

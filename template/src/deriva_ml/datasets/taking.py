@@ -117,12 +117,16 @@ class Store:
         if not self.has(md5, length):
             return False
         path = self._objects.path(md5)
+        if os.path.samestat(path.stat(), source):  # it was linked
+            self._objects.fresh.append(path)
+            return True
         with path.open("rb") as stream:
             if hashlib.file_digest(stream, "md5").hexdigest() != md5:
                 return False
+        if not self._objects.keep(md5, length):
+            return False
         with suppress(PermissionError):  # another user's
             disk.admit(source, path, path.stat().st_mode & 0o444)
-        self._objects.fresh.append(path)  # another process may have put it there just now
         return True
 
     def _put(
