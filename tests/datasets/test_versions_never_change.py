@@ -195,7 +195,7 @@ def world() -> Iterator[World]:
             made.there.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_a_version_stays_as_it_was_whatever_is_done(todo: list[tuple[object, ...]]) -> None:
     """Also where a step is refused: then nothing of it is done."""
