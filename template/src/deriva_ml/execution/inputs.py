@@ -241,7 +241,9 @@ def _bag(dataset: Dataset, path: Path, wanted: Wanted | None) -> DatasetBag:
             return row
         place = asset.filename
         if wanted is not None and asset.md5 and _is_stored(asset.url):
-            there = _place(asset, path, row.get("Path") or "")
+            # Only a manifest says where a file lies in a dataset; a table of a server may have such a column, too.
+            laid_out = dataset.digest and table == MLAsset.file
+            there = _place(asset, path, row.get("Path") or "" if laid_out else "")
             wanted[there] = asset
             place = str(there)
         return {**row, "Filename": place}
