@@ -123,7 +123,7 @@ def test_help_tells_a_reader_everything(name: str) -> None:
         assert len(meaning) > 10 and not meaning.endswith("."), typed
         assert action.nargs == 0 or action.metavar or action.choices, f"{typed}: of what?"
         assert all(str(choice) in typed + meaning for choice in action.choices or ()), typed
-        if action.default not in (None, False, SUPPRESS, []):
+        if action.default not in (None, False, SUPPRESS, [], ""):
             assert f"default: {action.default}" in meaning.replace("`", ""), typed
         if not action.option_strings:
             assert str(action.metavar or "{" + ",".join(action.choices or ()) + "}") in usage

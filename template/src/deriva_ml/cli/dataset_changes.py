@@ -88,7 +88,7 @@ def add_to(commands: Any) -> None:
         commands,
         release,
         "release",
-        "NAME [major|minor|patch] -m TEXT",
+        "NAME [{major,minor,patch}] -m TEXT",
         "make a version of a dataset",
         "Make a version of what a dataset is now, which never changes. Its name, version and digest go into datasets.toml, so"
         " that configurations name it alike in every clone of the project.",
@@ -98,7 +98,7 @@ def add_to(commands: Any) -> None:
         nargs="?",
         default="minor",
         choices=BUMPS,
-        metavar="major|minor|patch",
+        metavar="{major,minor,patch}",
         help="which number of the last version goes up (default: %(default)s)",
     )
     _add_message(parser, required=True)
