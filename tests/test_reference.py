@@ -78,7 +78,8 @@ def test_rewriting_replaces_what_is_between_markers_and_nothing_else() -> None:
         r"(<!-- arguments: bump-version -->\n).*?(<!-- end -->)", r"\1\nOld\n\n\2", PAGE, flags=re.DOTALL
     )
     by_hand = stale.replace("## bump-version\n", "## bump-version\n\nBy hand.\n")
-    assert "`{major,minor,patch}`" not in by_hand
+    generated = "`{major,minor,patch}`"
+    assert by_hand.count(generated) == PAGE.count(generated) - 1
     assert reference.written(by_hand, PARSERS) == PAGE.replace(
         "## bump-version\n", "## bump-version\n\nBy hand.\n"
     )

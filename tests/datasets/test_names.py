@@ -141,7 +141,5 @@ def test_a_digest_that_is_given_has_to_be_that_of_what_is_found(catalog: Embedde
     digest = catalog.lookup_dataset(pets, "1.0.0").digest
     meant, _ = found(DatasetSpec(pets, "1.0.0", digest=digest), catalog, catalog.project)
     assert meant.digest == digest
-    with pytest.raises(
-        DerivaMLRequestError, match=f"1.1.0 has a manifest with the digest .*, and not {digest}"
-    ):
+    with pytest.raises(DerivaMLRequestError, match=f"1.1.0 has another manifest than {digest}: "):
         found(DatasetSpec(pets, "1.1.0", digest=digest), catalog, catalog.project)
