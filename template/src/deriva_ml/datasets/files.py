@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import Member, MLAsset
+from deriva_ml.definitions import RID, Member, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 
 
@@ -63,64 +64,68 @@ class FileSpec:
         Args:
             file_types: of all, or a function that tells those of a path.
         """
+        from deriva_ml.datasets import walk
+
         top = Path(path)
-        for file in _files(top):
+        for one in walk.found([top]):
+            file = Path(one.source)
             with file.open("rb") as content:
                 md5 = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
             types = file_types(file) if callable(file_types) else file_types
             yield cls(
-                file.absolute().as_uri(),
+                file.as_uri(),
                 md5,
-                file.stat().st_size,
+                one.stat.st_size,
                 description,
                 list(types or ()),
-                top.absolute() if top.is_dir() else None,
+                top.resolve() if top.is_dir() else None,
             )
 
 
-def _files(path: Path) -> list[Path]:
-    """Return a file, or the files of a folder in order, without links that lead elsewhere."""
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DerivaMLRequestError(f"there is no file or folder {path}")
-    found = []
-    for folder, _, names in os.walk(path):
-        found += [Path(folder, name) for name in names]
-    top = path.resolve()
-    for file in found:
-        if not file.resolve().is_relative_to(top):
-            raise DerivaMLRequestError(f"{file} is a link that leads out of {path}: give what it leads to")
-    return sorted(file for file in found if file.is_file())
+class Taken(NamedTuple):
+    """Files that have been recorded.
+
+    Attributes:
+        members: these, at the paths that they are to have.
+        roots: the folders among what was given, each with the folder of the dataset that its contents lie in.
+    """
+
+    members: list[Member]
+    roots: Sequence[tuple[Path, str]]
 
 
-def take_in(catalog: EmbeddedCatalog, given: Iterable[FileSpec | Path | str]) -> list[Member]:
-    """Record files, and return them as members: those of a folder at their paths below it.
+def take_in(
+    catalog: EmbeddedCatalog,
+    given: Iterable[FileSpec | Path | str] | FileSpec | Path,
+    dataset: RID | None = None,
+) -> Taken:
+    """Record files, to be members of a dataset.
 
     Args:
-        given: files as specifications or paths, or paths of folders.
+        given: specifications, whose files lie at their paths below the folder that these share; or paths, of which a
+            folder gives its contents, and a file its own name or the path that it has below a folder of ``dataset``.
+        dataset: the one that they are added to, if there is one.
 
     Raises:
         DerivaMLRequestError: one is not there, or not what its specification says.
     """
-    specs = list[FileSpec]()
-    for one in [given] if isinstance(given, FileSpec | Path | str) else given:
-        if isinstance(one, FileSpec):
-            specs.append(one)
-        else:
-            root = Path(one).absolute() if Path(one).is_dir() else None
-            specs += [FileSpec(str(file.absolute()), root=root) for file in _files(Path(one))]
+    from deriva_ml.datasets import ingest, walk
+
+    every = [given] if isinstance(given, FileSpec | Path | str) else list(given)
+    specs = [one for one in every if isinstance(one, FileSpec)]
+    paths = [one for one in every if not isinstance(one, FileSpec)]
+    found = walk.found(paths, catalog.roots(dataset) if dataset else (), "", catalog.project)
+    members = ingest.take_in(catalog, found)
     lonely = [str(spec.path.absolute().parent) for spec in specs if spec.root is None]
     shared = Path(os.path.commonpath(lonely)) if lonely else None
-    members = []
     for spec in specs:
         path = spec.path.absolute()
         if not path.is_file():
-            raise DerivaMLRequestError(f"there is no file {path}")
+            raise DerivaMLRequestError(f"{path} is not there")
         types = list(spec.file_types)
         asset = catalog.add_asset(path, MLAsset.file.value, path.name, types, spec.description)
         if spec.md5 and spec.md5 != asset.md5:
             raise DerivaMLRequestError(f"{path} has changed since its specification was made: make that anew")
         below = path.relative_to(spec.root or shared or path.parent)
         members.append(Member(below.as_posix(), asset.rid))
-    return members
+    return Taken(members, found.roots)

@@ -163,11 +163,17 @@ class Dataset(DatasetReading):
         return Member(asset.filename.replace("/", "_"), rid)
 
     def add_files(
-        self, files: Iterable[FileSpec | Path | str], description: str = "", execution: Any = None
+        self,
+        files: Iterable[FileSpec | Path | str] | Path | str,
+        description: str = "",
+        execution: Any = None,
     ) -> None:
         """Add files and folders by their paths, in place of what is at these; see ``Execution.add_files``."""
         with self._changing(f"Adds files to {self}", execution) as (own, by):
-            changes.add(own, by, self.rid, take_in(own, files), description)
+            members, roots = take_in(own, files, self.rid)
+            with own.transaction():
+                changes.add(own, by, self.rid, members, description)
+                own.add_roots(self.rid, roots)
 
     def delete_dataset_members(
         self,

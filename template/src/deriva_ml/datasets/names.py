@@ -169,9 +169,8 @@ def note(catalog: EmbeddedCatalog, rid: RID) -> None:
                 " yours by another name"
             )
     known = {
-        f"{place.host}/{place.catalog}": there
+        f"{place.host.removeprefix('http://')}/{place.catalog}": there
         for place, there in catalog.journal.elsewhere(rid)
-        if there != rid
     }
     entry = Named(before.rid or rid, {**before.versions, **versions}, {**before.catalogs, **known})
     if entry != entries.get(name):

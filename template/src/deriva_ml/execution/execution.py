@@ -538,19 +538,22 @@ class Execution(Upstream):
         name: str = "",
         version: DatasetVersion | str | None = None,
     ) -> Dataset:
-        """Record files and make a dataset of them, which has them at their paths below the folder that they share.
+        """Record files, and make a dataset of them.
 
         Args:
-            files: specifications, paths of files, or of folders, whose files are at their paths below these.
+            files: specifications, whose files lie at their paths below the folder that they share; or paths, of which a
+                folder gives what is in it, and a file its own name.
             chunk_size, root_name: accepted, as upstream's.
 
         Raises:
             DerivaMLRequestError: a file is not there or is not what its specification says; or this is a dry run.
         """
         changed_by(self._local, self)
-        members = take_in(self._local, files)
-        types, described = dataset_types, description
-        return Dataset.create_dataset(self.ml, self, types, described, version, name, members)
+        members, roots = take_in(self._local, files)
+        with self._local.transaction():
+            made = Dataset.create_dataset(self.ml, self, dataset_types, description, version, name, members)
+            self._local.add_roots(made.rid, roots)
+        return made
 
     def download_asset(
         self, asset_rid: RID, dest_dir: Path | None = None, update_catalog: bool = True, use_cache: Any = None
