@@ -19,10 +19,10 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.provenance import (
     Provenance,
     collect,
-    version_of,
     workflow_of,
 )
-from deriva_ml.execution.web_address import web_url, workflow_url
+from deriva_ml.git import version_of
+from deriva_ml.web_address import web_url, workflow_url
 from git_repository import isolate_git
 
 SECRET = "s3cr3t-t0ken"

@@ -360,7 +360,9 @@ def test_a_version_can_be_given_in_every_form(version: Any) -> None:
 def test_a_shorthand_without_a_version_is_the_current_one_and_another_is_refused() -> None:
     assert DatasetSpec.from_shorthand("1-ABC") == DatasetSpec("1-ABC", None)
     for text in ("", "@1.0.0", "1-ABC@1.0.0@2.0.0"):
-        with pytest.raises(DerivaMLRequestError, match="names no dataset: write RID, or RID@VERSION"):
+        with pytest.raises(
+            DerivaMLRequestError, match="names no dataset: write RID or NAME, or RID@VERSION or NAME@VERSION"
+        ):
             DatasetSpec.from_shorthand(text)
 
 

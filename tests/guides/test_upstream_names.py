@@ -16,7 +16,9 @@ from conftest import ROOT
 from deriva_ml import DerivaML, DerivaMLException, Execution
 from deriva_ml.asset import AssetFilePath, AssetSpec
 from deriva_ml.dataset import DatasetBag, DatasetSpec
-from deriva_ml.definitions import Dataset
+from deriva_ml.dataset_version import DatasetHistory, DatasetVersion
+from deriva_ml.datasets.live import Dataset
+from deriva_ml.definitions import Dataset as DatasetRecord
 from deriva_ml.records.experiment import Experiment
 from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
 from deriva_ml.upstream import NotHere, NotImportable, _instead, _table, same
@@ -34,11 +36,13 @@ HERE: dict[str, type] = {
     "AssetFilePath": AssetFilePath,
     "AssetSpec": AssetSpec,
     "DatasetSpec": DatasetSpec,
+    "DatasetVersion": DatasetVersion,
+    "DatasetHistory": DatasetHistory,
 }
 OF_PYDANTIC = {"version_field_validator", "serialize_version"}
 """Methods that nobody calls."""
-NO_CLASS_HERE = {"VersionPart", "DatasetVersion", "DatasetHistory", "BatchRidResult"}
-"""Classes whose objects nobody meets here; their names are refused where they are imported."""
+NO_CLASS_HERE = {"VersionPart", "BatchRidResult"}
+"""Classes of which nothing is listed, and those whose objects nobody meets here."""
 
 
 def members() -> list[tuple[str, str, str]]:
@@ -191,7 +195,7 @@ def test_a_record_can_still_be_copied_and_pickled() -> None:
     """What refuses attributes does not get in the way of those who ask for special ones."""
     from copy import deepcopy
 
-    record = Dataset("1-ABC", "1.0.0")
+    record = DatasetRecord("1-ABC", "1.0.0")
     assert pickle.loads(pickle.dumps(record)) == record == deepcopy(record)
     assert not hasattr(record, "add_dataset_members") and record.current_version == "1.0.0"
 

@@ -6,13 +6,16 @@ from typing import Any
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.protocol import Source
+from deriva_ml.dataset import DatasetBag, DatasetSpec
+from deriva_ml.datasets.finding import DatasetFinding
+from deriva_ml.datasets.names import found
 from deriva_ml.definitions import DRY_RUN_RID, RID, Workflow
 from deriva_ml.deriva.connect import connect
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.current_code import current_provenance
 from deriva_ml.execution.effective import with_parameters
 from deriva_ml.execution.execution import Execution
-from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.inputs import ExecutionConfiguration, fetch_dataset
 from deriva_ml.execution.provenance import workflow_of
 from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.lazy import builds_of
@@ -43,7 +46,7 @@ def open_connection(
     return (ml_class or DerivaML)(project=project, **{name: getattr(config, name) for name in names})
 
 
-class DerivaML(Finding, Upstream):
+class DerivaML(Finding, DatasetFinding, Upstream):
     """A connection to a catalog; derive from it to add a domain's own methods.
 
     Args:
@@ -128,6 +131,13 @@ class DerivaML(Finding, Upstream):
                 record_own_start(execution)
 
         return Execution(self, with_parameters(configuration, run), workflow, dry_run, run, begun=begun)
+
+    def download_dataset_bag(self, dataset: DatasetSpec | RID) -> DatasetBag:
+        """Fetch a dataset into ``outputs/datasets``, to look at: no execution is recorded as having read it."""
+        spec = DatasetSpec.from_shorthand(dataset) if isinstance(dataset, str) else dataset
+        meant, record = found(spec, self.catalog, self.project)
+        folder = self.project.make_outputs() / "datasets"
+        return fetch_dataset(self.catalog, record, folder, meant.materialize)
 
     def cite(self, rid: RID | dict[str, Any], current: bool = False) -> str:
         """Return an address that names a record for good; of a dry run, which has no record, a line that says so.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.asset import AssetFilePath, AssetPaths
 from deriva_ml.bags.methods import BagMethods
-from deriva_ml.definitions import RID, Dataset, DatasetState, Row
+from deriva_ml.dataset_version import DatasetHistory, DatasetVersion
+from deriva_ml.definitions import RID, Dataset, Row
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.lazy import builds_of
 from deriva_ml.upstream import Upstream, accepting
@@ -20,28 +22,39 @@ if TYPE_CHECKING:
     DatasetSpecConfig: Any
 
 
+def is_rid(text: str) -> bool:
+    """Whether a text is read as an RID: it has capital letters, digits and hyphens only, which no name has."""
+    return re.fullmatch(r"[0-9A-Z-]+", text) is not None
+
+
 @dataclass
 @accepting("timeout fetch_concurrency reachability_concurrency")
 class DatasetSpec:
     """A dataset that a run reads.
 
     Attributes:
-        rid: of the dataset.
+        rid: of the dataset; it may have a name instead.
         version: three numbers, such as ``1.0.0``, ``[1, 0, 0]`` or ``{"major": 1, "minor": 0, "patch": 0}``; None for
             the current one.
         materialize: fetch the files as well as the tables' rows; without, the rows say what the files are.
         description: for the reader of the configuration.
+        name: what ``datasets.toml`` calls it, for configurations that mean the same in every clone and catalog.
+        digest: of the version's manifest; one that is given has to be that of what is found.
         exclude_tables: refused, unless it is empty: a bag has all of its dataset.
         timeout, fetch_concurrency, reachability_concurrency: accepted, as in upstream's configurations.
     """
 
-    rid: RID
+    rid: RID = ""
     version: Any = None
     materialize: bool = True
     description: str = ""
     exclude_tables: Any = None
+    name: str = ""
+    digest: str = ""
 
     def __post_init__(self) -> None:
+        if not self.rid and not self.name:
+            raise DerivaMLRequestError("a dataset is meant by its rid or by its name: give one of them")
         if self.exclude_tables:
             raise DerivaMLRequestError("exclude_tables is not here: read those that are wanted from the bag")
         version = self.version
@@ -52,15 +65,20 @@ class DatasetSpec:
 
     @classmethod
     def from_shorthand(cls, s: str) -> DatasetSpec:
-        """Return what ``RID`` or ``RID@VERSION`` names; without a version it is the current one.
+        """Return what ``RID``, ``NAME``, ``RID@VERSION`` or ``NAME@VERSION`` means; without a version the current one.
+
+        An RID has capital letters, digits and hyphens only, which no name has.
 
         Raises:
-            DerivaMLRequestError: it is neither.
+            DerivaMLRequestError: it is none of these.
         """
-        rid, _, version = s.partition("@")
-        if not rid or "@" in version:
-            raise DerivaMLRequestError(f"{s!r} names no dataset: write RID, or RID@VERSION")
-        return cls(rid, version or None)
+        which, _, version = s.partition("@")
+        if not which or "@" in version:
+            raise DerivaMLRequestError(
+                f"{s!r} names no dataset: write RID or NAME, or RID@VERSION or NAME@VERSION"
+            )
+        rid, name = (which, "") if is_rid(which) else ("", which)
+        return cls(rid, version or None, name=name)
 
 
 @dataclass(frozen=True)
@@ -146,9 +164,14 @@ class DatasetBag(BagMethods, Upstream):
         nested = [Name("Dataset")] if self.children else []
         return nested + [Name(table) for table, rows in members(self).items() if rows]
 
-    def dataset_history(self) -> list[DatasetState]:
+    @property
+    def current_version(self) -> DatasetVersion:
+        """The version that was fetched, in its order among others."""
+        return DatasetVersion(self.version)
+
+    def dataset_history(self) -> list[DatasetHistory]:
         """The dataset's versions, and working states, up to this one; the oldest first."""
-        return list(self.dataset.history[::-1])
+        return [DatasetHistory.of(state) for state in reversed(self.dataset.history)]
 
     def list_executions(self) -> list[RID]:
         """The executions that had read the dataset when it was fetched."""

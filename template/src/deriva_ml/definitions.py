@@ -90,6 +90,11 @@ class ExecMetadataType(StrEnum):
     log_file = "Log_File"
     source_diff = "Source_Diff"
     executed_sources = "Executed_Sources"
+    dataset_manifest = "Dataset_Manifest"
+
+
+DATASET_MANAGEMENT = "Dataset_Management"
+"""The type of workflows that make and change datasets, and run no code of the project."""
 
 
 @dataclass

@@ -141,3 +141,24 @@ def listed(names: Sequence[str], most: int) -> str:
     """Return the first `most` names for a message, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def version_of(describe: str, commit: str, *, dirty: bool) -> str:
+    """Return the PEP 440 version for what `git describe --tags --long` printed ("" when no tag is reachable).
+
+    A commit after the tag is a post-release of it, and names its commit in the local part.
+    """
+    match = re.fullmatch(rf"v({_PUBLIC_VERSION})-(\d+)-g[0-9a-f]+", describe)
+    public, distance = (match[1], int(match[2])) if match else ("0.0.0", None)
+    local = [] if distance == 0 else [f"g{commit[:7]}"]
+    if distance:
+        # PEP 440 has one post-release segment, and none after `.dev`: such a tag keeps its own name.
+        public += "" if re.search("post|dev", public) else f".post{distance}"
+    if dirty:
+        local.append("dirty")
+    return f"{public}+{'.'.join(local)}" if local else public
+
+
+_PUBLIC_VERSION = (
+    r"\d+(?:\.\d+)*(?:[-_.]?(?:a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?(?:\.post\d+)?(?:\.dev\d+)?"
+)

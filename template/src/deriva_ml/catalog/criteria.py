@@ -55,6 +55,7 @@ class Criteria:
         where: see ``parse_where``.
         order: names to sort by, each with whether the greatest comes first; by default the newest come first.
         runs_only: leave out what stands for a sweep, and what no run of this project recorded.
+        no_changes: leave out what made and changed datasets, unless a workflow is asked for.
         best: compare a metric by its greatest (``max``) or least (``min``) value, instead of its last.
     """
 
@@ -69,6 +70,7 @@ class Criteria:
     order: Sequence[tuple[str, bool]] = field(default_factory=list)
     best: str | None = None
     runs_only: bool = False
+    no_changes: bool = False
 
 
 def parse_where(text: str) -> list[Comparison]:

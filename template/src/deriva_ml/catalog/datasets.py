@@ -62,13 +62,14 @@ class Datasets(CatalogBase):
                 raise DerivaMLRequestError(
                     f"there is a dataset {name} already ({taken}): add to it, or choose another name"
                 )
-            members = [one if isinstance(one, Member) else self._under_its_name(one) for one in files]
+            given = [*files]
+            members = [self._under_its_name(one) for one in given if not isinstance(one, Member)]
             members += (self._as_part(one) for one in nested)
             [rid] = self._db.insert("Dataset", {"RID": rid, "Description": description, "Deleted": 0})
             self._insert_types("Dataset", rid, "Dataset_Type", types)
             if name:
                 self._db.add("local_dataset", {"dataset": rid, "name": name})
-            self._put(rid, 1, _apart(members))
+            self._put(rid, 1, [*(one for one in given if isinstance(one, Member)), *_apart(members)])
             self._add_state(rid, version, 1, description, execution)
         return rid
 
@@ -93,6 +94,12 @@ class Datasets(CatalogBase):
                 self._take_out(rid, number, path)
             if not self._put(rid, number, add) and not out:
                 raise DerivaMLRequestError(f"nothing changes in dataset {rid}: all that is given is in it")
+            return self._add_state(rid, self._next_working(rid), number, description, execution)
+
+    def mark_dataset(self, rid: RID, description: str = "", execution: RID | None = None) -> str:
+        """Make a working state of a dataset with the members that it has, and return it."""
+        with self._db.transaction():
+            number = self._last(rid).number + 1
             return self._add_state(rid, self._next_working(rid), number, description, execution)
 
     def release_dataset(
@@ -295,6 +302,14 @@ class Datasets(CatalogBase):
         """Return the states of datasets that an execution made, oldest first."""
         return self._states('s."Execution" = ? ORDER BY l."dataset", l."number"', execution)
 
+    def current_state(self, rid: RID) -> DatasetState:
+        """Return the state that a dataset is in.
+
+        Raises:
+            DerivaMLRequestError: it is not there, or deleted.
+        """
+        return self._last(rid)
+
     def _last(self, rid: RID) -> DatasetState:
         row = self._db.find("Dataset", RID=rid)
         if row is None:
@@ -436,19 +451,22 @@ class Datasets(CatalogBase):
         )
         return [self.lookup_dataset(row["RID"]) for row in parents.fetchall()]
 
+    def nested_states(self, state: DatasetState) -> list[DatasetState]:
+        """Return the states of datasets that are nested directly in a state of one."""
+        rows = self._db.query(
+            'SELECT "nested" FROM "local_member" WHERE "dataset" = ? AND "nested" IS NOT NULL AND "since" <= ?'
+            ' AND ("until" IS NULL OR "until" > ?) ORDER BY "path"',
+            state.dataset,
+            state.number,
+            state.number,
+        )
+        return [self.dataset_state(row["nested"]) for row in rows.fetchall()]
+
     def _below(self, state: DatasetState) -> set[RID]:
         """Return the datasets that are nested in a state of one, directly or not."""
         found, waiting = set[RID](), [state]
         while waiting:
-            one = waiting.pop()
-            rows = self._db.query(
-                'SELECT "nested" FROM "local_member" WHERE "dataset" = ? AND "nested" IS NOT NULL AND "since" <= ?'
-                ' AND ("until" IS NULL OR "until" > ?)',
-                one.dataset,
-                one.number,
-                one.number,
-            )
-            inner = [self.dataset_state(row["nested"]) for row in rows.fetchall()]
+            inner = self.nested_states(waiting.pop())
             waiting += [each for each in inner if each.dataset not in found]
             found |= {each.dataset for each in inner}
         return found
@@ -463,12 +481,18 @@ class Datasets(CatalogBase):
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') FROM "Dataset_Execution" l'
-            ' JOIN "Dataset" d ON d."RID" = l."Dataset" JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version"'
-            ' WHERE l."Execution" = ?',
+            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') AS description, n."name", s."digest"'
+            ' FROM "Dataset_Execution" l JOIN "Dataset" d ON d."RID" = l."Dataset"'
+            ' JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version" LEFT JOIN "local_version" s ON s."version" = v."RID"'
+            ' LEFT JOIN "local_dataset" n ON n."dataset" = d."RID" WHERE l."Execution" = ?',
             execution,
         )
-        return self._build_all(rows, lambda row: Dataset(*row), "dataset")
+
+        def dataset(row: Row) -> Dataset:
+            named, digest = row["name"] or "", row["digest"] or ""
+            return Dataset(row["RID"], row["Version"], row["description"], name=named, digest=digest)
+
+        return self._build_all(rows, dataset, "dataset")
 
 
 def _entry(row: Row) -> Entry:

@@ -16,6 +16,7 @@ from deriva_ml.catalog.assets import Assets
 from deriva_ml.catalog.base import OLD_PREFIX
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.datasets import Datasets
+from deriva_ml.catalog.intake import Intake
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.links import LinkedRecords
 from deriva_ml.catalog.protocol import Source
@@ -27,7 +28,7 @@ from deriva_ml.redaction import redact
 from deriva_ml.untrusted import check_inside, plain_name, well_formed
 
 
-class EmbeddedCatalog(Assets, Datasets, LinkedRecords, Source):
+class EmbeddedCatalog(Assets, Datasets, Intake, LinkedRecords, Source):
     """A project's own catalog; ``Source`` says what its look-ups do.
 
     Raises:

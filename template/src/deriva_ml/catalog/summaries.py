@@ -20,7 +20,14 @@ from deriva_ml.configuration_file import (
     parameters_of,
     read_configuration,
 )
-from deriva_ml.definitions import RID, RID_DIGITS, UNKNOWN_PROVENANCE, ExecMetadataType, ExecutionRecord
+from deriva_ml.definitions import (
+    DATASET_MANAGEMENT,
+    RID,
+    RID_DIGITS,
+    UNKNOWN_PROVENANCE,
+    ExecMetadataType,
+    ExecutionRecord,
+)
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.metrics import Metric, Number, read_metrics
 from deriva_ml.terminal import print
@@ -102,6 +109,11 @@ _OF_RUNS = (
     ' (SELECT "RID" FROM "Workflow" WHERE "URL" GLOB ?)'
 )
 """No sweep, and none that stands for what no run of this project recorded."""
+
+_NO_CHANGES = (
+    'e."Workflow" NOT IN (SELECT "Workflow" FROM "Workflow_Workflow_Type" WHERE "Workflow_Type" = ?)'
+)
+"""None that only made or changed datasets."""
 
 
 class _Column(NamedTuple):
@@ -198,6 +210,7 @@ class Summaries:
         conditions: list[str] = []
         values: list[Any] = []
         rids = None if criteria.rids is None else json.dumps(list(criteria.rids))
+        asked_for = criteria.rids or criteria.workflow or criteria.workflow_type
         for condition, value in (
             ('e."RID" IN (SELECT "value" FROM json_each(?))', rids),
             ('e."Workflow" IN (SELECT "RID" FROM "Workflow" WHERE ? IN ("Name", "RID"))', criteria.workflow),
@@ -213,6 +226,7 @@ class Summaries:
             ('e."Status" = ?', criteria.status and criteria.status.value),
             ('e."RCT" >= ?', criteria.since),
             (_OF_RUNS if criteria.runs_only else "", f"{UNKNOWN_PROVENANCE}*"),
+            (_NO_CHANGES if criteria.no_changes and not asked_for else "", DATASET_MANAGEMENT),
         ):
             if condition and value is not None:
                 conditions.append(condition)

@@ -55,13 +55,15 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
         help='only those that meet it, such as "accuracy > 0.9 and model_config.l2 < 1": parameters, choices and metrics'
         " compared by = != < <= > >= and joined by and; a name with odd characters stands in backquotes",
     )
+    parser.add_argument("--all", action="store_true", help="also those that only made or changed datasets")
 
 
 def meant(args: argparse.Namespace, **others: Any) -> Criteria:
     """Return the executions that the flags of ``add_filters`` mean."""
     from deriva_ml.records.results import criteria
 
-    return criteria(**{name: getattr(args, name) for name in FILTERS}, **others)
+    given = {name: getattr(args, name) for name in FILTERS}
+    return criteria(**given, no_changes=not args.all, **others)
 
 
 def narrowed(args: argparse.Namespace) -> list[str]:

@@ -6,8 +6,8 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,12 +19,11 @@ from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import Report, Upload, get_object, put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.progress import progress
 
 T = TypeVar("T", bound=Upload | Asset)
 R = TypeVar("R")
 
-WORTH_SHOWING = 1_000_000, 20
-"""Bytes or items from which on progress is shown."""
 WORKERS = 8
 """Files under way at a time: enough that the way to and from the server is not what is waited for."""
 
@@ -171,10 +170,10 @@ def _for_each_parallel(
             if abandoned.is_set():
                 raise _Abandoned
             went += count
-            progress(count)
+            went_on(count)
 
         result = work(item, report)
-        progress(item.length - went)  # what was there already, or went more than once
+        went_on(item.length - went)  # what was there already, or went more than once
         return result
 
     def worker() -> None:
@@ -185,7 +184,7 @@ def _for_each_parallel(
             failures.append(error)
         finished.put(None)
 
-    with _progress(title, len(items), sum(item.length for item in items)) as progress:
+    with progress(title, len(items), sum(item.length for item in items)) as went_on:
         try:
             for _ in range(running):
                 threading.Thread(target=worker, name=title, daemon=True).start()
@@ -200,21 +199,3 @@ def _for_each_parallel(
             raise
     if failures:
         raise failures[0]
-
-
-@contextmanager
-def _progress(title: str, files: int, size: int) -> Iterator[Report]:
-    """A bar on the terminal, if there is one and enough to do; yields what takes the bytes that went."""
-    from tqdm import tqdm
-
-    enough = size > WORTH_SHOWING[0] or files > WORTH_SHOWING[1]
-    lock = threading.Lock()
-    # `None` is quiet where the output is no terminal.
-    bar = tqdm(desc=title, total=size, unit="B", unit_scale=True, disable=None if enough else True)
-
-    def progress(count: int) -> None:
-        with lock:
-            bar.update(count)
-
-    with bar:
-        yield progress

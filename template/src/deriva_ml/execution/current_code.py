@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from deriva_ml.execution.provenance import Provenance, collect
 from deriva_ml.execution.run_state import NotebookRun
-from deriva_ml.execution.web_address import commit_url
 from deriva_ml.project import Project
+from deriva_ml.web_address import commit_url
 
 
 def current_provenance(project: Project) -> Provenance:

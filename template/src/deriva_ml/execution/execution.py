@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,10 @@ import deriva_ml.execution.inputs as inputs
 from deriva_ml.asset import AssetFilePath
 from deriva_ml.catalog.connection import Connection, Undelivered
 from deriva_ml.dataset import DatasetBag, DatasetSpec
+from deriva_ml.dataset_version import DatasetVersion
+from deriva_ml.datasets import names
+from deriva_ml.datasets.files import FileSpec, take_in
+from deriva_ml.datasets.live import Dataset, changed_by
 from deriva_ml.definitions import (
     DRY_RUN_RID,
     OPEN_STATUSES,
@@ -45,6 +50,9 @@ class Connected(Protocol):
 
     project: Project
     connection: Connection
+
+    def download_dataset_bag(self, dataset: DatasetSpec) -> DatasetBag:
+        """Fetch a dataset into a folder."""
 
 
 class UploadReport(dict[str, list[AssetFilePath]]):
@@ -117,6 +125,9 @@ class Execution(Upstream):
             run.report(dry_run=True, refused=None)
         self._delivery.check_recording()
         resolved = inputs.resolve(configuration, self._connection.source, ml.project)
+        # As they were found: what a name means, and what was current, is for the record of this run alone.
+        self.configuration = copy.copy(configuration)
+        self.configuration.datasets = [spec for spec, _ in resolved.datasets]
         if dry_run:
             self.execution_rid: RID = DRY_RUN_RID
             self.local_rid: RID = DRY_RUN_RID
@@ -475,17 +486,74 @@ class Execution(Upstream):
         """Fetch a dataset and link it as an input; one that was declared is here already."""
         if isinstance(dataset, DatasetBag):
             return dataset
-        spec = DatasetSpec(dataset) if isinstance(dataset, str) else dataset
-        for bag in self.datasets:
-            if bag.dataset_rid == spec.rid and spec.version in (None, bag.version):
+        spec = DatasetSpec.from_shorthand(dataset) if isinstance(dataset, str) else dataset
+        for declared, bag in zip(self.configuration.datasets, self.datasets, strict=False):
+            meant = bag.dataset_rid == spec.rid if spec.rid else declared.name == spec.name
+            if meant and spec.version in (None, bag.version):
                 return bag
-        found = self._connection.source.lookup_dataset(spec.rid, spec.version)
+        _, found = names.found(spec, self._connection.source, self.ml.project)
         bag = inputs.fetch_dataset(
             self._connection.source, found, self.working_dir / "inputs", spec.materialize
         )
         if not self.dry_run:
             self._connection.delivery.link_input(self.local_rid, found)
         return bag
+
+    def add_input_dataset(self, dataset_rid: RID, version: DatasetVersion | str | None = None) -> None:
+        """Record that this execution read a dataset, by the current version or another, without fetching it."""
+        found = self._connection.source.lookup_dataset(dataset_rid, str(version) if version else None)
+        if not self.dry_run:
+            self._connection.delivery.link_input(self.local_rid, found)
+
+    # Datasets that it makes
+
+    def create_dataset(
+        self,
+        dataset_types: str | list[str] | None = None,
+        version: DatasetVersion | str | None = None,
+        description: str = "",
+        name: str = "",
+    ) -> Dataset:
+        """Make a dataset that has no members yet, in the project's own catalog; its versions are sent with this execution.
+
+        Args:
+            dataset_types: terms of the ``Dataset_Type`` vocabulary.
+            version: its first one, by default 0.1.0.
+            description: Markdown.
+            name: what this project calls it, which ``datasets.toml`` keeps.
+
+        Raises:
+            DerivaMLRequestError: the name is taken, or this is a dry run.
+        """
+        return Dataset.create_dataset(self.ml, self, dataset_types, description, version, name)
+
+    def add_files(
+        self,
+        files: Iterable[FileSpec | Path | str],
+        dataset_types: str | list[str] | None = None,
+        description: str = "",
+        chunk_size: int = 500,
+        *,
+        root_name: str | None = None,
+        name: str = "",
+        version: DatasetVersion | str | None = None,
+    ) -> Dataset:
+        """Record files, and make a dataset of them.
+
+        Args:
+            files: specifications, whose files lie at their paths below the folder that they share; or paths, of which a
+                folder gives what is in it, and a file its own name.
+            chunk_size, root_name: accepted, as upstream's.
+
+        Raises:
+            DerivaMLRequestError: a file is not there or is not what its specification says; or this is a dry run.
+        """
+        changed_by(self._local, self)
+        members, roots = take_in(self._local, files)
+        with self._local.transaction():
+            made = Dataset.create_dataset(self.ml, self, dataset_types, description, version, name, members)
+            self._local.add_roots(made.rid, roots)
+        return made
 
     def download_asset(
         self, asset_rid: RID, dest_dir: Path | None = None, update_catalog: bool = True, use_cache: Any = None

@@ -9,7 +9,7 @@ from typing import Any
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetSpec
-from deriva_ml.definitions import RID, Dataset, Workflow
+from deriva_ml.definitions import RID, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.records.experiment import Experiment
 from deriva_ml.records.lineage import read_by
@@ -61,7 +61,9 @@ class Finding:
             DerivaMLRequestError: an argument cannot be read, or a name is that of nothing here.
         """
         words: dict[str, Any] = {"status": status, "since": since, "where": where, "sort": sort, "best": best}
-        asked = criteria(rids, workflow=workflow, sweep=sweep, runs_only=rids is None, **words)
+        asked = criteria(
+            rids, workflow=workflow, sweep=sweep, runs_only=rids is None, no_changes=True, **words
+        )
         table = tabulate(find_results(self.catalog, asked, limit), best, columns)
         try:
             from pandas import DataFrame
@@ -162,15 +164,6 @@ class Finding:
     def list_assets(self, asset_table: str) -> list[RecordedAsset]:
         """Return the assets of a table, newest first."""
         return self.find_assets(asset_table)
-
-    def lookup_dataset(self, dataset: RID | DatasetSpec) -> Dataset:
-        """Return a dataset's record with its members, at the version asked for or the current one."""
-        spec = DatasetSpec(dataset) if isinstance(dataset, str) else dataset
-        return self.catalog.lookup_dataset(spec.rid, spec.version)
-
-    def find_datasets(self) -> list[Dataset]:
-        """Return the datasets that are not deleted, newest first, without members."""
-        return self.catalog.find_datasets()
 
     def find_workflows(self) -> list[Workflow]:
         """Return the workflows, newest first."""

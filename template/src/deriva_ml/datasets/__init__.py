@@ -1,0 +1,1 @@
+"""A person's own files as datasets: made, changed, named."""
