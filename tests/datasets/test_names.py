@@ -125,3 +125,15 @@ def test_what_is_wrong_in_the_file_is_said_in_one_line(
     with pytest.raises(DerivaMLRequestError) as refused:
         read(catalog.project)
     assert why in str(refused.value) and FILE in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_specification_as_a_record_has_it_means_that_content_only(
+    catalog: EmbeddedCatalog, pets: RID
+) -> None:
+    from dataclasses import asdict
+
+    meant, _ = found(DatasetSpec(name="pets", version="1.0.0"), catalog, catalog.project)
+    again = DatasetSpec(**asdict(meant))
+    assert found(again, catalog, catalog.project)[0] == meant
+    with pytest.raises(DerivaMLRequestError, match="that is another content"):
+        found(DatasetSpec(pets, "1.1.0", digest=meant.digest), catalog, catalog.project)

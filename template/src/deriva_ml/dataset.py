@@ -39,7 +39,7 @@ class DatasetSpec:
         materialize: fetch the files as well as the tables' rows; without, the rows say what the files are.
         description: for the reader of the configuration.
         name: what ``datasets.toml`` calls it, for configurations that mean the same in every clone and catalog.
-        digest: of the version's manifest, once it has been looked up.
+        digest: of the version's manifest: what a record has, and by which another content is refused.
         exclude_tables: refused, unless it is empty: a bag has all of its dataset.
         timeout, fetch_concurrency, reachability_concurrency: accepted, as in upstream's configurations.
     """
@@ -50,7 +50,7 @@ class DatasetSpec:
     description: str = ""
     exclude_tables: Any = None
     name: str = ""
-    digest: str = field(default="", init=False)
+    digest: str = ""
 
     def __post_init__(self) -> None:
         if not self.rid and not self.name:

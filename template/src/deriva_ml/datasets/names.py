@@ -187,9 +187,12 @@ def found(spec: DatasetSpec, source: Source, project: Project) -> tuple[DatasetS
     if not rid:
         rid, version = _meant(spec, source, project)
     dataset = source.lookup_dataset(rid, version)
-    meant = replace(spec, rid=rid, version=version)
-    meant.digest = dataset.digest
-    return meant, dataset
+    if spec.digest and spec.digest != dataset.digest:
+        raise DerivaMLRequestError(
+            f"dataset {rid} {dataset.version} has the digest {dataset.digest or 'of nothing known'}, and {spec.digest} is"
+            " asked for: that is another content"
+        )
+    return replace(spec, rid=rid, version=version, digest=dataset.digest), dataset
 
 
 def _meant(spec: DatasetSpec, source: Source, project: Project) -> tuple[RID, str | None]:
