@@ -19,7 +19,7 @@ from conftest import ProjectFolder, on_environment_of
 from deriva_double import DerivaDouble
 from guides import upstream_project
 from guides.reader import Reader
-from guides.typed import MOVING, OWN_ENVIRONMENT, changes_its_environment, says
+from guides.typed import MOVING, changes_its_environment, says
 from pages import Page
 
 SERVER = "www.example.org"
@@ -106,9 +106,7 @@ def reader(
         if says(page, "production"):
             name_the_catalog(project, double.url)
     if changes_its_environment(page):
-        env = dict(synced.env)
-        if page.name not in OWN_ENVIRONMENT:
-            env["UV_PROJECT_ENVIRONMENT"] = str(furnish(tmp_path / "environment"))
+        env = {**synced.env, "UV_PROJECT_ENVIRONMENT": str(furnish(tmp_path / "environment"))}
     home = {"HOME": str(tmp_path / "home"), "MPLCONFIGDIR": f"{synced.env['HOME']}/.cache/matplotlib"}
     if (machine := Path(synced.env["HOME"]) / ".config").is_dir():
         shutil.copytree(machine, tmp_path / "home" / ".config")
