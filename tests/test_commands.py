@@ -16,8 +16,9 @@ from typing import Any
 import nbformat
 import pytest
 
-from conftest import Outcome, ProjectFolder
+from conftest import ProjectFolder
 from notebooks import COMMIT, START, outputs_text, write_notebook
+from typed_commands import Answer, answers
 
 NOTEBOOK = "notebooks/my-notebook.ipynb"
 RUN = "deriva-ml-run-notebook"
@@ -89,23 +90,70 @@ WRONG: list[tuple[list[str], str]] = [
     ([NOTEBOOK, "asset=my_assets"], "(did you mean assets?)\n"),
     ([NOTEBOOK, "dry_rum=true"], "(did you mean dry_run?)\n"),
     ([NOTEBOOK, "assets=["], "assets=["),
-    ([NOTEBOOK, "deriva_ml=production"], "names no server yet"),
     ([NOTEBOOK, "assets=[9-ZZZZ]"], "Could not load 'assets/9-ZZZZ'"),
     (
         [NOTEBOOK, "assets=my_assets", "deriva_ml=null"],
         "error: deriva_ml=null: a group takes the name of an entry",
     ),
-    ([NOTEBOOK, "~deriva_ml"], "the configuration has no deriva_ml"),
     ([NOTEBOOK, "--cfg", "nothing"], "invalid choice"),
 ]
 
 
+WRONG_OF_A_MODEL: list[tuple[list[str], str]] = [
+    (["model_config=nothing"], "Could not find 'model_config/nothing'"),
+    (["+multirun=nothing"], "no sweep is named nothing; there are: digits_widths"),
+    (["model_config.seed=1,2"], "model_config.seed=1,2"),
+    (["deriva_ml=production"], "names no server yet"),
+    (["workflow=null"], "workflow=null: a group takes the name of an entry"),
+    (["--multirun", "workflow=null", "description=a,b"], "workflow=null: a group takes"),
+    (["~workflow"], "the configuration has no workflow"),
+    (["~deriva_ml"], "the configuration has no deriva_ml"),
+    (["dry_run=maybe"], "dry_run=maybe"),
+    (["datasets=[9-ZZZZ]"], "Could not load 'datasets/9-ZZZZ'"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(project: ProjectFolder) -> dict[str, Answer]:
+    """What is answered to the wrong requests, none of which records anything."""
+    before = executions(project)
+    typed = {"run-notebook": WRONG, "run": WRONG_OF_A_MODEL}
+    lines = [f"{name} {shlex.join(arguments)}" for name, wrong in typed.items() for arguments, _ in wrong]
+    found = answers(project, lines)
+    assert executions(project) == before
+    assert not list((project / ".deriva-ml" / "runs").glob("*"))
+    return found
+
+
 @pytest.mark.parametrize(("arguments", "message"), WRONG, ids=lambda value: " ".join(value)[:40])
 def test_a_wrong_request_is_refused_in_words_and_records_nothing(
-    project: ProjectFolder, arguments: list[str], message: str
+    refused: dict[str, Answer], arguments: list[str], message: str
 ) -> None:
+    answer = refused[f"run-notebook {shlex.join(arguments)}"]
+    assert answer.status == 2, answer
+    assert message in answer.err
+    assert "Traceback" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_OF_A_MODEL, ids=lambda value: " ".join(value)[:40])
+def test_a_wrong_request_to_the_model_runner(
+    refused: dict[str, Answer], arguments: list[str], message: str
+) -> None:
+    answer = refused[f"run {shlex.join(arguments)}"]
+    assert answer.status == 2, answer
+    assert message in answer.err and "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("deriva_ml=production", "names no server yet"), ("~deriva_ml", "the configuration has no deriva_ml")],
+)
+def test_what_only_the_notebook_can_tell_is_refused_as_well(
+    project: ProjectFolder, override: str, message: str
+) -> None:
+    """Its kernel has started by then."""
     before = executions(project)
-    done = project.run(RUN, *arguments)
+    done = project.run(RUN, NOTEBOOK, override)
     assert done.rc == 2, done.text
     assert message in done.err
     assert "Traceback" not in done.text
@@ -577,31 +625,6 @@ def test_a_model_that_is_stopped_says_what_was_recorded(
         assert record["status"] == "Aborted"
         assert f"Execution {record['rid']}: Aborted\n  record    uv run deriva-ml-catalog show " in out
     assert out.count("Execution ") == len(recorded)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["model_config=nothing"], "Could not find 'model_config/nothing'"),
-        (["+multirun=nothing"], "no sweep is named nothing; there are: digits_widths"),
-        (["model_config.seed=1,2"], "model_config.seed=1,2"),
-        (["deriva_ml=production"], "names no server yet"),
-        (["workflow=null"], "workflow=null: a group takes the name of an entry"),
-        (["--multirun", "workflow=null", "description=a,b"], "workflow=null: a group takes"),
-        (["~workflow"], "the configuration has no workflow"),
-        (["~deriva_ml"], "the configuration has no deriva_ml"),
-        (["dry_run=maybe"], "dry_run=maybe"),
-        (["datasets=[9-ZZZZ]"], "Could not load 'datasets/9-ZZZZ'"),
-    ],
-)
-def test_a_wrong_request_to_the_model_runner(
-    project: ProjectFolder, arguments: list[str], message: str
-) -> None:
-    before = executions(project)
-    done: Outcome = project.run("deriva-ml-run", *arguments)
-    assert done.rc == 2, done.text
-    assert message in done.err and "Traceback" not in done.err
-    assert executions(project) == before
 
 
 def test_two_runs_at_once_are_both_recorded(project: ProjectFolder) -> None:

@@ -13,8 +13,10 @@ from bdbag import bdbag_api
 
 from archive.conftest import Make, Recorded, Recorder, projects, record
 from deriva_ml.archive.exporting import export
+from deriva_ml.catalog.carried import KINDS
+from deriva_ml.catalog.tables import TERMS
 from deriva_ml.cli.catalog import main
-from deriva_ml.definitions import Workflow
+from deriva_ml.definitions import MLAsset, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 
@@ -211,13 +213,82 @@ def test_executions_that_have_not_ended_are_left_out(make: Make, tmp_path: Path)
     running = catalog.add_execution(Workflow("w", "Training", url="u", checksum="c"), "", Owner.of())
     made = catalog.add_dataset("made", [], execution=running)
     done = export(catalog, None, path := tmp_path / "all.zip")
-    assert done.warnings == ["1 executions are left out, since they have not ended"]
+    assert done.warnings == [f"executions that have not ended are left out: {running}"]
     assert rids(path) == {ended}
     assert [row["Execution"] for row in rows(path, "Dataset_Version")] == [None]
     assert rids(path, "Dataset") == {made}
     with pytest.raises(DerivaMLRequestError, match=f"execution {running} has not ended"):
         export(catalog, [running], tmp_path / "running.zip")
     assert not (tmp_path / "running.zip").exists()
+
+
+CARRIED = {
+    "Workflow": "Workflow",
+    "Workflow_Workflow_Type": "Workflow_Type",
+    "Execution": "Execution",
+    "Execution_Execution": "Execution_Execution",
+    "Dataset": "Dataset",
+    "Dataset_Dataset_Type": "Dataset_Type",
+    "Dataset_Version": "Dataset_Version",
+    "Dataset_Execution": "Dataset_Execution",
+    **dict.fromkeys(MLAsset, "Asset"),
+    **{f"{table}_Asset_Type": "Asset_Type" for table in MLAsset},
+    **{f"{table}_Execution": "Asset_Execution" for table in MLAsset},
+    "local_member": "Member",
+    "local_setting": "Setting",
+    "local_metric": "Metric",
+    "local_remote": "Remote",
+    "local_input": "Input",
+    "local_destination": "Destination",
+    "local_columns": "Columns",
+}
+"""The kind of rows that a table's are carried as."""
+ELSEWHERE = {
+    "local_version": "Dataset_Version",
+    "local_dataset": "Dataset",
+    "local_imported": "Execution",
+    "local_run": "Execution",
+}
+"""Tables of which some columns are carried with the rows of another one."""
+NOT_CARRIED = {
+    "Dataset": {"Version"},  # the last of its versions
+    "local_version": {"version", "dataset"},
+    "local_dataset": {"dataset"},
+    "local_imported": {"rid", "archive", "imported"},
+    "local_run": {"execution", "folder", "host", "pid", "started", "lock"},
+    "local_destination": {"credential", "held", "changes", "pushed"},
+    "local_remote": {"stored"},
+    "local_columns": {"staged"},
+    **dict.fromkeys(MLAsset, {"URL"}),  # its table, content and name
+    **dict.fromkeys(
+        TERMS, {"RID", "RCT", "RMT", "RCB", "RMB", "ID", "URI", "Name", "Description", "Synonyms"}
+    ),
+    "local_catalog": {"id"},
+    "local_root": {"dataset", "folder", "into"},
+    "local_seen": {"path", "size", "mtime", "ctime", "inode", "device", "md5", "noted"},
+    "local_staged": {"number", "execution", "table", "filename", "path", "types", "description"},
+    "local_unread": {"execution"},  # read before anything is exported
+}
+"""Columns that stay in this project, or are known from others."""
+
+
+def test_every_column_of_the_catalog_is_carried_or_known_to_stay(make: Make) -> None:
+    """Whoever adds a table or a column decides which of both."""
+    catalog = make("here")
+    tables = catalog._db.query(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    )
+    for (table,) in tables.fetchall():
+        found = {row["name"] for row in catalog._db.query(f'PRAGMA table_info("{table}")')}
+        kind = CARRIED.get(table) or ELSEWHERE.get(table)
+        carried = set(KINDS[kind].columns) if kind else set()
+        stamps = {"RID", "RCT", "RMT", "RCB", "RMB"} - carried if table in CARRIED else set()
+        renamed = (
+            {table.removesuffix("_Asset_Type").removesuffix("_Execution")}
+            if "Asset" in (kind or "")
+            else set()
+        )
+        assert found - carried - stamps - renamed == NOT_CARRIED.get(table, set()) - carried, table
 
 
 # --------------------------------------------------------------------------------------------------------- what is bad
@@ -243,7 +314,23 @@ def test_what_cannot_be_written_leaves_nothing(make: Make, tmp_path: Path) -> No
         export(here.catalog, None, folder / "a.zip")
     assert [one.name for one in folder.iterdir()] == ["there.zip"]
     assert (folder / "there.zip").read_text() == "mine"
-    export(here.catalog, None, folder / "light.zip", contents=False)
+    described = next(
+        one for one in here.catalog.assets_of(here.first) if one.filename == "configuration.json"
+    )
+    here.catalog.objects.path(described.md5).unlink()
+    done = export(here.catalog, None, folder / "light.zip", contents=False)
+    assert done.contents == 5, "of the six that describe executions"
+
+
+def test_an_export_that_is_stopped_leaves_nothing(recorded: Recorded, tmp_path: Path) -> None:
+    def stop(total: int) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(recorded.catalog, None, tmp_path / "all.zip", code=True, progress=stop)
+    assert [*tmp_path.iterdir()] == []
+    assert [*recorded.catalog.project.state.glob(".bundle*")] == []
+    export(recorded.catalog, None, tmp_path / "all.zip")
 
 
 def test_code_needs_a_repository_that_has_it(make: Make, tmp_path: Path) -> None:
@@ -283,7 +370,7 @@ def test_the_command_takes_names_and_says_what_it_wrote(
     assert main(["export", "weights.npz", str(tmp_path / "a.zip")]) == 0
     said = capsys.readouterr().out
     assert said == (
-        f"exported 1 executions, 0 datasets, 0 versions, 3 files and 3 contents (171 bytes) to {tmp_path / 'a.zip'}\n"
+        f"exported 1 execution, 0 datasets, 0 versions, 3 files and 3 contents (171 bytes) to {tmp_path / 'a.zip'}\n"
     )
     for words in ([str(tmp_path / "b.zip")], ["--all", recorded.first, str(tmp_path / "b.zip")]):
         assert main(["export", *words]) == 2

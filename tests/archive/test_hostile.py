@@ -286,6 +286,9 @@ ROWS: dict[str, tuple[str, Callable[[list[Any]], None], str]] = {
         lambda rows: _first(rows, table='x" (y); --'),
         "cannot be kept in this project",
     ),
+    "a table with half a name": ("Asset", lambda rows: _first(rows, table="x\0y"), "table cannot be"),
+    "a table that is a path": ("Asset", lambda rows: _first(rows, table="../x"), "table cannot be"),
+    "a file without a name": ("Asset", lambda rows: _first(rows, Filename=None), "Filename cannot be"),
     "a table of the runner": (
         "Asset",
         lambda rows: _first(rows, table="local_run"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from deriva_ml.archive.importing import take_in
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.cli.catalog import main
 from deriva_ml.definitions import Member, Status
+from deriva_ml.demo import DATASET, add_demo
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.inputs import fetch_dataset
 from git_repository import Repository
@@ -187,6 +189,23 @@ def test_records_whose_rids_others_have_are_told_apart(
     )
 
 
+def test_what_the_example_brings_is_the_same_everywhere(make: Make, tmp_path: Path) -> None:
+    """Unless another version of the template brings another dataset under that RID: then both are here."""
+    here, there = make("here"), make("there")
+    add_demo(here)
+    add_demo(there)
+    export(here, None, tmp_path / "all.zip")
+    before = state_of(there)
+    assert take_in(there, tmp_path / "all.zip").merged.new == {}
+    assert state_of(there) == before
+    other = make("other")
+    add_demo(other)
+    other._db.query('UPDATE "local_version" SET "digest" = ?', "0" * 32)
+    merged = take_in(other, tmp_path / "all.zip").merged
+    assert (merged.new, [*merged.renamed]) == ({"Dataset": 1, "Dataset_Version": 1}, [DATASET])
+    assert take_in(other, tmp_path / "all.zip").merged.new == {}
+
+
 def test_a_name_that_another_dataset_has_stays_its(recorded: Recorded, file: Path, make: Make) -> None:
     there = make("there")
     mine = there.add_dataset("my pets", [], name="pets")
@@ -195,6 +214,32 @@ def test_a_name_that_another_dataset_has_stays_its(recorded: Recorded, file: Pat
     assert set(merged.datasets) == {recorded.pets, recorded.toys}
     assert there.dataset_named("pets") == mine
     assert there.lookup_dataset(recorded.pets).name == ""
+
+
+def test_the_names_of_datasets_come_into_the_projects_file(
+    recorded: Recorded,
+    file: Path,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """So that configurations name them in this clone, too; where the file has them already it stays as it is."""
+    there = make("there")
+    monkeypatch.chdir(there.project.root)
+    assert main(["import", str(file)]) == 0
+    assert capsys.readouterr().out.endswith("\ncommit datasets.toml\n")
+    digests = {one.version: one.digest for one in recorded.catalog.dataset_versions(recorded.pets)}
+    said = (there.project.root / "datasets.toml").read_text()
+    assert f'[pets]\nrid = "{recorded.pets}"\nversions."1.0.0" = "{digests["1.0.0"]}"\n' in said
+    colleague = make("colleague")
+    (colleague.project.root / "datasets.toml").write_text(said)
+    monkeypatch.chdir(colleague.project.root)
+    assert main(["import", str(file)]) == 0
+    assert "commit datasets.toml" not in capsys.readouterr().out
+    (make("other").project.root / "datasets.toml").write_text("pets = {")
+    monkeypatch.chdir(colleague.project.root.with_name("other"))
+    assert main(["import", str(file)]) == 2
+    assert "datasets.toml" in capsys.readouterr().err
 
 
 def test_the_code_of_records_comes_under_refs_of_its_own(recorded: Recorded, file: Path, make: Make) -> None:
@@ -227,7 +272,7 @@ def test_contents_that_were_left_out_come_later(recorded: Recorded, make: Make, 
     export(recorded.catalog, None, tmp_path / "all.zip")
     there = make("there")
     done = take_in(there, tmp_path / "light.zip")
-    assert done.warnings == ["6 contents are neither in it nor here"]
+    assert done.warnings == ["contents that are neither in it nor here: 6"]
     assert not there.objects.has(recorded.weights.md5, recorded.weights.length)
     done = take_in(there, tmp_path / "all.zip")
     assert (done.merged.new, done.contents) == ({}, 6)
@@ -286,6 +331,33 @@ def test_files_that_are_made_of_many_members(make: Make, tmp_path: Path) -> None
     take_in(there, tmp_path / "all.zip")
     [state] = there.dataset_versions(dataset)
     assert (state.files, state) == (12_000, here.dataset_versions(dataset)[0])
+
+
+def test_an_import_that_is_stopped_leaves_nothing(file: Path, make: Make) -> None:
+    """At any of its contents, or as its rows are taken in; the next one takes in all."""
+    there = make("there")
+    before = state_of(there)
+    went = 0
+
+    def report(count: int) -> None:
+        nonlocal went
+        went += count
+        if went > 300:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take_in(there, file, progress=lambda total: report)
+    assert state_of(there) == before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            take_in(there, file)
+    assert state_of(there) == before
+    assert take_in(there, file).contents == 12
+
+
+def stop(*arguments: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_catalog_whose_disk_is_full_takes_nothing(

@@ -176,8 +176,14 @@ def filled(graded: Study) -> tuple[Dataset, dict[str, str]]:
     dataset = graded.dataset("", Dataset=[inner], Scan_Image=graded.files("Scan Image", "b.tif"))
     graded.add("Dataset_Execution", {"Dataset": dataset, "Execution": execution})
     graded.version(dataset, "1.0.0")
+    graded.version(dataset, "2.0.0")
     graded.change("Subject", ada, Name="Later")
-    return graded.find(dataset), {"Subject": ada, "Execution": execution, "Workflow": workflow, "Mask": mask}
+    return graded.find(dataset, "1.0.0"), {
+        "Subject": ada,
+        "Execution": execution,
+        "Workflow": workflow,
+        "Mask": mask,
+    }
 
 
 def test_values_of_features_are_read_with_the_rows_that_have_them(graded: Study, tmp_path: Path) -> None:
@@ -187,6 +193,9 @@ def test_values_of_features_are_read_with_the_rows_that_have_them(graded: Study,
     known = OfflineCache(tmp_path / "known")
     known.keep_dataset(dataset, "1.0.0")
     assert OfflineCache(tmp_path / "known").dataset(dataset.rid, "1.0.0") == dataset
+    assert [(one.dataset_version, one.description) for one in bag.dataset_history()] == [
+        ("1.0.0", "is 1.0.0")
+    ]
     [feature] = bag.find_features()
     assert (feature.feature_name, feature.target_table) == ("Quality", "Subject")
     assert (feature.term_columns, feature.asset_columns, feature.value_columns) == (

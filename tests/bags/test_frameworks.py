@@ -73,7 +73,24 @@ def test_a_bag_is_a_dataset_of_torch(make: Make) -> None:
     assert changed[0] == ("ONE", ["folder", "label"], rids[0])
     plain = bag.as_torch_dataset("File", sample_loader=read)
     assert plain[0] == ("one", rids[0]) and len(plain) == 3
-    assert list(bag.as_torch_dataset("labels"))[1] == ({"file": "2.png", "label": "dog"}, 1)
+    row = {"file": "2.png", "label": "dog"}
+    assert bag.as_torch_dataset("labels")[1] == (row, 1)
+    assert bag.as_torch_dataset("labels", targets=["label"])[1] == (row, "dog", 1), (
+        "rows of a table are samples, too"
+    )
+
+
+@pytest.mark.usefixtures("torch")
+def test_a_table_cannot_say_where_a_file_is(make: Make) -> None:
+    """Somebody else may have written it: no loader is given a path out of the bag."""
+    bag = make({"trap.csv": "RID,URL,Filename,Length,MD5,Path\n1,/hatrac/x,/etc/passwd,1,0,../../x\n"})
+    paths: list[Path | None] = []
+    dataset = bag.as_torch_dataset(
+        "trap", sample_loader=lambda path, row: paths.append(path), targets=["MD5"]
+    )
+    assert dataset[0] == (None, 0, 1) and paths == [None]
+    with pytest.raises(DerivaMLRequestError, match="trap has no target folder"):
+        make({"trap.csv": "a\n1\n"}).as_torch_dataset("trap", targets=["folder"])
 
 
 @pytest.mark.usefixtures("torch")
@@ -97,9 +114,13 @@ def test_values_of_features_are_targets(tmp_path: Path) -> None:
         "Image", **how, missing="unknown", target_transform=lambda one: one and one.Grade
     )
     assert kept[2] == ("i3.png", None, "I3")
+    with pytest.raises(DerivaMLRequestError, match="Visit has no target folder"):
+        bag.as_torch_dataset("Visit", targets=["folder"])
     visits = bag.as_torch_dataset("Visit")
     assert [row["Day"] for row, _ in (visits[0], visits[1])] == ["1", "2"]
-    with pytest.raises(DerivaMLRequestError, match="has no table Visit"):
+    with pytest.raises(
+        DerivaMLRequestError, match="no member of dataset D1 is a row of Visit: say reachable=True"
+    ):
         bag.as_torch_dataset("Visit", reachable=False)
 
 

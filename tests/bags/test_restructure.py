@@ -199,7 +199,8 @@ def test_a_feature_without_terms_names_folders_only_when_that_is_said(tmp_path: 
         ({"targets": ["species"]}, "a.csv and labels.csv have a column species: say 'a.species'"),
         ({"targets": ["size"]}, "no column of sizes.csv says which files size is of"),
         ({"missing": "drop"}, "missing='drop' is none of error, skip, unknown"),
-        ({"asset_table": "Image"}, "has no table Image; it has File, a, labels, sizes"),
+        ({"asset_table": "Image"}, "has no table of files called Image"),
+        ({"asset_table": "labels"}, "has no table of files called labels"),
     ],
 )
 def test_what_is_wrong_is_one_line(make: Make, tmp_path: Path, how: dict[str, Any], message: str) -> None:

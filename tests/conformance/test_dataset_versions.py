@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -12,9 +12,15 @@ import catalog_kinds as kinds
 from catalog_kinds import Place, begin, uploaded
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, Dataset, DatasetState, Member, Status, Workflow
+from deriva_ml.exceptions import NotFound
 from deriva_ml.manifest import digest_of, parse
 from deriva_ml.process import Owner
-from recorder import Recorder
+from recorder import Recorder, connect
+
+SOME = pytest.mark.parametrize(
+    "place", [kind for kind in kinds.KINDS if kind in {"embedded", "head writer", "live"}], indirect=True
+)
+"""For what is the same in every catalog on a server."""
 
 
 class Study:
@@ -123,9 +129,13 @@ THIRD = {**SECOND, "two.png": "two.png"}
 WORKING = {**THIRD, "five.png": "five.png"}
 
 
-def test_every_version_shows_what_was_in_it(place: Place, study: Study) -> None:
+def test_every_version_comes_back_as_it_was_with_its_history(place: Place, study: Study) -> None:
     execution, _ = run(place, study.state("1.2.0"))
     assert place.pending() == []
+
+    def told(state: DatasetState) -> tuple[object, ...]:
+        return state.version, state.description, state.digest, state.files, state.bytes
+
     with closing(place.open()) as catalog:
         rid = there(catalog, study.state("1.0.0"))
         for version, expected in {"1.0.0": FIRST, "1.1.0": SECOND, "1.2.0": THIRD}.items():
@@ -134,52 +144,43 @@ def test_every_version_shows_what_was_in_it(place: Place, study: Study) -> None:
             assert list(paths(found)) == sorted(expected)
             assert (found.version, found.digest) == (version, study.state(version).digest)
             assert (found.description, found.types) == ("the digits", (f"Kind {place.tag}",))
-        if place.curator:
-            [read] = catalog.datasets_of(execution)
-            assert read.rid == rid
-            assert read.version == ("" if place.generation == "1.17.10" else "1.2.0")
+        [read] = catalog.datasets_of(execution)
+        assert read.rid == rid
+        assert read.version == ("" if place.generation == "1.17.10" else "1.2.0")
+        history = [one for one in catalog.dataset_versions(rid) if one.released]
+        assert all(one.execution and one.created for one in history)
+        here = [study.state(one.version) for one in history]
+        assert [told(one) for one in history] == [told(one) for one in here]
 
 
-def test_each_version_has_its_snapshot_with_just_its_members_for_who_knows_no_manifest(
+def test_each_version_has_its_snapshot_and_its_execution_with_the_manifest(
     place: Place, study: Study
 ) -> None:
+    """So whoever knows no manifest finds in the snapshot just what was in the version."""
     if place.curator is None:
         pytest.skip("the project's own catalog keeps no past states")
     run(place, study.state("1.2.0"))
     with closing(place.open()) as catalog:
         rid = there(catalog, study.state("1.2.0"))
-    rows = {row["Version"]: row for row in place.rows("Dataset_Version", Dataset=rid)}
-    assert sorted(rows) == ["1.0.0", "1.1.0", "1.2.0"], "a working state goes only where a run has read it"
-    snapshots = [rows[version]["Snapshot"] for version in sorted(rows)]
-    assert len(set(snapshots)) == 3 and snapshots == sorted(snapshots, key=lambda one: (len(one), one))
-    for version, expected in {"1.0.0": FIRST, "1.1.0": SECOND, "1.2.0": THIRD}.items():
-        join = f"(File)=({place.model.qualified('File')}:RID)"
-        path = f"/entity/{place.model.qualified('Dataset_File')}/Dataset={rid}/{join}"
-        shown = place.curator.get(path, snapshot=rows[version]["Snapshot"])
-        assert sorted(row["Filename"] for row in shown) == sorted(set(expected.values()))
+        rows = {row["Version"]: row for row in place.rows("Dataset_Version", Dataset=rid)}
+        assert sorted(rows) == ["1.0.0", "1.1.0", "1.2.0"], (
+            "a working state goes only where a run has read it"
+        )
+        snapshots = [rows[version]["Snapshot"] for version in sorted(rows)]
+        assert len(set(snapshots)) == 3
+        for version, expected in {"1.0.0": FIRST, "1.1.0": SECOND, "1.2.0": THIRD}.items():
+            join = f"(File)=({place.model.qualified('File')}:RID)"
+            path = f"/entity/{place.model.qualified('Dataset_File')}/Dataset={rid}/{join}"
+            shown = place.curator.get(path, snapshot=rows[version]["Snapshot"])
+            assert sorted(row["Filename"] for row in shown) == sorted(set(expected.values()))
+            record = catalog.lookup_execution(rows[version]["Execution"])
+            assert (record.status, record.workflow.name) == (Status.uploaded, "deriva-ml-dataset")
+            [manifest] = [one for one in catalog.assets_of(record.rid) if "manifest" in one.filename]
+            assert manifest.filename == f"dataset-manifest-{version}.jsonl"
+            content = place.curator.request("get", manifest.url).text
+            assert digest_of(parse(content)) == manifest.md5 == study.state(version).digest
     [dataset] = place.rows("Dataset", RID=rid)
-    assert dataset["Version"] == rows["1.2.0"]["RID"]
-    assert dataset["Description"] == "the digits"
-
-
-def test_the_execution_that_made_a_version_goes_with_it_and_has_its_manifest(
-    place: Place, study: Study
-) -> None:
-    if place.curator is None:
-        pytest.skip("there it is already")
-    run(place, study.state("1.2.0"))
-    for version in ("1.0.0", "1.1.0", "1.2.0"):
-        state = study.state(version)
-        [manifest] = place.rows("Execution_Metadata", MD5=state.digest)
-        assert manifest["Filename"] == f"dataset-manifest-{version}.jsonl"
-        [link] = place.rows("Execution_Metadata_Execution", Execution_Metadata=manifest["RID"])
-        with closing(place.open()) as catalog:
-            record = catalog.lookup_execution(link["Execution"])
-        assert record.status is Status.uploaded and record.workflow.name == "deriva-ml-dataset"
-        [row] = [row for row in place.rows("Dataset_Version", Execution=link["Execution"])]
-        assert row["Version"] == version
-        content = place.curator.request("get", manifest["URL"]).text
-        assert digest_of(parse(content)) == state.digest
+    assert (dataset["Version"], dataset["Description"]) == (rows["1.2.0"]["RID"], "the digits")
 
 
 def test_a_version_that_is_there_is_not_sent_again(place: Place, study: Study) -> None:
@@ -190,59 +191,80 @@ def test_a_version_that_is_there_is_not_sent_again(place: Place, study: Study) -
     with closing(place.open()) as catalog:
         rid = there(catalog, study.state("1.0.0"))
         assert [one.version for one in catalog.dataset_versions(rid)] == ["1.2.0", "1.1.0", "1.0.0"]
-    own = [row for row in place.rows("Dataset") if row["Description"] == "the digits"]
-    assert [row["RID"] for row in own if row["RID"] == rid] == [rid]
+        for digest in ("0" * 32, study.state("1.0.0").digest):
+            assert catalog.find_dataset_by_digest(digest, "7.0.0") is None
     types = place.rows("Dataset_Dataset_Type", Dataset_Type=f"Kind {place.tag}")
     assert [row["Dataset"] for row in types] == [rid]
 
 
 def test_a_working_state_goes_there_when_a_run_has_read_it(place: Place, study: Study) -> None:
-    """Also after a later version, which the dataset stays at."""
-    working = study.state("1.3.0.dev1")
+    """Also after a later version, at which the dataset stays, with its members."""
     if place.curator is None:
         pytest.skip("there it is already")
-    study.release()
-    run(place, study.state("1.3.0"))
-    run(place, working)
-    with closing(place.open()) as catalog:
-        rid = there(catalog, working)
-        assert paths(catalog.lookup_dataset(rid, "1.3.0.dev1")) == WORKING
-        versions = [one.version for one in catalog.dataset_versions(rid)]
-        assert versions == ["1.3.0", "1.3.0.dev1", "1.2.0", "1.1.0", "1.0.0"]
-        assert catalog.lookup_dataset(rid).version == "1.3.0"
-    rows = {row["RID"]: row["Version"] for row in place.rows("Dataset_Version", Dataset=rid)}
-    [dataset] = place.rows("Dataset", RID=rid)
-    assert rows[dataset["Version"]] == "1.3.0"
-
-
-def test_an_older_state_that_comes_later_leaves_the_members_of_the_newest(place: Place, study: Study) -> None:
-    if place.curator is None:
-        pytest.skip("it goes nowhere")
-    with closing(EmbeddedCatalog(place.project)) as local:
-        [old] = [one for one in local.dataset_versions(study.rid) if one.version == "1.1.0.dev1"]
+    if place.generation == "1.17.10":
+        pytest.skip("deriva-ml 1.17 reads no dataset that has one")
+    old = study.state("1.1.0.dev1")
     run(place, study.state("1.2.0"))
     run(place, old)
+    working = study.state("1.3.0.dev1")
+    run(place, working)
     with closing(place.open()) as catalog:
         rid = there(catalog, old)
+        assert there(catalog, working) == rid
         assert paths(catalog.lookup_dataset(rid, "1.1.0.dev1")) == SECOND
-    members = {row["File"] for row in place.rows("Dataset_File", Dataset=rid)}
-    names = {row["Filename"] for row in place.rows("File") if row["RID"] in members}
-    assert names == set(THIRD.values())
+        assert paths(catalog.lookup_dataset(rid, "1.2.0")) == THIRD
+        assert paths(catalog.lookup_dataset(rid)) == WORKING
+        versions = [one.version for one in catalog.dataset_versions(rid)]
+        assert versions == ["1.3.0.dev1", "1.2.0", "1.1.0", "1.1.0.dev1", "1.0.0"]
+    study.release()
+    run(place, study.state("1.3.0"))
+    stays_at(place, rid, "1.3.0", WORKING)
 
 
-def test_the_history_of_a_dataset_is_the_same_there(place: Place, study: Study) -> None:
-    run(place, study.state("1.2.0"))
+def stays_at(place: Place, rid: RID, version: str, members: dict[str, str]) -> None:
+    """A dataset's current version there, and what is in it now."""
+    rows = {row["RID"]: row["Version"] for row in place.rows("Dataset_Version", Dataset=rid)}
+    [dataset] = place.rows("Dataset", RID=rid)
+    assert rows[dataset["Version"]] == version
+    there = {row["File"] for row in place.rows("Dataset_File", Dataset=rid)}
+    names = {row["Filename"] for row in place.rows("File") if row["RID"] in there}
+    assert names == set(members.values())
+
+
+def test_a_catalog_of_an_older_deriva_ml_gets_versions_only(
+    place: Place, study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its library could not read the dataset any more."""
+    if place.generation != "1.17.10":
+        pytest.skip("the others take them")
+    execution, rid = run(place, study.state("1.3.0.dev1"))
+    assert rid == study.rid, "the run read what is in the project"
+    told = capsys.readouterr().err
+    assert (
+        told.count("\n") == 1 and "1.3.0.dev1" in told and "is kept in this project, and 1.2.0 sent" in told
+    )
+    assert place.pending() == []
+    [link] = place.rows("Dataset_Execution", Execution=execution)
+    versions = [row["Version"] for row in place.rows("Dataset_Version", Dataset=link["Dataset"])]
+    assert sorted(versions) == ["1.0.0", "1.1.0", "1.2.0"]
+    stays_at(place, link["Dataset"], "1.2.0", THIRD)
+
+
+@SOME
+def test_what_was_looked_up_is_known_offline(place: Place, study: Study) -> None:
+    if place.curator is None:
+        pytest.skip("it is on no server")
+    state = study.state("1.0.0")
+    run(place, state)
     with closing(place.open()) as catalog:
-        found = catalog.dataset_versions(there(catalog, study.state("1.0.0")))
-    found = [one for one in found if one.released]
-    with closing(EmbeddedCatalog(place.project)) as local:
-        here = [one for one in local.dataset_versions(study.rid) if one.released]
-
-    def told(state: DatasetState) -> tuple[object, ...]:
-        return state.version, state.description, state.digest, state.files, state.bytes
-
-    assert [told(one) for one in found] == [told(one) for one in here]
-    assert all(one.execution and one.created for one in found)
+        rid = there(catalog, state)
+        known = catalog.dataset_versions(rid), catalog.lookup_dataset(rid, "1.0.0")
+    config = replace(place.config, offline=True)
+    with closing(connect(config, place.project)) as offline:
+        assert offline.find_dataset_by_digest(state.digest, "1.0.0") == (rid, "1.0.0")
+        assert (offline.dataset_versions(rid), offline.lookup_dataset(rid, "1.0.0")) == known
+        with pytest.raises(NotFound, match="has not been fetched"):
+            offline.dataset_versions("9-ZZZZ")
 
 
 def test_a_dataset_in_another_is_there_at_the_version_that_is_nested(place: Place) -> None:
@@ -276,6 +298,7 @@ def test_a_dataset_in_another_is_there_at_the_version_that_is_nested(place: Plac
         assert (history.files, history.bytes) == (last.files, last.bytes)
 
 
+@SOME
 def test_one_execution_may_make_versions_of_several_datasets(place: Place) -> None:
     """As one that splits a dataset does, at one version each."""
     study = Study(place)
@@ -293,13 +316,6 @@ def test_one_execution_may_make_versions_of_several_datasets(place: Place) -> No
             assert paths(catalog.lookup_dataset(rid, "1.0.0")) == {f"{name}.png": f"{name}.png"}
             assert [one.digest for one in catalog.dataset_versions(rid)] == [state.digest]
     assert place.pending() == []
-
-
-def test_a_digest_that_nothing_has_finds_nothing(place: Place, study: Study) -> None:
-    run(place, study.state("1.0.0"))
-    with closing(place.open()) as catalog:
-        for digest, version in itertools.product(("0" * 32, study.state("1.0.0").digest), ("7.0.0",)):
-            assert catalog.find_dataset_by_digest(digest, version) is None
 
 
 # Two clones
@@ -343,6 +359,7 @@ def test_what_a_clone_has_sent_is_found_by_its_digest_and_gone_on_with(place: Pl
     assert len(place.rows("Dataset_Dataset_Type", Dataset_Type=f"Kind {place.tag}")) == 1
 
 
+@SOME
 def test_another_version_of_the_same_number_is_refused_in_one_line(
     place: Place, clone: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:

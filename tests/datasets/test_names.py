@@ -127,13 +127,19 @@ def test_what_is_wrong_in_the_file_is_said_in_one_line(
     assert why in str(refused.value) and FILE in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_specification_as_a_record_has_it_means_that_content_only(
-    catalog: EmbeddedCatalog, pets: RID
-) -> None:
+def test_a_composed_configuration_means_the_same(catalog: EmbeddedCatalog, pets: RID) -> None:
+    """Hydra gives a specification's fields as a mapping, those that nobody has given too."""
     from dataclasses import asdict
 
-    meant, _ = found(DatasetSpec(name="pets", version="1.0.0"), catalog, catalog.project)
-    again = DatasetSpec(**asdict(meant))
-    assert found(again, catalog, catalog.project)[0] == meant
-    with pytest.raises(DerivaMLRequestError, match="that is another content"):
-        found(DatasetSpec(pets, "1.1.0", digest=meant.digest), catalog, catalog.project)
+    from deriva_ml.execution.inputs import ExecutionConfiguration
+
+    spec = DatasetSpec(name="pets", version="1.0.0")
+    assert ExecutionConfiguration(datasets=[asdict(spec)]).datasets == [spec]
+
+
+def test_a_digest_that_is_given_has_to_be_that_of_what_is_found(catalog: EmbeddedCatalog, pets: RID) -> None:
+    digest = catalog.lookup_dataset(pets, "1.0.0").digest
+    meant, _ = found(DatasetSpec(pets, "1.0.0", digest=digest), catalog, catalog.project)
+    assert meant.digest == digest
+    with pytest.raises(DerivaMLRequestError, match=f"1.1.0 has another manifest than {digest}: "):
+        found(DatasetSpec(pets, "1.1.0", digest=digest), catalog, catalog.project)

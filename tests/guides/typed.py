@@ -44,6 +44,10 @@ MOVING = "docs/moving.md"
 """The page that is read in a project of the upstream template."""
 
 
+YOUR_DATA = "docs/your-data.md"
+"""The page with a test of its own."""
+
+
 def command(line: str) -> str:
     """A line of a shell without a comment at its end."""
     return re.sub(r"\s+#.*", "", line).strip()
@@ -87,4 +91,4 @@ def begins_with_nothing(page: Page) -> bool:
 
 GUIDES = [page for page in map(read, PAGES) if to_type(page)]
 FROM_NOTHING = [page for page in GUIDES if begins_with_nothing(page)]
-IN_A_PROJECT = [page for page in GUIDES if not begins_with_nothing(page)]
+IN_A_PROJECT = [page for page in GUIDES if not begins_with_nothing(page) and page.name != YOUR_DATA]

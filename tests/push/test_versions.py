@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +13,17 @@ import requests
 
 from deriva_double import Fault
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import RID, Member, Status, Workflow
+from deriva_ml.definitions import RID, DatasetState, Member, Status, Workflow
 from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.server import Server
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.file_lock import file_lock
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from recorded_run import EVERY, Beginning, begun, told
+from recorded_run import EVERY, Beginning, begun, ended, told
 from recorder import Recorder
 
-THIN = 1 if EVERY == 1 else 3
+THIN = 1 if EVERY == 1 else 6
 """Of the requests that a sweep tries, one in so many: these runs take long."""
 
 VERSIONS = {
@@ -67,8 +71,10 @@ def made(local: EmbeddedCatalog) -> RID:
 
 def run_of_versions(beginning: Beginning, catalog: Recorder) -> None:
     """A run that reads the last version of a dataset of the project itself."""
-    local = catalog.local
-    state = local.dataset_versions(made(local))[0]
+    read(catalog, catalog.local.dataset_versions(made(catalog.local))[0])
+
+
+def read(catalog: Recorder, state: DatasetState) -> None:
     workflow = Workflow("Training", "New kind", url="https://example.org/b.py", checksum="decaf")
     execution = catalog.add_execution(workflow, "reads", Owner.of())
     found = catalog.find_dataset_by_digest(state.digest, state.version)
@@ -146,6 +152,32 @@ def test_a_push_of_versions_that_is_killed_after_any_request_is_gone_on_with(
         if said := wrong(beginning, project):
             found[number] = said
     assert not found, told(found)
+
+
+def test_runs_at_the_same_time_send_a_dataset_once_and_its_versions_apart(beginning: Beginning) -> None:
+    project = beginning.project()
+    with closing(EmbeddedCatalog(project)) as local:
+        states = {one.version: one for one in local.dataset_versions(made(local))}
+
+    def run(version: str) -> None:
+        with beginning.opened(project) as catalog:
+            read(catalog, states[version])
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(run, ("1.2.0", "1.0.0", "1.1.0")))
+    assert set(ended(project)) == {"Uploaded"}
+    assert shown(beginning) == VERSIONS
+    names = [row["Description"] for row in beginning.double.rows(beginning.number, "Dataset")]
+    assert sorted(names) == ["data", "inner", "inner", "outer"], "the first two were there before"
+    made_by = [row["Description"] for row in beginning.double.rows(beginning.number, "Execution")]
+    changes = sorted(name for name in made_by if name.startswith("change"))
+    assert changes == [f"change {number}" for number in (1, 2, 4, 6, 8)], "those that made the versions"
+
+
+def test_a_lock_that_is_not_let_go_is_told_in_one_line(tmp_path: Path) -> None:
+    with file_lock(tmp_path / "push.lock"), pytest.raises(DerivaMLException, match=r"has held push\.lock"):
+        with file_lock(tmp_path / "push.lock", seconds=0.01):
+            pass
 
 
 def test_who_may_not_remove_members_sends_versions_all_the_same(

@@ -131,3 +131,14 @@ def test_versions_of_one_dataset_do_not_share_a_folder(published: Dataset, tmp_p
 def test_a_dataset_can_be_written_as_json(published: Dataset) -> None:
     """Rows hold what JSON can hold, so that they can be kept and recorded."""
     assert json.loads(json.dumps(published.members)) == published.members
+
+
+@pytest.mark.parametrize(("digest", "place"), [("", "File/1-AA/a.csv"), ("0" * 32, "x/a.csv")])
+def test_only_a_manifest_says_where_a_file_lies(digest: str, place: str, tmp_path: Path) -> None:
+    """A table of a server may have a column of that name for something else."""
+    row = {"RID": "1-AA", **file_row("File", "a.csv"), "Path": "x/a.csv"}
+    scan = {"RID": "1-BB", **file_row("Scan", "b.tif"), "Path": "/data/../b.tif"}
+    dataset = Dataset("2-AA", "1.0.0", members={"File": [row], "Scan": [scan]}, digest=digest)
+    bag, _ = fetched(dataset, tmp_path)
+    found = {str(path.relative_to(bag.path)) for path in bag.path.rglob("*") if path.is_file()}
+    assert found == {place, "Scan/1-BB/b.tif"}

@@ -52,6 +52,7 @@ def test_the_largest_are_named_first(
     assert command("size") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines if line.startswith("contents")] == [["contents", "2", "5.0", "kB"]]
+    assert "largest executions by their outputs:" in lines
     assert any(large in line and "run large" in line for line in lines)
 
 

@@ -39,7 +39,7 @@ class DatasetSpec:
         materialize: fetch the files as well as the tables' rows; without, the rows say what the files are.
         description: for the reader of the configuration.
         name: what ``datasets.toml`` calls it, for configurations that mean the same in every clone and catalog.
-        digest: of the version's manifest: what a record has, and by which another content is refused.
+        digest: of the version's manifest; one that is given has to be that of what is found.
         exclude_tables: refused, unless it is empty: a bag has all of its dataset.
         timeout, fetch_concurrency, reachability_concurrency: accepted, as in upstream's configurations.
     """

@@ -20,6 +20,7 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.configuration_file import is_configuration, read_configuration
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.git import listed
 from deriva_ml.untrusted import DAMAGED
 
 VERSION = 1
@@ -60,7 +61,7 @@ def export(
     Args:
         rids: of executions, datasets and files; None for all.
         inputs: with the executions that made what others read, and so on.
-        contents: with the files' contents; without them only those come that describe executions.
+        contents: with the files' contents; without them only those come that describe executions, as far as they are here.
         code: with the commits that the executions name.
         progress: is told how many bytes of contents there are, and returns what is told of those that went.
 
@@ -99,7 +100,7 @@ def _write(
 ) -> Exported:
     warnings = []
     if selection.left_out:
-        warnings.append(f"{len(selection.left_out)} executions are left out, since they have not ended")
+        warnings.append(f"executions that have not ended are left out: {listed(selection.left_out, 5)}")
     records: dict[str, int] = {}
     others = {FORMAT: "The form of the rows"}
     with Writer(part, top) as bag:
@@ -117,7 +118,11 @@ def _write(
                     others[BUNDLE] = "The commits that the executions name, as a git bundle"
                     with path.open("rb") as stream:
                         bag.add(BUNDLE, from_file(stream))
-        carried = {row["MD5"]: row["Length"] for row in selection.contents() if contents or row["describes"]}
+        carried = {
+            row["MD5"]: row["Length"]
+            for row in selection.contents()
+            if contents or (row["describes"] and catalog.objects.has(row["MD5"], row["Length"]))
+        }
         report = progress(sum(carried.values()))
         for md5, length in carried.items():
             bag.add(object_name(md5), _content(catalog, md5, length, report), length)

@@ -84,7 +84,7 @@ def take_in(
             raise bag.damaged(str(error)) from error
         done.contents, done.bytes = contents.count, contents.bytes
         if contents.lacking:
-            done.warnings.append(f"{contents.lacking} contents are neither in it nor here")
+            done.warnings.append(f"contents that are neither in it nor here: {contents.lacking}")
     return done
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from deriva_ml.bags import features, tables
+from deriva_ml.bags import features
 from deriva_ml.bags.relations import FILE, Path, Reference, Relations
 from deriva_ml.bags.rows import Bag
 from deriva_ml.definitions import Row
@@ -205,7 +205,7 @@ class Plan:
 
     def orphans(self, seen: dict[str, set[int]]) -> Iterator[tuple[str, Row]]:
         """Members of the tables that no row refers to; files that are tables themselves are left out."""
-        own = {one.path for one in tables.table_files(self.relations.bag).values()}
+        own = {one.path for one in self.relations.all_files.values()}
         for table in self.include:
             if table in self.paths and table in self.relations.members:
                 for row in self.relations.rows[table]:

@@ -39,7 +39,7 @@ class Samples:
     ) -> Samples:
         """Return the samples of a bag's table; see ``DatasetBag.as_torch_dataset``."""
         found = elements(bag, table, targets, missing, members_only=not reachable)
-        if load is None and any(rows.is_file(one.row) for one in found.found):
+        if load is None and found.are_files:
             raise DerivaMLRequestError(
                 f"rows of {table} are files: say how to load one, as in"
                 " sample_loader=lambda path, row: PIL.Image.open(path)"
@@ -66,8 +66,8 @@ class Samples:
     def _load(self, one: Element) -> Any:
         if self.load is None:
             return one.row
-        path = rows.content(one.row) if rows.is_file(one.row) else None
-        if path is None and rows.is_file(one.row):
+        path = rows.content(one.row) if self.elements.are_files else None
+        if path is None and self.elements.are_files:
             raise DerivaMLRequestError(f"{one.row['Filename']} ({one.row['RID']}) was not fetched")
         return self.load(path, one.row)
 

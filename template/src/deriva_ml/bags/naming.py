@@ -12,6 +12,9 @@ from deriva_ml.bags import rows
 from deriva_ml.bags.tables import PARQUET, SEPARATORS, TableFile, file_rows, frame
 from deriva_ml.definitions import Row
 
+_LOOKED_AT = 10_000
+"""Rows of a table that tell which of its columns names files."""
+
 
 class Files:
     """A bag's files, to be found by what a table calls them.
@@ -37,10 +40,10 @@ class Files:
         return self._by_path.get(folder + path) or self._by_path.get(path) or self._by_name.get(path)
 
     def column(self, table: Sequence[Row], folder: str = "") -> str | None:
-        """The column that names files: the one with most values that do, and not fewer than half of its values."""
-        best, most = None, 0
-        for name in table[0] if table else ():
-            values = [row[name] for row in table if isinstance(row[name], str) and row[name]]
+        """The column that names files: the one with most values that do, and not fewer than half; of the first rows."""
+        best, most, first = None, 0, table[:_LOOKED_AT]
+        for name in first[0] if first else ():
+            values = [row[name] for row in first if isinstance(row[name], str) and row[name]]
             named = sum(self.find(value, folder) is not None for value in values)
             if named > most and 2 * named >= len(values):
                 best, most = name, named
@@ -48,7 +51,9 @@ class Files:
 
 
 def path_of(row: Row) -> str:
-    """Where a file lies below the bag's folder, as far as the catalog knows; else its name."""
+    """Where a file lies below the bag's folder, as far as the catalog knows; else its name. Empty for other rows."""
+    if not rows.is_file(row):
+        return ""
     content = rows.content(row)
     return row.get("Path") or (content.name if content else row["Filename"]) or ""
 

@@ -55,13 +55,18 @@ class Relations:
 
     Args:
         named: the tables that are asked for; of the files that are tables, only these are read. None for all.
+
+    Attributes:
+        members: the tables that members are rows of.
+        files: the files that were read as tables; all_files: those that could be.
     """
 
     def __init__(self, bag: rows.Bag, named: Iterable[str] | None = None) -> None:
         self.bag = bag
         self.rows: rows.Tables = rows.all_rows(bag)
-        self.members = set(rows.members(bag))
+        self.members = {table for table, held in rows.members(bag).items() if held}
         self.definitions = features.definitions(bag)
+        self.all_files = tables.table_files(bag)
         self.files: dict[str, tables.TableFile] = {}
         self.references: dict[str, list[Reference]] = {}
         for name in self.definitions:
@@ -71,9 +76,7 @@ class Relations:
                 if reference.table in self.rows:
                     self._refer(name, reference.columns, reference.table, reference.key)
         files = naming.Files(self.rows.get(FILE, ()))
-        self._named = {
-            name: self._read(name, files) for name in (tables.table_files(bag) if named is None else named)
-        }
+        self._named = {name: self._read(name, files) for name in (self.all_files if named is None else named)}
 
     def _refer(
         self, table: str, columns: tuple[str, ...], other: str, key: tuple[str, ...], **more: Any
@@ -91,7 +94,7 @@ class Relations:
         ]
         if len(of_feature) == 1:
             return of_feature[0]
-        found = tables.find(self.bag, name)
+        found = tables.find(self.all_files, name)
         if found is None:
             raise tables.no_table(self.bag, name)
         if found.name not in self.files:

@@ -50,6 +50,8 @@ def restructure(
     transformer: Callable[[Path, Path], Path] | None,
 ) -> dict[Path, Path]:
     """Lay files out in folders; see ``DatasetBag.restructure_assets``."""
+    if table not in {name for name, held in rows.all_rows(bag).items() if held and rows.is_file(held[0])}:
+        raise DerivaMLRequestError(f"dataset {bag.dataset.rid} has no table of files called {table}")
     labelled = elements(bag, table, targets, missing, of_terms_only, first=not of_terms_only)
     features = {one.feature_name: one for one in find_features(bag, table)}
     types = _type_folders(bag, table, select_type, folders)
@@ -119,7 +121,7 @@ def _type_folders(
 
     def visit(one: rows.Bag, prefix: str, above: tuple[str, ...]) -> None:
         types = list(one.dataset.types)
-        if types or select:
+        if types:
             chosen = select(types) if select else types[0]
             folder = folders.get(chosen) if chosen is not None else None
         else:

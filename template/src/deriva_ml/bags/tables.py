@@ -69,13 +69,12 @@ def _split(path: str) -> tuple[str, str]:
     return (stem, kind) if good else (path, "")
 
 
-def find(bag: rows.Bag, table: str) -> TableFile | None:
-    """The member that a name or path means as a table: the whole of it, or the last part of it where only one has that.
+def find(files: dict[str, TableFile], table: str) -> TableFile | None:
+    """The file that a name or path means as a table: the whole of it, or the last part of it where only one has that.
 
     Raises:
         DerivaMLRequestError: several have it.
     """
-    files = table_files(bag)
     if table in files:
         return files[table]
     whole = [one for one in files.values() if one.path == table]
@@ -110,7 +109,7 @@ def as_rows(bag: rows.Bag, table: str) -> Iterator[Row]:
     held = rows.all_rows(bag)
     if table in held:
         yield from held[table]
-    elif (found := find(bag, table)) is None:
+    elif (found := find(table_files(bag), table)) is None:
         raise no_table(bag, table)
     else:
         yield from file_rows(found)
@@ -129,7 +128,7 @@ def as_frame(bag: rows.Bag, table: str) -> Any:
     held = rows.all_rows(bag)
     if table in held:
         return pandas.DataFrame(held[table])
-    if found := find(bag, table):
+    if found := find(table_files(bag), table):
         return frame(found)
     raise no_table(bag, table)
 

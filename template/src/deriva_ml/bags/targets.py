@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,10 +32,12 @@ class Elements:
 
     Attributes:
         names: the targets'.
+        are_files: whether they are of a table of files; a row of a file's table only says so.
     """
 
     names: tuple[str, ...]
     found: list[Element]
+    are_files: bool = False
 
     def label(self, element: Element) -> Any:
         """What a framework gets for an element: its value, or several by name; None where one is missing."""
@@ -75,12 +78,11 @@ def elements(
     if isinstance(targets, str):
         raise DerivaMLRequestError(f"targets is a list: targets=[{targets!r}]")
     selectors = dict(targets) if isinstance(targets, Mapping) else dict.fromkeys(targets or ())
-    held = list((rows.members(bag) if members_only else rows.all_rows(bag)).get(table, ()))
-    if not held:
-        if table in tables.table_files(bag) and not selectors:
-            return Elements((), [Element(row, ()) for row in tables.as_rows(bag, table)])
-        raise tables.no_table(bag, table)
+    held = _held(bag, table, members_only)
+    are_files = table in rows.all_rows(bag) and bool(held) and rows.is_file(held[0])
     own: set[str] = set()
+    if not held:
+        return Elements(tuple(selectors), [])
     columns = [
         _column(bag, table, held, name, select, own, of_terms_only, first)
         for name, select in selectors.items()
@@ -100,7 +102,22 @@ def elements(
     if missing == "skip":
         gone = set(map(id, without))
         found = [one for one in found if id(one) not in gone]
-    return Elements(tuple(selectors), found)
+    return Elements(tuple(selectors), found, are_files)
+
+
+def _held(bag: rows.Bag, table: str, members_only: bool) -> list[Row]:
+    every = rows.all_rows(bag)
+    if table not in every and table not in features.definitions(bag):
+        return list(tables.as_rows(bag, table))
+    held = every.get(table, [])
+    if members_only:
+        kept = rows.members(bag).get(table, [])
+        if held and not kept:
+            raise DerivaMLRequestError(
+                f"no member of dataset {bag.dataset.rid} is a row of {table}: say reachable=True"
+            )
+        return kept
+    return held
 
 
 def _called(row: Row) -> str:
@@ -154,7 +171,7 @@ def _column(
             )
 
         return read
-    if name == FOLDER:
+    if name == FOLDER and rows.is_file(held[0]):
         return lambda row: naming.path_of(row).rpartition("/")[0].rpartition("/")[2] or None
     known = [*(one.feature_name for one in features.find_features(bag, table)), *held[0]]
     raise DerivaMLRequestError(
@@ -175,7 +192,7 @@ def _one(
 ) -> Any:
     if not values:
         return None
-    if not first and any(plain(one) != plain(values[0]) for one in values[1:]):
+    if not first and len({repr(plain(one)) for one in values}) > 1:
         raise DerivaMLRequestError(
             f"{_called(row)} has {len(values)} values of {name}: choose one with"
             f" targets={{{name!r}: FeatureRecord.select_newest}}, or another selector"
@@ -189,14 +206,20 @@ def _value_of(record: FeatureRecord) -> Row:
 
 def _plain(value: Any) -> Any:
     """A value of a row; None for what pandas or a text has in place of none."""
-    return None if value is None or value == "" or value != value else value
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    return (
+        None
+        if (isinstance(value, str) and not value) or type(value).__name__ in {"NAType", "NaTType"}
+        else value
+    )
 
 
 def _of_file(bag: rows.Bag, name: str) -> tuple[tables.TableFile, str] | None:
     """The file that is a table, and its column, that a target's name means."""
     files = tables.table_files(bag)
     place, _, column = name.rpartition(".")
-    if place and (table := tables.find(bag, place)) and column in naming.header(table):
+    if place and (table := tables.find(files, place)) and column in naming.header(table):
         return table, column
     having = [one for one in files.values() if name in naming.header(one)]
     if len(having) > 1:

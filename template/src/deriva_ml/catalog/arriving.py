@@ -34,6 +34,9 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "role": lambda value: value in {*AssetRole},
     "setting": lambda value: value in ("parameter", "choice"),
     "text": lambda value: value is None or isinstance(value, str),
+    "table": lambda value: (
+        isinstance(value, str) and re.fullmatch(r"[^\x00-\x1f\x7f/\\]+", value) is not None
+    ),
     "word": lambda value: isinstance(value, str) and value != "",
     "path": lambda value: isinstance(value, str) and check_relative(value) != "",
     "count": _is_count,
@@ -217,7 +220,7 @@ def _row(name: str, line: bytes) -> tuple[Any, ...]:
         if not isinstance(said, dict) or said.keys() != columns.keys():
             raise ValueError(f"its columns are not {', '.join(columns)}")
         for column, kind in columns.items():
-            value, checked = said[column], "rid" if referred_kind(kind) else kind
+            value, checked = said[column], "rid" if referred_kind(kind) else kind.removesuffix("?")
             if not (value is None and kind.endswith("?")) and not CHECKS[checked](value):
                 raise ValueError(f"{column} cannot be {str(value)[:40]!r}")
             if isinstance(value, str):

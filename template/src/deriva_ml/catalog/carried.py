@@ -19,8 +19,7 @@ class Kind(NamedTuple):
 
     Attributes:
         columns: what each holds: an RID of its own (``rid``), that of a record (its kind, with ``?`` where there may be
-            none, ``record`` for one of any kind), or a value: ``text`` and ``time``, ``count`` and ``number`` (which
-            may lack), ``md5``, ``version``, ``json`` (as text), or ``cell``, whatever SQLite holds.
+            none, ``record`` for one of any kind), or a value: as ``arriving.CHECKS`` has them.
         query: returns those of the chosen records, in an order of their own; for each table of files where it names
             ``{asset}``.
     """
@@ -54,7 +53,8 @@ KINDS: dict[str, Kind] = {
             **_STAMPED,
             "Workflow": "Workflow",
             **dict.fromkeys(("Description", "Execution_Duration", "Download_Duration"), "text"),
-            **dict.fromkeys(("Upload_Duration", "Status_Detail", "started_by", "was"), "text"),
+            **dict.fromkeys(("Upload_Duration", "Status_Detail", "started_by"), "text"),
+            "was": "rid?",
             "Status": "status",
         },
         # That it waits to be sent somewhere is this project's affair.
@@ -68,7 +68,7 @@ KINDS: dict[str, Kind] = {
         f'SELECT * FROM "Execution_Execution" WHERE "Execution" IN {_E} AND "Nested_Execution" IN {_E} ORDER BY "RID"',
     ),
     "Dataset": Kind(
-        {"RID": "rid", **_STAMPED, "Description": "text", "Deleted": "number", "name": "text", "was": "text"},
+        {"RID": "rid", **_STAMPED, "Description": "text", "Deleted": "number", "name": "text", "was": "rid?"},
         'SELECT d.*, n."name", h."was" FROM "Dataset" d LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
         ' LEFT JOIN "local_imported" h ON h."rid" = d."RID"'
         f' WHERE d."RID" IN {_D} ORDER BY d."RID"',
@@ -97,10 +97,10 @@ KINDS: dict[str, Kind] = {
     ),
     "Asset": Kind(
         {
-            "table": "word",
+            "table": "table",
             "RID": "rid",
             **_STAMPED,
-            "Filename": "text",
+            "Filename": "word",
             "Description": "text",
             "Length": "count",
             "MD5": "md5",

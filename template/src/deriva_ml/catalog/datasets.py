@@ -451,19 +451,22 @@ class Datasets(CatalogBase):
         )
         return [self.lookup_dataset(row["RID"]) for row in parents.fetchall()]
 
+    def nested_states(self, state: DatasetState) -> list[DatasetState]:
+        """Return the states of datasets that are nested directly in a state of one."""
+        rows = self._db.query(
+            'SELECT "nested" FROM "local_member" WHERE "dataset" = ? AND "nested" IS NOT NULL AND "since" <= ?'
+            ' AND ("until" IS NULL OR "until" > ?) ORDER BY "path"',
+            state.dataset,
+            state.number,
+            state.number,
+        )
+        return [self.dataset_state(row["nested"]) for row in rows.fetchall()]
+
     def _below(self, state: DatasetState) -> set[RID]:
         """Return the datasets that are nested in a state of one, directly or not."""
         found, waiting = set[RID](), [state]
         while waiting:
-            one = waiting.pop()
-            rows = self._db.query(
-                'SELECT "nested" FROM "local_member" WHERE "dataset" = ? AND "nested" IS NOT NULL AND "since" <= ?'
-                ' AND ("until" IS NULL OR "until" > ?)',
-                one.dataset,
-                one.number,
-                one.number,
-            )
-            inner = [self.dataset_state(row["nested"]) for row in rows.fetchall()]
+            inner = self.nested_states(waiting.pop())
             waiting += [each for each in inner if each.dataset not in found]
             found |= {each.dataset for each in inner}
         return found
@@ -478,12 +481,18 @@ class Datasets(CatalogBase):
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') FROM "Dataset_Execution" l'
-            ' JOIN "Dataset" d ON d."RID" = l."Dataset" JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version"'
-            ' WHERE l."Execution" = ?',
+            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') AS description, n."name", s."digest"'
+            ' FROM "Dataset_Execution" l JOIN "Dataset" d ON d."RID" = l."Dataset"'
+            ' JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version" LEFT JOIN "local_version" s ON s."version" = v."RID"'
+            ' LEFT JOIN "local_dataset" n ON n."dataset" = d."RID" WHERE l."Execution" = ?',
             execution,
         )
-        return self._build_all(rows, lambda row: Dataset(*row), "dataset")
+
+        def dataset(row: Row) -> Dataset:
+            named, digest = row["name"] or "", row["digest"] or ""
+            return Dataset(row["RID"], row["Version"], row["description"], name=named, digest=digest)
+
+        return self._build_all(rows, dataset, "dataset")
 
 
 def _entry(row: Row) -> Entry:

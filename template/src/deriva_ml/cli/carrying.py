@@ -13,6 +13,8 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
+    from deriva_ml.archive.exporting import Exported
+    from deriva_ml.archive.importing import Imported
     from deriva_ml.catalog.embedded import EmbeddedCatalog
 
 SHOWN = 5
@@ -83,16 +85,16 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         )
     for note in done.warnings:
         print(f"note: {note}", file=sys.stderr)
-    print(
-        f"exported {_listed(done.records)} and {done.contents} contents ({done.bytes:,} bytes) to {args.file}"
-    )
+    print(f"exported {_listed(done.records)} and {_contents(done)} to {args.file}")
     return 0
 
 
 def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Take in a file."""
     from deriva_ml.archive.importing import take_in
+    from deriva_ml.datasets import names
 
+    before = names.read(catalog.project)
     with ExitStack() as stack:
         done = take_in(
             catalog, Path(args.file), code=not args.without_code, progress=_progress(stack, "importing")
@@ -106,23 +108,32 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         warnings.append(
             f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
         )
+    for rid in merged.datasets:
+        try:
+            names.note(catalog, rid)
+        except DerivaMLRequestError as error:
+            warnings.append(str(error))
     for note in warnings:
         print(f"note: {note}", file=sys.stderr)
-    commits = f" and {done.commits} commits" if done.commits else ""
-    contents = f"{done.contents} contents ({done.bytes:,} bytes)"
-    print(f"imported {_listed(merged.new)}, {contents}{commits} that were not here, from {args.file}")
+    commits = f", {_count(done.commits, 'commit')}" if done.commits else ""
+    print(f"imported {_listed(merged.new)}, {_contents(done)}{commits} that were not here, from {args.file}")
+    if names.read(catalog.project) != before:
+        print(f"commit {names.FILE}")
     return 0
 
 
 def _listed(counts: dict[str, int]) -> str:
     """Return how many records there are of the kinds that a person knows."""
-    kinds = {
-        "Execution": "executions",
-        "Dataset": "datasets",
-        "Dataset_Version": "versions",
-        "Asset": "files",
-    }
-    return ", ".join(f"{counts.get(kind, 0)} {name}" for kind, name in kinds.items())
+    kinds = {"Execution": "execution", "Dataset": "dataset", "Dataset_Version": "version", "Asset": "file"}
+    return ", ".join(_count(counts.get(kind, 0), name) for kind, name in kinds.items())
+
+
+def _contents(done: Exported | Imported) -> str:
+    return f"{_count(done.contents, 'content')} ({done.bytes:,} bytes)"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _progress(stack: ExitStack, title: str) -> Callable[[int], Callable[[int], None]]:

@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
         with closing(connect(config, project)) as connection:
             status = args.run(connection.source, args)
             return status
-    with closing(_opened(project)) as catalog:
+    with closing(opened(project)) as catalog:
         for name in ("rid", "sweep"):
             if getattr(args, name, None) is not None:
                 setattr(args, name, rid_of(catalog, getattr(args, name)))
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     return status
 
 
-def _opened(project: Project) -> EmbeddedCatalog:
+def opened(project: Project) -> EmbeddedCatalog:
     """Open the project's catalog and close what was left open there; only read it where the disk takes nothing."""
     import deriva_ml.disk as disk
     from deriva_ml.catalog.connection import open_local

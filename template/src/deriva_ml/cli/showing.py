@@ -135,9 +135,9 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         {
             "RID": item.rid,
             "what": "Dataset",
-            "name": item.description.split("\n")[0],
-            "size": "",
+            "name": item.name or item.description.split("\n")[0],
             "version": item.version,
+            "manifest": item.digest,
         }
         for item in catalog.datasets_of(rid)
     ]

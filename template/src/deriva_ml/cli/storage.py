@@ -86,7 +86,7 @@ def human(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
@@ -100,10 +100,10 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     if args.json:
         print_json(asdict(verdict))
     else:
-        looked = f"{_counted(verdict.contents, 'content')} ({human(verdict.bytes)})"
-        print(f"{looked} and {_counted(verdict.versions, 'version')} of datasets were checked")
+        looked = f"{counted(verdict.contents, 'content')} ({human(verdict.bytes)})"
+        print(f"{looked} and {counted(verdict.versions, 'version')} of datasets were checked")
         if verdict.unnamed:
-            print(f"{_counted(verdict.unnamed, 'content')} more that no record names, which gc removes")
+            print(f"{counted(verdict.unnamed, 'content')} more that no record names, which gc removes")
         rows = [
             (
                 one.rid or "-",
@@ -185,7 +185,7 @@ def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     print_lines(aligned([("what", "contents", "bytes"), *rows], width()))
     for title, large in (("executions by their outputs", found.executions), ("files", found.files)):
         if large:
-            print(f"\nlargest {title}:", end="\n")
+            print("", f"largest {title}:", sep="\n")
             listed = [(one.rid, human(one.bytes), one_line(one.name)) for one in large]
             print_lines(aligned([("RID", "bytes", "name"), *listed], width(), ("name",)))
     return 0
@@ -224,7 +224,7 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         result["removed"] = {"executions": gone, "contents": count, "bytes": freed}
         if not args.json:
             print(
-                f"removed {_counted(len(gone), 'execution')} and {_counted(count, 'content')}: {human(freed)} are free"
+                f"removed {counted(len(gone), 'execution')} and {counted(count, 'content')}: {human(freed)} are free"
             )
     if args.json:
         print_json(result)
@@ -235,7 +235,7 @@ def _show_prospect(catalog: EmbeddedCatalog, found: Prospect, limits: Limits) ->
     """Say what would go, and what stays and why."""
     if found.plan.remove:
         taken = human(sum(found.sizes.values()))
-        print(f"{_counted(len(found.plan.remove), 'execution')} to remove, with {taken} of outputs:")
+        print(f"{counted(len(found.plan.remove), 'execution')} to remove, with {taken} of outputs:")
         records = [catalog.lookup_execution(rid) for rid in found.plan.remove[:SHOWN]]
         rows = [
             (
@@ -254,22 +254,22 @@ def _show_prospect(catalog: EmbeddedCatalog, found: Prospect, limits: Limits) ->
     elif limits:
         print("no execution to remove")
     if found.plan.kept:
-        print(f"{_counted(len(found.plan.kept), 'old execution')} to keep:")
+        print(f"{counted(len(found.plan.kept), 'old execution')} to keep:")
         _show([("RID", "because it"), *found.plan.kept.items()], ("because it",))
     count, taken_bytes = found.contents
     print(
-        f"{_counted(count, 'content')} to remove, that no record names{' then' if found.plan.remove else ''}:",
+        f"{counted(count, 'content')} to remove, that no record names{' then' if found.plan.remove else ''}:",
         human(taken_bytes),
     )
     if found.young[0]:
         count, taken_bytes = found.young
         print(
-            f"{_counted(count, 'content')} ({human(taken_bytes)}) younger than a day: another gc removes what is not needed"
+            f"{counted(count, 'content')} ({human(taken_bytes)}) younger than a day: another gc removes what is not needed"
         )
     if found.fetched[0]:
         count, taken_bytes = found.fetched
         print(
-            f"{_counted(count, 'content')} ({human(taken_bytes)}) fetched from a Deriva catalog: --cache removes these, too"
+            f"{counted(count, 'content')} ({human(taken_bytes)}) fetched from a Deriva catalog: --cache removes these, too"
         )
 
 

@@ -189,8 +189,8 @@ def found(spec: DatasetSpec, source: Source, project: Project) -> tuple[DatasetS
     dataset = source.lookup_dataset(rid, version)
     if spec.digest and spec.digest != dataset.digest:
         raise DerivaMLRequestError(
-            f"dataset {rid} {dataset.version} has the digest {dataset.digest or 'of nothing known'}, and {spec.digest} is"
-            " asked for: that is another content"
+            f"dataset {spec.name or rid} {dataset.version} has another manifest than {spec.digest}:"
+            f" {dataset.digest}"
         )
     return replace(spec, rid=rid, version=version, digest=dataset.digest), dataset
 

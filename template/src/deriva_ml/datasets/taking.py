@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,7 @@ class Store:
     def __init__(self, objects: ObjectStore, link: bool = False) -> None:
         self._objects = objects
         self._link = link
+        self._name, self._numbers = os.urandom(8).hex(), itertools.count()
         self._folders: set[str] = set()
         self._without_clones: set[int] = set()
         objects.folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +135,7 @@ class Store:
         self, source: os.stat_result, fill: Callable[[int], tuple[str, int]], absent: bool = False
     ) -> str:
         """Have a content in the store under its digest, which what fills a new file returns with the length."""
-        copy = f"{self._objects.folder}/.{os.urandom(8).hex()}"  # as ``clear`` finds it
+        copy = f"{self._objects.folder}/.{self._name}{next(self._numbers)}"  # as ``clear`` finds it
         writer = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             try:
@@ -188,10 +190,12 @@ def _read(source: str, reader: int, before: os.stat_result, report: Report) -> I
     size = min(before.st_size + 1, CHUNK)
     left = before.st_size
     try:
-        while left >= 0 and (data := os.read(reader, size)):
+        while data := os.read(reader, size):
             yield data
             left -= len(data)
             report(len(data))
+            if left <= 0 < before.st_size:  # if there is more by now, the times say so
+                return
     except OSError as error:
         raise _unread(source, error) from error
 

@@ -208,8 +208,8 @@ def found(
 ) -> Files:
     """Return the files below paths, with the paths that they are to have in a dataset; nothing is looked at below them yet.
 
-    A folder gives its contents, at their paths below it; a file its own name. What lies in a folder that the dataset was
-    made from before gets the path that it has there. The project's own ``.git``, records and outputs are left out.
+    A folder gives its contents, at their paths below it, and beside others a folder of its name with these in it; a file
+    its own name. What lies in a folder that the dataset was made from before gets the path that it has there. The project's own ``.git``, records and outputs are left out.
 
     Args:
         roots: folders that the dataset was made from, each with the folder of the dataset that its contents lie in.
@@ -225,7 +225,7 @@ def found(
         except ValueError as error:
             raise DerivaMLRequestError(f"{into!r} cannot be a folder in a dataset") from error
     before = [] if into else sorted(((os.path.realpath(one), to) for one, to in roots), key=_depth)
-    given, new = _Given(), list[tuple[Path, str]]()
+    given, new, paths = _Given(), list[tuple[Path, str]](), [*paths]
     for one in paths:
         path = os.path.realpath(one)
         try:
@@ -237,7 +237,10 @@ def found(
         _check_text(named)
         place = next((_below(named, top, to) for top, to in before if _is_in(named, top)), None)
         if is_folder:
-            place = into if place is None else place
+            if place is None:
+                place = "/".join(
+                    part for part in (into, os.path.basename(path) if len(paths) > 1 else "") if part
+                )
             given.at(place).folders.append(_Folder(path, path))
             new.append((Path(path), place))
         else:

@@ -20,7 +20,7 @@ from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.push import Push, destination_of
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
 from deriva_ml.terminal import print
 
 IN_A_RUN = RetryPolicy(attempts=4, longest=5.0, read=30.0)
@@ -95,7 +95,7 @@ class DerivaDelivery(Delivery):
 
     def refuse_offline(self, what: str) -> NoReturn:
         """Refuse what an offline run would have to ask for."""
-        raise DerivaMLRequestError(
+        raise NotFound(
             f"{what} has not been fetched from {self.host} before, and this run is offline: leave --offline out"
         )
 

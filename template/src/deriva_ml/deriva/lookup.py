@@ -216,21 +216,21 @@ def _read_version(
 
 @reads
 def find_dataset_states(server: Server, rid: RID, manifests: Manifests) -> list[DatasetState]:
-    """A dataset's versions, newest first; digest, files and bytes are known of those that have a manifest."""
+    """A dataset's versions, newest first; the digest is known of those that have a manifest.
+
+    So are files and bytes, unless the manifests that have to be fetched for them are large.
+    """
     rid = _find_dataset_rid(server, rid)
     rows = [row for row in server.find("Dataset_Version", {"Dataset": rid}) if row["Version"]]
     assets = manifests.of(rows)
+    sizes = manifests.sizes(assets.values())
     found = []
     for number, row in enumerate(sorted(rows, key=order), 1):
-        files = size = 0
-        if asset := assets.get(row["RID"]):
-            with contextlib.suppress(ValueError):  # it is no manifest
-                files, size = manifests.size(asset)
-        state = DatasetState(
-            row["RID"], rid, row["Version"], number, row["Description"] or "", row["Execution"]
-        )
-        digest = asset.md5 if asset else ""
-        found.append(replace(state, created=row["RCT"] or "", digest=digest, files=files, bytes=size))
+        digest = assets[row["RID"]].md5 if row["RID"] in assets else ""
+        files, size = sizes.get(digest, (0, 0))
+        state = DatasetState(row["RID"], rid, row["Version"], number, row["Description"] or "")
+        made = {"execution": row["Execution"], "created": row["RCT"] or ""}
+        found.append(replace(state, **made, digest=digest, files=files, bytes=size))
     return found[::-1]
 
 

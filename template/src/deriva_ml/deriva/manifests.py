@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from deriva_ml.catalog.objects import ObjectStore
+from deriva_ml.catalog.objects import ObjectStore, is_digest
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row
 from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable, reads
 from deriva_ml.deriva.server import Server, any_of, quote
@@ -17,6 +18,8 @@ from deriva_ml.manifest import Entry, manifest_name, parse
 from deriva_ml.terminal import print
 from deriva_ml.untrusted import LARGEST
 
+WORTH_COUNTING = 1 << 22
+"""Bytes of manifests that are fetched to say how large versions are: some forty thousand paths."""
 _TABLE = MLAsset.execution_metadata.value
 
 
@@ -129,8 +132,25 @@ class Manifests:
             self._read[asset.md5] = entries
         return self._read[asset.md5]
 
-    def size(self, asset: Asset) -> tuple[int, int]:
-        """How many files a version has by its manifest, with those of nested ones as far as these are known; their bytes."""
+    def sizes(self, assets: Iterable[Asset]) -> dict[str, tuple[int, int]]:
+        """How many files versions have by their manifests, and their bytes, by digest; only of what is told soon.
+
+        Those of nested ones are counted as far as their manifests are there.
+        """
+        wanted = {one.md5: one for one in assets}
+        missing = (
+            one.length
+            for one in wanted.values()
+            if is_digest(one.md5) and not self._objects.has(one.md5, one.length)
+        )
+        if sum(missing) > WORTH_COUNTING:
+            return {}
+        for digest, asset in wanted.items():
+            with contextlib.suppress(ValueError):  # it is no manifest
+                self._sizes[digest] = self._size(asset)
+        return {digest: self._sizes[digest] for digest in wanted if digest in self._sizes}
+
+    def _size(self, asset: Asset) -> tuple[int, int]:
         files = size = 0
         for one in self.entries(asset):
             inner = (1, one.length)
@@ -138,7 +158,7 @@ class Manifests:
                 if one.digest not in self._sizes:
                     found = self._server.find(_TABLE, {"MD5": one.digest}, "?limit=1")
                     nested = Asset.from_row(_TABLE, found[0]) if found else None
-                    self._sizes[one.digest] = self.size(nested) if nested else (0, 0)
+                    self._sizes[one.digest] = self._size(nested) if nested else (0, 0)
                 inner = self._sizes[one.digest]
             files, size = files + inner[0], size + inner[1]
         return files, size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,16 @@ class OfflineCache:
         version = version or self._read(f"dataset {_key(rid)}")
         with contextlib.suppress(*DAMAGED):
             return _dataset(self._read(f"dataset {_key(rid)} {version}"))
+        return None
+
+    def keep_states(self, rid: RID, states: Sequence[DatasetState]) -> None:
+        """Keep which versions a dataset has."""
+        self._keep(f"versions {_key(rid)}", states)
+
+    def states(self, rid: RID) -> list[DatasetState] | None:
+        """The versions that a dataset had when that was last asked for, if they were kept."""
+        with contextlib.suppress(*DAMAGED):
+            return [well_formed(DatasetState(**one)) for one in self._read(f"versions {_key(rid)}")]
         return None
 
     def keep_digest(self, digest: str, version: str, dataset: RID) -> None:

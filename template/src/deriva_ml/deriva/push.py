@@ -37,7 +37,7 @@ from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.offline import offline_cache
 from deriva_ml.deriva.retry import LIVE, RetryPolicy
 from deriva_ml.deriva.server import Server
-from deriva_ml.deriva.versions import Versions
+from deriva_ml.deriva.versions import Versions, maker_of
 from deriva_ml.file_lock import file_lock
 from deriva_ml.terminal import print
 
@@ -210,12 +210,12 @@ class Push:
         rid = self.begin(execution)
         self._under_way.add(execution)
         self._link_remote_inputs(execution)
-        read = self._local.states_read(execution)
+        read = [self._versions.stand_in(one) for one in self._local.states_read(execution)]
         wanted = [*read, *self._made(execution)]
         self._versions.recognize(self._versions.waiting(wanted))
         waiting = self._versions.waiting(wanted)
         self._versions.record_manifests(waiting)
-        for maker in dict.fromkeys(one.execution for one in waiting if one.execution):
+        for maker in dict.fromkeys(filter(None, map(maker_of, waiting))):
             self._bring_along(maker, execution)
         assets = self._local.assets_of(execution)
         files = self._versions.files(self._versions.waiting(wanted))
@@ -232,7 +232,7 @@ class Push:
 
     def _made(self, execution: RID) -> list[DatasetState]:
         """The versions of datasets that an execution made."""
-        return [one for one in self._local.states_made(execution) if one.released]
+        return [one for one in self._local.states_made(execution) if one.released and maker_of(one)]
 
     def _bring_along(self, maker: RID, execution: RID) -> None:
         """See that the execution that made a version of a dataset is there, as another one is to be that read it."""

@@ -12,7 +12,15 @@ from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from deriva_ml.definitions import RID, Dataset, FeatureDefinition, ForeignKey, Row, TableDefinition
+from deriva_ml.definitions import (
+    RID,
+    Dataset,
+    DatasetState,
+    FeatureDefinition,
+    ForeignKey,
+    Row,
+    TableDefinition,
+)
 from deriva_ml.deriva.answers import checked
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, any_of, quote
@@ -61,7 +69,7 @@ class Snapshot:
         rows = {row["RID"]: row for row in self._of("Dataset", "RID", children)}
         if rid not in rows:
             raise DerivaMLRequestError(f"dataset {rid} was not yet there in the catalog's state {self.name}")
-        versions = _grouped(self._of("Dataset_Version", "Dataset", children.keys() - {rid}))
+        versions = _grouped(self._of("Dataset_Version", "Dataset", children))
         types = _grouped(self._of("Dataset_Dataset_Type", "Dataset", children))
         readers = _grouped(self._of("Dataset_Execution", "Dataset", children))
         members = self._members(children)
@@ -88,6 +96,7 @@ class Snapshot:
                     snapshot=self.name,
                     version_rid=chosen.get("RID"),
                     tables=self._definitions({*members[one], *references}),
+                    history=_states(versions.get(one, ()), chosen),
                     executions=tuple(sorted({row["Execution"] for row in readers.get(one, ())})),
                 )
             return made[one]
@@ -226,6 +235,25 @@ class Snapshot:
 
 def _values(row: Row, columns: Sequence[str]) -> tuple[Any, ...]:
     return tuple(row.get(column) for column in columns)
+
+
+def _states(versions: Iterable[Row], last: Row) -> tuple[DatasetState, ...]:
+    """A dataset's states up to one, the newest first."""
+    known = sorted((row for row in versions if row["Version"]), key=order)
+    made = [
+        DatasetState(
+            row["RID"],
+            row["Dataset"],
+            row["Version"],
+            number,
+            row["Description"] or "",
+            row["Execution"],
+            row["RCT"] or "",
+        )
+        for number, row in enumerate(known, 1)
+        if not last or order(row) <= order(last)
+    ]
+    return tuple(reversed(made))
 
 
 def _grouped(rows: Iterable[Row]) -> dict[RID, list[Row]]:

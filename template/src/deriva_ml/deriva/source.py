@@ -184,7 +184,11 @@ class DerivaSource(Source):
     def dataset_versions(self, rid: RID) -> list[DatasetState]:
         if self._delivery.is_here(rid):
             return self._local.dataset_versions(rid)
-        return self._look_up(lambda server: lookup.find_dataset_states(server, rid, self._manifests(server)))
+        if self._delivery.offline:
+            return self._delivery.known.states(rid) or self._delivery.refuse_offline(f"dataset {rid}")
+        found = self._look_up(lambda server: lookup.find_dataset_states(server, rid, self._manifests(server)))
+        self._delivery.known.keep_states(rid, found)
+        return found
 
     def find_dataset_by_digest(self, digest: str, version: str) -> tuple[RID, str] | None:
         found = self._delivery.known.dataset_by_digest(digest, version)

@@ -9,7 +9,16 @@ from pathlib import Path
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Remote
-from deriva_ml.definitions import RID, Asset, AssetRole, DatasetState, ExecMetadataType, MLAsset, Row
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    AssetRole,
+    DatasetState,
+    ExecMetadataType,
+    MLAsset,
+    Row,
+    is_reserved,
+)
 from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.lookup import find_same_dataset
@@ -23,6 +32,11 @@ _MEMBERS = (("Dataset_File", "File"), ("Dataset_Dataset", "Nested_Dataset"))
 """The tables that say what is in a dataset, with the column for what that is."""
 
 
+def maker_of(state: DatasetState) -> RID | None:
+    """The execution that made a state and goes there with it; none for the example, which is known by its files."""
+    return None if is_reserved(state.dataset) else state.execution
+
+
 class Versions:
     """What of the project's datasets is at one destination, and how the rest gets there.
 
@@ -34,8 +48,27 @@ class Versions:
         self._there = there
         self._server = there.server
         self._manifests = Manifests(there.server, local.objects)
+        self._told: set[RID] = set()
 
     # What is to come there
+
+    def stand_in(self, state: DatasetState) -> DatasetState:
+        """A state as it can be there: in catalogs of deriva-ml 1.17 a version, for that library can read no other.
+
+        It would fail at each look at a dataset that has a working state, whoever's it is.
+        """
+        if state.released or self._there.model.dataset_versions_are_linked:
+            return state
+        before = (one for one in self._local.dataset_versions(state.dataset) if one.number < state.number)
+        version = next((one for one in before if one.released), state)
+        if state.rid not in self._told and version != state:
+            self._told.add(state.rid)
+            print(
+                f"warning: catalogs of deriva-ml 1.17, as {self._server.host} has, take no working states of datasets:"
+                f" {state.version} of dataset {state.dataset} is kept in this project, and {version.version} sent",
+                file=sys.stderr,
+            )
+        return version
 
     def waiting(self, wanted: Iterable[DatasetState]) -> list[DatasetState]:
         """What is not there of these states, of the versions before them, and of what is nested in them, in that order.
@@ -51,40 +84,37 @@ class Versions:
                 before = one.number < state.number and one.released
                 if (before or one == state) and one.rid not in seen and not self._there.stored(one.rid):
                     seen.add(one.rid)
-                    for nested in sorted(self._members(one)[1]):
-                        visit(self._local.dataset_state(nested))
+                    for nested in self._local.nested_states(one):
+                        visit(self.stand_in(nested))
                     found.append(one)
 
         for state in wanted:
             visit(state)
         return found
 
-    def _members(self, state: DatasetState) -> tuple[set[RID], set[RID]]:
-        """The files in a state, and the versions that are nested in it; by their RIDs here."""
-        files, nested = set(), set()
-        for row in self._local.members(state.rid):
-            if row["nested"] is not None:
-                nested.add(row["nested"])
-            else:
-                files.add(row["RID"])
-        return files, nested
+    def _files_in(self, state: DatasetState) -> set[RID]:
+        rows = self._local.members(state.rid)
+        return {row["RID"] for row in rows if row["nested"] is None}
 
-    def files(self, states: Iterable[DatasetState]) -> list[Asset]:
-        """The files that are in these states."""
-        rids = set().union(*(self._members(state)[0] for state in states))
+    def files(self, states: Sequence[DatasetState]) -> list[Asset]:
+        """The files in these states, without those that have come with a version that is there."""
+        rids = set().union(*map(self._files_in, states))
+        for dataset in dict.fromkeys(one.dataset for one in states):
+            there = (one for one in self._local.dataset_versions(dataset) if self._there.stored(one.rid))
+            if last := next(there, None):
+                rids -= {rid for rid in self._files_in(last) if self._there.stored(rid)}
         return self._local.lookup_assets(sorted(rids))
 
     def can_come(self, state: DatasetState) -> bool:
         """Whether all files of what is to come there before a state has are there."""
-        files = {rid for one in self.waiting([state]) for rid in self._members(one)[0]}
-        return all(self._there.stored(rid) for rid in files)
+        return all(self._there.stored(one.rid) for one in self.files(self.waiting([state])))
 
     def record_manifests(self, states: Iterable[DatasetState]) -> None:
         """See that the execution that made a state has its manifest among its outputs, by which the state is found there."""
         for state in states:
-            name, content = manifest_name(state.version), state.digest
-            if not state.execution or any(
-                (one.filename, one.md5) == (name, content) for one in self._local.assets_of(state.execution)
+            name, maker = manifest_name(state.version), maker_of(state)
+            if maker is None or any(
+                (one.filename, one.md5) == (name, state.digest) for one in self._local.assets_of(maker)
             ):
                 continue
             with tempfile.TemporaryDirectory() as folder:
@@ -92,9 +122,9 @@ class Versions:
                 with path.open("w", encoding="utf-8", newline="") as file:
                     file.writelines(self._local.manifest(state.rid))
                 asset = self._local.add_asset(
-                    path, MLAsset.execution_metadata.value, name, [ExecMetadataType.execution_config.value]
+                    path, MLAsset.execution_metadata.value, name, [ExecMetadataType.dataset_manifest.value]
                 )
-            self._local.link_asset(state.execution, asset, AssetRole.output)
+            self._local.link_asset(maker, asset, AssetRole.output)
 
     # What is there already
 
@@ -105,8 +135,8 @@ class Versions:
             states: as ``waiting`` gives them.
         """
         new = [one for one in states if not self._there.known(one.rid).rid]
-        found = self._manifests.versions_with({one.digest for one in new if one.execution})
-        same = {state.rid: self._same(state, found.get(state.digest, ())) for state in new if state.execution}
+        found = self._manifests.versions_with({one.digest for one in new if maker_of(one)})
+        same = {state.rid: self._same(state, found.get(state.digest, ())) for state in new if maker_of(state)}
         for state in new:
             rows = same.get(state.rid, [])
             known = self._there.known(state.dataset).rid
@@ -120,7 +150,7 @@ class Versions:
                     for row in rows
                 }
                 known = max(rows, key=lambda row: counts[row["Dataset"]])["Dataset"]
-            if not state.execution and not known:
+            if not maker_of(state) and not known:
                 self._recognize_by_members(state)
             for row in rows:
                 if row["Dataset"] == known:
@@ -159,14 +189,15 @@ class Versions:
         row = {"Description": dataset.description, "Deleted": False}
         mark = {"Description": f"{self._local.catalog_id}/{state.dataset}"}
         rid = there.store("Dataset", state.dataset, row, mark)
-        maker = there.rid(state.execution) if state.execution else None
+        local_maker = maker_of(state)
+        maker = there.rid(local_maker) if local_maker else None
         versions = server.find("Dataset_Version", {"Dataset": rid})
         self._check_free(state, rid, maker, versions)
         types = [{"Dataset": rid, "Dataset_Type": term} for term in dataset.types]
         there.associate("Dataset_Dataset_Type", types, {"Dataset_Type": dataset.types})
-        files, nested = self._members(state)
-        parts = (self._local.dataset_state(one).dataset for one in nested)
-        self._set_members(rid, [{there.rid(one) for one in files}, {there.rid(one) for one in parts}])
+        files = {there.rid(one) for one in self._files_in(state)}
+        nested = {there.rid(one.dataset) for one in self._local.nested_states(state)}
+        self._set_members(rid, [files, nested])
         row = {"Dataset": rid, "Version": state.version, "Description": state.description, "Execution": maker}
         key = {"Dataset": rid, "Version": state.version}
         version = there.store("Dataset_Version", state.rid, row, key, complete=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,11 @@ def _specification(item: Any, kind: Any) -> Any:
     if isinstance(item, (DatasetSpec, AssetSpec, LocalFile)):
         return item
     if isinstance(item, Mapping):
+        found_out = {
+            one.name for one in fields(kind) if not one.init
+        }  # which a composed configuration has, too
         try:
-            return kind(**item)
+            return kind(**{name: value for name, value in item.items() if name not in found_out})
         except TypeError as error:
             raise DerivaMLRequestError(f"{dict(item)} does not describe an input: {error}") from error
     if isinstance(item, str) and item:
@@ -238,7 +241,9 @@ def _bag(dataset: Dataset, path: Path, wanted: Wanted | None) -> DatasetBag:
             return row
         place = asset.filename
         if wanted is not None and asset.md5 and _is_stored(asset.url):
-            there = _place(asset, path, row.get("Path") or "")
+            # Only a manifest says where a file lies in a dataset; a table of a server may have such a column, too.
+            laid_out = dataset.digest and table == MLAsset.file
+            there = _place(asset, path, row.get("Path") or "" if laid_out else "")
             wanted[there] = asset
             place = str(there)
         return {**row, "Filename": place}

@@ -295,7 +295,7 @@ def _composed(run: _Run) -> Facts | None:
 
 
 def _datasets(run: _Run) -> Facts:
-    return {f"dataset {one.rid}": one.version for one in run.datasets}
+    return {f"dataset {one.name or one.rid}": one.version for one in run.datasets}
 
 
 def _machine(run: _Run) -> Facts | None:

@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,7 @@ def verify(
     verdict = Verdict()
     verdict.contents, verdict.bytes = named.total()
     verdict.problems += _database(catalog)
-    for md5, (what, how, length) in _read_all(catalog, named, begin(verdict.bytes)):
+    for md5, (what, how, length) in read_all(catalog, named, begin(verdict.bytes)):
         verdict.problems += _problems(catalog, named, md5, what, how, length)
     verdict.versions, wrong = _manifests(catalog)
     verdict.problems += wrong
@@ -108,8 +108,10 @@ Found = tuple[str, str, int]
 """What is wrong with a content, how that shows, and its length; the first two are empty where nothing is."""
 
 
-def _read_all(catalog: EmbeddedCatalog, named: Named, progress: Progress) -> Iterator[tuple[str, Found]]:
-    """Read all named contents in some threads, and return in this one what was found of each."""
+def read_all(
+    catalog: EmbeddedCatalog, named: Iterable[str], progress: Progress
+) -> Iterator[tuple[str, Found]]:
+    """Read all contents of these digests in some threads, and return in this one what was found of each."""
     stopped = threading.Event()
 
     def look(md5: str) -> Found:

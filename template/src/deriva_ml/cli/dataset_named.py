@@ -1,0 +1,117 @@
+"""What the subcommands of ``deriva-ml-dataset`` have in common: which dataset is meant, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml.cli.arguments import CommandParser
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.terminal import print
+
+if TYPE_CHECKING:
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.definitions import DatasetState
+
+
+def subcommand(
+    commands: Any,
+    run: Callable[..., int],
+    name: str,
+    usage: str,
+    summary: str,
+    description: str,
+    json: bool = False,
+) -> CommandParser:
+    """Add a subcommand of ``deriva-ml-dataset`` and return its parser.
+
+    Args:
+        usage: of its positionals; the first is the dataset.
+        json: it lists things, which programs may read.
+    """
+    parser: CommandParser = commands.add_parser(
+        name, help=summary, usage=f"{usage} [options]".strip(), description=description
+    )
+    if usage.startswith("NAME"):
+        parser.add_argument("name", metavar=usage.split()[0], help="the dataset's name, or its RID")
+    if json:
+        parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def meant(catalog: EmbeddedCatalog, text: str) -> tuple[str, str | None]:
+    """Return the RID here, and the version if one is named, that ``NAME``, ``RID`` or either with ``@VERSION`` means.
+
+    Raises:
+        DerivaMLRequestError: there is no such dataset.
+    """
+    from deriva_ml.cli.named import rid_of
+    from deriva_ml.dataset import DatasetSpec
+    from deriva_ml.datasets.names import found
+
+    spec = DatasetSpec.from_shorthand(text.encode(errors="backslashreplace").decode())
+    if spec.name:
+        here = catalog.dataset_named(spec.name)
+        return here or found(spec, catalog, catalog.project)[1].rid, spec.version
+    rid = rid_of(catalog, spec.rid)
+    if not catalog.dataset_versions(rid):
+        raise DerivaMLRequestError(f"there is no dataset {rid} in this project's catalog")
+    return rid, spec.version
+
+
+def only(catalog: EmbeddedCatalog, text: str) -> str:
+    """Return the RID here of the dataset that is to be changed.
+
+    Raises:
+        DerivaMLRequestError: there is none, or a version is named, which nothing changes.
+    """
+    rid, version = meant(catalog, text)
+    if version is not None:
+        raise DerivaMLRequestError(f"{text}: a version never changes; name the dataset alone")
+    return rid
+
+
+def state_of(catalog: EmbeddedCatalog, rid: str, version: str | None = None) -> DatasetState:
+    """Return the state of a dataset with a version; by default its newest."""
+    states = catalog.dataset_versions(rid)
+    if version is None:
+        return states[0]
+    found = next((one for one in states if one.version == version), None)
+    if found is None:
+        there = ", ".join(one.version for one in reversed(states))
+        raise DerivaMLRequestError(f"{name_of(catalog, rid)} has no version {version}; it has {there}")
+    return found
+
+
+def name_of(catalog: EmbeddedCatalog, rid: str) -> str:
+    """Return what a dataset is called here: its name, or its RID."""
+    return catalog.name_of_dataset(rid) or rid
+
+
+def tell(catalog: EmbeddedCatalog, rid: str) -> None:
+    """Say what a dataset is now."""
+    from deriva_ml.cli.storage import counted, human
+
+    state = state_of(catalog, rid)
+    print(
+        f"{name_of(catalog, rid)} {state.version}: {counted(state.files, 'file')}, {human(state.bytes)}; RID {rid}"
+    )
+
+
+@contextmanager
+def told_to_commit(catalog: EmbeddedCatalog) -> Iterator[None]:
+    """Say that the file of names is to be committed, if it is another one in the end."""
+    from deriva_ml.datasets.names import FILE
+
+    path = Path(catalog.project.root / FILE)
+
+    def content() -> bytes:
+        return path.read_bytes() if path.is_file() else b""
+
+    before = content()
+    yield
+    if content() != before:
+        print(f"commit {FILE}")
