@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from typing import Any
 import copier
 import pytest
 from copier.errors import DirtyLocalWarning
+
+from quick_copier import hasten
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "template" / "src"
@@ -195,14 +197,13 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Render]:
     """
     settings = tmp_path_factory.mktemp("copier") / "settings.yml"
     settings.write_text("{}\n")
+    hasten()
 
-    def render(
-        destination: Path, *, template: Path = ROOT, exclude: Sequence[str] = (), **answers: Any
-    ) -> Path:
+    def render(destination: Path, *, template: Path = ROOT, **answers: Any) -> Path:
         options: dict[str, Any] = {"defaults": True, "quiet": True, "unsafe": False}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DirtyLocalWarning)
-            copier.run_copy(str(template), destination, answers, vcs_ref="HEAD", exclude=exclude, **options)
+            copier.run_copy(str(template), destination, answers, vcs_ref="HEAD", **options)
         return destination
 
     with pytest.MonkeyPatch.context() as patch:
@@ -222,9 +223,17 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sketch(render: Render, plain: Path) -> Render:
-    """``sketch(destination, **answers)``: a project without the runner, whose files no answer changes; quicker."""
-    return functools.partial(render, template=plain, exclude=["/src/deriva_ml"])
+def slim(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template without the runner, whose files no answer changes, so that rendering it often takes little time."""
+    folder = tmp_path_factory.mktemp("slim")
+    shutil.copytree(plain, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("deriva_ml"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sketch(render: Render, slim: Path) -> Render:
+    """``sketch(destination, **answers)``: a project without the runner; quicker."""
+    return functools.partial(render, template=slim)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import quick_copier
 from conftest import ProjectFolder, on_environment_of
 from deriva_double import DerivaDouble
 from guides import upstream_project
@@ -29,12 +30,12 @@ SOURCE = "gh:org/copier-deriva-ml"
 OLDER, NEWER = "1.0.0", "1.1.0"
 """The template's versions: projects that are there already are of the older one."""
 
-UVX = """import os, sys
+UVX = f"""import os, sys
 tool, *words = sys.argv[1:]
 assert tool == "copier", tool
 asks = words[:1] in (["copy"], ["update"], ["recopy"]) and "--defaults" not in words
 words[1:1] = ["--defaults"] if asks else []  # the reader presses Enter at each question
-os.execv(sys.executable, [sys.executable, "-P", "-m", "copier", *words])
+os.execv(sys.executable, [sys.executable, "-P", {quick_copier.__file__!r}, *words])
 """
 
 
