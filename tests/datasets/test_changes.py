@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,18 @@ def test_the_file_of_names_says_nothing_of_what_was_taken_back(
     with changes.recorded(catalog, "test", "Makes pets") as execution:
         changes.create(catalog, execution, "cats", [put("a.png")], version="1.0.0")
     assert [*read(catalog.project)] == ["cats"]
+
+
+def test_why_a_change_was_refused_is_said_on_a_full_disk_too(
+    catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with (
+        pytest.raises(DerivaMLRequestError, match="no room for it"),
+        changes.recorded(catalog, "test", "Makes pets"),
+    ):
+        monkeypatch.setattr(catalog, "forget_execution", full)
+        monkeypatch.setattr(catalog, "update_execution", full)
+        raise DerivaMLRequestError("no room for it")
