@@ -106,7 +106,8 @@ def test_entries_of_others_are_kept_and_all_is_in_order(catalog: EmbeddedCatalog
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[pets]\n        ("[pets\n", "cannot be read"),
+        ("[pets]\n<<<<<<< HEAD\nrid = 'X'\n=======\n", "merge conflict in line 2"),
+        ("[pets\n", "cannot be read"),
         ("pets = 1\n", "the entry pets is no table"),
         ("[pets]\nrid = 1\n", "the entry pets has rid = 1"),
         ("[pets]\nversion = 'x'\n", "the entry pets has version, which"),
@@ -142,7 +143,6 @@ def test_a_digest_that_is_given_has_to_be_that_of_what_is_found(catalog: Embedde
     assert meant.digest == digest
     with pytest.raises(DerivaMLRequestError, match=f"1.1.0 has another manifest than {digest}: "):
         found(DatasetSpec(pets, "1.1.0", digest=digest), catalog, catalog.project)
-<<<<<<< HEAD
 
 
 def test_an_upload_notes_where_a_dataset_has_been_sent(
