@@ -11,7 +11,18 @@ from conftest import ROOT
 
 SOURCE = ROOT / "template" / "src"
 PICTURE = ROOT / "docs" / "pictures" / "house.svg"
-ROOMS = {"cli", "archive", "storage", "execution", "records", "datasets", "config", "notebook", "catalog", "deriva"}
+ROOMS = {
+    "cli",
+    "archive",
+    "storage",
+    "execution",
+    "records",
+    "datasets",
+    "config",
+    "notebook",
+    "catalog",
+    "deriva",
+}
 """The packages; a module beside them is plain, but for those that stand beside a room."""
 BESIDE = {"core": "execution", "demo": "cli", "__init__": "execution"}
 PLAIN = {"bags"}
