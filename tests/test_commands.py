@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shlex
@@ -17,6 +19,7 @@ import nbformat
 import pytest
 
 from conftest import ProjectFolder
+from deriva_ml.cli import catalog
 from notebooks import COMMIT, START, outputs_text, write_notebook
 from typed_commands import Answer, answers
 
@@ -32,14 +35,21 @@ def project(
     return copy_to(tmp_path_factory.mktemp("commands") / "mein {Projekt} – naïve $x 数据")
 
 
+def looked_up(project: ProjectFolder, *words: str) -> Any:
+    """What `deriva-ml-catalog` says, as JSON; without the start of a process."""
+    said = io.StringIO()
+    with contextlib.chdir(project.path), contextlib.redirect_stdout(said):
+        assert catalog.main([*words, "--json"]) == 0
+    return json.loads(said.getvalue())
+
+
 def executions(project: ProjectFolder) -> list[dict[str, Any]]:
-    return list(json.loads(project.run("deriva-ml-catalog", "list", "--json", "-n", "0", check=True).out))
+    return list(looked_up(project, "list", "-n", "0"))
 
 
 def configuration(project: ProjectFolder) -> dict[str, Any]:
     """What the newest execution was, as `configuration.json` among its files says."""
-    rid = executions(project)[0]["rid"]
-    shown = json.loads(project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out)
+    shown = looked_up(project, "show", executions(project)[0]["rid"])
     [file] = [row for row in shown["outputs"] if row["file"] == "configuration.json"]
     return dict(json.loads(Path(file["content"]).read_text(encoding="utf-8")))
 
