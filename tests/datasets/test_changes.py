@@ -221,7 +221,9 @@ def test_why_a_change_was_refused_is_said_on_a_full_disk_too(
     catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise error
 
     with (
         pytest.raises(DerivaMLRequestError, match="no room for it"),
