@@ -395,6 +395,31 @@ def test_the_rows_of_a_lone_table_are_divided(type_: Type, project: Path) -> Non
     refused(type_("split numbers --fractions 0.5,0.5 --by colour"), "has a column colour")
 
 
+@pytest.mark.parametrize("first", ["\ufeff", "sep=;\r\n"])
+def test_a_table_that_a_spreadsheet_wrote_is_divided(type_: Type, project: Path, first: str) -> None:
+    head = f"{first}picture;species\r\n"
+    (project / "x").mkdir()
+    for n in range(8):
+        (project / "x" / f"{n}.png").write_text(f"{n}")
+    (project / "x" / "labels.csv").write_text(
+        head + "".join(f"{n}.png;{'cat' if n % 2 else 'dog'}\r\n" for n in range(8)), newline=""
+    )
+    assert type_("create animals x").status == 0
+    said = type_("split animals --fractions 0.5,0.5 --by species --names a,b")
+    assert said.status == 0, said.err
+    for name in "ab":
+        members = json.loads(type_(f"show {name} --json").out)["members"]
+        [table] = [one["md5"] for one in members if one["path"] == "labels.csv"]
+        with closing(catalog_of(project)) as catalog:
+            text = catalog.objects.path(table).read_bytes().decode()
+        assert text.startswith(head)
+        rows = text.removeprefix(head).splitlines()
+        assert sorted(row.split(";")[0] for row in rows) == sorted(
+            one["path"] for one in members if one["path"] != "labels.csv"
+        )
+        assert [row.split(";")[1] for row in rows].count("cat") == 2
+
+
 def test_a_file_that_no_row_names_cannot_be_split_by_a_column(type_: Type, pets: Said, project: Path) -> None:
     """What its value is nobody knows; without a column it is divided like the others."""
     (project / "pictures" / "cat" / "new.png").write_text("new")
