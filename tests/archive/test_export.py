@@ -314,7 +314,12 @@ def test_what_cannot_be_written_leaves_nothing(make: Make, tmp_path: Path) -> No
         export(here.catalog, None, folder / "a.zip")
     assert [one.name for one in folder.iterdir()] == ["there.zip"]
     assert (folder / "there.zip").read_text() == "mine"
-    export(here.catalog, None, folder / "light.zip", contents=False)
+    described = next(
+        one for one in here.catalog.assets_of(here.first) if one.filename == "configuration.json"
+    )
+    here.catalog.objects.path(described.md5).unlink()
+    done = export(here.catalog, None, folder / "light.zip", contents=False)
+    assert done.contents == 5, "of the six that describe executions"
 
 
 def test_an_export_that_is_stopped_leaves_nothing(recorded: Recorded, tmp_path: Path) -> None:

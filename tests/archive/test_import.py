@@ -16,6 +16,7 @@ from deriva_ml.archive.importing import take_in
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.cli.catalog import main
 from deriva_ml.definitions import Member, Status
+from deriva_ml.demo import DATASET, add_demo
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.inputs import fetch_dataset
 from git_repository import Repository
@@ -186,6 +187,23 @@ def test_records_whose_rids_others_have_are_told_apart(
     assert take_in(recorded.catalog, tmp_path / "back.zip").merged.new.get("Execution") == 2, (
         "the two of there"
     )
+
+
+def test_what_the_example_brings_is_the_same_everywhere(make: Make, tmp_path: Path) -> None:
+    """Unless another version of the template brings another dataset under that RID: then both are here."""
+    here, there = make("here"), make("there")
+    add_demo(here)
+    add_demo(there)
+    export(here, None, tmp_path / "all.zip")
+    before = state_of(there)
+    assert take_in(there, tmp_path / "all.zip").merged.new == {}
+    assert state_of(there) == before
+    other = make("other")
+    add_demo(other)
+    other._db.query('UPDATE "local_version" SET "digest" = ?', "0" * 32)
+    merged = take_in(other, tmp_path / "all.zip").merged
+    assert (merged.new, [*merged.renamed]) == ({"Dataset": 1, "Dataset_Version": 1}, [DATASET])
+    assert take_in(other, tmp_path / "all.zip").merged.new == {}
 
 
 def test_a_name_that_another_dataset_has_stays_its(recorded: Recorded, file: Path, make: Make) -> None:

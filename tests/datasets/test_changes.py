@@ -97,6 +97,23 @@ def test_nesting_again_moves_the_part_to_its_newer_version(catalog: EmbeddedCata
     assert (nested.folder, nested.version) == ("animals/cats", "0.2.0.dev1")
 
 
+def test_a_part_that_cannot_be_is_refused(catalog: EmbeddedCatalog, put: Put) -> None:
+    with changes.recorded(catalog, "deriva-ml-dataset", "") as one:
+        inner = changes.create(catalog, one, "cats", [put("c.png")], version="1.0.0")
+        outer = changes.create(catalog, one, "pets", [put("a.png")])
+    for into, version, why in (
+        ("../x", None, "cannot be a path"),
+        ("", "9.0.0", "no version 9.0.0"),
+        ("a.png/b", None, "folder"),
+    ):
+        with pytest.raises(DerivaMLRequestError, match=why):
+            changes.nest(catalog, one, outer, [inner], into, version=version)
+    changes.delete(catalog, inner)
+    with pytest.raises(DerivaMLRequestError, match="has been deleted"):
+        changes.nest(catalog, one, outer, [inner])
+    assert catalog.lookup_dataset(outer).version == "0.1.0"
+
+
 @pytest.mark.parametrize(
     ("name", "version", "member"),
     [

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from conftest import ROOT
+from deriva_double import DerivaDouble
 from guides.reader import Reader
 from guides.typed import to_type
 from pages import Page, read
@@ -15,9 +16,11 @@ PAGE = read(ROOT / "docs" / "your-data.md")
 
 
 @pytest.mark.parametrize("page", [PAGE], ids=["your-data"])
-def test_the_guide_works_as_written(page: Page, reader: Reader) -> None:
-    """Each command succeeds, or is refused where the page says so; a dataset is the same in both clones and there."""
+def test_the_guide_works_as_written(page: Page, reader: Reader, double: DerivaDouble) -> None:
+    """Each command succeeds, or is refused where the page says so; both versions of the dataset are sent, once."""
     # Each clone's own sources come first, wherever the terminal is.
     reader = dataclasses.replace(reader, env={**reader.env, "PYTHONPATH": "src"})
     for block in to_type(page):
         reader.follow(block)
+    versions = [row["Version"] for row in double.rows("1", "Dataset_Version")]
+    assert sorted(versions) == ["1.0.0", "1.1.0"]

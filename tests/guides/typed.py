@@ -38,7 +38,7 @@ NOT_TYPED: dict[str, dict[str, str]] = {
 """Lines that no test types, by page, and why. Every other line of every page is typed."""
 
 OWN_ENVIRONMENT = {"README.md"}
-"""Pages that show what comes when nothing is installed yet."""
+"""Pages that show what comes when the project is not installed yet, nor its kernel."""
 
 MOVING = "docs/moving.md"
 """The page that is read in a project of the upstream template."""

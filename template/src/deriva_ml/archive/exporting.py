@@ -61,7 +61,7 @@ def export(
     Args:
         rids: of executions, datasets and files; None for all.
         inputs: with the executions that made what others read, and so on.
-        contents: with the files' contents; without them only those come that describe executions.
+        contents: with the files' contents; without them only those come that describe executions, as far as they are here.
         code: with the commits that the executions name.
         progress: is told how many bytes of contents there are, and returns what is told of those that went.
 
@@ -118,7 +118,11 @@ def _write(
                     others[BUNDLE] = "The commits that the executions name, as a git bundle"
                     with path.open("rb") as stream:
                         bag.add(BUNDLE, from_file(stream))
-        carried = {row["MD5"]: row["Length"] for row in selection.contents() if contents or row["describes"]}
+        carried = {
+            row["MD5"]: row["Length"]
+            for row in selection.contents()
+            if contents or (row["describes"] and catalog.objects.has(row["MD5"], row["Length"]))
+        }
         report = progress(sum(carried.values()))
         for md5, length in carried.items():
             bag.add(object_name(md5), _content(catalog, md5, length, report), length)

@@ -302,6 +302,14 @@ class Datasets(CatalogBase):
         """Return the states of datasets that an execution made, oldest first."""
         return self._states('s."Execution" = ? ORDER BY l."dataset", l."number"', execution)
 
+    def current_state(self, rid: RID) -> DatasetState:
+        """Return the state that a dataset is in.
+
+        Raises:
+            DerivaMLRequestError: it is not there, or deleted.
+        """
+        return self._last(rid)
+
     def _last(self, rid: RID) -> DatasetState:
         row = self._db.find("Dataset", RID=rid)
         if row is None:

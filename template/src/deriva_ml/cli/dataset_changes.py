@@ -28,7 +28,7 @@ def add_to(commands: Any) -> None:
         "NAME [PATH ...]",
         "make a dataset of files",
         "Make a dataset of files, with the version 1.0.0; without files an empty one, 0.1.0. A folder gives what is in it, at"
-        " the paths below it; a file its own name. Contents are copied into the project's catalog, or cloned where the disk"
+        " the paths below it; of several paths each keeps its own name. Contents are copied into the project's catalog, or cloned where the disk"
         " can. What is done is recorded as an execution.",
     )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files and folders")
@@ -39,7 +39,7 @@ def add_to(commands: Any) -> None:
         metavar="TYPE",
         help="what the dataset is for, such as Training or Testing; may be given several times",
     )
-    parser.add_argument("--description", default="", metavar="TEXT", help="what it is, as Markdown")
+    parser.add_argument("--description", metavar="TEXT", help="what it is, as Markdown")
     _add_ingest_flags(parser)
     parser = subcommand(
         commands,
@@ -80,15 +80,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "others", nargs="+", metavar="OTHER[@VERSION]", help="datasets, by default as they are now"
     )
-    parser.add_argument(
-        "--into", default="", metavar="FOLDER", help="the folder in the dataset, for one OTHER"
-    )
+    parser.add_argument("--into", metavar="FOLDER", help="the folder in the dataset, for one OTHER")
     _add_message(parser)
     parser = subcommand(
         commands,
         release,
         "release",
-        "NAME [major|minor|patch] -m TEXT",
+        "NAME [PART] -m TEXT",
         "make a version of a dataset",
         "Make a version of what a dataset is now, which never changes. Its name, version and digest go into datasets.toml, so"
         " that configurations name it alike in every clone of the project.",
@@ -98,8 +96,8 @@ def add_to(commands: Any) -> None:
         nargs="?",
         default="minor",
         choices=BUMPS,
-        metavar="major|minor|patch",
-        help="which number of the last version goes up (default: %(default)s)",
+        metavar="PART",
+        help="which number of the last version goes up: major, minor or patch (default: %(default)s)",
     )
     _add_message(parser, required=True)
     parser = subcommand(
@@ -120,20 +118,17 @@ def add_to(commands: Any) -> None:
     )
     alike = parser.add_mutually_exclusive_group()
     alike.add_argument(
-        "--by", default="", metavar="COLUMN", help="let each part have its fraction of each value of a column"
+        "--by", metavar="COLUMN", help="let each part have its fraction of each value of a column"
     )
     alike.add_argument(
         "--by-folder", action="store_true", help="let each part have its fraction of each folder"
     )
     parser.add_argument(
         "--group",
-        default="",
         metavar="COLUMN",
         help="keep in one part what has one value of a column, such as a patient",
     )
-    parser.add_argument(
-        "--names", default="", metavar="NAMES", help="what the parts are called, parted by commas"
-    )
+    parser.add_argument("--names", metavar="NAMES", help="what the parts are called, parted by commas")
     parser = subcommand(
         commands,
         delete,
@@ -147,9 +142,7 @@ def add_to(commands: Any) -> None:
 
 
 def _add_ingest_flags(parser: CommandParser) -> None:
-    parser.add_argument(
-        "--into", default="", metavar="FOLDER", help="put all of it into this folder of the dataset"
-    )
+    parser.add_argument("--into", metavar="FOLDER", help="put all of it into this folder of the dataset")
     parser.add_argument(
         "--link",
         action="store_true",
@@ -161,7 +154,6 @@ def _add_message(parser: CommandParser, required: bool = False) -> None:
     parser.add_argument(
         "-m",
         "--message",
-        default="",
         required=required,
         metavar="TEXT",
         help="what changed, for the dataset's history",
@@ -179,7 +171,7 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         raise DerivaMLRequestError(
             f"there is a dataset {args.name} already ({there}): add to it, or choose another name"
         )
-    found = walk.found(args.paths, into=args.into, project=catalog.project)
+    found = walk.found(args.paths, into=args.into or "", project=catalog.project)
 
     def change(execution: str) -> list[str]:
         members = ingest.take_in(catalog, found, args.link)
@@ -187,7 +179,9 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             raise DerivaMLRequestError(f"there is no file in {', '.join(args.paths)}")
         version = "1.0.0" if members else "0.1.0"
         with catalog.transaction():
-            rid = changes.create(catalog, execution, args.name, members, args.type, args.description, version)
+            rid = changes.create(
+                catalog, execution, args.name, members, args.type, args.description or "", version
+            )
             catalog.add_roots(rid, found.roots)
         return [rid]
 
@@ -200,12 +194,12 @@ def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     rid = only(catalog, args.name)
     changes.current(catalog, rid)  # it is not deleted
-    found = walk.found(args.paths, catalog.roots(rid), args.into, catalog.project)
+    found = walk.found(args.paths, catalog.roots(rid), args.into or "", catalog.project)
 
     def change(execution: str) -> list[str]:
         members = ingest.take_in(catalog, found, args.link)
         with catalog.transaction():
-            changes.add(catalog, execution, rid, members, args.message)
+            changes.add(catalog, execution, rid, members, args.message or "")
             catalog.add_roots(rid, found.roots)
         return [rid]
 
@@ -221,7 +215,7 @@ def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     paths = [*_matching(args.paths, there)]
 
     def change(execution: str) -> list[str]:
-        changes.remove(catalog, execution, rid, paths, args.message)
+        changes.remove(catalog, execution, rid, paths, args.message or "")
         return [rid]
 
     return _changed(catalog, args.message or f"Remove from {name_of(catalog, rid)}", change)
@@ -237,8 +231,8 @@ def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     others = [meant(catalog, other) for other in args.others]
 
     def change(execution: str) -> list[str]:
-        members = [changes.part(catalog, rid, other, version, args.into) for other, version in others]
-        changes.add(catalog, execution, rid, members, args.message)
+        members = [changes.part(catalog, rid, other, version, args.into or "") for other, version in others]
+        changes.add(catalog, execution, rid, members, args.message or "")
         return [rid]
 
     return _changed(catalog, args.message or f"Nest in {name_of(catalog, rid)}", change)
@@ -265,7 +259,7 @@ def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     rid, version = meant(catalog, args.name)
     names = [word.strip() for word in args.names.split(",")] if args.names else []
     wanted = parting.Split(
-        parse_fractions(args.fractions), args.seed, args.by, args.by_folder, args.group, names
+        parse_fractions(args.fractions), args.seed, args.by or "", args.by_folder, args.group or "", names
     )
     dataset = catalog.lookup_dataset(rid, version)
 

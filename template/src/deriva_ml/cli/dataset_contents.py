@@ -125,9 +125,8 @@ def _show_lines(catalog: EmbeddedCatalog, path: str, old: Mapping[str, Any], new
     for line in lines:
         for place, sign, text in ((line.place, "-", line.text), (line.other_place, "+", line.other_text)):
             if text is not None:
-                print_lines(
-                    aligned([[f"  {f'{place} ' if place else ''}{sign} {text.expandtabs(4)}"]], width())
-                )
+                text = text.removesuffix("\r").expandtabs(4)  # with which a line ends elsewhere
+                print_lines(aligned([[f"  {f'{place} ' if place else ''}{sign} {text}"]], width()))
     if more:
         print("  ... and more")
 

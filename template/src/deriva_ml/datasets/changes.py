@@ -36,7 +36,6 @@ from deriva_ml.manifest import manifest_name
 from deriva_ml.process import Owner
 from deriva_ml.redaction import redact
 from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
-from deriva_ml.untrusted import check_relative
 from deriva_ml.web_address import workflow_url
 
 COMMAND = "deriva-ml-dataset"
@@ -226,10 +225,16 @@ def part(
     Raises:
         DerivaMLRequestError: it has no such version, or is deleted.
     """
-    chosen = catalog.lookup_dataset(nested, version)
-    there = {one.rid: one.folder for one in catalog.lookup_dataset(rid).nested}
-    path = into.strip("/") or there.get(nested) or chosen.name or nested
-    return Member(check_relative(path), nested=chosen.version_rid)
+    known = catalog.dataset_versions(nested) if version else [catalog.current_state(nested)]
+    chosen = next((one for one in known if version in (None, one.version)), None)
+    if chosen is None:
+        raise DerivaMLRequestError(f"dataset {nested} has no version {version} that could be part of another")
+    path = into.strip("/")
+    if not path:
+        parts = (row for row in catalog.members(current(catalog, rid).rid) if row["nested"])
+        same = (one["Path"] for one in parts if catalog.dataset_state(one["nested"]).dataset == nested)
+        path = next(same, "") or catalog.name_of_dataset(nested) or nested
+    return Member(path, nested=chosen.rid)
 
 
 def release(
@@ -253,7 +258,7 @@ def current(catalog: EmbeddedCatalog, rid: RID) -> DatasetState:
     Raises:
         DerivaMLRequestError: it is not there, or deleted.
     """
-    return catalog.dataset_state(str(catalog.lookup_dataset(rid).version_rid))
+    return catalog.current_state(rid)
 
 
 def _released(catalog: EmbeddedCatalog, execution: RID, rid: RID) -> None:

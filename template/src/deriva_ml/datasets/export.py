@@ -55,8 +55,8 @@ def write(catalog: EmbeddedCatalog, dataset: Dataset, target: Path) -> None:
     free = shutil.disk_usage(target.parent).free
     if state.bytes > free and (is_zip or not disk.can_clone(catalog.project.database, target.parent)):
         raise DerivaMLRequestError(
-            f"{target.parent} has room for {amount(free)}, and the dataset has {amount(state.bytes)}: make room, or choose"
-            " another place"
+            f"the dataset has {amount(state.bytes)}, for which {target.parent} has no room ({amount(free)}): make room, or"
+            " choose another place"
         )
     files = _files(catalog, state.rid)
     with progress("writing", state.files, state.bytes) as report:

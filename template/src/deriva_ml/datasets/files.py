@@ -11,7 +11,6 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.datasets import ingest, walk
 from deriva_ml.definitions import RID, Member, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -65,6 +64,8 @@ class FileSpec:
         Args:
             file_types: of all, or a function that tells those of a path.
         """
+        from deriva_ml.datasets import walk
+
         top = Path(path)
         for one in walk.found([top]):
             file = Path(one.source)
@@ -101,13 +102,15 @@ def take_in(
     """Record files, to be members of a dataset.
 
     Args:
-        given: specifications, whose files lie at their paths below the folder that these share; or paths, of which a
-            folder gives its contents, and a file its own name or the path that it has below a folder of ``dataset``.
+        given: specifications, whose files lie at their paths below the folder that these share; or paths, as
+            ``walk.found`` takes them.
         dataset: the one that they are added to, if there is one.
 
     Raises:
         DerivaMLRequestError: one is not there, or not what its specification says.
     """
+    from deriva_ml.datasets import ingest, walk
+
     every = [given] if isinstance(given, FileSpec | Path | str) else list(given)
     specs = [one for one in every if isinstance(one, FileSpec)]
     paths = [one for one in every if not isinstance(one, FileSpec)]

@@ -207,8 +207,8 @@ def found(spec: DatasetSpec, source: Source, project: Project) -> tuple[DatasetS
     dataset = source.lookup_dataset(rid, version)
     if spec.digest and spec.digest != dataset.digest:
         raise DerivaMLRequestError(
-            f"dataset {spec.name or rid} {dataset.version} has a manifest with the digest {dataset.digest or 'not known'},"
-            f" and not {spec.digest}"
+            f"dataset {spec.name or rid} {dataset.version} has another manifest than {spec.digest}:"
+            f" {dataset.digest}"
         )
     return replace(spec, rid=rid, version=version, digest=dataset.digest), dataset
 
