@@ -201,7 +201,7 @@ WRONG = [
     ("create a/b pictures", "cannot name a dataset"),
     ("create PETS pictures", "cannot name a dataset"),
     ("create others nowhere", "nowhere is not there"),
-    ("create others pictures pictures/cat/0.png pictures/dog/0.png", "two files would be 0.png"),
+    ("create others pictures/cat/0.png pictures/dog/0.png", "two files would be 0.png"),
     ("create others pictures --into ../a", "cannot be a folder in a dataset"),
     ("create others empty", "there is no file in empty"),
     ("create others leads", "leads out of"),
