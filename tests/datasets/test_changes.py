@@ -238,7 +238,9 @@ def test_why_a_change_was_refused_is_said_on_a_full_disk_too(
     catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise error
 
     with (
         pytest.raises(DerivaMLRequestError, match="no room for it"),
@@ -247,3 +249,17 @@ def test_why_a_change_was_refused_is_said_on_a_full_disk_too(
         monkeypatch.setattr(catalog, "forget_execution", full)
         monkeypatch.setattr(catalog, "update_execution", full)
         raise DerivaMLRequestError("no room for it")
+
+
+def test_the_name_of_a_deleted_dataset_is_free_once_its_entry_is_out(
+    catalog: EmbeddedCatalog, put: Put
+) -> None:
+    with changes.recorded(catalog, "test", "Makes pets") as execution:
+        rid = changes.create(catalog, execution, "pets", [put("a.png")], version="1.0.0")
+        changes.delete(catalog, rid)
+        with pytest.raises(DerivaMLRequestError, match="if it was deleted, take its entry out of the file"):
+            changes.create(catalog, execution, "pets", [put("b.png")], version="1.0.0")
+        write(catalog.project, {})
+        other = changes.create(catalog, execution, "pets", [put("b.png")], version="1.0.0")
+    assert read(catalog.project)["pets"].rid == other != rid
+    assert catalog.lookup_dataset(rid, "1.0.0").digest != catalog.lookup_dataset(other).digest

@@ -84,6 +84,18 @@ def test_the_projects_own_folders_are_left_out_and_nothing_else(write: Write) ->
     assert paths(found([root / "outputs"], project=Project(root))) == ["x"], "asked for by its name"
 
 
+def test_the_projects_own_records_are_no_data_even_if_they_are_asked_for(write: Write) -> None:
+    root = write("project", ".git/config", ".deriva-ml/catalog.db", ".deriva-ml/executions/1-ABC/made.csv")
+    for own in (".git", ".git/config", ".deriva-ml", ".deriva-ml/catalog.db"):
+        with pytest.raises(DerivaMLRequestError, match=f"{own} is among this project's own records"):
+            found([root / own], project=Project(root))
+    made = root / ".deriva-ml" / "executions" / "1-ABC"
+    assert paths(found([made], project=Project(root))) == ["made.csv"], "what an execution wrote"
+    (root / "link").symlink_to(".deriva-ml")
+    with pytest.raises(DerivaMLRequestError, match="link is among this project's own records"):
+        found([root / "link"], project=Project(root))
+
+
 def test_the_same_file_given_twice_is_there_once(write: Write) -> None:
     pets = write("pets", "1.png")
     assert paths(found([pets, pets / "1.png", pets])) == ["pets/1.png"]

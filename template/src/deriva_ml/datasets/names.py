@@ -148,7 +148,8 @@ def check_new(project: Project, name: str) -> None:
     """
     if there := read(project).get(name):
         raise DerivaMLRequestError(
-            f"{FILE} has a dataset {name} already ({there.rid}): add to it, import it, or choose another name"
+            f"{FILE} has a dataset {name} already ({there.rid}): add to it, import it, or choose another name; if it was"
+            " deleted, take its entry out of the file"
         )
 
 

@@ -216,7 +216,7 @@ def found(
         into: the folder of the dataset that all is to lie in; then ``roots`` say nothing.
 
     Raises:
-        DerivaMLRequestError: a path is not there, or ``into`` is no path in a dataset.
+        DerivaMLRequestError: a path is not there, or one of the project's own records, or ``into`` is no path in a dataset.
     """
     into = into.strip("/")
     if into:
@@ -233,6 +233,10 @@ def found(
             is_folder = stat.S_ISDIR(os.stat(path).st_mode)
         except OSError as error:
             raise _unread(str(one), error) from error
+        if project and _is_kept(path, project):
+            raise DerivaMLRequestError(
+                f"{one} is among this project's own records, which change and are no data: give files of yours"
+            )
         # A link that is given is a file of its own name, whatever it leads to is called.
         named = path if is_folder else os.path.join(os.path.realpath(Path(one).parent), Path(one).name)
         _check_text(named)
@@ -258,6 +262,15 @@ def _own(project: Project | None) -> frozenset[str]:
     """Return what of a project's folder is no data of the person's."""
     own = (project.root / ".git", project.state, project.outputs) if project else ()
     return frozenset(map(os.path.realpath, own))
+
+
+def _is_kept(path: str, project: Project) -> bool:
+    """Whether something is git's or the catalog's; what executions write while they go on is data as any other."""
+    kept = (project.root / ".git", project.state)
+    work = (project.executions, project.runs)
+    return any(_is_in(path, os.path.realpath(one)) for one in kept) and not any(
+        _is_in(path, os.path.realpath(one)) for one in work
+    )
 
 
 def _place(path: str, roots: Iterable[tuple[str, str]]) -> str | None:
