@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,17 @@ import copier
 import pytest
 from copier.errors import DirtyLocalWarning
 
+from quick_copier import hasten
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "template" / "src"
 sys.path.insert(0, str(SOURCE))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let pytest-copie render this template wherever pytest was started."""
+    """Let pytest-copie render this template wherever pytest was started, and Copier be quick."""
     config.option.template = str(ROOT)
+    hasten()
 
 
 SLOWEST = (
@@ -196,13 +199,11 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Render]:
     settings = tmp_path_factory.mktemp("copier") / "settings.yml"
     settings.write_text("{}\n")
 
-    def render(
-        destination: Path, *, template: Path = ROOT, exclude: Sequence[str] = (), **answers: Any
-    ) -> Path:
+    def render(destination: Path, *, template: Path = ROOT, **answers: Any) -> Path:
         options: dict[str, Any] = {"defaults": True, "quiet": True, "unsafe": False}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DirtyLocalWarning)
-            copier.run_copy(str(template), destination, answers, vcs_ref="HEAD", exclude=exclude, **options)
+            copier.run_copy(str(template), destination, answers, vcs_ref="HEAD", **options)
         return destination
 
     with pytest.MonkeyPatch.context() as patch:
@@ -222,9 +223,17 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sketch(render: Render, plain: Path) -> Render:
-    """``sketch(destination, **answers)``: a project without the runner, whose files no answer changes; quicker."""
-    return functools.partial(render, template=plain, exclude=["/src/deriva_ml"])
+def slim(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template without the runner, whose files no answer changes, so that rendering it often takes little time."""
+    folder = tmp_path_factory.mktemp("slim")
+    shutil.copytree(plain, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("deriva_ml"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sketch(render: Render, slim: Path) -> Render:
+    """``sketch(destination, **answers)``: a project without the runner; quicker."""
+    return functools.partial(render, template=slim)
 
 
 @pytest.fixture(scope="session")
@@ -257,6 +266,7 @@ def synced(
             trial.run("deriva-ml-run-notebook", "notebooks/my_analysis.ipynb", "dry_run=true", check=True)
             trial.run("deriva-ml-run", "model_config=quick", "dry_run=true", check=True)
             shutil.rmtree(trial)
+            project.run("python", "-m", "compileall", "-q", "src", check=True)
             made.touch()
     return project
 
@@ -338,4 +348,5 @@ def _private_copy(synced: ProjectFolder, target: Path) -> ProjectFolder:
 
 
 def _not_copied(folder: str, names: list[str]) -> set[str]:
-    return {".venv", "__pycache__", ".pytest_cache", ".ruff_cache"}.intersection(names)
+    """Not what is compiled: it is as good in a copy, whose sources have the same times."""
+    return {".venv", ".pytest_cache", ".ruff_cache"}.intersection(names)

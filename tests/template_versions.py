@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import quick_copier
 from conftest import ROOT, Outcome, ProjectFolder, refresh_index
 
 STARTER = ("docs", "notebooks", "src/configs", "src/models", "tests")
@@ -85,8 +86,8 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 def copier(project: ProjectFolder, *arguments: str, check: bool = True) -> Outcome:
-    """Run plain Copier in a project, as a person does: no trust, nothing installed beside it."""
-    return project.run(sys.executable, "-m", "copier", *arguments, check=check)
+    """Run Copier in a project, as a person does: no trust, nothing installed beside it."""
+    return project.run(sys.executable, "-P", quick_copier.__file__, *arguments, check=check)
 
 
 def make(template: Template, path: Path, version: str, **answers: str) -> ProjectFolder:

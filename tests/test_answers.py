@@ -8,7 +8,6 @@ import functools
 import html
 import itertools
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -46,15 +45,6 @@ HOSTILE = [
 
 
 # ------------------------------------------------------------------------------------------------------------ every pair
-
-
-@pytest.fixture(scope="session")
-def slim(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template without the runner, whose files no answer changes, so that rendering it often takes little time."""
-    folder = tmp_path_factory.mktemp("slim")
-    shutil.copytree(plain, folder, dirs_exist_ok=True)
-    shutil.rmtree(folder / "template/src/deriva_ml")
-    return folder
 
 
 def test_every_pair_of_choices_makes_a_sound_project(slim: Path, copie: Any) -> None:

@@ -269,7 +269,8 @@ def test_a_package_that_was_installed_by_hand_is_recorded_and_said(
     python = ("--python", str(project / ".venv"))
     project.run("uv", "pip", "install", "--quiet", "--no-deps", *python, str(wheel), check=True)
     version = project.git("describe", "--tags").removeprefix("v")
-    for command in (["deriva-ml-run-notebook", path], ["deriva-ml-run", "model_config=quick"]):
+    model = ("model_config=my_model", "datasets=default_dataset")
+    for command in (["deriva-ml-run-notebook", path], ["deriva-ml-run", *model]):
         done = project.run("uv", "run", *command, check=True)
         [line] = [line for line in done.err.splitlines() if "uv.lock" in line]
         assert line.startswith("warning: not in uv.lock") and ": by_hand 1.5; uv sync " in line

@@ -137,13 +137,13 @@ def test_a_run_in_a_working_tree_is_in_the_list_when_the_tree_is_gone(
     project = project_copy()
     project.run("git", "worktree", "add", "--quiet", str(tmp_path / "try"), check=True)
     tree = ProjectFolder(tmp_path / "try", on_environment_of(synced, tmp_path / "try"))
-    ran = tree.run("deriva-ml-run-notebook", "notebooks/my_analysis.ipynb")
+    ran = tree.run("deriva-ml-run-notebook", "notebooks/my-notebook.ipynb")
     assert ran.rc == 0, ran.text
     rid = ran.out.split()[1].rstrip(":")
     assert (tree / "outputs" / rid).is_dir() and not (tree / ".deriva-ml").exists()
     project.run("git", "worktree", "remove", str(tree.path), check=True)
     shown = project.run("deriva-ml-catalog", "show", rid)
-    assert shown.rc == 0 and "my_analysis.md" in shown.out, shown.text
+    assert shown.rc == 0 and "my-notebook.md" in shown.out, shown.text
 
 
 def submodule(main: Repository, tmp_path: Path) -> Path:

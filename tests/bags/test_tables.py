@@ -32,6 +32,24 @@ def test_a_file_is_a_table_under_its_path_without_the_ending(make: Make) -> None
         assert list(bag.get_table_as_dict(name)) == [{"a": 1, "b": 2}], name
 
 
+WRITTEN_BY_SPREADSHEETS = {
+    "semicolons.csv": '\ufefffile;weight\r\n"a,1.png";1\r\n',
+    "said.csv": 'sep=;\r\nfile;weight\r\n"a,1.png";1\r\n',
+    "marked.csv": "\ufeffsep=|\r\nfile|weight\r\na,1.png|1\r\n",
+    "commas.csv": 'file,"weight"\r\n"a,1.png",1\r\n',
+    "packed.csv.gz": gzip.compress(b'file;weight\n"a,1.png";1\n'),
+}
+
+
+def test_what_spreadsheets_write_is_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A semicolon parts columns where a comma is part of a number; some programs say first what does."""
+    bag = make(WRITTEN_BY_SPREADSHEETS)
+    for weight in (1, "1"):
+        for name in WRITTEN_BY_SPREADSHEETS:
+            assert list(bag.get_table_as_dict(name)) == [{"file": "a,1.png", "weight": weight}], name
+        monkeypatch.setitem(sys.modules, "pandas", None)
+
+
 def test_a_packed_file_is_one_too(make: Make) -> None:
     bag = make({"labels.csv.gz": gzip.compress(LABELS.encode()), "Big.CSV": "a\n1\n"})
     assert bag.list_tables() == ["File", "Big", "labels"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,57 @@ def test_the_commands_leave_changes_out_unless_all_is_asked_for(
         assert main([command, "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
         assert main([command, "--all", "--json"]) == 0
         assert [one.get("rid", one.get("RID")) for one in json.loads(capsys.readouterr().out)] == [execution]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError, DerivaMLRequestError])
+def test_the_file_of_names_says_nothing_of_what_was_taken_back(
+    catalog: EmbeddedCatalog, put: Put, stop: type[BaseException]
+) -> None:
+    file = catalog.project.root / "datasets.toml"
+    for before in (None, b"# a colleague's\n"):
+        if before:
+            file.write_bytes(before)
+        with (
+            pytest.raises(stop),
+            changes.recorded(catalog, "test", "Makes pets") as execution,
+            catalog.transaction(),
+        ):
+            for name in ("cats", "dogs"):
+                changes.create(catalog, execution, name, [put("a.png")], version="1.0.0")
+            raise stop("stopped before it was committed")
+        assert (file.read_bytes() if file.exists() else None) == before
+        assert not catalog.find_datasets()
+    with changes.recorded(catalog, "test", "Makes pets") as execution:
+        changes.create(catalog, execution, "cats", [put("a.png")], version="1.0.0")
+    assert [*read(catalog.project)] == ["cats"]
+
+
+def test_why_a_change_was_refused_is_said_on_a_full_disk_too(
+    catalog: EmbeddedCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise error
+
+    with (
+        pytest.raises(DerivaMLRequestError, match="no room for it"),
+        changes.recorded(catalog, "test", "Makes pets"),
+    ):
+        monkeypatch.setattr(catalog, "forget_execution", full)
+        monkeypatch.setattr(catalog, "update_execution", full)
+        raise DerivaMLRequestError("no room for it")
+
+
+def test_the_name_of_a_deleted_dataset_is_free_once_its_entry_is_out(
+    catalog: EmbeddedCatalog, put: Put
+) -> None:
+    with changes.recorded(catalog, "test", "Makes pets") as execution:
+        rid = changes.create(catalog, execution, "pets", [put("a.png")], version="1.0.0")
+        changes.delete(catalog, rid)
+        with pytest.raises(DerivaMLRequestError, match="if it was deleted, take its entry out of the file"):
+            changes.create(catalog, execution, "pets", [put("b.png")], version="1.0.0")
+        write(catalog.project, {})
+        other = changes.create(catalog, execution, "pets", [put("b.png")], version="1.0.0")
+    assert read(catalog.project)["pets"].rid == other != rid
+    assert catalog.lookup_dataset(rid, "1.0.0").digest != catalog.lookup_dataset(other).digest

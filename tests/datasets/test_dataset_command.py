@@ -201,7 +201,7 @@ WRONG = [
     ("create a/b pictures", "cannot name a dataset"),
     ("create PETS pictures", "cannot name a dataset"),
     ("create others nowhere", "nowhere is not there"),
-    ("create others pictures pictures/cat/0.png pictures/dog/0.png", "two files would be 0.png"),
+    ("create others pictures/cat/0.png pictures/dog/0.png", "two files would be 0.png"),
     ("create others pictures --into ../a", "cannot be a folder in a dataset"),
     ("create others empty", "there is no file in empty"),
     ("create others leads", "leads out of"),
@@ -393,6 +393,31 @@ def test_the_rows_of_a_lone_table_are_divided(type_: Type, project: Path) -> Non
     assert sum(map(len, bodies)) == len("\n".join(rows)) + 1
     assert [body.count("twice") for body in bodies].count(2) == 1
     refused(type_("split numbers --fractions 0.5,0.5 --by colour"), "has a column colour")
+
+
+@pytest.mark.parametrize("first", ["\ufeff", "sep=;\r\n"])
+def test_a_table_that_a_spreadsheet_wrote_is_divided(type_: Type, project: Path, first: str) -> None:
+    head = f"{first}picture;species\r\n"
+    (project / "x").mkdir()
+    for n in range(8):
+        (project / "x" / f"{n}.png").write_text(f"{n}")
+    (project / "x" / "labels.csv").write_text(
+        head + "".join(f"{n}.png;{'cat' if n % 2 else 'dog'}\r\n" for n in range(8)), newline=""
+    )
+    assert type_("create animals x").status == 0
+    said = type_("split animals --fractions 0.5,0.5 --by species --names a,b")
+    assert said.status == 0, said.err
+    for name in "ab":
+        members = json.loads(type_(f"show {name} --json").out)["members"]
+        [table] = [one["md5"] for one in members if one["path"] == "labels.csv"]
+        with closing(catalog_of(project)) as catalog:
+            text = catalog.objects.path(table).read_bytes().decode()
+        assert text.startswith(head)
+        rows = text.removeprefix(head).splitlines()
+        assert sorted(row.split(";")[0] for row in rows) == sorted(
+            one["path"] for one in members if one["path"] != "labels.csv"
+        )
+        assert [row.split(";")[1] for row in rows].count("cat") == 2
 
 
 def test_a_file_that_no_row_names_cannot_be_split_by_a_column(type_: Type, pets: Said, project: Path) -> None:

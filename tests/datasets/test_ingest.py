@@ -93,6 +93,17 @@ def test_files_are_recorded_as_they_are(catalog: EmbeddedCatalog, pets: Path) ->
     assert len(dataset.members["File"]) == 6
 
 
+def test_a_file_at_several_paths_is_as_many_members(catalog: EmbeddedCatalog, pets: Path) -> None:
+    (pets / "again").symlink_to("cat")
+    (pets / "last.bin").symlink_to("large.bin")
+    members = take_in(catalog, found([pets, pets / "dog"]))
+    paths = [one.path for one in members]
+    assert {"pets/cat/1.png", "pets/again/1.png", "pets/last.bin", "pets/dog/1.png", "dog/1.png"} <= {*paths}
+    assert len(paths) == len({*paths}) == 12
+    assert len(catalog.seen(map(str, pets.rglob("*")))) == 6
+    assert take_in(catalog, found([pets, pets / "dog"])) == members
+
+
 def test_a_content_has_one_row_for_each_name(catalog: EmbeddedCatalog, tmp_path: Path) -> None:
     for path in ("a/__init__.py", "b/__init__.py", "b/other.py"):
         (tmp_path / "code" / path).parent.mkdir(parents=True, exist_ok=True)

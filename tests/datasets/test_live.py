@@ -163,7 +163,8 @@ def test_specifications_of_files_keep_what_they_say(
     monkeypatch.chdir(pictures)
     assert paths(execution.add_files(["cat"], root_name="x")) == ["1.png", "2.png"]
     with pytest.raises(DerivaMLRequestError, match="two files would be 1.png"):
-        execution.add_files(["cat", "dog/1.png"])
+        execution.add_files(["cat/1.png", "dog/1.png"])
+    assert paths(execution.add_files(["cat", "dog/1.png"])) == ["1.png", "cat/1.png", "cat/2.png"]
 
 
 @pytest.mark.parametrize("wrong", ["nothing", "changed", "far", "leading out"])

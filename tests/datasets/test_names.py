@@ -143,3 +143,17 @@ def test_a_digest_that_is_given_has_to_be_that_of_what_is_found(catalog: Embedde
     assert meant.digest == digest
     with pytest.raises(DerivaMLRequestError, match=f"1.1.0 has another manifest than {digest}: "):
         found(DatasetSpec(pets, "1.1.0", digest=digest), catalog, catalog.project)
+
+
+def test_an_upload_notes_where_a_dataset_has_been_sent(
+    catalog: EmbeddedCatalog, pets: RID, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deriva_ml.catalog.journal import Destination, Remote
+    from deriva_ml.cli.upload import _note_names
+
+    catalog.journal.note({pets: Remote("2-XYZ", stored=True)}, Destination("www.example.org", "3"))
+    _note_names(catalog)
+    assert read(catalog.project)["pets"].catalogs == {"www.example.org/3": "2-XYZ"}
+    assert capsys.readouterr().out == f"commit {FILE}\n"
+    _note_names(catalog)
+    assert capsys.readouterr().out == ""

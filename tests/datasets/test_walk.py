@@ -44,17 +44,18 @@ def refusal(*args: object, **options: object) -> str:
 
 def test_a_folder_gives_its_contents_and_a_file_its_name(write: Write) -> None:
     pets = write("pets", "cat/1.png", "cat/deep/2.png", "labels.csv", ".hidden")
-    other = write("other", "notes.txt")
-    given = found([pets, other / "notes.txt"])
-    assert paths(given) == [".hidden", "cat/1.png", "cat/deep/2.png", "labels.csv", "notes.txt"]
+    given = found([pets])
+    assert paths(given) == [".hidden", "cat/1.png", "cat/deep/2.png", "labels.csv"]
     assert [Path(one.source).read_text() for one in given][1] == "cat/1.png"  # gone through once more
     assert given.roots == [(pets, "")]
+    assert paths(found([pets / "labels.csv"])) == ["labels.csv"]
 
 
 def test_into_puts_all_below_a_folder(write: Write) -> None:
     pets = write("pets", "1.png")
     labels = write("other", "labels.csv") / "labels.csv"
-    assert paths(found([pets, labels], into="train/x/")) == ["train/x/1.png", "train/x/labels.csv"]
+    assert paths(found([pets], into="train/x/")) == ["train/x/1.png"]
+    assert paths(found([pets, labels], into="train/x/")) == ["train/x/labels.csv", "train/x/pets/1.png"]
     for folder in ("../x", "a//b", "a/./b", "\udcff"):
         assert "cannot be a folder in a dataset" in refusal([pets], into=folder)
 
@@ -62,7 +63,7 @@ def test_into_puts_all_below_a_folder(write: Write) -> None:
 def test_paths_come_in_the_order_of_a_manifest(write: Write) -> None:
     """That of whole paths, in which ``a.b`` comes before what is in ``a``; also where folders lie in each other's place."""
     one, other = write("one", "a/x", "a.b", "a0", "é"), write("other", "a/b", "a-")
-    everything = paths(found([one, other]))
+    everything = paths(found([one, other], [(one, ""), (other, "")]))
     assert everything == sorted(everything) == ["a-", "a.b", "a/b", "a/x", "a0", "é"]
 
 
@@ -83,17 +84,29 @@ def test_the_projects_own_folders_are_left_out_and_nothing_else(write: Write) ->
     assert paths(found([root / "outputs"], project=Project(root))) == ["x"], "asked for by its name"
 
 
+def test_the_projects_own_records_are_no_data_even_if_they_are_asked_for(write: Write) -> None:
+    root = write("project", ".git/config", ".deriva-ml/catalog.db", ".deriva-ml/executions/1-ABC/made.csv")
+    for own in (".git", ".git/config", ".deriva-ml", ".deriva-ml/catalog.db"):
+        with pytest.raises(DerivaMLRequestError, match=f"{own} is among this project's own records"):
+            found([root / own], project=Project(root))
+    made = root / ".deriva-ml" / "executions" / "1-ABC"
+    assert paths(found([made], project=Project(root))) == ["made.csv"], "what an execution wrote"
+    (root / "link").symlink_to(".deriva-ml")
+    with pytest.raises(DerivaMLRequestError, match="link is among this project's own records"):
+        found([root / "link"], project=Project(root))
+
+
 def test_the_same_file_given_twice_is_there_once(write: Write) -> None:
     pets = write("pets", "1.png")
-    assert paths(found([pets, pets / "1.png", pets])) == ["1.png"]
+    assert paths(found([pets, pets / "1.png", pets])) == ["pets/1.png"]
 
 
 def test_two_files_of_one_path_are_refused(write: Write) -> None:
     one, other = write("one", "cat/1.png"), write("other", "cat/1.png")
-    said = refusal([one, other])
+    said = refusal([one, other], [(one, ""), (other, "")])
     assert "two files would be cat/1.png" in said and str(one) in said and str(other) in said
     assert "two files would be 1.png" in refusal([one / "cat" / "1.png", other / "cat" / "1.png"])
-    assert "cat would be a file and a folder" in refusal([one, write("third", "cat") / "cat"])
+    assert "cat would be a file and a folder" in refusal([one, write("third", "cat") / "cat"], [(one, "")])
 
 
 def test_a_path_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+import quick_copier
 from conftest import ProjectFolder, on_environment_of
 from deriva_double import DerivaDouble
 from guides import upstream_project
 from guides.reader import Reader
-from guides.typed import MOVING, OWN_ENVIRONMENT, changes_its_environment, says
+from guides.typed import MOVING, changes_its_environment, says
 from pages import Page
 
 SERVER = "www.example.org"
@@ -29,12 +30,12 @@ SOURCE = "gh:org/copier-deriva-ml"
 OLDER, NEWER = "1.0.0", "1.1.0"
 """The template's versions: projects that are there already are of the older one."""
 
-UVX = """import os, sys
+UVX = f"""import os, sys
 tool, *words = sys.argv[1:]
 assert tool == "copier", tool
 asks = words[:1] in (["copy"], ["update"], ["recopy"]) and "--defaults" not in words
 words[1:1] = ["--defaults"] if asks else []  # the reader presses Enter at each question
-os.execv(sys.executable, [sys.executable, "-P", "-m", "copier", *words])
+os.execv(sys.executable, [sys.executable, "-P", {quick_copier.__file__!r}, *words])
 """
 
 
@@ -106,9 +107,7 @@ def reader(
         if says(page, "production"):
             name_the_catalog(project, double.url)
     if changes_its_environment(page):
-        env = dict(synced.env)
-        if page.name not in OWN_ENVIRONMENT:
-            env["UV_PROJECT_ENVIRONMENT"] = str(furnish(tmp_path / "environment"))
+        env = {**synced.env, "UV_PROJECT_ENVIRONMENT": str(furnish(tmp_path / "environment"))}
     home = {"HOME": str(tmp_path / "home"), "MPLCONFIGDIR": f"{synced.env['HOME']}/.cache/matplotlib"}
     if (machine := Path(synced.env["HOME"]) / ".config").is_dir():
         shutil.copytree(machine, tmp_path / "home" / ".config")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,21 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 """What parts the columns of a text, by how its file's name ends, to which ``.gz`` may be added."""
 
 PARQUET = ".parquet"
+
+
+def separator(line: str, kind: str) -> tuple[str, bool]:
+    """Return what parts the columns of a text by its first line, and whether that line says so and is no row.
+
+    Where a comma is part of a number, spreadsheets write a semicolon; some write ``sep=;`` first.
+
+    Args:
+        kind: how the file's name ends, one of ``SEPARATORS``.
+    """
+    line = line.removeprefix("\ufeff").rstrip("\r\n")
+    if said := re.fullmatch("sep=(.)", line, re.IGNORECASE):
+        return said[1], True
+    bare = re.sub('"[^"]*"', "", line)
+    return (";" if kind == ".csv" and "," not in bare and ";" in bare else SEPARATORS[kind]), False
 
 
 class TableFile(NamedTuple):
@@ -143,8 +160,10 @@ def frame(table: TableFile) -> Any:
         if table.kind == PARQUET:
             return pandas.read_parquet(path)
         # Inferred from a whole column: by parts, one column could have several types.
+        with _text(table, path) as text:
+            parts, said = separator(text.readline(), table.kind)
         compression = "gzip" if _is_packed(table) else None
-        return pandas.read_csv(path, sep=SEPARATORS[table.kind], compression=compression, low_memory=False)
+        return pandas.read_csv(path, sep=parts, skiprows=int(said), compression=compression, low_memory=False)
     except (*DAMAGED, OSError, EOFError, zlib.error) as error:
         raise _damaged(table, error) from error
 
@@ -152,16 +171,24 @@ def frame(table: TableFile) -> Any:
 def _texts(table: TableFile) -> list[Row]:
     path = _content(table)
     try:
-        with path.open("rb") as stream:
-            raw: Any = gzip.open(stream) if _is_packed(table) else stream
-            with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-                reader = csv.reader(text, delimiter=SEPARATORS[table.kind], strict=True)
-                header = next(reader, [])
-                if not header:
-                    raise ValueError("it has no columns")
-                return [_row(header, values, reader.line_num) for values in reader if values]
+        with _text(table, path) as text:
+            parts, said = separator(text.readline(), table.kind)
+        with _text(table, path) as text:
+            reader = csv.reader(text, delimiter=parts, strict=True)
+            header = next(islice(reader, int(said), None), [])
+            if not header:
+                raise ValueError("it has no columns")
+            return [_row(header, values, reader.line_num) for values in reader if values]
     except (*DAMAGED, csv.Error, OSError, EOFError, zlib.error) as error:
         raise _damaged(table, error) from error
+
+
+@contextmanager
+def _text(table: TableFile, path: Path) -> Iterator[io.TextIOWrapper]:
+    with path.open("rb") as stream:
+        raw: Any = gzip.open(stream) if _is_packed(table) else stream
+        with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+            yield text
 
 
 def _row(header: list[str], values: list[str], line: int) -> Row:

@@ -62,6 +62,10 @@ class CatalogBase:
         """Write all that is written inside, or nothing."""
         return self._db.transaction()
 
+    def if_taken_back(self, undo: Callable[[], None]) -> None:
+        """Have this called if the transaction that is under way is taken back, to take back what is no row."""
+        self._db.if_taken_back(undo)
+
     def _stored_path(self, path: Path) -> str:
         """Return a path as rows hold it: relative to the state folder, which may be moved between a run and its recovery."""
         return str(path.relative_to(self.project.state) if path.is_relative_to(self.project.state) else path)

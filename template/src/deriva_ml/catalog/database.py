@@ -82,6 +82,7 @@ class Database:
         self.read_only = read_only
         # A model may register files from threads of its own; a transaction is one thread's until it ends.
         self._lock = threading.RLock()
+        self._undo: list[Callable[[], None]] = []
         if not read_only:
             disk.private_folder(path.parent)
             if not path.exists():
@@ -140,10 +141,21 @@ class Database:
                 yield
                 self._flush()
                 self.query("COMMIT")
-            except BaseException:
+            except BaseException as error:
+                # A full disk may have taken the transaction back; what stops us after the commit has not.
+                if self._connection.in_transaction or isinstance(error, sqlite3.Error):
+                    for undo in reversed(self._undo):
+                        undo()
                 if self._connection.in_transaction:
                     self.query("ROLLBACK")
                 raise
+            finally:
+                self._undo.clear()
+
+    def if_taken_back(self, undo: Callable[[], None]) -> None:
+        """Have this called, while others' writes still wait, if the transaction that is under way is taken back."""
+        if self._connection.in_transaction:
+            self._undo.append(undo)
 
     @contextmanager
     def moment(self) -> Iterator[None]:

@@ -63,11 +63,12 @@ class Intake(CatalogBase):
             }
             self._db.insert(table, *new.values())
             known |= self._rids(table, new) if new else {}
+            last = {one.path: one for one in seen}  # a file may have several paths in a dataset
             self._db.query(
                 'DELETE FROM "local_seen" WHERE "path" IN (SELECT "value" FROM json_each(?))',
-                json.dumps([one.path for one in seen]),
+                json.dumps([*last]),
             )
-            self._db.add_all("local_seen", _SEEN, seen)
+            self._db.add_all("local_seen", _SEEN, last.values())
         return [known[url] for url in urls]
 
     def _rids(self, table: str, urls: Iterable[str]) -> dict[str, RID]:

@@ -28,7 +28,7 @@ def add_to(commands: Any) -> None:
         "NAME [PATH ...]",
         "make a dataset of files",
         "Make a dataset of files, with the version 1.0.0; without files an empty one, 0.1.0. A folder gives what is in it, at"
-        " the paths below it; a file its own name. Contents are copied into the project's catalog, or cloned where the disk"
+        " the paths below it; of several paths each keeps its own name. Contents are copied into the project's catalog, or cloned where the disk"
         " can. What is done is recorded as an execution.",
     )
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files and folders")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import CommandParser, add_server_flags
@@ -168,9 +168,23 @@ def _push(catalog: EmbeddedCatalog, project: Project, waiting: Pending, opened: 
         if str(pushed.error) not in said:
             said.add(str(pushed.error))
             print(f"error: {pushed.local}: {pushed.error}", file=sys.stderr)
+    _note_names(catalog)
     if failed:
         print(f"{failed} of {len(waiting)} still wait: uv run deriva-ml-upload goes on", file=sys.stderr)
     return WRONG_REQUEST if 0 < wrong == len(waiting) else FAILED if failed else 0
+
+
+def _note_names(catalog: EmbeddedCatalog) -> None:
+    """Note in ``datasets.toml`` where datasets with names have been sent."""
+    from deriva_ml.cli.dataset_named import told_to_commit
+    from deriva_ml.datasets.names import note
+
+    with (
+        suppress(DerivaMLRequestError),
+        told_to_commit(catalog),
+    ):  # what is wrong there, each change of one says
+        for dataset in catalog.find_datasets():
+            note(catalog, dataset.rid)
 
 
 def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:

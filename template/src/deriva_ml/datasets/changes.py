@@ -97,7 +97,7 @@ def _taken_back(catalog: EmbeddedCatalog, execution: RID) -> bool:
     """Forget an execution that was refused, unless it had done something before."""
     try:
         catalog.forget_execution(execution)
-    except sqlite3.IntegrityError:  # a record refers to it
+    except sqlite3.Error:  # a record refers to it, or the disk takes nothing any more
         return False
     return True
 

@@ -102,8 +102,8 @@ def take_in(
     """Record files, to be members of a dataset.
 
     Args:
-        given: specifications, whose files lie at their paths below the folder that these share; or paths, of which a
-            folder gives its contents, and a file its own name or the path that it has below a folder of ``dataset``.
+        given: specifications, whose files lie at their paths below the folder that these share; or paths, as
+            ``walk.found`` takes them.
         dataset: the one that they are added to, if there is one.
 
     Raises:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -146,7 +148,8 @@ def check_new(project: Project, name: str) -> None:
     """
     if there := read(project).get(name):
         raise DerivaMLRequestError(
-            f"{FILE} has a dataset {name} already ({there.rid}): add to it, import it, or choose another name"
+            f"{FILE} has a dataset {name} already ({there.rid}): add to it, import it, or choose another name; if it was"
+            " deleted, take its entry out of the file"
         )
 
 
@@ -159,22 +162,38 @@ def note(catalog: EmbeddedCatalog, rid: RID) -> None:
     name = catalog.name_of_dataset(rid)
     if not name:
         return
-    entries = read(catalog.project)
-    before = entries.get(name, Named(rid))
-    versions = {one.version: one.digest for one in catalog.dataset_versions(rid) if one.released}
-    for version, digest in versions.items():
-        if before.versions.get(version, digest) != digest:
-            raise DerivaMLRequestError(
-                f"{FILE} has another content as {name} {version}, which somebody else released: import that, or call"
-                " yours by another name"
-            )
-    known = {
-        f"{place.host.removeprefix('http://')}/{place.catalog}": there
-        for place, there in catalog.journal.elsewhere(rid)
-    }
-    entry = Named(before.rid or rid, {**before.versions, **versions}, {**before.catalogs, **known})
-    if entry != entries.get(name):
-        write(catalog.project, entries | {name: entry})
+    with catalog.transaction():  # nobody else writes the file meanwhile
+        entries = read(catalog.project)
+        before = entries.get(name, Named(rid))
+        versions = {one.version: one.digest for one in catalog.dataset_versions(rid) if one.released}
+        for version, digest in versions.items():
+            if before.versions.get(version, digest) != digest:
+                raise DerivaMLRequestError(
+                    f"{FILE} has another content as {name} {version}, which somebody else released: import that, or call"
+                    " yours by another name"
+                )
+        known = {
+            f"{place.host.removeprefix('http://')}/{place.catalog}": there
+            for place, there in catalog.journal.elsewhere(rid)
+        }
+        entry = Named(before.rid or rid, {**before.versions, **versions}, {**before.catalogs, **known})
+        if entry != entries.get(name):
+            catalog.if_taken_back(partial(_put_back, catalog.project, _bytes(catalog.project)))
+            write(catalog.project, entries | {name: entry})
+
+
+def _bytes(project: Project) -> bytes | None:
+    path = project.root / FILE
+    return path.read_bytes() if path.exists() else None
+
+
+def _put_back(project: Project, before: bytes | None) -> None:
+    """Have the file as it was before a change that did not come to be; a disk that refuses that keeps the new one."""
+    with suppress(OSError):
+        if before is None:
+            (project.root / FILE).unlink(missing_ok=True)
+        else:
+            write_atomically(project.root / FILE, before)
 
 
 def found(spec: DatasetSpec, source: Source, project: Project) -> tuple[DatasetSpec, Dataset]:

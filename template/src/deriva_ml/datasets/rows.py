@@ -9,10 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deriva_ml.bags.tables import PARQUET, SEPARATORS, separator
 from deriva_ml.exceptions import DerivaMLRequestError
-
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-PARQUET = ".parquet"
 
 
 def is_table(path: str) -> bool:
@@ -46,9 +44,9 @@ class Table:
     def __init__(self, path: str, content: Path) -> None:
         self.path = path
         self._content = content
-        self._separator = SEPARATORS.get(Path(path).suffix.lower())
+        self._kind = Path(path).suffix.lower()
         self.columns: list[str] = []
-        if self._separator is None:
+        if self._kind == PARQUET:
             self.columns = list(self._parquet().column_names)
         else:
             self.columns = next((header for _, header in self._lines()), [])
@@ -57,7 +55,7 @@ class Table:
 
     def __iter__(self) -> Iterator[TableRow]:
         """Read the rows anew."""
-        if self._separator is None:
+        if self._kind == PARQUET:
             for row in self._parquet().to_pylist():
                 cells = {name: "" if value is None else str(value) for name, value in row.items()}
                 yield TableRow(repr(row), cells)
@@ -69,7 +67,7 @@ class Table:
 
     def write(self, target: Path, chosen: Container[int]) -> None:
         """Write a table of the rows of these numbers, from 0, each as it is and in the same order."""
-        if self._separator is None:
+        if self._kind == PARQUET:
             table = self._parquet()
             chosen_rows = table.take([n for n in range(table.num_rows) if n in chosen])
             import_module("pyarrow.parquet").write_table(chosen_rows, target)
@@ -90,7 +88,13 @@ class Table:
 
         try:
             with self._content.open(encoding="utf-8", newline="") as stream:
-                for row in csv.reader(lines(stream), delimiter=self._separator or ","):
+                first = stream.readline()
+                parts, said = separator(first, self._kind)
+                if said:
+                    taken.append(first)
+                else:
+                    stream.seek(0)
+                for row in csv.reader(lines(stream), delimiter=parts):
                     if row:
                         yield "".join(taken), row
                     taken.clear()

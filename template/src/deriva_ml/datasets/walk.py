@@ -216,7 +216,7 @@ def found(
         into: the folder of the dataset that all is to lie in; then ``roots`` say nothing.
 
     Raises:
-        DerivaMLRequestError: a path is not there, or ``into`` is no path in a dataset.
+        DerivaMLRequestError: a path is not there, or one of the project's own records, or ``into`` is no path in a dataset.
     """
     into = into.strip("/")
     if into:
@@ -224,30 +224,37 @@ def found(
             check_relative(into).encode()
         except ValueError as error:
             raise DerivaMLRequestError(f"{into!r} cannot be a folder in a dataset") from error
-    before = [] if into else sorted(((os.path.realpath(one), to) for one, to in roots), key=_depth)
+    before = [] if into else [(os.path.realpath(one), to) for one, to in roots]
     given, new, paths = _Given(), list[tuple[Path, str]](), [*paths]
+    files = list[tuple[str, str]]()
     for one in paths:
         path = os.path.realpath(one)
         try:
             is_folder = stat.S_ISDIR(os.stat(path).st_mode)
         except OSError as error:
             raise _unread(str(one), error) from error
+        if project and _is_kept(path, project):
+            raise DerivaMLRequestError(
+                f"{one} is among this project's own records, which change and are no data: give files of yours"
+            )
         # A link that is given is a file of its own name, whatever it leads to is called.
         named = path if is_folder else os.path.join(os.path.realpath(Path(one).parent), Path(one).name)
         _check_text(named)
-        place = next((_below(named, top, to) for top, to in before if _is_in(named, top)), None)
-        if is_folder:
-            if place is None:
-                place = "/".join(
-                    part for part in (into, os.path.basename(path) if len(paths) > 1 else "") if part
-                )
-            given.at(place).folders.append(_Folder(path, path))
-            new.append((Path(path), place))
-        else:
-            folder, _, name = (f"{into}/{os.path.basename(named)}" if place is None else place).rpartition(
-                "/"
+        if not is_folder:
+            files.append((named, path))
+            continue
+        place = _place(path, before)
+        if place is None:
+            place = "/".join(
+                part for part in (into, os.path.basename(path) if len(paths) > 1 else "") if part
             )
-            given.at(folder.strip("/")).files.append((name, path))
+        given.at(place).folders.append(_Folder(path, path))
+        new.append((Path(path), place))
+    before += [(str(folder), place) for folder, place in new]
+    for named, path in files:
+        place = _place(named, before)
+        folder, _, name = (f"{into}/{os.path.basename(named)}" if place is None else place).rpartition("/")
+        given.at(folder.strip("/")).files.append((name, path))
     return Files(given, _own(project), new)
 
 
@@ -257,8 +264,19 @@ def _own(project: Project | None) -> frozenset[str]:
     return frozenset(map(os.path.realpath, own))
 
 
-def _depth(root: tuple[str, str]) -> int:
-    return -len(root[0])
+def _is_kept(path: str, project: Project) -> bool:
+    """Whether something is git's or the catalog's; what executions write while they go on is data as any other."""
+    kept = (project.root / ".git", project.state)
+    work = (project.executions, project.runs)
+    return any(_is_in(path, os.path.realpath(one)) for one in kept) and not any(
+        _is_in(path, os.path.realpath(one)) for one in work
+    )
+
+
+def _place(path: str, roots: Iterable[tuple[str, str]]) -> str | None:
+    """Return where in a dataset something lies by the innermost folder that holds it; None where there is none."""
+    holding = [(top, to) for top, to in roots if _is_in(path, top)]
+    return _below(path, *max(holding, key=lambda root: len(root[0]))) if holding else None
 
 
 def _is_in(path: str, top: str) -> bool:

@@ -542,7 +542,7 @@ class Execution(Upstream):
 
         Args:
             files: specifications, whose files lie at their paths below the folder that they share; or paths, of which a
-                folder gives what is in it, and a file its own name.
+                folder gives what is in it (beside others, in a folder of its name), and a file its own name.
             chunk_size, root_name: accepted, as upstream's.
 
         Raises:
