@@ -377,7 +377,7 @@ def test_list_and_show_work_where_nothing_can_be_written(
             project, rid, capsys, monkeypatch
         )
         if not ended and how == "read-only":
-            assert "Created" in catalog_command._opened(project).lookup_execution(rid).status.value
+            assert "Created" in catalog_command.opened(project).lookup_execution(rid).status.value
 
 
 @pytest.mark.parametrize("ended", [True, False])
