@@ -27,8 +27,9 @@ sys.path.insert(0, str(SOURCE))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let pytest-copie render this template wherever pytest was started."""
+    """Let pytest-copie render this template wherever pytest was started, and Copier be quick."""
     config.option.template = str(ROOT)
+    hasten()
 
 
 SLOWEST = (
@@ -197,7 +198,6 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Render]:
     """
     settings = tmp_path_factory.mktemp("copier") / "settings.yml"
     settings.write_text("{}\n")
-    hasten()
 
     def render(destination: Path, *, template: Path = ROOT, **answers: Any) -> Path:
         options: dict[str, Any] = {"defaults": True, "quiet": True, "unsafe": False}

@@ -10,8 +10,6 @@ from copier._main import Worker
 
 def hasten() -> None:
     """Spare Copier, in this process, what it does again for each of a template's many files."""
-    if hasattr(jinja2.Environment.compile, "cache_info"):
-        return
     jinja2.Environment.compile = functools.lru_cache(4096)(jinja2.Environment.compile)  # type: ignore[method-assign]
     Worker._sync_git_index_executable_bit = lambda *_: None  # type: ignore[method-assign]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shlex
@@ -10,6 +12,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import nbformat
 import pytest
 
 from conftest import ProjectFolder
+from deriva_ml.cli import catalog
 from notebooks import COMMIT, START, outputs_text, write_notebook
 from typed_commands import Answer, answers
 
@@ -32,14 +36,27 @@ def project(
     return copy_to(tmp_path_factory.mktemp("commands") / "mein {Projekt} – naïve $x 数据")
 
 
+def looked_up(project: ProjectFolder, *words: str) -> Any:
+    """What `deriva-ml-catalog` says, as JSON; without the start of a process."""
+    said = io.StringIO()
+    with contextlib.chdir(project.path), contextlib.redirect_stdout(said):
+        assert catalog.main([*words, "--json"]) == 0
+    return json.loads(said.getvalue())
+
+
 def executions(project: ProjectFolder) -> list[dict[str, Any]]:
-    return list(json.loads(project.run("deriva-ml-catalog", "list", "--json", "-n", "0", check=True).out))
+    return list(looked_up(project, "list", "-n", "0"))
+
+
+def recorded(project: ProjectFolder) -> list[tuple[Any, ...]]:
+    """Every row of the executions, as the database has it; quicker than to ask a command for them."""
+    with closing(sqlite3.connect(project / ".deriva-ml" / "catalog.db")) as database:
+        return database.execute('SELECT * FROM "Execution"').fetchall()
 
 
 def configuration(project: ProjectFolder) -> dict[str, Any]:
     """What the newest execution was, as `configuration.json` among its files says."""
-    rid = executions(project)[0]["rid"]
-    shown = json.loads(project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out)
+    shown = looked_up(project, "show", executions(project)[0]["rid"])
     [file] = [row for row in shown["outputs"] if row["file"] == "configuration.json"]
     return dict(json.loads(Path(file["content"]).read_text(encoding="utf-8")))
 
@@ -157,7 +174,7 @@ def test_what_only_the_notebook_can_tell_is_refused_as_well(
     assert done.rc == 2, done.text
     assert message in done.err
     assert "Traceback" not in done.text
-    assert executions(project) == before
+    assert recorded(project) == before
     assert not any((project / ".deriva-ml" / "runs").iterdir())
 
 
@@ -248,7 +265,7 @@ def test_flags_and_overrides_in_any_order(project: ProjectFolder) -> None:
 
 @pytest.mark.parametrize("command", [[RUN, NOTEBOOK], ["deriva-ml-run"]], ids=["notebook", "model"])
 def test_the_menu_and_what_hydra_would_print(project: ProjectFolder, command: list[str]) -> None:
-    before = executions(project)
+    before = recorded(project)
     menu = project.run(*command, "--list-configs", check=True).out
     for choice in (
         "assets=my_assets",
@@ -265,7 +282,7 @@ def test_the_menu_and_what_hydra_would_print(project: ProjectFolder, command: li
     tree = project.run(*command, "--info", "defaults-tree", check=True).out
     assert "assets: default_asset" in tree
     assert project.run(*command, "--info", "assets=my_assets", check=True).out
-    assert executions(project) == before
+    assert recorded(project) == before
 
 
 def test_help_names_every_flag_and_shows_examples(project: ProjectFolder) -> None:
@@ -344,7 +361,7 @@ def test_a_copy_that_was_not_renamed_is_named_with_what_it_is_a_copy_of(
 
 def test_deriva_ml_run_says_what_it_does_not_take_and_records_nothing(project: ProjectFolder) -> None:
     """What somebody might try who does not know the command yet; no advice that leads to the next error."""
-    before = executions(project)
+    before = recorded(project)
     settings = "hidden_layer, l2, max_iter, seed"
     for arguments, says in {
         ("notebooks/a.ipynb",): "notebooks/a.ipynb is a notebook: uv run deriva-ml-run-notebook runs it",
@@ -355,7 +372,7 @@ def test_deriva_ml_run_says_what_it_does_not_take_and_records_nothing(project: P
     }.items():
         refused = project.run("deriva-ml-run", *arguments)
         assert (refused.rc, refused.err) == (2, f"error: {says}\n"), refused.text
-    assert executions(project) == before
+    assert recorded(project) == before
 
 
 def test_an_entry_with_an_argument_that_its_class_does_not_take_is_refused_in_words(

@@ -271,7 +271,10 @@ def test_a_model_run_and_its_sweep(project: ProjectFolder) -> None:
 
     done = shell(project, "uv run deriva-ml-run --multirun datasets=training_data model_config.seed=1,2")
     assert done.rc == 0, done.text
-    children = rows(project, 'SELECT "Execution", "Nested_Execution", "Sequence" FROM "Execution_Execution"')
+    children = rows(
+        project,
+        'SELECT "Execution", "Nested_Execution", "Sequence" FROM "Execution_Execution" ORDER BY "Sequence"',
+    )
     assert [sequence for _, _, sequence in children] == [0, 1]
     [parent] = {row[0] for row in children}
     statuses = rows(

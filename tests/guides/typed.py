@@ -89,6 +89,19 @@ def begins_with_nothing(page: Page) -> bool:
     return bool(says(page, "copier copy")) or changes_its_environment(page)
 
 
+def in_order(page: Page) -> list[str]:
+    """What is typed of a page, line by line."""
+    return [line for block in to_type(page) for step in block for line in step.typed.splitlines()]
+
+
+def begins_another(page: Page) -> bool:
+    """True for a page that shows no answers, and types no more than what another one begins with."""
+    lines = in_order(page)
+    shown = any(step.shown for block in to_type(page) for step in block)
+    others = (other for other in GUIDES if len(in_order(other)) > len(lines))
+    return not shown and any(in_order(other)[: len(lines)] == lines for other in others)
+
+
 GUIDES = [page for page in map(read, PAGES) if to_type(page)]
-FROM_NOTHING = [page for page in GUIDES if begins_with_nothing(page)]
+FROM_NOTHING = [page for page in GUIDES if begins_with_nothing(page) and not begins_another(page)]
 IN_A_PROJECT = [page for page in GUIDES if not begins_with_nothing(page) and page.name != YOUR_DATA]
