@@ -16,7 +16,6 @@ from deriva_double import DerivaDouble
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, format_duration
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server
-from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
 from domain_schema import DOMAIN
 from recorder import Recorder
