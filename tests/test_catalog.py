@@ -9,6 +9,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,8 +213,8 @@ def _work(root: str, number: int) -> str:
 
 def test_parallel_runs_of_one_project_lose_nothing(catalog: EmbeddedCatalog) -> None:
     catalog.close()
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        executions = pool.starmap(_work, [(str(catalog.project.root), number) for number in range(12)])
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        executions = [*pool.map(_work, [str(catalog.project.root)] * 12, range(12))]
     again = EmbeddedCatalog(catalog.project)
     assert len(set(executions)) == 12
     assert {record.rid for record in again.find_executions()} == set(executions)
@@ -230,8 +231,8 @@ def test_parallel_runs_of_one_project_lose_nothing(catalog: EmbeddedCatalog) -> 
 
 def test_several_processes_may_make_the_catalog_at_once(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        executions = pool.starmap(_work, [(str(tmp_path), number) for number in range(4)])
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        executions = [*pool.map(_work, [str(tmp_path)] * 4, range(4))]
     assert len(EmbeddedCatalog(Project(tmp_path)).find_executions()) == len(set(executions)) == 4
 
 

@@ -169,7 +169,7 @@ def test_what_only_the_notebook_can_tell_is_refused_as_well(
     project: ProjectFolder, override: str, message: str
 ) -> None:
     """Its kernel has started by then."""
-    before = executions(project)
+    before = recorded(project)
     done = project.run(RUN, NOTEBOOK, override)
     assert done.rc == 2, done.text
     assert message in done.err

@@ -377,7 +377,7 @@ def test_list_and_show_work_where_nothing_can_be_written(
             project, rid, capsys, monkeypatch
         )
         if not ended and how == "read-only":
-            assert "Created" in catalog_command._opened(project).lookup_execution(rid).status.value
+            assert "Created" in catalog_command.opened(project).lookup_execution(rid).status.value
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -535,3 +535,23 @@ def test_what_goes_while_half_copied_contents_are_removed_stops_nobody(tmp_path:
     (tmp_path / ".new").touch()
     store.clear()
     assert not (tmp_path / ".old").exists() and (tmp_path / ".new").exists()
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_named_and_not_a_file_of_ours(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from deriva_ml.cli.command import command
+
+    def made(name: str) -> str:
+        @command
+        def main(_: object) -> int:
+            raise PermissionError(13, "Permission denied", str(tmp_path / name))
+
+        assert main([]) == 1
+        return capsys.readouterr().err
+
+    assert made(".deriva-ml-90676fab") == (
+        f"error: nothing can be written to {tmp_path}: this user may not write there\n"
+    )
+    (tmp_path / "unreadable").touch()
+    assert "unreadable" in made("unreadable"), "it is there, and perhaps not to be read"

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import multiprocessing
 import sqlite3
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -151,8 +152,8 @@ def _open(root: str) -> int:
 
 
 def test_several_processes_may_migrate_at_once(project: Project) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        assert pool.map(_open, [str(project.root)] * 4) == [1] * 4
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert [*pool.map(_open, [str(project.root)] * 4)] == [1] * 4
     assert version_of(project.database) == VERSION
 
 

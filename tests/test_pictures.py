@@ -114,7 +114,7 @@ def shown() -> list[tuple[str, list[str]]]:
 
 def form(line: str) -> list[str]:
     """A line's words without what differs from run to run: RIDs, numbers, digests, bars, and what was cut off."""
-    line = re.sub(r"[0-9A-HJKMNP-TV-Z]{1,4}-[0-9A-HJKMNP-TV-Z]{4}\b", "RID", line)
+    line = re.sub(r"[0-9A-HJKMNP-TV-Z]{2}(?:-[0-9A-HJKMNP-TV-Z]{4}){2}\b", "RID", line)
     line = re.sub(r"\b[0-9a-f]{12,}", "DIGEST", line)
     words = re.sub(r"[\d.,:+-]*\d[\d.,:+-]*|[█▏▎▍▌▋▊▉]+", " 0 ", line).split()
     return words[:-1] if line.endswith("…") else words

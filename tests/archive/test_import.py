@@ -134,21 +134,31 @@ def test_a_new_version_comes_to_a_dataset_that_is_here(
         assert [*there.members(state.rid)] == members[version]
 
 
-def test_a_dataset_that_was_changed_here_and_there_is_refused(
+def test_a_dataset_that_was_changed_here_and_there_is_two(
     recorded: Recorded, file: Path, make: Make, tmp_path: Path
 ) -> None:
-    """One version number would be two contents."""
+    """One version number would be two contents: what is here stays, and what comes is another dataset, once."""
     there = make("there")
     take_in(there, file)
     for catalog, text in ((recorded.catalog, "one"), (there, "other")):
         catalog.change_dataset(recorded.pets, [Recorder(catalog).member("new.txt", text)])
+        catalog.release_dataset(recorded.pets, "minor")
     export(recorded.catalog, None, tmp_path / "more.zip")
-    before = state_of(there)
-    with pytest.raises(
-        DerivaMLException, match=rf"dataset {recorded.pets} was changed here and there, so that 1\.2"
-    ):
-        take_in(there, tmp_path / "more.zip")
-    assert state_of(there) == before
+    before, named = there.dataset_versions(recorded.pets), there.name_of_dataset(recorded.pets)
+    done = take_in(there, tmp_path / "more.zip").merged
+    other = done.renamed[recorded.pets]
+    assert done.datasets == [other] and done.unnamed == ({other: named} if named else {})
+    assert there.dataset_versions(recorded.pets) == before and there.name_of_dataset(recorded.pets) == named
+    digests = [(one.version, one.digest) for one in there.dataset_versions(other)]
+    assert digests == [(one.version, one.digest) for one in recorded.catalog.dataset_versions(recorded.pets)]
+    assert there.find_dataset_by_digest(digests[0][1], digests[0][0]) == (other, digests[0][0])
+    settled = state_of(there)
+    assert not take_in(there, tmp_path / "more.zip").merged.new
+    assert state_of(there) == settled
+    # It goes on as the dataset that it is.
+    recorded.catalog.change_dataset(recorded.pets, [Recorder(recorded.catalog).member("later.txt", "later")])
+    export(recorded.catalog, [recorded.pets], tmp_path / "later.zip")
+    assert take_in(there, tmp_path / "later.zip").merged.datasets == [other]
 
 
 def test_records_whose_rids_others_have_are_told_apart(

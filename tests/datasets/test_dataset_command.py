@@ -436,3 +436,20 @@ def test_a_file_of_two_groups_is_refused(type_: Type, pets: Said, project: Path)
     refused(
         type_("split pets --fractions 0.5,0.5 --group animal"), "cat/0.png is in several groups in labels.csv"
     )
+
+
+def test_what_a_name_of_the_file_means_is_called_so_when_it_is_changed(
+    type_: Type, pets: Said, project: Path
+) -> None:
+    """It may have been imported when another dataset had the name."""
+    with closing(catalog_of(project)) as catalog:
+        [rid] = catalog._db.get_all("local_dataset", "dataset")
+        catalog._db.delete("local_dataset", dataset=rid)
+    (project / "new.txt").write_text("new")
+    assert type_("add pets new.txt").out.startswith("pets 1.1.0.dev1: ")
+    assert type_("release pets -m New").out.endswith("commit datasets.toml\n")
+    assert "1.1.0" in (project / "datasets.toml").read_text()
+    type_("delete pets -y")
+    refused(type_("add pets new.txt"), f"dataset {rid} has been deleted")
+    with closing(catalog_of(project)) as catalog:
+        assert catalog.dataset_named("pets") is None, "the name is free"

@@ -154,3 +154,10 @@ def test_a_disk_without_the_room_is_said_first(
     ):
         write(catalog, dataset, tmp_path / "there" / name)
     assert not os.listdir(tmp_path / "there")
+
+
+def test_a_file_is_no_place_for_it(catalog: EmbeddedCatalog, dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file/out", "file/out.zip", "file/deep/out"):
+        with pytest.raises(DerivaMLRequestError, match="is no folder: choose another place"):
+            write(catalog, dataset, tmp_path / place)

@@ -109,6 +109,21 @@ def test_members_are_added_by_rid_and_never_in_place_of_others(execution: Execut
         pets.add_dataset_members(["1-ABC"])
 
 
+def test_a_member_at_several_paths_is_not_replaced_at_any(execution: Execution, tmp_path: Path) -> None:
+    """Neither where a file has two paths, nor for what is no RID."""
+    for place, text in (("one/x", "same"), ("one/y/x", "same"), ("other/x", "another")):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    one, other = execution.add_files([tmp_path / "one"]), execution.add_files([tmp_path / "other"])
+    assert rids(one)["x"] == rids(one)["y/x"]
+    [added] = rids(other).values()
+    one.add_dataset_members([added])
+    assert paths(one) == sorted(["x", "y/x", f"{added}/x"])
+    one.add_dataset_members([other.dataset_rid])
+    with pytest.raises(DerivaMLRequestError, match="there is no dataset None"):
+        one.add_dataset_members([None])
+
+
 def test_what_an_execution_made_is_added_as_a_file(ml: DerivaML, execution: Execution) -> None:
     execution.asset_file_path("Execution_Asset", "scores.csv").write_text("1")
     [asset] = execution.commit_output_assets()["Execution_Asset"]

@@ -157,3 +157,18 @@ def test_an_upload_notes_where_a_dataset_has_been_sent(
     assert capsys.readouterr().out == f"commit {FILE}\n"
     _note_names(catalog)
     assert capsys.readouterr().out == ""
+
+
+def test_an_rid_and_a_name_together_mean_one_dataset(catalog: EmbeddedCatalog, pets: RID, put: Put) -> None:
+    """A record would name another dataset than the one that was read."""
+    assert resolved(catalog, catalog.project, DatasetSpec(pets, "1.0.0", name="pets"))[0] == pets
+    with pytest.raises(DerivaMLRequestError, match=f"dataset {pets} is called pets here, and not dogs"):
+        found(DatasetSpec(pets, "1.0.0", name="dogs"), catalog, catalog.project)
+
+
+def test_a_name_can_be_that_of_a_folder_with_more_added(catalog: EmbeddedCatalog) -> None:
+    with changes.recorded(catalog, "deriva-ml-dataset", "") as execution:
+        changes.create(catalog, execution, "a" * 200)
+        for name in ("a" * 201, "é" * 101):
+            with pytest.raises(DerivaMLRequestError, match="200 bytes at most"):
+                changes.create(catalog, execution, name)

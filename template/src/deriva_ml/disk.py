@@ -175,6 +175,15 @@ def _because(number: int | None) -> str:
     return "the disk fails" if number == errno.EIO else ""
 
 
+def refusing_folder(error: BaseException) -> Path | None:
+    """Return the folder in which this user may not make what an error names; None for another error."""
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    if not isinstance(error, PermissionError) or not isinstance(name, str | Path) or os.path.lexists(name):
+        return None
+    folder = Path(name).parent
+    return folder if os.access(folder, os.X_OK) else None
+
+
 def not_taken(place: object, why: str) -> str:
     """Return a line for a person about a place that the disk took nothing for."""
     mended = why.startswith(("the disk is full", "the disk quota"))

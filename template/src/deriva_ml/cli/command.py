@@ -68,6 +68,8 @@ def command(main: Main) -> Callable[..., int]:
 
 def _said(error: Exception) -> str:
     """Return what a person is told of an error of the disk or the catalog."""
+    if folder := disk.refusing_folder(error):
+        return disk.not_taken(folder, "this user may not write there")
     try:
         state = Project.find().state
     except DerivaMLException:

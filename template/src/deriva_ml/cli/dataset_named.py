@@ -68,9 +68,15 @@ def only(catalog: EmbeddedCatalog, text: str) -> str:
     Raises:
         DerivaMLRequestError: there is none, or a version is named, which nothing changes.
     """
+    from deriva_ml.datasets.names import read
+
     rid, version = meant(catalog, text)
     if version is not None:
         raise DerivaMLRequestError(f"{text}: a version never changes; name the dataset alone")
+    if text in read(catalog.project) and not catalog.name_of_dataset(rid):
+        # It came when another one was called so, and what is released of it belongs under this name.
+        catalog.lookup_dataset(rid)  # it is not deleted
+        catalog.name_dataset(rid, text)
     return rid
 
 

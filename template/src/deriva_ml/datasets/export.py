@@ -51,7 +51,10 @@ def write(catalog: EmbeddedCatalog, dataset: Dataset, target: Path) -> None:
     _check_free(target, is_zip)
     assert dataset.version_rid is not None  # of this catalog
     state = catalog.dataset_state(dataset.version_rid)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise DerivaMLRequestError(f"{target.parent} is no folder: choose another place") from error
     free = shutil.disk_usage(target.parent).free
     if state.bytes > free and (is_zip or not disk.can_clone(catalog.project.database, target.parent)):
         raise DerivaMLRequestError(

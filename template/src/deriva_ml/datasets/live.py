@@ -135,8 +135,9 @@ class Dataset(DatasetReading):
         """
         rids = _rids(members)
         with self._changing(f"Adds members to {self}", execution_rid) as (own, by):
-            here = {row.get("RID"): row["Path"] for row in own.members(changes.current(own, self.rid).rid)}
-            added, taken = list[Member](), set(here.values())
+            there = [*own.members(changes.current(own, self.rid).rid)]
+            here = {row["RID"] for row in there if not row.get("nested")}
+            added, taken = list[Member](), {row["Path"] for row in there}
             for rid in rids:
                 if rid in here and validate:
                     raise DerivaMLRequestError(f"{rid} is a member of {self} already")

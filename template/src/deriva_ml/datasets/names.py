@@ -22,6 +22,8 @@ from deriva_ml.project import Project, write_atomically
 FILE = "datasets.toml"
 _HEAD = "# The names of this project's datasets, for every clone of it: commit this file. deriva-ml-dataset writes it.\n"
 _MARK = re.compile(r"^(?:<<<<<<<|=======|>>>>>>>)(?: |$)", re.MULTILINE)
+_LONGEST = 200
+"""Bytes of a name; a folder's name can have 255, and the name of a part or a bag is a longer one."""
 _NAMED = 5
 """Names that a message lists."""
 
@@ -52,9 +54,10 @@ def check_name(name: str) -> None:
     Raises:
         DerivaMLRequestError: it cannot.
     """
-    if not re.fullmatch(r"\w(?:[\w. -]*\w)?", name) or is_rid(name):
+    if not re.fullmatch(r"\w(?:[\w. -]*\w)?", name) or is_rid(name) or len(name.encode()) > _LONGEST:
         raise DerivaMLRequestError(
-            f"{name!r} cannot name a dataset: give letters, digits, and . _ - between them, a small letter among them"
+            f"{name!r} cannot name a dataset: give letters, digits, and . _ - between them, a small letter among them,"
+            f" {_LONGEST} bytes at most"
         )
 
 
@@ -206,6 +209,10 @@ def found(spec: DatasetSpec, source: Source, project: Project) -> tuple[DatasetS
     if not rid:
         rid, version = _meant(spec, source, project)
     dataset = source.lookup_dataset(rid, version)
+    if spec.rid and spec.name and dataset.name and dataset.name != spec.name:
+        raise DerivaMLRequestError(
+            f"dataset {rid} is called {dataset.name} here, and not {spec.name}: give its RID or its name alone"
+        )
     if spec.digest and spec.digest != dataset.digest:
         raise DerivaMLRequestError(
             f"dataset {spec.name or rid} {dataset.version} has another manifest than {spec.digest}:"
