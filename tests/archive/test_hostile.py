@@ -160,6 +160,15 @@ def test_a_bomb(there: EmbeddedCatalog, file: Path) -> None:
     assert "data/records/Execution.jsonl would come to more than 200 times its size" in refused(there, file)
 
 
+@pytest.mark.parametrize("name", ["manifest-sha256.txt", "bag-info.txt", "data/records/format.json"])
+def test_a_list_that_is_larger_than_what_it_lists(there: EmbeddedCatalog, file: Path, name: str) -> None:
+    """These are read as a whole."""
+    files = unpacked(file)
+    files[name] += "".join(f"{number:08}\n" for number in range(1_900_000)).encode()
+    pack(file, files)
+    assert "is larger than it can be" in refused(there, file)
+
+
 def test_files_that_lie_one_over_the_other(there: EmbeddedCatalog, file: Path) -> None:
     """Many names for one piece of the file, each of which would be read."""
     with zipfile.ZipFile(file, "a") as opened:
