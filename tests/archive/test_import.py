@@ -280,6 +280,10 @@ def test_the_names_of_datasets_come_into_the_projects_file(
     digests = {one.version: one.digest for one in recorded.catalog.dataset_versions(recorded.pets)}
     said = (there.project.root / "datasets.toml").read_text()
     assert f'[pets]\nrid = "{recorded.pets}"\nversions."1.0.0" = "{digests["1.0.0"]}"\n' in said
+    (there.project.root / "datasets.toml").unlink()  # as if the import had been killed before
+    assert main(["import", str(file)]) == 0
+    assert (there.project.root / "datasets.toml").read_text() == said
+    capsys.readouterr()
     colleague = make("colleague")
     (colleague.project.root / "datasets.toml").write_text(said)
     monkeypatch.chdir(colleague.project.root)

@@ -108,7 +108,7 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         warnings.append(
             f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
         )
-    for rid in merged.datasets:
+    for rid in merged.carried:  # also where an import was stopped before it came to that
         try:
             names.note(catalog, rid)
         except DerivaMLRequestError as error:
