@@ -451,6 +451,51 @@ def test_an_import_that_is_killed_leaves_nothing_for_long(
         assert take_in(there, file).contents == 12
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("catalog", ["import"]), ("catalog", ["export", "--all"]), ("dataset", ["export", "pets"])],
+)
+def test_a_request_to_end_leaves_nothing(
+    recorded: Recorded, file: Path, make: Make, command: str, words: list[str]
+) -> None:
+    """As a batch system makes it (SIGTERM), just before all is there."""
+    there = make("there") if words == ["import"] else recorded.catalog
+    root, before = there.project.root, state_of(there)
+    there.close()
+    program = f"""
+        import os, signal, sys
+        import deriva_ml.archive.importing as importing
+        import deriva_ml.disk as disk
+        from deriva_ml.cli.{command} import main
+
+        def end(*arguments):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        importing._Contents.settle = os.replace = disk.flush_names = end
+        sys.exit(main(sys.argv[1:]))
+    """
+    given = file if words == ["import"] else root / "new"
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *words, given],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "terminated\n")
+    left = {path.name for path in root.iterdir()} - {
+        ".git",
+        ".gitignore",
+        ".deriva-ml",
+        "pyproject.toml",
+        "files",
+    }
+    assert not left
+    with closing(EmbeddedCatalog(there.project)) as there:
+        assert state_of(there) == before
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, DerivaMLRequestError])
 def test_commits_go_again_where_fetching_them_is_stopped(
     recorded: Recorded, make: Make, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
