@@ -111,7 +111,7 @@ def _write(
             others[f"records/{name}.jsonl"] = f"Rows of {name}, for an exact import"
             bag.add(f"records/{name}.jsonl", _counted(selection.rows(name), name, records))
         if code and (commits := _commits(catalog, selection)):
-            with disk.temporary(catalog.project.state, ".bundle-") as path:
+            with disk.temporary(catalog.project.state) as path:
                 if note := git_bundle.bundle(commits, catalog.project.root, path):
                     warnings.append(note)
                 if path.exists():

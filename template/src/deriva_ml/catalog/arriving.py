@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from deriva_ml.catalog.carried import KINDS, RECORDS
@@ -25,9 +26,22 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
+def _is_integer(value: Any) -> bool:
+    """Whether the database holds the number as it is."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+_is_dated = _like(r"\d{4}-\d\d-\d\d[T ][\d:.]+([+-]\d\d:\d\d|Z)?")
+
+
+def _is_time(value: Any) -> bool:
+    """Whether it is a moment that can be told in any place's time; what else looks so raises a ``ValueError``."""
+    return _is_dated(value) and 1 < datetime.fromisoformat(value).year < 9999
+
+
 CHECKS: dict[str, Callable[[Any], bool]] = {
     "rid": _like("[0-9A-Z]+(-[0-9A-Z]+)*"),
-    "time": _like(r"\d{4}-\d\d-\d\d[T ][\d:.]+([+-]\d\d:\d\d|Z)?"),
+    "time": _is_time,
     "md5": _like("[0-9a-f]{32}"),
     "version": _like(r"\d+\.\d+\.\d+(\.[a-z]+\d+)?"),
     "status": lambda value: value in _STATUSES,
@@ -41,7 +55,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "path": lambda value: isinstance(value, str) and check_relative(value) != "",
     "count": _is_count,
     "number": lambda value: value is None or _is_count(value),
-    "cell": lambda value: value is None or type(value) in (int, float, str),
+    "cell": lambda value: value is None or type(value) in (float, str) or _is_integer(value),
     "json": lambda value: isinstance(value, str) and not is_deep(json.loads(value)),
 }
 """What the columns of ``KINDS`` may hold."""
