@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
@@ -104,6 +105,14 @@ def test_a_file_that_was_packed_anew_is_taken_in(make: Make, file: Path) -> None
     """What these tests make of a file is right, but for what each of them changes."""
     pack(file, sealed(unpacked(file)))
     assert take_in(make("packed"), file).merged.new["Execution"] == 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
+def test_what_is_no_file(there: EmbeddedCatalog, tmp_path: Path) -> None:
+    """A pipe would be waited for, and a device has no end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        assert f"{path} is no file" in refused(there, path)
 
 
 # ------------------------------------------------------------------------------------------------------ the ZIP file

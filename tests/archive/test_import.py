@@ -29,6 +29,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.inputs import fetch_dataset
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.recovery import recover
+from deriva_ml.storage.verify import verify
 from git_repository import Repository
 
 
@@ -169,6 +170,34 @@ def test_a_dataset_that_was_changed_here_and_there_is_two(
     recorded.catalog.change_dataset(recorded.pets, [Recorder(recorded.catalog).member("later.txt", "later")])
     export(recorded.catalog, [recorded.pets], tmp_path / "later.zip")
     assert take_in(there, tmp_path / "later.zip").merged.datasets == [other]
+
+
+@pytest.mark.parametrize("first", ["both", "other", "one"])
+def test_a_dataset_that_is_two_elsewhere_is_two_here(
+    recorded: Recorded, file: Path, make: Make, tmp_path: Path, first: str
+) -> None:
+    """Also where it is one yet, which goes on as one of them; whichever file comes first, there are two in the end."""
+    there, third = make("there"), make("third")
+    for catalog in (there, third):
+        take_in(catalog, file)
+    for catalog, text in ((recorded.catalog, "one"), (there, "other")):
+        catalog.change_dataset(recorded.pets, [Recorder(catalog).member("new.txt", text)])
+        catalog.release_dataset(recorded.pets, "minor")
+    export(recorded.catalog, None, tmp_path / "one.zip")
+    take_in(there, tmp_path / "one.zip")
+    export(there, None, tmp_path / "both.zip")
+    other = next(
+        one.rid for one in there.find_datasets() if one.description == "pets" and one.rid != recorded.pets
+    )
+    export(there, [other], tmp_path / "other.zip")
+    for name in (first, "both", "one", "other", "both"):
+        take_in(third, tmp_path / f"{name}.zip")
+    assert last_digests(third) == last_digests(there)
+    assert not verify(third).problems
+
+
+def last_digests(catalog: EmbeddedCatalog) -> list[str]:
+    return sorted(catalog.dataset_versions(one.rid)[0].digest for one in catalog.find_datasets())
 
 
 def test_records_whose_rids_others_have_are_told_apart(

@@ -116,14 +116,17 @@ class Reader:
         identity: the SHA-256 of the list that the bag's digests hang on.
 
     Raises:
-        DerivaMLRequestError: there is no such file.
+        DerivaMLRequestError: there is no such file; a folder is none, nor a pipe, which would be waited for.
         Damaged: it is no file of records, or damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._size = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise DerivaMLRequestError(f"{path} is no file: give the name of one that was exported")
+            self._size = status.st_size
             self._zip = zipfile.ZipFile(path)
         except FileNotFoundError as error:
             raise DerivaMLRequestError(f"there is no file {path}") from error

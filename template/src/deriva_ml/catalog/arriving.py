@@ -123,14 +123,8 @@ class Arrivals:
         )
         self._db.query(f'INSERT INTO temp.mapped ("old", "kind") {listed}')
         self._check_references()
-        for kind in ("Execution", "Dataset"):
-            self._match(
-                kind,
-                f'"{kind}" h ON h."RCT" = i."RCT" AND (h."RID" IN (i."RID", i."was") OR h."RID" IN (SELECT "rid" FROM'
-                ' "local_imported" WHERE "was" IN (i."RID", i."was")))'
-                # What was changed here and there is two datasets from now on.
-                + (f" AND {_SAME_STATES}" if kind == "Dataset" else ""),
-            )
+        self._match("Execution", f'"Execution" h ON {_SAME_ORIGIN}')
+        self._match_datasets()
         reserved = f'h."RID" = i."RID" AND i."RID" GLOB \'*[^{RID_DIGITS}-]*\''
         self._match("Execution", f'"Execution" h ON {reserved}')
         # What is reserved may be another content in another version of the template.
@@ -187,6 +181,26 @@ class Arrivals:
             ' WHERE temp.mapped."old" = i."RID"'
         )
 
+    def _match_datasets(self) -> None:
+        """Note which datasets are here already.
+
+        What was changed here and there is two datasets from then on, and all of them may go on to a third project: each
+        is no more than one of those here, and the one with which it has most states in common.
+        """
+        common = (
+            '(SELECT count(*) FROM "local_version" l JOIN temp.in_Dataset_Version v ON v."number" = l."number" WHERE'
+            ' l."dataset" = h."RID" AND v."Dataset" = i."RID")'
+        )
+        pairs = self._db.query(
+            f'SELECT i."RID" AS "old", h."RID" AS "new" FROM temp.in_Dataset i JOIN "Dataset" h ON {_SAME_ORIGIN}'
+            f' AND {_SAME_STATES} ORDER BY {common} DESC, h."RID" = i."RID" DESC, i."RID", h."RID"'
+        ).fetchall()
+        matched: dict[RID, RID] = {}
+        for old, new in pairs:
+            if old not in matched and new not in matched.values():
+                matched[old] = new
+                self._db.query('UPDATE temp.mapped SET "new" = ?, "fresh" = 0 WHERE "old" = ?', new, old)
+
     def _check_versions(self) -> None:
         self._refuse(
             'SELECT d."RID" FROM temp.in_Dataset d LEFT JOIN temp.in_Dataset_Version v ON v."Dataset" = d."RID" GROUP BY'
@@ -211,6 +225,10 @@ class Arrivals:
         return renamed
 
 
+_SAME_ORIGIN = (
+    'h."RCT" = i."RCT" AND (h."RID" IN (i."RID", i."was") OR h."RID" IN (SELECT "rid" FROM "local_imported" WHERE "was" IN'
+    ' (i."RID", i."was")))'
+)
 _SAME_STATES = (
     'NOT EXISTS (SELECT 1 FROM temp.in_Dataset_Version v JOIN "local_version" l ON l."number" = v."number" JOIN'
     ' "Dataset_Version" w ON w."RID" = l."version" WHERE v."Dataset" = i."RID" AND l."dataset" = h."RID" AND'
