@@ -13,6 +13,7 @@ from bdbag import bdbag_api
 
 from archive.conftest import Make, Recorded, Recorder, projects, record
 from deriva_ml.archive.exporting import export
+from deriva_ml.archive.importing import take_in
 from deriva_ml.catalog.carried import KINDS
 from deriva_ml.catalog.tables import TERMS
 from deriva_ml.cli.catalog import main
@@ -160,6 +161,12 @@ def test_a_validator_accepts_it(recorded: Recorded, tmp_path: Path, monkeypatch:
 
 
 # ---------------------------------------------------------------------------------------------------------- the choice
+@pytest.mark.parametrize("name", ["..zip", ".zip", "...zip", "a b.zip", "ö.zip", "records", "a\\b.zip"])
+def test_it_may_have_any_name(recorded: Recorded, make: Make, tmp_path: Path, name: str) -> None:
+    export(recorded.catalog, [recorded.toys], tmp_path / name)
+    assert take_in(make("there"), tmp_path / name).merged.datasets == [recorded.toys]
+
+
 def test_an_execution_comes_with_what_it_read_and_made(recorded: Recorded, tmp_path: Path) -> None:
     """And with the executions that made its datasets; with those that made its files only if that is asked for."""
     export(recorded.catalog, [recorded.second], path := tmp_path / "second.zip")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
@@ -106,6 +107,14 @@ def test_a_file_that_was_packed_anew_is_taken_in(make: Make, file: Path) -> None
     assert take_in(make("packed"), file).merged.new["Execution"] == 6
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
+def test_what_is_no_file(there: EmbeddedCatalog, tmp_path: Path) -> None:
+    """A pipe would be waited for, and a device has no end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero")):
+        assert f"{path} is no file" in refused(there, path)
+
+
 # ------------------------------------------------------------------------------------------------------ the ZIP file
 NAMES = [
     "../outside.txt",
@@ -158,6 +167,15 @@ def test_a_bomb(there: EmbeddedCatalog, file: Path) -> None:
     files["data/records/Execution.jsonl"] = b" " * (container.UNCOUNTED + 1)
     pack(file, sealed(files))
     assert "data/records/Execution.jsonl would come to more than 200 times its size" in refused(there, file)
+
+
+@pytest.mark.parametrize("name", ["manifest-sha256.txt", "bag-info.txt", "data/records/format.json"])
+def test_a_list_that_is_larger_than_what_it_lists(there: EmbeddedCatalog, file: Path, name: str) -> None:
+    """These are read as a whole."""
+    files = unpacked(file)
+    files[name] += "".join(f"{number:08}\n" for number in range(1_900_000)).encode()
+    pack(file, files)
+    assert "is larger than it can be" in refused(there, file)
 
 
 def test_files_that_lie_one_over_the_other(there: EmbeddedCatalog, file: Path) -> None:
@@ -288,6 +306,23 @@ ROWS: dict[str, tuple[str, Callable[[list[Any]], None], str]] = {
     ),
     "a table with half a name": ("Asset", lambda rows: _first(rows, table="x\0y"), "table cannot be"),
     "a table that is a path": ("Asset", lambda rows: _first(rows, table="../x"), "table cannot be"),
+    "a day that is none": (
+        "Execution",
+        lambda rows: _first(rows, RCT="2026-99-99T10:00:00"),
+        "month must be",
+    ),
+    "a time that is none": ("Asset", lambda rows: _first(rows, RMT="2026-11-28 ."), "Invalid isoformat"),
+    "a time nowhere": (
+        "Execution",
+        lambda rows: _first(rows, RCT="2026-11-28T10:00+99:99"),
+        "offset must be",
+    ),
+    "a time before all others": (
+        "Execution",
+        lambda rows: _first(rows, RCT="0001-01-01T00:00:00+05:00"),
+        "RCT cannot be",
+    ),
+    "a metric too large": ("Metric", lambda rows: _first(rows, last=2**63), "last cannot be"),
     "a file without a name": ("Asset", lambda rows: _first(rows, Filename=None), "Filename cannot be"),
     "a table of the runner": (
         "Asset",
@@ -394,6 +429,16 @@ def test_rows_that_are_not_as_they_have_to_be(there: EmbeddedCatalog, file: Path
     name, change, why = ROWS[case]
     changed(file, name, change)
     assert why in refused(there, file)
+
+
+@pytest.mark.parametrize("lasted", [f"0H 0min {'9' * 30}sec", f"{'9' * 30}H 0min 0sec", "1H 1min 1.1.1sec"])
+def test_a_duration_that_is_none_can_be_exported_again(
+    make: Make, file: Path, tmp_path: Path, lasted: str
+) -> None:
+    changed(file, "Execution", lambda rows: _first(rows, Execution_Duration=lasted))
+    there = make(lasted)
+    take_in(there, file)
+    assert export(there, None, tmp_path / "again.zip").records["Execution"] == 6
 
 
 def test_rows_that_are_not_json(there: EmbeddedCatalog, file: Path) -> None:

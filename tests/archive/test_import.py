@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +17,19 @@ from typing import Any
 import pytest
 
 from archive.conftest import Make, Recorded, Recorder, state_of
+from conftest import SOURCE
+from deriva_ml.archive import bundle
 from deriva_ml.archive.exporting import export
 from deriva_ml.archive.importing import take_in
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.cli.catalog import main
 from deriva_ml.definitions import Member, Status
 from deriva_ml.demo import DATASET, add_demo
-from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.inputs import fetch_dataset
+from deriva_ml.execution.kept_commits import keep_commit
+from deriva_ml.execution.recovery import recover
+from deriva_ml.storage.verify import verify
 from git_repository import Repository
 
 
@@ -159,6 +170,34 @@ def test_a_dataset_that_was_changed_here_and_there_is_two(
     recorded.catalog.change_dataset(recorded.pets, [Recorder(recorded.catalog).member("later.txt", "later")])
     export(recorded.catalog, [recorded.pets], tmp_path / "later.zip")
     assert take_in(there, tmp_path / "later.zip").merged.datasets == [other]
+
+
+@pytest.mark.parametrize("first", ["both", "other", "one"])
+def test_a_dataset_that_is_two_elsewhere_is_two_here(
+    recorded: Recorded, file: Path, make: Make, tmp_path: Path, first: str
+) -> None:
+    """Also where it is one yet, which goes on as one of them; whichever file comes first, there are two in the end."""
+    there, third = make("there"), make("third")
+    for catalog in (there, third):
+        take_in(catalog, file)
+    for catalog, text in ((recorded.catalog, "one"), (there, "other")):
+        catalog.change_dataset(recorded.pets, [Recorder(catalog).member("new.txt", text)])
+        catalog.release_dataset(recorded.pets, "minor")
+    export(recorded.catalog, None, tmp_path / "one.zip")
+    take_in(there, tmp_path / "one.zip")
+    export(there, None, tmp_path / "both.zip")
+    other = next(
+        one.rid for one in there.find_datasets() if one.description == "pets" and one.rid != recorded.pets
+    )
+    export(there, [other], tmp_path / "other.zip")
+    for name in (first, "both", "one", "other", "both"):
+        take_in(third, tmp_path / f"{name}.zip")
+    assert last_digests(third) == last_digests(there)
+    assert not verify(third).problems
+
+
+def last_digests(catalog: EmbeddedCatalog) -> list[str]:
+    return sorted(catalog.dataset_versions(one.rid)[0].digest for one in catalog.find_datasets())
 
 
 def test_records_whose_rids_others_have_are_told_apart(
@@ -364,6 +403,75 @@ def test_an_import_that_is_stopped_leaves_nothing(file: Path, make: Make) -> Non
             take_in(there, file)
     assert state_of(there) == before
     assert take_in(there, file).contents == 12
+
+
+@pytest.mark.parametrize("moment", ["contents", "commits", "rows"])
+def test_an_import_that_is_killed_leaves_nothing_for_long(
+    recorded: Recorded, make: Make, moment: str
+) -> None:
+    """A day later it is all gone, and before that it is in nobody's way."""
+    there = make("there")
+    export(recorded.catalog, None, file := there.project.root.parent / "all.zip", code=True)
+    before = state_of(there)
+    there.close()
+    moments = {
+        "contents": "take_in(catalog, file, progress=lambda total: die)",
+        "commits": "bundle._fetch = die; take_in(catalog, file)",
+        "rows": "os.replace = die; take_in(catalog, file, code=False)",
+    }
+    program = f"""
+        import os, signal, sys
+        from pathlib import Path
+        import deriva_ml.archive.bundle as bundle
+        from deriva_ml.archive.importing import take_in
+        from deriva_ml.catalog.embedded import EmbeddedCatalog
+        from deriva_ml.project import Project
+
+        def die(*arguments):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        catalog, file = EmbeddedCatalog(Project(Path(sys.argv[1]))), Path(sys.argv[2])
+        {moments[moment]}
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), there.project.root, file]
+    killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(SOURCE)}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with closing(EmbeddedCatalog(there.project)) as there:
+        assert state_of(there) != before
+        then = time.time() - 2 * 86_400
+        for path in there.project.state.rglob("*"):
+            os.utime(path, (then, then))
+        recover(there, there.project)
+        assert state_of(there) == before
+        assert not [path for path in there.project.state.rglob(".*") if path.is_dir()]
+        assert take_in(there, file).contents == 12
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, DerivaMLRequestError])
+def test_commits_go_again_where_fetching_them_is_stopped(
+    recorded: Recorded, make: Make, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
+) -> None:
+    """But not one that a run beside it keeps in that moment."""
+    there = make("there")
+    root = there.project.root
+    export(recorded.catalog, None, file := root.parent / "all.zip", code=True)
+    Repository(root).commit("own.txt", "of this project alone")
+    own = Repository(root).git("rev-parse", "HEAD")
+    before = Repository(root).refs()
+    fetch = bundle._fetch
+
+    def stopped(folder: Path, source: Path) -> None:
+        fetch(folder, source)
+        if folder == root:
+            assert keep_commit(own, root) == ""
+            raise failure("no")
+
+    monkeypatch.setattr(bundle, "_fetch", stopped)
+    with pytest.raises((KeyboardInterrupt, DerivaMLException)):
+        take_in(there, file)
+    after = Repository(root).refs()
+    assert own in after and recorded.commit not in after.replace(own, "")
+    assert [line for line in after.splitlines() if "refs/deriva-ml" not in line] == before.splitlines()
 
 
 def stop(*arguments: Any) -> None:

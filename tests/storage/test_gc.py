@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import SOURCE
+from deriva_ml.archive.importing import take_in
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.objects import ObjectStore
@@ -139,6 +140,21 @@ def test_old_executions_go_with_what_only_they_made(
     assert command("verify") == 0
     for table in catalog.database.get_all("sqlite_master", "name", type="table"):
         assert old not in str([tuple(row) for row in catalog.database.select(table)]), table
+
+
+def test_what_was_imported_goes_and_can_be_imported_again(
+    catalog: EmbeddedCatalog, run: Run, tmp_path: Path, command: Command
+) -> None:
+    rid = run("a")
+    assert command("export", rid, file := str(tmp_path / "a.zip")) == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with closing(EmbeddedCatalog(Project(elsewhere))) as there:
+        for _ in range(2):
+            assert take_in(there, Path(file)).merged.new["Execution"] == 1
+            assert collect.remove_executions(there, [rid], ALL, "") == [rid]
+            for table in there.database.get_all("sqlite_master", "name", type="table"):
+                assert rid not in str([tuple(row) for row in there.database.select(table)]), table
 
 
 def test_what_was_removed_is_still_told(

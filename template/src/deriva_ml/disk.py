@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -190,14 +191,43 @@ def not_taken(place: object, why: str) -> str:
     return f"nothing can be written to {place}: {why}{'; make room and repeat the command' if mended else ''}"
 
 
+def temporary_path(folder: Path, prefix: str = ".") -> Path:
+    """Return a path that nothing has yet, for what gets its name once it is whole."""
+    return folder / f"{prefix}{os.urandom(8).hex()}"
+
+
 @contextmanager
 def temporary(folder: Path, prefix: str = ".") -> Iterator[Path]:
     """Give the path of a file to be written, and then renamed; one that still has that name in the end is removed."""
-    path = folder / f"{prefix}{os.urandom(8).hex()}"
+    path = temporary_path(folder, prefix)
     try:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder in another one, and remove it in the end."""
+    path = temporary_path(folder)
+    path.mkdir(mode=0o700)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def clear_temporary(folder: Path, names: str = "." + "[0-9a-f]" * 16) -> None:
+    """Remove what a process that was killed left in a folder, under such a path, more than a day ago."""
+    for path in folder.glob(names):
+        with suppress(FileNotFoundError):  # it has got its name meanwhile
+            status = path.lstat()
+            if time.time() - status.st_mtime <= 86_400:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+import deriva_ml.disk as disk
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.kept_commits import REFS, keep_commit
 from deriva_ml.git import git, listed, repository_root
@@ -44,21 +44,25 @@ def fetch(source: Path, folder: Path) -> list[str]:
     Raises:
         DerivaMLRunError: the bundle is damaged, or has other refs than those.
     """
-    before = _kept(folder)
+    before, heads = _kept(folder), set()
     try:
         for line in git(folder, "bundle", "list-heads", str(source)).splitlines():
             commit, _, ref = line.partition(" ")
             if ref != f"{REFS}/{commit}" or not re.fullmatch("[0-9a-f]+", commit):
                 raise DerivaMLRequestError(f"it has the ref {ref}")
-        with TemporaryDirectory(prefix=".bundle-", dir=source.parent) as between:
+            heads.add(ref)
+        with disk.temporary_folder(source.parent) as between:
             # Objects that come out of a bundle are checked by git 2.46 and later, those of a repository by all.
             form = git(folder, "rev-parse", "--show-object-format")
-            git(folder, "init", "--quiet", "--bare", "--template=", f"--object-format={form}", between)
-            _fetch(Path(between), source)
-            _fetch(folder, Path(between))
-    except DerivaMLRequestError as error:
+            git(folder, "init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(between))
+            _fetch(between, source)
+            _fetch(folder, between)
+    except BaseException as error:
+        drop(heads & _kept(folder) - before, folder)
+        if not isinstance(error, DerivaMLRequestError):
+            raise
         raise DerivaMLRunError(f"the commits in it are not taken into this repository: {error}") from error
-    return sorted(_kept(folder) - before)
+    return sorted(heads & _kept(folder) - before)  # a run beside it keeps its own meanwhile
 
 
 def _fetch(folder: Path, source: Path) -> None:

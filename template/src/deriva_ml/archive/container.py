@@ -28,6 +28,9 @@ RATIO, UNCOUNTED = 200, 1 << 24
 LONGEST = 1 << 24
 """Bytes of a line of rows."""
 
+_LISTED = len(hashlib.sha256().hexdigest()) + len("  \n")
+"""Bytes of a line of a list of digests beside the name."""
+
 _TAGS = ("bagit.txt", "bag-info.txt", "manifest-sha256.txt")
 _TAG_MANIFEST = "tagmanifest-sha256.txt"
 _KNOWN = re.compile(
@@ -113,14 +116,17 @@ class Reader:
         identity: the SHA-256 of the list that the bag's digests hang on.
 
     Raises:
-        DerivaMLRequestError: there is no such file.
+        DerivaMLRequestError: there is no such file; a folder is none, nor a pipe, which would be waited for.
         Damaged: it is no file of records, or damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._size = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise DerivaMLRequestError(f"{path} is no file: give the name of one that was exported")
+            self._size = status.st_size
             self._zip = zipfile.ZipFile(path)
         except FileNotFoundError as error:
             raise DerivaMLRequestError(f"there is no file {path}") from error
@@ -162,8 +168,12 @@ class Reader:
             raise self.damaged("it has more than one folder")
         if sum(entry.compress_size for entry in entries.values()) > self._size:
             raise self.damaged("files in it lie one over the other")
-        if missing := {*_TAGS, _TAG_MANIFEST, f"data/{FORMAT}"} - entries.keys():
+        whole = {*_TAGS, _TAG_MANIFEST, f"data/{FORMAT}"}
+        if missing := whole - entries.keys():
             raise self.damaged(f"{min(missing)} is not in it")
+        most = max(UNCOUNTED, sum(len(name) + _LISTED for name in entries))
+        if large := [name for name in sorted(whole) if entries[name].file_size > most]:
+            raise self.damaged(f"{large[0]} is larger than it can be")
         return entries
 
     def _checked_digests(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ import math
 import mimetypes
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from deriva_ml.archive.container import CRATE, object_name
 from deriva_ml.catalog.carried import Selection
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import AssetRole, Status, is_release
+from deriva_ml.untrusted import DAMAGED
 
 _CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 _CRATE = "https://w3id.org/ro/crate/1.1"
@@ -135,7 +137,7 @@ class Crate:
             instrument=_ref(self._workflows[row["Workflow"]]),
             agent=_ref(self._agent(row["RCB"])),
             startTime=_time(started),
-            endTime=_time(started + _duration(row["Execution_Duration"])),
+            endTime=_time(_ended(started, row["Execution_Duration"])),
             actionStatus=f"http://schema.org/{'Failed' if failed else 'Completed'}ActionStatus",
             error=row["Status_Detail"] if failed else "",
             object=_unique([*files[AssetRole.input], *self._versions(read), *map(_ref_of, given)]),
@@ -247,11 +249,10 @@ def _time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _duration(text: str | None) -> timedelta:
-    """Return the duration that a text of the schema says; none where it says nothing."""
-    found = re.fullmatch(r"(\d+)H (\d+)min ([\d.]+)sec", text or "")
-    return (
-        timedelta(hours=int(found[1]), minutes=int(found[2]), seconds=float(found[3]))
-        if found
-        else timedelta()
-    )
+def _ended(started: datetime, lasted: str | None) -> datetime:
+    """Return when an execution ended, by the duration that a text of the schema says; its beginning where it says none."""
+    found = re.fullmatch(r"(\d+)H (\d+)min ([\d.]+)sec", lasted or "")
+    if found:
+        with suppress(*DAMAGED):  # others may have written it
+            return started + timedelta(hours=int(found[1]), minutes=int(found[2]), seconds=float(found[3]))
+    return started

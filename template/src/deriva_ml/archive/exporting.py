@@ -21,7 +21,7 @@ from deriva_ml.configuration_file import is_configuration, read_configuration
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.git import listed
-from deriva_ml.untrusted import DAMAGED
+from deriva_ml.untrusted import DAMAGED, plain_name
 
 VERSION = 1
 """Of the form of these files; a newer one is refused by older runners."""
@@ -80,7 +80,7 @@ def export(
         if open_ones := [rid for rid in rids or () if rid in selection.left_out]:
             raise DerivaMLRequestError(f"execution {open_ones[0]} has not ended: export it once it has")
         part = stack.enter_context(disk.temporary(target.parent))
-        written = _write(catalog, selection, part, target.stem, contents, code, progress)
+        written = _write(catalog, selection, part, plain_name(target.stem), contents, code, progress)
         disk.flush([part])
         if os.path.lexists(target):
             raise DerivaMLRequestError(f"{target} is there already: remove it, or give another name")
@@ -111,7 +111,7 @@ def _write(
             others[f"records/{name}.jsonl"] = f"Rows of {name}, for an exact import"
             bag.add(f"records/{name}.jsonl", _counted(selection.rows(name), name, records))
         if code and (commits := _commits(catalog, selection)):
-            with disk.temporary(catalog.project.state, ".bundle-") as path:
+            with disk.temporary(catalog.project.state) as path:
                 if note := git_bundle.bundle(commits, catalog.project.root, path):
                     warnings.append(note)
                 if path.exists():

@@ -131,7 +131,7 @@ class _Contents:
         self._objects.folder.mkdir(exist_ok=True)
         report = progress(size)
         for md5 in needed:
-            part = self._parts[md5] = self._objects.folder / f".{md5}.{os.getpid()}.part"
+            part = self._parts[md5] = disk.temporary_path(self._objects.folder)
             digest = hashlib.md5(usedforsecurity=False)
             with part.open("wb") as stream:
                 for piece in self._bag.pieces(object_name(md5)):
@@ -164,7 +164,7 @@ def _take_commits(bag: Reader, catalog: EmbeddedCatalog, warnings: list[str]) ->
     if repository_root(root) is None:
         warnings.append(f"the commits in it are left out, since {root} is not in a git repository")
         return []
-    with disk.temporary(catalog.project.state, ".bundle-") as path:
+    with disk.temporary(catalog.project.state) as path:
         with path.open("wb") as stream:
             for piece in bag.pieces(BUNDLE):
                 stream.write(piece)

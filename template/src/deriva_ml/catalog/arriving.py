@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from deriva_ml.catalog.carried import KINDS, RECORDS
@@ -25,9 +26,22 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
+def _is_integer(value: Any) -> bool:
+    """Whether the database holds the number as it is."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+_is_dated = _like(r"\d{4}-\d\d-\d\d[T ][\d:.]+([+-]\d\d:\d\d|Z)?")
+
+
+def _is_time(value: Any) -> bool:
+    """Whether it is a moment that can be told in any place's time; what else looks so raises a ``ValueError``."""
+    return _is_dated(value) and 1 < datetime.fromisoformat(value).year < 9999
+
+
 CHECKS: dict[str, Callable[[Any], bool]] = {
     "rid": _like("[0-9A-Z]+(-[0-9A-Z]+)*"),
-    "time": _like(r"\d{4}-\d\d-\d\d[T ][\d:.]+([+-]\d\d:\d\d|Z)?"),
+    "time": _is_time,
     "md5": _like("[0-9a-f]{32}"),
     "version": _like(r"\d+\.\d+\.\d+(\.[a-z]+\d+)?"),
     "status": lambda value: value in _STATUSES,
@@ -41,7 +55,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "path": lambda value: isinstance(value, str) and check_relative(value) != "",
     "count": _is_count,
     "number": lambda value: value is None or _is_count(value),
-    "cell": lambda value: value is None or type(value) in (int, float, str),
+    "cell": lambda value: value is None or type(value) in (float, str) or _is_integer(value),
     "json": lambda value: isinstance(value, str) and not is_deep(json.loads(value)),
 }
 """What the columns of ``KINDS`` may hold."""
@@ -109,14 +123,8 @@ class Arrivals:
         )
         self._db.query(f'INSERT INTO temp.mapped ("old", "kind") {listed}')
         self._check_references()
-        for kind in ("Execution", "Dataset"):
-            self._match(
-                kind,
-                f'"{kind}" h ON h."RCT" = i."RCT" AND (h."RID" IN (i."RID", i."was") OR h."RID" IN (SELECT "rid" FROM'
-                ' "local_imported" WHERE "was" IN (i."RID", i."was")))'
-                # What was changed here and there is two datasets from now on.
-                + (f" AND {_SAME_STATES}" if kind == "Dataset" else ""),
-            )
+        self._match("Execution", f'"Execution" h ON {_SAME_ORIGIN}')
+        self._match_datasets()
         reserved = f'h."RID" = i."RID" AND i."RID" GLOB \'*[^{RID_DIGITS}-]*\''
         self._match("Execution", f'"Execution" h ON {reserved}')
         # What is reserved may be another content in another version of the template.
@@ -173,6 +181,26 @@ class Arrivals:
             ' WHERE temp.mapped."old" = i."RID"'
         )
 
+    def _match_datasets(self) -> None:
+        """Note which datasets are here already.
+
+        What was changed here and there is two datasets from then on, and all of them may go on to a third project: each
+        is no more than one of those here, and the one with which it has most states in common.
+        """
+        common = (
+            '(SELECT count(*) FROM "local_version" l JOIN temp.in_Dataset_Version v ON v."number" = l."number" WHERE'
+            ' l."dataset" = h."RID" AND v."Dataset" = i."RID")'
+        )
+        pairs = self._db.query(
+            f'SELECT i."RID" AS "old", h."RID" AS "new" FROM temp.in_Dataset i JOIN "Dataset" h ON {_SAME_ORIGIN}'
+            f' AND {_SAME_STATES} ORDER BY {common} DESC, h."RID" = i."RID" DESC, i."RID", h."RID"'
+        ).fetchall()
+        matched: dict[RID, RID] = {}
+        for old, new in pairs:
+            if old not in matched and new not in matched.values():
+                matched[old] = new
+                self._db.query('UPDATE temp.mapped SET "new" = ?, "fresh" = 0 WHERE "old" = ?', new, old)
+
     def _check_versions(self) -> None:
         self._refuse(
             'SELECT d."RID" FROM temp.in_Dataset d LEFT JOIN temp.in_Dataset_Version v ON v."Dataset" = d."RID" GROUP BY'
@@ -197,6 +225,10 @@ class Arrivals:
         return renamed
 
 
+_SAME_ORIGIN = (
+    'h."RCT" = i."RCT" AND (h."RID" IN (i."RID", i."was") OR h."RID" IN (SELECT "rid" FROM "local_imported" WHERE "was" IN'
+    ' (i."RID", i."was")))'
+)
 _SAME_STATES = (
     'NOT EXISTS (SELECT 1 FROM temp.in_Dataset_Version v JOIN "local_version" l ON l."number" = v."number" JOIN'
     ' "Dataset_Version" w ON w."RID" = l."version" WHERE v."Dataset" = i."RID" AND l."dataset" = h."RID" AND'

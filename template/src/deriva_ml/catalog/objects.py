@@ -127,10 +127,7 @@ class ObjectStore:
 
     def clear(self) -> None:
         """Remove what a process that was killed left half-copied more than a day ago."""
-        for held in self.folder.glob(".*"):
-            with suppress(FileNotFoundError):  # it has got its name meanwhile
-                if time.time() - held.lstat().st_mtime > 86_400:
-                    held.unlink()
+        disk.clear_temporary(self.folder, ".*")
 
     def copy_to(self, md5: str, destination: Path) -> None:
         """Write the content to ``destination``, read-only, and check it on the way.

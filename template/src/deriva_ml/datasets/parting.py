@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+import deriva_ml.disk as disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.datasets import changes, whole
 from deriva_ml.datasets.names import check_name, check_new
@@ -85,8 +85,8 @@ def make_parts(catalog: EmbeddedCatalog, execution: RID, dataset: Dataset, split
     names = names_of(catalog, dataset, split)
     called = f"{dataset.name or dataset.rid} {dataset.version}"
     rows = {row["Path"]: row for row in whole.files(catalog, str(dataset.version_rid))}
-    with tempfile.TemporaryDirectory(dir=catalog.project.state) as folder:
-        tables = _Tables(catalog, rows, called, Path(folder))
+    with disk.temporary_folder(catalog.project.state) as folder:
+        tables = _Tables(catalog, rows, called, folder)
         parts = tables.parts(split)
         made = []
         with catalog.transaction():

@@ -199,6 +199,8 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
             salvage_unregistered(folder / "assets", project, folder.name)
             remove_folder(folder)
     ObjectStore(project.objects).clear()
+    for folder in (project.state, project.executions):
+        disk.clear_temporary(folder)
     still_open = catalog.open_executions()
     needed = waiting | {folder for _, _, folder in still_open if folder}
     locks = {owner.lock for _, owner, _ in still_open}

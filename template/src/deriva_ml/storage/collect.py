@@ -99,6 +99,7 @@ def remove_executions(
         for table in tables:
             _delete(catalog, "local_remote", "local", table)
             _delete(catalog, "local_columns", "asset", table)
+            _delete(catalog, "local_imported", "rid", table)
             _delete(catalog, table, "RID", table)
     drop_commits(commits, catalog.project.root)
     return gone
