@@ -384,6 +384,11 @@ ROWS: dict[str, tuple[str, Callable[[list[Any]], None], str]] = {
         lambda rows: _first(rows, number=7),
         "are not complete",
     ),
+    "a version without an order": (
+        "Dataset_Version",
+        lambda rows: _first(rows, Version="1.0.0.foo1"),
+        "Version cannot be",
+    ),
     "no version": ("Dataset_Version", lambda rows: _first(rows, Version="v1'--"), "Version cannot be"),
     "a workflow less": ("Workflow", _drop, "which is no workflow in it"),
     "an execution less": ("Execution", _drop, "which is no execution in it"),
@@ -473,12 +478,17 @@ def test_an_execution_that_is_here_gets_no_other_outputs(make: Make, file: Path)
     assert state_of(there) == before
 
 
-def test_a_name_that_would_lead_out_is_no_name(make: Make, file: Path, recorded: Recorded) -> None:
-    """A nested dataset lies in a folder of its name."""
-    changed(file, "Dataset", lambda rows: [row.update(name="../../x") for row in rows])
-    done = take_in(there := make("unnamed"), file)
-    assert done.merged.unnamed == dict.fromkeys([recorded.pets, recorded.toys], "../../x")
+@pytest.mark.parametrize("name", ["../../x", "7-ABCD-EFGH", "CON", "x" * 201, "ö" * 101, "a\n", ".x"])
+def test_a_name_that_none_can_have_is_no_name(
+    make: Make, file: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A nested dataset lies in a folder of its name; what goes into the project's file has to be read again."""
+    changed(file, "Dataset", lambda rows: [row.update(name=name) for row in rows])
+    there = make(f"unnamed-{len(name)}-{name[1:4].strip()}".replace("/", "-"))
+    assert take_in(there, file).merged.unnamed == dict.fromkeys([recorded.pets, recorded.toys], name)
     assert there.name_of_dataset(recorded.pets) == ""
+    monkeypatch.chdir(there.project.root)
+    assert [main(["import", str(file)]) for _ in range(2)] == [0, 0]
 
 
 def test_a_file_of_a_newer_runner(there: EmbeddedCatalog, file: Path) -> None:
