@@ -161,6 +161,27 @@ def test_a_file_that_is_in_it_twice(there: EmbeddedCatalog, file: Path) -> None:
     assert "data/records/Execution.jsonl is in it twice" in refused(there, file)
 
 
+def test_a_file_without_a_name(there: EmbeddedCatalog, file: Path) -> None:
+    with zipfile.ZipFile(file, "a") as made:
+        made.writestr(entry := zipfile.ZipInfo("x"), b"")
+        entry.filename = ""
+    assert "there is no place for ''" in refused(there, file)
+
+
+def test_a_file_that_begins_before_the_first(there: EmbeddedCatalog, file: Path) -> None:
+    """As where all of them are said to begin later than they do."""
+    with zipfile.ZipFile(file) as opened:
+        [entry] = [one for one in opened.infolist() if one.filename.endswith("/tagmanifest-sha256.txt")]
+    raw = bytearray(file.read_bytes())
+    listed = raw.rindex(entry.filename.encode())
+    end = raw.rindex(b"PK\5\6")
+    raw[listed - 4 : listed] = b"\0" * 4
+    place = int.from_bytes(raw[end + 16 : end + 20], "little")
+    raw[end + 16 : end + 20] = (place + 100).to_bytes(4, "little")
+    file.write_bytes(raw)
+    assert "is damaged" in refused(there, file)
+
+
 def test_a_bomb(there: EmbeddedCatalog, file: Path) -> None:
     """Little that would come to much is refused before it is read."""
     files = unpacked(file)
