@@ -359,6 +359,23 @@ def test_what_records_are_on_servers_comes_with_them(recorded: Recorded, make: M
     assert there.lookup_execution(recorded.second).status is Status.uploaded
 
 
+@pytest.mark.parametrize("table", ["Image", 'x" UNION SELECT', "Execution_Status"])
+def test_what_was_read_of_a_domains_table_on_a_server_is_shown(
+    recorded: Recorded, make: Make, tmp_path: Path, reader: Reader, table: str
+) -> None:
+    """Though this project has no such table."""
+    from deriva_ml.catalog.journal import Destination
+    from deriva_ml.definitions import Asset
+
+    read = Asset("8-ABCD", table, "a.png", 1, "0" * 32, "/hatrac/a")
+    recorded.catalog.journal.add_input(recorded.first, Destination("www.example.org", "3"), read)
+    export(recorded.catalog, None, path := tmp_path / "all.zip")
+    take_in(there := make("there"), path)
+    for catalog in (recorded.catalog, there):
+        assert "8-ABCD" in json.dumps(reader.told(catalog, "lineage", recorded.first))
+        assert reader.told(catalog, "show", recorded.first)["status"] == "Uploaded"
+
+
 def test_files_of_a_domains_tables_come_with_their_columns(make: Make, tmp_path: Path) -> None:
     here = make("here")
     here.make_asset_table("It's an Image")
