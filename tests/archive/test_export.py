@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import zipfile
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from bdbag import bdbag_api
 
+import deriva_ml.disk as disk
 from archive.conftest import Make, Recorded, Recorder, projects, record
 from deriva_ml.archive.exporting import export
 from deriva_ml.archive.importing import take_in
@@ -20,6 +22,7 @@ from deriva_ml.cli.catalog import main
 from deriva_ml.definitions import MLAsset, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
+from deriva_ml.project import PARTIAL
 
 Entity = dict[str, Any]
 
@@ -327,6 +330,30 @@ def test_what_cannot_be_written_leaves_nothing(make: Make, tmp_path: Path) -> No
     here.catalog.objects.path(described.md5).unlink()
     done = export(here.catalog, None, folder / "light.zip", contents=False)
     assert done.contents == 5, "of the six that describe executions"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is full")
+@pytest.mark.parametrize("words", [["catalog", "--all", "a.zip"], ["dataset", "pets", "a.zip"]])
+def test_a_disk_that_is_full_is_that_of_the_file(
+    recorded: Recorded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    """Which need not be the project's."""
+    command, *given, name = words
+    monkeypatch.chdir(recorded.catalog.project.root)
+    monkeypatch.setattr(disk, "temporary_path", lambda folder, prefix=".": Path(folder, f"{prefix}full"))
+    for prefix in (".", PARTIAL):
+        (tmp_path / f"{prefix}full").symlink_to("/dev/full")
+    status = importlib.import_module(f"deriva_ml.cli.{command}").main(
+        ["export", *given, str(tmp_path / name)]
+    )
+    assert (status, capsys.readouterr().err) == (
+        1,
+        f"error: nothing can be written to {tmp_path / name}: the disk is full; make room and repeat the command\n",
+    )
 
 
 def test_an_export_that_is_stopped_leaves_nothing(recorded: Recorded, tmp_path: Path) -> None:

@@ -161,6 +161,27 @@ def test_a_file_that_is_in_it_twice(there: EmbeddedCatalog, file: Path) -> None:
     assert "data/records/Execution.jsonl is in it twice" in refused(there, file)
 
 
+def test_a_file_without_a_name(there: EmbeddedCatalog, file: Path) -> None:
+    with zipfile.ZipFile(file, "a") as made:
+        made.writestr(entry := zipfile.ZipInfo("x"), b"")
+        entry.filename = ""
+    assert "there is no place for ''" in refused(there, file)
+
+
+def test_a_file_that_begins_before_the_first(there: EmbeddedCatalog, file: Path) -> None:
+    """As where all of them are said to begin later than they do."""
+    with zipfile.ZipFile(file) as opened:
+        [entry] = [one for one in opened.infolist() if one.filename.endswith("/tagmanifest-sha256.txt")]
+    raw = bytearray(file.read_bytes())
+    listed = raw.rindex(entry.filename.encode())
+    end = raw.rindex(b"PK\5\6")
+    raw[listed - 4 : listed] = b"\0" * 4
+    place = int.from_bytes(raw[end + 16 : end + 20], "little")
+    raw[end + 16 : end + 20] = (place + 100).to_bytes(4, "little")
+    file.write_bytes(raw)
+    assert "is damaged" in refused(there, file)
+
+
 def test_a_bomb(there: EmbeddedCatalog, file: Path) -> None:
     """Little that would come to much is refused before it is read."""
     files = unpacked(file)
@@ -384,6 +405,11 @@ ROWS: dict[str, tuple[str, Callable[[list[Any]], None], str]] = {
         lambda rows: _first(rows, number=7),
         "are not complete",
     ),
+    "a version without an order": (
+        "Dataset_Version",
+        lambda rows: _first(rows, Version="1.0.0.foo1"),
+        "Version cannot be",
+    ),
     "no version": ("Dataset_Version", lambda rows: _first(rows, Version="v1'--"), "Version cannot be"),
     "a workflow less": ("Workflow", _drop, "which is no workflow in it"),
     "an execution less": ("Execution", _drop, "which is no execution in it"),
@@ -473,12 +499,17 @@ def test_an_execution_that_is_here_gets_no_other_outputs(make: Make, file: Path)
     assert state_of(there) == before
 
 
-def test_a_name_that_would_lead_out_is_no_name(make: Make, file: Path, recorded: Recorded) -> None:
-    """A nested dataset lies in a folder of its name."""
-    changed(file, "Dataset", lambda rows: [row.update(name="../../x") for row in rows])
-    done = take_in(there := make("unnamed"), file)
-    assert done.merged.unnamed == dict.fromkeys([recorded.pets, recorded.toys], "../../x")
+@pytest.mark.parametrize("name", ["../../x", "7-ABCD-EFGH", "CON", "x" * 201, "ö" * 101, "a\n", ".x"])
+def test_a_name_that_none_can_have_is_no_name(
+    make: Make, file: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A nested dataset lies in a folder of its name; what goes into the project's file has to be read again."""
+    changed(file, "Dataset", lambda rows: [row.update(name=name) for row in rows])
+    there = make(f"unnamed-{len(name)}-{name[1:4].strip()}".replace("/", "-"))
+    assert take_in(there, file).merged.unnamed == dict.fromkeys([recorded.pets, recorded.toys], name)
     assert there.name_of_dataset(recorded.pets) == ""
+    monkeypatch.chdir(there.project.root)
+    assert [main(["import", str(file)]) for _ in range(2)] == [0, 0]
 
 
 def test_a_file_of_a_newer_runner(there: EmbeddedCatalog, file: Path) -> None:

@@ -280,6 +280,10 @@ def test_the_names_of_datasets_come_into_the_projects_file(
     digests = {one.version: one.digest for one in recorded.catalog.dataset_versions(recorded.pets)}
     said = (there.project.root / "datasets.toml").read_text()
     assert f'[pets]\nrid = "{recorded.pets}"\nversions."1.0.0" = "{digests["1.0.0"]}"\n' in said
+    (there.project.root / "datasets.toml").unlink()  # as if the import had been killed before
+    assert main(["import", str(file)]) == 0
+    assert (there.project.root / "datasets.toml").read_text() == said
+    capsys.readouterr()
     colleague = make("colleague")
     (colleague.project.root / "datasets.toml").write_text(said)
     monkeypatch.chdir(colleague.project.root)
@@ -353,6 +357,23 @@ def test_what_records_are_on_servers_comes_with_them(recorded: Recorded, make: M
     assert there.journal.credential(recorded.first, place) is None
     assert there.journal.pending() == []
     assert there.lookup_execution(recorded.second).status is Status.uploaded
+
+
+@pytest.mark.parametrize("table", ["Image", 'x" UNION SELECT', "Execution_Status"])
+def test_what_was_read_of_a_domains_table_on_a_server_is_shown(
+    recorded: Recorded, make: Make, tmp_path: Path, reader: Reader, table: str
+) -> None:
+    """Though this project has no such table."""
+    from deriva_ml.catalog.journal import Destination
+    from deriva_ml.definitions import Asset
+
+    read = Asset("8-ABCD", table, "a.png", 1, "0" * 32, "/hatrac/a")
+    recorded.catalog.journal.add_input(recorded.first, Destination("www.example.org", "3"), read)
+    export(recorded.catalog, None, path := tmp_path / "all.zip")
+    take_in(there := make("there"), path)
+    for catalog in (recorded.catalog, there):
+        assert "8-ABCD" in json.dumps(reader.told(catalog, "lineage", recorded.first))
+        assert reader.told(catalog, "show", recorded.first)["status"] == "Uploaded"
 
 
 def test_files_of_a_domains_tables_come_with_their_columns(make: Make, tmp_path: Path) -> None:
@@ -445,6 +466,51 @@ def test_an_import_that_is_killed_leaves_nothing_for_long(
         assert state_of(there) == before
         assert not [path for path in there.project.state.rglob(".*") if path.is_dir()]
         assert take_in(there, file).contents == 12
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("catalog", ["import"]), ("catalog", ["export", "--all"]), ("dataset", ["export", "pets"])],
+)
+def test_a_request_to_end_leaves_nothing(
+    recorded: Recorded, file: Path, make: Make, command: str, words: list[str]
+) -> None:
+    """As a batch system makes it (SIGTERM), just before all is there."""
+    there = make("there") if words == ["import"] else recorded.catalog
+    root, before = there.project.root, state_of(there)
+    there.close()
+    program = f"""
+        import os, signal, sys
+        import deriva_ml.archive.importing as importing
+        import deriva_ml.disk as disk
+        from deriva_ml.cli.{command} import main
+
+        def end(*arguments):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        importing._Contents.settle = os.replace = disk.flush_names = end
+        sys.exit(main(sys.argv[1:]))
+    """
+    given = file if words == ["import"] else root / "new"
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *words, given],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "terminated\n")
+    left = {path.name for path in root.iterdir()} - {
+        ".git",
+        ".gitignore",
+        ".deriva-ml",
+        "pyproject.toml",
+        "files",
+    }
+    assert not left
+    with closing(EmbeddedCatalog(there.project)) as there:
+        assert state_of(there) == before
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, DerivaMLRequestError])

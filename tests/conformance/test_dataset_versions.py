@@ -373,3 +373,26 @@ def test_another_version_of_the_same_number_is_refused_in_one_line(
     run(clone, other.release())
     assert "has another version 1.1.0 already, with other members" in capsys.readouterr().err
     assert len(clone.pending()) == 2, "the run, and the execution that made the version"
+
+
+@SOME
+@pytest.mark.parametrize("both", [True, False])
+def test_datasets_of_a_project_that_began_alike_are_two_there(place: Place, both: bool) -> None:
+    """As those are that were made of one folder, or changed in two copies of the project, of which one was imported."""
+    studies = {name: Study(place, name) for name in ("one", "two")}
+    for study in studies.values():
+        first = study.create("a.png")
+        if both:
+            run(place, first)
+    for name, study in studies.items():
+        study.change(f"{name}.png")
+        run(place, study.release())
+    assert place.pending() == []
+    with closing(place.open()) as catalog:
+        for name, study in studies.items():
+            rid = there(catalog, study.state("1.1.0"))
+            assert paths(catalog.lookup_dataset(rid, "1.1.0")) == {
+                "a.png": "a.png",
+                f"{name}.png": f"{name}.png",
+            }
+            assert [one.version for one in catalog.dataset_versions(rid)][-1] == "1.0.0"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -190,6 +190,15 @@ def test_the_newest_stay(catalog: EmbeddedCatalog, run: Run, command: Command) -
     assert plan(catalog, ALL).remove == rids
     assert command("gc", "--older-than", "45d", "--keep-last", "1", "--yes") == 0
     assert executions(catalog) == {*rids[1:]}
+
+
+def test_a_limit_that_is_empty_is_none(catalog: EmbeddedCatalog, run: Run, command: Command) -> None:
+    """Such as that of a variable that a script has not set: the other limit alone would remove what it was to keep."""
+    rid = run("a")
+    for words in (("--older-than", "", "--keep-last", "0"), ("--older-than", "1d", "--keep-last", "")):
+        with suppress(SystemExit):
+            assert command("gc", *words, "--yes") == 2
+    assert executions(catalog) == {rid}
 
 
 def test_a_sweep_goes_or_stays_as_a_whole(catalog: EmbeddedCatalog, run: Run) -> None:

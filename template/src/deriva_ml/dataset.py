@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.asset import AssetFilePath, AssetPaths
 from deriva_ml.bags.methods import BagMethods
 from deriva_ml.dataset_version import DatasetHistory, DatasetVersion
-from deriva_ml.definitions import RID, Dataset, Row
+from deriva_ml.definitions import RID, Dataset, Row, is_rid
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.lazy import builds_of
 from deriva_ml.upstream import Upstream, accepting
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
     from deriva_ml.bags.rows import Name
 
     DatasetSpecConfig: Any
-
-
-def is_rid(text: str) -> bool:
-    """Whether a text is read as an RID: it has capital letters, digits and hyphens only, which no name has."""
-    return re.fullmatch(r"[0-9A-Z-]+", text) is not None
 
 
 @dataclass

@@ -24,6 +24,24 @@ def is_reserved(rid: RID) -> bool:
     return not set(rid) <= {*RID_DIGITS, "-"}
 
 
+def is_rid(text: str) -> bool:
+    """Whether a text is read as an RID: it has capital letters, digits and hyphens only, which no name has."""
+    return re.fullmatch(r"[0-9A-Z-]+", text) is not None
+
+
+LONGEST_NAME = 200
+"""Bytes of a dataset's name; a folder's name can have 255, and the name of a part or a bag is a longer one."""
+
+
+def is_dataset_name(text: str) -> bool:
+    """Whether a dataset can have a name, which is no RID, and a folder's name wherever it is nested."""
+    return (
+        re.fullmatch(r"\w(?:[\w. -]*\w)?", text) is not None
+        and not is_rid(text)
+        and len(text.encode()) <= LONGEST_NAME
+    )
+
+
 DRY_RUN_RID: RID = "0000"
 """What a dry run carries in place of an execution RID (upstream's convention): no record has it."""
 

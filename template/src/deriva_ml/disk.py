@@ -217,6 +217,17 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@contextmanager
+def written_for(target: Path, part: Path) -> Iterator[None]:
+    """Let the disk's errors name what a person asked for, and not what is written for it, or nothing at all."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(str(part)):
+            error.filename = str(target)
+        raise
+
+
 def clear_temporary(folder: Path, names: str = "." + "[0-9a-f]" * 16) -> None:
     """Remove what a process that was killed left in a folder, under such a path, more than a day ago."""
     for path in folder.glob(names):

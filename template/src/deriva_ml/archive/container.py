@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import stat
@@ -150,7 +151,7 @@ class Reader:
         for entry in self._zip.infolist():
             top, _, name = entry.filename.partition("/")
             tops.add(top)
-            if entry.is_dir() and not entry.file_size:
+            if entry.filename.endswith("/") and not entry.file_size:
                 continue
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if not _KNOWN.fullmatch(name) or top in {"", ".", ".."} or entry.orig_filename != entry.filename:
@@ -208,7 +209,11 @@ class Reader:
         try:
             with self._zip.open(entry) as stream:
                 yield iter(lambda: stream.read(CHUNK), b"")
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, *DAMAGED) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, *DAMAGED) as error:
+            if (
+                isinstance(error, OSError) and error.errno != errno.EINVAL
+            ):  # which a place before the file's start is
+                raise
             raise self.damaged(f"{name} in it is damaged ({error})") from error
 
     # What is in it

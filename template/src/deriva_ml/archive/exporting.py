@@ -80,6 +80,7 @@ def export(
         if open_ones := [rid for rid in rids or () if rid in selection.left_out]:
             raise DerivaMLRequestError(f"execution {open_ones[0]} has not ended: export it once it has")
         part = stack.enter_context(disk.temporary(target.parent))
+        stack.enter_context(disk.written_for(target, part))
         written = _write(catalog, selection, part, plain_name(target.stem), contents, code, progress)
         disk.flush([part])
         if os.path.lexists(target):

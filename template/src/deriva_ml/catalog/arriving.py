@@ -43,7 +43,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "rid": _like("[0-9A-Z]+(-[0-9A-Z]+)*"),
     "time": _is_time,
     "md5": _like("[0-9a-f]{32}"),
-    "version": _like(r"\d+\.\d+\.\d+(\.[a-z]+\d+)?"),
+    "version": _like(r"\d+\.\d+\.\d+(\.(a|b|rc|post|dev)\d+)?"),
     "status": lambda value: value in _STATUSES,
     "role": lambda value: value in {*AssetRole},
     "setting": lambda value: value in ("parameter", "choice"),

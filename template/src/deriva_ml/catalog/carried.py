@@ -153,7 +153,9 @@ KINDS: dict[str, Kind] = {
     "Input": Kind(
         {
             "execution": "Execution",
-            **dict.fromkeys(("host", "catalog", "table", "rid"), "word"),
+            **dict.fromkeys(("host", "catalog"), "word"),
+            "table": "table",
+            "rid": "word",
             "version_rid": "text",
         },
         f'SELECT * FROM "local_input" WHERE "execution" IN {_E} ORDER BY rowid',

@@ -254,9 +254,12 @@ class LinkedRecords(CatalogBase):
         raise self._not_found(rid, "execution, dataset or file")
 
     def linked_rows(self, table: str, column: str, values: Collection[RID]) -> list[Row]:
-        """Return the rows of a table whose column has one of the values."""
+        """Return the rows of a table whose column has one of the values.
+
+        None of a table that is not here: what a run read on a server may be in any.
+        """
         texts = [value for value in values if isinstance(value, str)]  # a damaged row may hold anything
-        if not texts:
+        if not texts or not self._db.value("SELECT 1 FROM sqlite_master WHERE name = ?", table):
             return []
         rows = self._db.query(
             f'SELECT * FROM "{table}" WHERE "{column}" IN (SELECT "value" FROM json_each(?))',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from deriva_ml.catalog.arriving import Arrivals, referred_kind
 from deriva_ml.catalog.carried import KINDS
 from deriva_ml.catalog.database import KEEP, now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import RID
+from deriva_ml.definitions import RID, is_dataset_name
 
 AT_A_TIME = 10_000
 """Rows in memory."""
@@ -28,12 +27,14 @@ class Merged:
         new: how many records of each kind were not here.
         renamed: RIDs that other records have here, each with the one that the record got instead.
         datasets: those that are new here, or have new versions.
+        carried: all datasets of the file, by their RIDs here.
         unnamed: datasets that are without their names, which others have here or none can have, each with it.
     """
 
     new: dict[str, int] = field(default_factory=dict)
     renamed: dict[RID, RID] = field(default_factory=dict)
     datasets: list[RID] = field(default_factory=list)
+    carried: list[RID] = field(default_factory=list)
     unnamed: dict[RID, str] = field(default_factory=dict)
 
 
@@ -143,7 +144,7 @@ class Merge(Arrivals):
         self._insert("Dataset_Execution", "Dataset_Execution", '"m_Execution"."fresh"')
         for rows in self._rows("Dataset", 'i."name" <> \'\' AND "m_RID"."fresh"'):
             for row in rows:
-                if re.fullmatch(r"\w(?:[\w. -]*\w)?", row["name"]):  # a folder's name wherever it is nested
+                if is_dataset_name(row["name"]):
                     self._db.add("local_dataset", {"dataset": row["RID"], "name": row["name"]}, KEEP)
                 if self._catalog.name_of_dataset(row["RID"]) != row["name"]:
                     self._merged.unnamed[row["RID"]] = row["name"]
@@ -155,6 +156,8 @@ class Merge(Arrivals):
             # Of one that is here, the same up to the last state here, as the digests show.
             self._db.delete("local_member", dataset=dataset)
             self._add("Member", "local_member", f"i.\"dataset\" = '{old}'")
+        carried = self._db.query('SELECT "new" FROM temp.mapped WHERE "kind" = \'Dataset\' ORDER BY "old"')
+        self._merged.carried = [row["new"] for row in carried]
         for _, dataset in grown:
             self._merged.datasets.append(dataset)
             self._check_members(dataset)

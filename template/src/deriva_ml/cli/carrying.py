@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.signals import raise_on_signals
 from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     if args.all == bool(args.rids):
         raise DerivaMLRequestError("give the RIDs of what to export, or --all, before the name of the file")
-    with ExitStack() as stack:
+    with raise_on_signals(), ExitStack() as stack:
         done = export(
             catalog,
             None if args.all else args.rids,
@@ -95,7 +96,7 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     from deriva_ml.datasets import names
 
     before = names.read(catalog.project)
-    with ExitStack() as stack:
+    with raise_on_signals(), ExitStack() as stack:
         done = take_in(
             catalog, Path(args.file), code=not args.without_code, progress=_progress(stack, "importing")
         )
@@ -108,7 +109,7 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         warnings.append(
             f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
         )
-    for rid in merged.datasets:
+    for rid in merged.carried:  # also where an import was stopped before it came to that
         try:
             names.note(catalog, rid)
         except DerivaMLRequestError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.dataset_named import meant, name_of, state_of, subcommand
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.signals import raise_on_signals
 from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_json, print_lines, width
 
@@ -138,7 +139,8 @@ def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     rid, version = meant(catalog, args.name)
     state = state_of(catalog, rid, version)
-    write(catalog, catalog.lookup_dataset(rid, state.version), args.target)
+    with raise_on_signals():
+        write(catalog, catalog.lookup_dataset(rid, state.version), args.target)
     said = {"dataset": rid, "version": state.version, "files": state.files, "bytes": state.bytes}
     if args.json:
         print_json(said | {"target": str(args.target)})

@@ -202,7 +202,8 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         raise DerivaMLRequestError(
             "gc asks before it removes anything, and there is no terminal: give --yes, or --dry-run to see what would go"
         )
-    limits = Limits(parse_since(args.older_than) if args.older_than else "", args.keep_last)
+    before = "" if args.older_than is None else parse_since(args.older_than)
+    limits = Limits(before, args.keep_last)
     found = prospect(catalog, limits, args.cache)
     result: dict[str, Any] = {
         "executions": [{"RID": rid, "bytes": found.sizes.get(rid, 0)} for rid in found.plan.remove],

@@ -118,7 +118,7 @@ def _checked(objects: ObjectStore, file: _File, descriptor: int, report: Report)
 
 
 def _write_zip(objects: ObjectStore, files: Iterator[_File], target: Path, report: Report) -> None:
-    with replacing(target) as temporary, temporary.open("wb") as stream:
+    with replacing(target) as temporary, disk.written_for(target, temporary), temporary.open("wb") as stream:
         with zipfile.ZipFile(stream, "w") as archive:
             for file in files:
                 info = zipfile.ZipInfo(file.path, EPOCH)
@@ -135,8 +135,7 @@ def _write_zip(objects: ObjectStore, files: Iterator[_File], target: Path, repor
 
 
 def _write_folder(objects: ObjectStore, files: Iterator[_File], target: Path, report: Report) -> None:
-    temporary = target.parent / f"{PARTIAL}{os.urandom(8).hex()}"
-    temporary.mkdir()
+    temporary = disk.temporary_path(target.parent, PARTIAL)
     made: set[str] = set()
 
     def groups() -> Iterator[list[_File]]:
@@ -151,12 +150,14 @@ def _write_folder(objects: ObjectStore, files: Iterator[_File], target: Path, re
             _copy(objects, file, f"{temporary}/{file.path}", report)
 
     try:
-        for _ in in_order(copy, groups(), report):
-            pass
-        disk.flush_names(temporary)
-        if target.is_dir():
-            target.rmdir()  # it is empty; not every system renames over it
-        temporary.rename(target)
+        with disk.written_for(target, temporary):
+            temporary.mkdir()
+            for _ in in_order(copy, groups(), report):
+                pass
+            disk.flush_names(temporary)
+            if target.is_dir():
+                target.rmdir()  # it is empty; not every system renames over it
+            temporary.rename(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -12,9 +12,9 @@ from typing import Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.dataset import DatasetSpec, is_rid
+from deriva_ml.dataset import DatasetSpec
 from deriva_ml.dataset_version import DatasetVersion
-from deriva_ml.definitions import RID, Dataset, is_release
+from deriva_ml.definitions import LONGEST_NAME, RID, Dataset, is_dataset_name, is_release
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.git import listed
 from deriva_ml.project import Project, write_atomically
@@ -22,8 +22,6 @@ from deriva_ml.project import Project, write_atomically
 FILE = "datasets.toml"
 _HEAD = "# The names of this project's datasets, for every clone of it: commit this file. deriva-ml-dataset writes it.\n"
 _MARK = re.compile(r"^(?:<<<<<<<|=======|>>>>>>>)(?: |$)", re.MULTILINE)
-_LONGEST = 200
-"""Bytes of a name; a folder's name can have 255, and the name of a part or a bag is a longer one."""
 _NAMED = 5
 """Names that a message lists."""
 
@@ -54,10 +52,10 @@ def check_name(name: str) -> None:
     Raises:
         DerivaMLRequestError: it cannot.
     """
-    if not re.fullmatch(r"\w(?:[\w. -]*\w)?", name) or is_rid(name) or len(name.encode()) > _LONGEST:
+    if not is_dataset_name(name):
         raise DerivaMLRequestError(
             f"{name!r} cannot name a dataset: give letters, digits, and . _ - between them, a small letter among them,"
-            f" {_LONGEST} bytes at most"
+            f" {LONGEST_NAME} bytes at most"
         )
 
 

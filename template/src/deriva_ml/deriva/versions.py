@@ -138,7 +138,7 @@ class Versions:
         found = self._manifests.versions_with({one.digest for one in new if maker_of(one)})
         same = {state.rid: self._same(state, found.get(state.digest, ())) for state in new if maker_of(state)}
         for state in new:
-            rows = same.get(state.rid, [])
+            rows = [row for row in same.get(state.rid, ()) if self._may_be(state.dataset, row["Dataset"])]
             known = self._there.known(state.dataset).rid
             if not known and rows:  # of several datasets that with most of these versions
                 counts = {
@@ -155,6 +155,10 @@ class Versions:
             for row in rows:
                 if row["Dataset"] == known:
                     self._note(state, known, row["RID"])
+
+    def _may_be(self, dataset: RID, there: RID) -> bool:
+        """Whether a dataset there is no other one of this project, which began alike: versions of both cannot be in one."""
+        return self._there.journal.local(there, self._there.destination) in {None, dataset}
 
     @staticmethod
     def _same(state: DatasetState, rows: Iterable[Row]) -> list[Row]:
