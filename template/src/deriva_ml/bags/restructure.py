@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deriva_ml import disk
+import deriva_ml.disk as disk
 from deriva_ml.bags import rows
 from deriva_ml.bags.features import Feature, FeatureRecord, find_features
 from deriva_ml.bags.targets import Targets, elements
