@@ -11,7 +11,7 @@ from typing import Any
 from deriva_ml.catalog.base import CatalogBase, file_of
 from deriva_ml.definitions import RID, Dataset, DatasetState, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
-from deriva_ml.manifest import Entry, lines
+from deriva_ml.manifest import Entry, digest_of, lines
 from deriva_ml.untrusted import check_relative, well_formed
 
 MEMBERS = (
@@ -82,9 +82,6 @@ class DatasetStates(CatalogBase):
         Raises:
             DerivaMLRequestError: it is not there, or deleted.
         """
-        return self._last(rid)
-
-    def _last(self, rid: RID) -> DatasetState:
         row = self._db.find("Dataset", RID=rid)
         if row is None:
             raise self._not_found(rid, "dataset")
@@ -112,8 +109,15 @@ class DatasetStates(CatalogBase):
 
     def manifest(self, state: RID) -> Iterator[str]:
         """Return the lines of the manifest of a state of a dataset."""
+        return lines(self._entries(state))
+
+    def manifest_digest(self, state: RID) -> str:
+        """Return the digest of what is in a state of a dataset now, whatever is recorded of it."""
+        return digest_of(self._entries(state))
+
+    def _entries(self, state: RID) -> Iterator[Entry]:
         found = self.dataset_state(state)
-        return lines(map(entry_of, self._db.query(MEMBERS, found.dataset, found.number, found.number)))
+        return map(entry_of, self._db.query(MEMBERS, found.dataset, found.number, found.number))
 
     def versions_with_digest(self, digest: str) -> list[tuple[RID, str]]:
         """Return the datasets and their states that have a manifest of this digest, newest first."""
@@ -212,18 +216,14 @@ class DatasetStates(CatalogBase):
 
         return self._build_all(rows, dataset, "dataset")
 
-    def dataset_children(self, rid: RID, version: str | None = None) -> list[Dataset]:
-        """Return the datasets that are nested directly in one."""
-        return list(self.lookup_dataset(rid, version).nested)
-
-    def dataset_parents(self, rid: RID) -> list[Dataset]:
+    def dataset_parents(self, rid: RID) -> list[RID]:
         """Return the datasets that contain one now, at whichever version, and are not deleted."""
         parents = self._db.query(
             'SELECT DISTINCT p."RID" FROM "local_member" m JOIN "Dataset_Version" v ON v."RID" = m."nested" JOIN "Dataset"'
             ' p ON p."RID" = m."dataset" WHERE v."Dataset" = ? AND m."until" IS NULL AND NOT coalesce(p."Deleted", 0)',
             rid,
         )
-        return [self.lookup_dataset(row["RID"]) for row in parents.fetchall()]
+        return [row["RID"] for row in parents]
 
     def nested_states(self, state: DatasetState) -> list[DatasetState]:
         """Return the states of datasets that are nested directly in a state of one."""

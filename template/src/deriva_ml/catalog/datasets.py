@@ -77,7 +77,7 @@ class Datasets(DatasetStates):
                 contain itself, or nothing changes.
         """
         with self._db.transaction():
-            number = self._last(rid).number + 1
+            number = self.current_state(rid).number + 1
             out = [*remove]
             for path in out:
                 self._take_out(rid, number, path)
@@ -88,7 +88,7 @@ class Datasets(DatasetStates):
     def mark_dataset(self, rid: RID, description: str = "", execution: RID | None = None) -> str:
         """Make a working state of a dataset with the members that it has, and return it."""
         with self._db.transaction():
-            number = self._last(rid).number + 1
+            number = self.current_state(rid).number + 1
             return self._add_state(rid, self._next_working(rid), number, description, execution)
 
     def release_dataset(
@@ -105,7 +105,7 @@ class Datasets(DatasetStates):
         if bump not in _PARTS:
             raise DerivaMLRequestError(f"{bump!r} is no part of a version: give major, minor or patch")
         with self._db.transaction():
-            last = self._last(rid)
+            last = self.current_state(rid)
             if last.released:
                 raise DerivaMLRequestError(
                     f"nothing has changed in dataset {rid} since {last.version}: there is nothing to release"
@@ -120,9 +120,9 @@ class Datasets(DatasetStates):
             DerivaMLRequestError: another one that is not deleted contains it.
         """
         with self._db.transaction():
-            doomed = [rid, *(self._below(self._last(rid)) if recurse else ())]
+            doomed = [rid, *(self._below(self.current_state(rid)) if recurse else ())]
             for one in doomed:
-                parents = [each.rid for each in self.dataset_parents(one) if each.rid not in doomed]
+                parents = [each for each in self.dataset_parents(one) if each not in doomed]
                 if parents:
                     raise DerivaMLRequestError(
                         f"dataset {one} is part of {', '.join(parents)}: take it out of there first"
@@ -153,7 +153,7 @@ class Datasets(DatasetStates):
 
     def _as_part(self, dataset: RID) -> Member:
         """Return a dataset at its current version as a part of another, in a folder of its name."""
-        state = self._last(dataset)
+        state = self.current_state(dataset)
         return Member(self.name_of_dataset(dataset) or f"{dataset}-{state.version}", nested=state.rid)
 
     def _put(self, rid: RID, number: int, members: Iterable[Member]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -184,9 +183,7 @@ class Merge(Arrivals):
         if wrong is not None:
             raise ValueError(f"{wrong!r} cannot lie where it is said to in dataset {dataset}")
         for state in states:
-            digest = hashlib.md5(usedforsecurity=False)
-            for line in self._catalog.manifest(state.rid):
-                digest.update(line.encode())
+            digest = self._catalog.manifest_digest(state.rid)
             counted = self._db.query(
                 'SELECT count(*) - count(n."version") + coalesce(sum(n."files"), 0), coalesce(sum(coalesce(n."bytes",'
                 ' f."Length")), 0) FROM "local_member" m LEFT JOIN "File" f ON f."RID" = m."file" LEFT JOIN "local_version"'
@@ -194,7 +191,7 @@ class Merge(Arrivals):
                 dataset,
                 state.number,
             ).fetchone()
-            if digest.hexdigest() != state.digest or tuple(counted) != (state.files, state.bytes):
+            if digest != state.digest or tuple(counted) != (state.files, state.bytes):
                 raise ValueError(f"version {state.version} of dataset {dataset} is not what its digest says")
 
     def _insert_notes(self, archive: str) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from deriva_ml.definitions import AssetRole, ExecAssetType, ExecMetadataType, MLAsset, Status
+from deriva_ml.definitions import (
+    DATASET_MANAGEMENT,
+    AssetRole,
+    ExecAssetType,
+    ExecMetadataType,
+    MLAsset,
+    Status,
+)
 
 VERSION = 7
 """Of these tables and terms, kept in SQLite's ``user_version``; a change of either is a step in ``migrations.py``, too."""
@@ -12,7 +19,7 @@ TERMS: dict[str, tuple[str, ...]] = {
     "Asset_Role": tuple(role.value for role in AssetRole),
     "Dataset_Type": ("Training", "Testing", "Complete"),
     "Execution_Status": tuple(status.value for status in Status),
-    "Workflow_Type": ("Analysis Notebook", "Training", "Dataset_Management"),
+    "Workflow_Type": ("Analysis Notebook", "Training", DATASET_MANAGEMENT),
 }
 
 _SYSTEM = '"RID" TEXT PRIMARY KEY, "RCT" TEXT NOT NULL, "RMT" TEXT NOT NULL, "RCB" TEXT, "RMB" TEXT'

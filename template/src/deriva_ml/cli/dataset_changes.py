@@ -193,7 +193,7 @@ def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     from deriva_ml.datasets import changes, ingest, walk
 
     rid = only(catalog, args.name)
-    changes.current(catalog, rid)  # it is not deleted
+    catalog.current_state(rid)  # it is not deleted
     found = walk.found(args.paths, catalog.roots(rid), args.into or "", catalog.project)
 
     def change(execution: str) -> list[str]:
@@ -211,7 +211,7 @@ def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     from deriva_ml.datasets import changes
 
     rid = only(catalog, args.name)
-    there = [row["Path"] for row in catalog.members(changes.current(catalog, rid).rid)]
+    there = [row["Path"] for row in catalog.members(catalog.current_state(rid).rid)]
     paths = [*_matching(args.paths, there)]
 
     def change(execution: str) -> list[str]:
@@ -274,7 +274,7 @@ def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     from deriva_ml.datasets import changes
 
     rid = only(catalog, args.name)
-    state = changes.current(catalog, rid)
+    state = catalog.current_state(rid)
     name = name_of(catalog, rid)
     if not args.yes:
         if not sys.stdin.isatty():

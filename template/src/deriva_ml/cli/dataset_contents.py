@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,6 @@ from deriva_ml.terminal import print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
-    from deriva_ml.definitions import DatasetState
 
 COMPARED = 10
 """Of how many files ``diff`` shows the lines."""
@@ -156,7 +154,7 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     from deriva_ml.cli.storage import counted, human
     from deriva_ml.datasets.whole import files
     from deriva_ml.progress import progress
-    from deriva_ml.storage.verify import read_all
+    from deriva_ml.storage.verify import manifest_fault, read_all
 
     rids = [meant(catalog, name)[0] for name in args.names]
     rids = [*dict.fromkeys(rids)] or [one.rid for one in catalog.find_datasets(deleted=True)]
@@ -167,7 +165,7 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         for state in catalog.dataset_versions(rid):
             count += 1
             called = f"{name_of(catalog, rid)} {state.version}"
-            if wrong := _manifest_fault(catalog, state):
+            if wrong := manifest_fault(catalog, state.rid, state.digest):
                 problems.append((called, "", "damaged", wrong))
             for row in files(catalog, state.rid):
                 contents.setdefault(row["MD5"], (row["Length"], called, row["Path"]))
@@ -208,15 +206,3 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     return 1
-
-
-def _manifest_fault(catalog: EmbeddedCatalog, state: DatasetState) -> str:
-    """Return how what is in a state is not what its digest says; empty if it is."""
-    digest = hashlib.md5(usedforsecurity=False)
-    try:
-        for line in catalog.manifest(state.rid):
-            digest.update(line.encode())
-    except DerivaMLException as error:
-        return str(error)
-    said = digest.hexdigest()
-    return "" if said == state.digest else f"the digest of what is in it is {said}, not {state.digest}"

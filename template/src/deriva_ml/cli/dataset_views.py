@@ -121,7 +121,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     rid, version = meant(catalog, args.name)
     state = state_of(catalog, rid, version)
-    dataset = next(one for one in catalog.find_datasets(deleted=True) if one.rid == rid)
+    dataset = catalog.describe(rid)
     nested = [
         (row["Path"], catalog.dataset_state(row["nested"]))
         for row in catalog.members(state.rid)
@@ -148,7 +148,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             }
             for folder, one in nested
         ],
-        "part of": [one.rid for one in catalog.dataset_parents(rid)],
+        "part of": catalog.dataset_parents(rid),
         "pushed to": elsewhere(catalog, rid),
         "made by": made_by(catalog, rid),
         "read by": read_by(catalog, rid),

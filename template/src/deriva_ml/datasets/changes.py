@@ -21,7 +21,6 @@ from deriva_ml.definitions import (
     DATASET_MANAGEMENT,
     RID,
     AssetRole,
-    DatasetState,
     ExecMetadataType,
     Member,
     MLAsset,
@@ -184,7 +183,7 @@ def remove(
         DerivaMLRequestError: there is nothing at one of them.
     """
     with catalog.transaction():
-        there = [row["Path"] for row in catalog.members(current(catalog, rid).rid)]
+        there = [row["Path"] for row in catalog.members(catalog.current_state(rid).rid)]
         out = dict[str, None]()
         for path in paths:
             path = path.strip("/")
@@ -231,7 +230,7 @@ def part(
         raise DerivaMLRequestError(f"dataset {nested} has no version {version} that could be part of another")
     path = into.strip("/")
     if not path:
-        parts = (row for row in catalog.members(current(catalog, rid).rid) if row["nested"])
+        parts = (row for row in catalog.members(catalog.current_state(rid).rid) if row["nested"])
         same = (one["Path"] for one in parts if catalog.dataset_state(one["nested"]).dataset == nested)
         path = next(same, "") or catalog.name_of_dataset(nested) or nested
     return Member(path, nested=chosen.rid)
@@ -252,18 +251,9 @@ def delete(catalog: EmbeddedCatalog, rid: RID, recurse: bool = False) -> None:
     catalog.delete_dataset(rid, recurse)
 
 
-def current(catalog: EmbeddedCatalog, rid: RID) -> DatasetState:
-    """Return the state that a dataset is in.
-
-    Raises:
-        DerivaMLRequestError: it is not there, or deleted.
-    """
-    return catalog.current_state(rid)
-
-
 def _released(catalog: EmbeddedCatalog, execution: RID, rid: RID) -> None:
     """Record the manifest of the version that was just made, and note it under the dataset's name."""
-    state = current(catalog, rid)
+    state = catalog.current_state(rid)
     lines = catalog.manifest(state.rid)
     kind = ExecMetadataType.dataset_manifest
     _add_output(catalog, execution, manifest_name(state.version), lines, kind)

@@ -135,7 +135,7 @@ class Dataset(DatasetReading):
         """
         rids = _rids(members)
         with self._changing(f"Adds members to {self}", execution_rid) as (own, by):
-            there = [*own.members(changes.current(own, self.rid).rid)]
+            there = [*own.members(own.current_state(self.rid).rid)]
             here = {row["RID"] for row in there if not row.get("nested")}
             added, taken = list[Member](), {row["Path"] for row in there}
             for rid in rids:

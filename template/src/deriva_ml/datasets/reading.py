@@ -248,7 +248,7 @@ class DatasetReading(Upstream):
         found, waiting = dict[RID, Record](), [(self.rid, version)]
         while waiting:
             inner, at = waiting.pop(0)
-            for one in own.dataset_parents(inner):
+            for one in map(own.lookup_dataset, own.dataset_parents(inner)):
                 is_part = any(part.rid == inner and at in (None, part.version) for part in one.nested)
                 if is_part and one.rid not in found:
                     found[one.rid] = one

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 
 import deriva_ml.liveness as liveness
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import OPEN_STATUSES, RID, is_reserved
-
-MANAGEMENT = "Dataset_Management"
-"""The workflow type of executions that change datasets, which are these datasets' history."""
+from deriva_ml.definitions import DATASET_MANAGEMENT, OPEN_STATUSES, RID, is_reserved
 
 
 @dataclass(frozen=True)
@@ -93,11 +90,11 @@ def _runs(catalog: EmbeddedCatalog, created: Collection[RID]) -> dict[RID, list[
 def _old(
     catalog: EmbeddedCatalog, runs: dict[RID, list[RID]], created: dict[RID, str], limits: Limits
 ) -> set[RID]:
-    """Return the runs that the limits mean, without what the example brings and what changed datasets."""
+    """Return the runs that the limits mean, without what the example brings and what changed datasets, which is their history."""
     rows = catalog.database.query(
         'SELECT e."RID" FROM "Execution" e JOIN "Workflow_Workflow_Type" t ON t."Workflow" = e."Workflow"'
         ' WHERE t."Workflow_Type" = ?',
-        MANAGEMENT,
+        DATASET_MANAGEMENT,
     )
     others = {row["RID"] for row in rows}
     last = {first: max(created[rid] for rid in members) for first, members in runs.items()}

@@ -182,21 +182,20 @@ def _problems(
         )
 
 
+def manifest_fault(catalog: EmbeddedCatalog, state: RID, digest: str) -> str:
+    """Return how what is in a state of a dataset is not what its digest says; empty if it is."""
+    try:
+        said = catalog.manifest_digest(state)
+    except (DerivaMLException, sqlite3.DatabaseError, *DAMAGED) as error:
+        return str(error)
+    return "" if said == digest else f"the digest of what is in it is {said}, not {digest}"
+
+
 def _manifests(catalog: EmbeddedCatalog) -> tuple[int, list[Problem]]:
     """Return how many states of datasets there are, and those that are not what their digests say."""
     states, wrong = catalog.database.select("local_version", 'ORDER BY "dataset", "number"'), []
     for row in states:
-        try:
-            digest = hashlib.md5(usedforsecurity=False)
-            for line in catalog.manifest(row["version"]):
-                digest.update(line.encode())
-            said = digest.hexdigest()
-            how = (
-                "" if said == row["digest"] else f"the digest of what is in it is {said}, not {row['digest']}"
-            )
-        except (DerivaMLException, sqlite3.DatabaseError, *DAMAGED) as error:
-            how = str(error)
-        if how:
+        if how := manifest_fault(catalog, row["version"], row["digest"]):
             version = catalog.database.get("Dataset_Version", "Version", RID=row["version"])
             name = f"dataset {row['dataset']} {version}"
             path = str(catalog.database.path)
