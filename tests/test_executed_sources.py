@@ -241,7 +241,7 @@ def test_what_runs_between_two_commits_is_part_of_the_second(
     told = [json.loads(Path(catalog.locate(asset)).read_text()) for asset in found]
     assert sorted(len(one["cells"]) for one in told) == [6, 9]
     records = [asset for asset in catalog.assets_of(rid) if asset.filename == "configuration.json"]
-    last = max(records, key=lambda asset: asset.rid)
+    last = max(records, key=lambda asset: asset.created)
     assert json.loads(Path(catalog.locate(last)).read_text())["provenance"]["dirty"] is True
 
 
