@@ -1,0 +1,78 @@
+"""What a rule is, and what it finds; each rule registers itself under its code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from deriva_ml.check.source import Cell, Source
+
+NOQA = "DML"
+"""What every rule's code begins with."""
+
+
+class Problem(NamedTuple):
+    """What a rule found.
+
+    Attributes:
+        cell: where; a Python file is one cell.
+        node: the syntax there, or a line of the cell, counted from 1.
+        message: one line: what is wrong, and how to mend it.
+    """
+
+    cell: Cell
+    node: ast.AST | int
+    message: str
+
+
+class Kind(StrEnum):
+    """What a rule reads."""
+
+    notebook = "notebooks"
+    code = "notebooks and modules"
+    configuration = "modules of configurations"
+
+
+Check = Callable[[Source], Iterator[Problem]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One guideline that can be checked.
+
+    Attributes:
+        code: ``DML`` and three digits.
+        name: a few words in kebab case.
+        check: yields what is wrong in a file.
+        reads: which files it is for.
+        advice: what it finds is worth a look, and no reason to fail.
+        fixable: ``--fix`` can mend what it finds.
+        page: what it protects and how to mend it, in Markdown: the check's docstring.
+    """
+
+    code: str
+    name: str
+    check: Check
+    reads: Kind
+    advice: bool
+    fixable: bool
+    page: str = field(repr=False)
+
+
+RULES: dict[str, Rule] = {}
+"""All rules by code, as their modules are imported."""
+
+
+def rule(
+    code: str, name: str, *, reads: Kind = Kind.notebook, advice: bool = False, fixable: bool = False
+) -> Callable[[Check], Check]:
+    """Register a check as the rule ``code``; its docstring is the rule's page."""
+
+    def register(check: Check) -> Check:
+        RULES[code] = Rule(code, name, check, reads, advice, fixable, check.__doc__ or "")
+        return check
+
+    return register

@@ -1,0 +1,1 @@
+"""Running a recorded execution again, and saying whether it gave the same."""
