@@ -57,9 +57,8 @@ def print_json(value: Any) -> None:
         return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
     try:
-        text = json.dumps(
-            value, indent=2, ensure_ascii=False, allow_nan=False
-        )  # whose line ends are all its own
+        # Its line ends are all its own.
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError:
         value = json.loads(json.dumps(value), parse_constant=str)
         text = json.dumps(value, indent=2, ensure_ascii=False)

@@ -210,9 +210,8 @@ class Reader:
             with self._zip.open(entry) as stream:
                 yield iter(lambda: stream.read(CHUNK), b"")
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, *DAMAGED) as error:
-            if (
-                isinstance(error, OSError) and error.errno != errno.EINVAL
-            ):  # which a place before the file's start is
+            # EINVAL is a place before the file's start.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             raise self.damaged(f"{name} in it is damaged ({error})") from error
 

@@ -284,9 +284,8 @@ class _LocalLinks(Links):
             records.setdefault(link.table, set()).add(link.other)
         rows = (row for table, rids in records.items() for row in self._fetch(table, "RID", rids))
         recorded = {row["RID"]: str(row["RCT"]) for row in rows}
-        return sorted(
-            links, key=lambda link: (recorded.get(link.other, "later"), link.other)
-        )  # those of a server last
+        # Those of a server last.
+        return sorted(links, key=lambda link: (recorded.get(link.other, "later"), link.other))
 
     def follow(self, records: Records, up: bool) -> list[Link]:
         found = super().follow(records, up)

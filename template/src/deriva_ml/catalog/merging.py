@@ -171,9 +171,8 @@ class Merge(Arrivals):
             ' o."until", 1) AND coalesce(o."since" < i."until", 1))'
         )
         again = beside.format('i."path" = o."path" AND i."since" > o."since"')
-        inside = beside.format(
-            'i."path" > o."path" || \'/\' AND i."path" < o."path" || \'0\''
-        )  # 0 follows the slash
+        # 0 follows the slash.
+        inside = beside.format('i."path" > o."path" || \'/\' AND i."path" < o."path" || \'0\'')
         wrong = self._db.value(
             'SELECT o."path" FROM "local_member" o WHERE o."dataset" = ?1 AND (o."since" < 1 OR o."until" <= o."since" OR'
             f' max(o."since", coalesce(o."until", 1)) > ?2 OR {again} OR {inside})',

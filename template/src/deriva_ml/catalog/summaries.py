@@ -142,9 +142,8 @@ class Summaries:
             if values:
                 self._db.delete("local_setting", execution=execution, kind=kind)
             for name, value in values.items():
-                with suppress(
-                    RecursionError
-                ):  # nested more deeply than can be written, which was hardly read
+                # Nested more deeply than can be written, it was hardly read.
+                with suppress(RecursionError):
                     row = (execution, kind, as_cell(name), as_cell(value), json.dumps(value))
                     self._db.query('INSERT OR REPLACE INTO "local_setting" VALUES (?, ?, ?, ?, ?)', *row)
         kept = self.of([execution])[execution].metrics if summary.metrics else {}
@@ -168,7 +167,6 @@ class Summaries:
         found = {rid: Summary() for rid in executions}
         chosen = 'WHERE "execution" IN (SELECT "value" FROM json_each(?))'
         rids = json.dumps(list(executions))
-        settings = 'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting"'
         settings = 'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting"'
         for rid, kind, name, value, text in self._db.query(f"{settings} {chosen}", rids):
             try:

@@ -179,10 +179,8 @@ def _note_names(catalog: EmbeddedCatalog) -> None:
     from deriva_ml.cli.dataset_named import told_to_commit
     from deriva_ml.datasets.names import note
 
-    with (
-        suppress(DerivaMLRequestError),
-        told_to_commit(catalog),
-    ):  # what is wrong there, each change of one says
+    # What is wrong there, each change of one says.
+    with suppress(DerivaMLRequestError), told_to_commit(catalog):
         for dataset in catalog.find_datasets():
             note(catalog, dataset.rid)
 

@@ -122,10 +122,8 @@ def _write_zip(objects: ObjectStore, files: Iterator[_File], target: Path, repor
         with zipfile.ZipFile(stream, "w") as archive:
             for file in files:
                 info = zipfile.ZipInfo(file.path, EPOCH)
-                info.create_system, info.external_attr = (
-                    3,
-                    (stat.S_IFREG | 0o644) << 16,
-                )  # Unix, whatever this is
+                # Unix, whatever this is.
+                info.create_system, info.external_attr = 3, (stat.S_IFREG | 0o644) << 16
                 info.file_size = file.length  # which tells whether the entry has to be one for large files
                 with _content(objects, file) as content, archive.open(info, "w") as entry:
                     for data in _checked(objects, file, content, report):

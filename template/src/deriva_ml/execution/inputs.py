@@ -80,9 +80,8 @@ def _specification(item: Any, kind: Any) -> Any:
     if isinstance(item, (DatasetSpec, AssetSpec, LocalFile)):
         return item
     if isinstance(item, Mapping):
-        found_out = {
-            one.name for one in fields(kind) if not one.init
-        }  # which a composed configuration has, too
+        # A composed configuration has those, too.
+        found_out = {one.name for one in fields(kind) if not one.init}
         try:
             return kind(**{name: value for name, value in item.items() if name not in found_out})
         except TypeError as error:

@@ -75,9 +75,8 @@ def record_own_start(
     reasons: dict[str, Any] = {}
     try:
         provenance = Provenance.from_json(known) if known else current_provenance(execution.ml.project)
-    except (
-        DerivaMLRequestError
-    ) as error:  # no repository: the workflow that the execution was given says what it is
+    except DerivaMLRequestError as error:
+        # No repository: the workflow that the execution was given says what it is.
         provenance = Provenance("", "", "", "", "", dirty=True, diff="", warnings=())
         reasons = {"differences": [str(error)]}
     if not (reasons or provenance.path or shell()):  # cells are compared at the end
