@@ -43,6 +43,16 @@ def print(*texts: object, **options: Any) -> None:
     builtins.print(*map(shown, texts), **options)
 
 
+def tell(message: object) -> None:
+    """Print a line on standard error, beside what a command answers."""
+    print(message, file=sys.stderr)
+
+
+def warn(message: object) -> None:
+    """Tell of what a person should know, and what does not stop the work."""
+    tell(f"warning: {message}")
+
+
 def print_lines(text: str) -> None:
     """Print a text whose line ends are the runner's own."""
     print(*text.split("\n"), sep="\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from deriva_ml.definitions import (
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.metrics import Metric, Number, read_metrics
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import DAMAGED, is_deep
 
 
@@ -79,9 +78,7 @@ def summarize(execution: RID, files: Iterable[RecordedFile]) -> Summary:
                 configuration = read_configuration(path)
                 summary.parameters, summary.choices = parameters_of(configuration), choices_of(configuration)
         except (OSError, DerivaMLException, *DAMAGED) as error:
-            print(
-                f"warning: {filename} of execution {execution} is not read in full: {error}", file=sys.stderr
-            )
+            warn(f"{filename} of execution {execution} is not read in full: {error}")
     return summary
 
 

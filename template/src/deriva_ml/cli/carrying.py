@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.signals import raise_on_signals
-from deriva_ml.terminal import print
+from deriva_ml.terminal import print, tell
 
 if TYPE_CHECKING:
     from deriva_ml.archive.exporting import Exported
@@ -85,7 +85,7 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             progress=_progress(stack, "exporting"),
         )
     for note in done.warnings:
-        print(f"note: {note}", file=sys.stderr)
+        tell(f"note: {note}")
     print(f"exported {_listed(done.records)} and {_contents(done)} to {args.file}")
     return 0
 
@@ -115,7 +115,7 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         except DerivaMLRequestError as error:
             warnings.append(str(error))
     for note in warnings:
-        print(f"note: {note}", file=sys.stderr)
+        tell(f"note: {note}")
     commits = f", {_count(done.commits, 'commit')}" if done.commits else ""
     print(f"imported {_listed(merged.new)}, {_contents(done)}{commits} that were not here, from {args.file}")
     if names.read(catalog.project) != before:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from deriva_ml.cli.deriva_catalog import named_catalog
 from deriva_ml.cli.named import rid_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.project import Project
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -88,7 +87,7 @@ def opened(project: Project) -> EmbeddedCatalog:
     except DerivaMLException as error:
         if not disk.fault(error, project.state) or not project.database.exists():
             raise
-        print(f"warning: {error}", file=sys.stderr)
+        warn(error)
         return open_local(project, read_only=True)
     try:
         recover(catalog, project)

@@ -17,7 +17,7 @@ from deriva_ml.cli.output import unbroken_output
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated, ignore_stops
-from deriva_ml.terminal import one_line, print
+from deriva_ml.terminal import one_line, tell, warn
 
 WRONG_REQUEST = 2
 FAILED = 1
@@ -45,22 +45,22 @@ def command(main: Main) -> Callable[..., int]:
         except DerivaMLException as error:
             if debugging:
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            tell(f"error: {error}")
             return WRONG_REQUEST if isinstance(error, DerivaMLRequestError) else FAILED
         except Terminated:
             ignore_stops()
-            print("terminated", file=sys.stderr)
+            tell("terminated")
             return FAILED
         except Exception as error:
             # A disk that is full or read-only, or a damaged catalog; sqlite3 is not loaded for its errors' names.
             known = isinstance(error, OSError) or type(error).__module__ == "sqlite3"
             if debugging or not known:
                 raise
-            print(f"error: {_said(error)}", file=sys.stderr)
+            tell(f"error: {_said(error)}")
             return FAILED
         except KeyboardInterrupt:
             ignore_stops()  # another Ctrl-C, while Python shuts down, would change the exit status
-            print("interrupted", file=sys.stderr)
+            tell("interrupted")
             return INTERRUPTED
 
     return entry
@@ -94,7 +94,7 @@ def _warnings_as_lines() -> Iterator[None]:
             as_python_does(message, category, filename, *others, **named)
         elif (text := one_line(message)) not in told:
             told.add(text)
-            print(f"warning: {text}", file=sys.stderr)
+            warn(text)
 
     with warnings.catch_warnings():
         warnings.showwarning = tell

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.results import cell
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json, print_lines, width
+from deriva_ml.terminal import print, print_json, print_lines, warn, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Source
@@ -68,7 +67,7 @@ def run(source: Source, args: argparse.Namespace) -> int:
 
     comparison = compare(source, args.rids, Project.find().root if args.diff else None)
     for line in comparison.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        warn(line)
     if args.json:
         print_json(comparison.to_json())
     else:

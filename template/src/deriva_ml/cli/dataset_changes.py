@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import CommandParser
-from deriva_ml.cli.dataset_named import meant, name_of, only, subcommand, tell, told_to_commit
+from deriva_ml.cli.dataset_named import meant, name_of, only, say_state, subcommand, told_to_commit
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.terminal import print
 
@@ -298,7 +298,7 @@ def _changed(catalog: EmbeddedCatalog, description: str, change: Callable[[str],
         with changes.recorded(catalog, changes.COMMAND, description) as execution:
             changed = change(execution)
         for rid in changed:
-            tell(catalog, rid)
+            say_state(catalog, rid)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from deriva_ml.cli.dataset_named import meant, name_of, state_of, subcommand
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.signals import raise_on_signals
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json, print_lines, width
+from deriva_ml.terminal import print, print_json, print_lines, tell, warn, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -115,7 +114,7 @@ def _show_lines(catalog: EmbeddedCatalog, path: str, old: Mapping[str, Any], new
     try:
         first, other = (read_contents(catalog.objects.path(row["MD5"])) for row in (old, new))
     except (OSError, DerivaMLException) as error:
-        print(f"warning: the lines of {path} cannot be compared: {error}", file=sys.stderr)
+        warn(f"the lines of {path} cannot be compared: {error}")
         return
     if first is None or other is None:
         return
@@ -201,8 +200,7 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             print_lines(aligned([("dataset", "path", "what", "how"), *problems], width(), ("path", "how")))
     if not problems:
         return 0
-    print(
-        "error: not all is as it was recorded: bring it back from a backup or import it, or add the same files again",
-        file=sys.stderr,
+    tell(
+        "error: not all is as it was recorded: bring it back from a backup or import it, or add the same files again"
     )
     return 1

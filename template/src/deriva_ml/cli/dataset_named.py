@@ -97,7 +97,7 @@ def name_of(catalog: EmbeddedCatalog, rid: str) -> str:
     return catalog.name_of_dataset(rid) or rid
 
 
-def tell(catalog: EmbeddedCatalog, rid: str) -> None:
+def say_state(catalog: EmbeddedCatalog, rid: str) -> None:
     """Say what a dataset is now."""
     from deriva_ml.cli.storage import counted, human
 

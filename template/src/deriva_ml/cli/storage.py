@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.cli.arguments import whole_number
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.table import aligned
-from deriva_ml.terminal import one_line, print, print_json, print_lines, width
+from deriva_ml.terminal import one_line, print, print_json, print_lines, tell, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,10 +119,9 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             _show([("RID", "what", "file", "of", "how", "path"), *rows], ("of", "how", "file"))
     if not verdict.problems:
         return 0
-    print(
+    tell(
         "error: not all is as it was recorded: bring the files at these paths back from a backup, or record the same"
-        " files again, and verify once more; catalog.db comes back as a whole",
-        file=sys.stderr,
+        " files again, and verify once more; catalog.db comes back as a whole"
     )
     return 1
 

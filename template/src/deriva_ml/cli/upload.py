@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from deriva_ml.cli.deriva_catalog import named_catalog
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import print, print_lines, tell, warn
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.catalog_config import DerivaMLConfig
@@ -167,10 +166,10 @@ def _push(catalog: EmbeddedCatalog, project: Project, waiting: Pending, opened: 
         wrong += isinstance(pushed.error, DerivaMLRequestError)  # as without a login: nothing was tried
         if str(pushed.error) not in said:
             said.add(str(pushed.error))
-            print(f"error: {pushed.local}: {pushed.error}", file=sys.stderr)
+            tell(f"error: {pushed.local}: {pushed.error}")
     _note_names(catalog)
     if failed:
-        print(f"{failed} of {len(waiting)} still wait: uv run deriva-ml-upload goes on", file=sys.stderr)
+        tell(f"{failed} of {len(waiting)} still wait: uv run deriva-ml-upload goes on")
     return WRONG_REQUEST if 0 < wrong == len(waiting) else FAILED if failed else 0
 
 
@@ -250,10 +249,9 @@ def _warn_of_inputs(catalog: EmbeddedCatalog, rid: str, destination: Destination
         read = catalog.journal.inputs(rid, other) if other != destination else []
         if read:
             names = ", ".join(one.rid for one in read[:5])
-            print(
-                f"warning: execution {rid} read records of {other} ({names}), which {destination} does not have:"
-                " they are not linked there",
-                file=sys.stderr,
+            warn(
+                f"execution {rid} read records of {other} ({names}), which {destination} does not have:"
+                " they are not linked there"
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,7 +18,7 @@ from deriva_ml.definitions import Member
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.parallel import in_order
 from deriva_ml.progress import Report, amount, is_much, progress
-from deriva_ml.terminal import print
+from deriva_ml.terminal import tell
 
 GROUP = 64, 1 << 26
 """Files, and bytes from which on there are fewer, that a thread is given at a time."""
@@ -104,7 +103,7 @@ def _check_room(catalog: EmbeddedCatalog, found: Iterable[Found], todo: Needed, 
     if is_much(todo.files, todo.bytes):
         new = f"; {amount(todo.new)} are new and will be {how}" if todo.new else "; nothing of it is new"
         count = f"{todo.files} {'file' if todo.files == 1 else 'files'}"
-        print(f"{count}, {amount(todo.bytes)}{new}", file=sys.stderr)
+        tell(f"{count}, {amount(todo.bytes)}{new}")
     free = shutil.disk_usage(catalog.project.state).free
     if todo.new > free and not share:
         raise DerivaMLRequestError(

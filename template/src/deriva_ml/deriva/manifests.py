@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -15,7 +14,7 @@ from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.manifest import Entry, manifest_name, parse
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import LARGEST
 
 WORTH_COUNTING = 1 << 22
@@ -179,10 +178,9 @@ class Manifests:
             files = _at_their_paths(entries, dataset.members.get("File", ()))
             nested = self._nested([one for one in entries if one.version], dataset, look_up)
         except ValueError as error:
-            print(
-                f"warning: the manifest of dataset {dataset.rid} {dataset.version} is left out, and with it the paths of"
-                f" its files: {error}",
-                file=sys.stderr,
+            warn(
+                f"the manifest of dataset {dataset.rid} {dataset.version} is left out, and with it the paths of"
+                f" its files: {error}"
             )
             return dataset
         members = (

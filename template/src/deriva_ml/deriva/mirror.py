@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -31,7 +30,7 @@ from deriva_ml.deriva.lookup import assets_of_rows, executions_of_rows, read_exe
 from deriva_ml.deriva.server import Server, any_of
 from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.terminal import print
+from deriva_ml.terminal import tell, warn
 
 NEWEST = 500
 """Executions of a Deriva catalog that are looked at, the newest ones, where none are named."""
@@ -114,7 +113,7 @@ class Mirror:
         if wanted is None:
             found = read_execution_rows(self._server, limit=NEWEST)
             if len(found) == NEWEST:
-                print(f"note: only the newest {NEWEST} executions are looked at", file=sys.stderr)
+                tell(f"note: only the newest {NEWEST} executions are looked at")
             return found
         conditions = any_of("RID", dict.fromkeys(wanted))
         found = [row for one in conditions for row in read_execution_rows(self._server, f"/{one}")]
@@ -221,7 +220,7 @@ class Mirror:
                 if some is missing:
                     continue
                 [one] = some
-                print(f"warning: {one.filename} is left out: {error}", file=sys.stderr)
+                warn(f"{one.filename} is left out: {error}")
 
 
 def _in_utc(time: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from fnmatch import fnmatchcase
 
 from deriva_ml.definitions import Asset, Dataset, Row, Workflow
@@ -11,7 +10,7 @@ from deriva_ml.deriva.lookup import assets_of_rows, read_workflows
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.terminal import print
+from deriva_ml.terminal import tell
 
 NEWEST = 1000
 """Rows of a table that are looked at."""
@@ -38,7 +37,7 @@ def find_newest_assets(
     for one in server.model.asset_tables if table is None else [table]:
         rows = _newest(server, one)
         if len(rows) == NEWEST and (name is not None or asset_type is not None):
-            print(f"note: only the newest {NEWEST} files of {one} are looked at", file=sys.stderr)
+            tell(f"note: only the newest {NEWEST} files of {one} are looked at")
         found += [
             asset
             for asset in assets_of_rows(server, one, rows)

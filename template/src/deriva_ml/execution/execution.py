@@ -41,7 +41,7 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.records.recorded import RecordedExecution
 from deriva_ml.signals import Terminated, signals_ignored
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.upstream import Upstream
 
 
@@ -176,7 +176,7 @@ class Execution(Upstream):
         commit = run.provenance.get("commit", "") if run else self.workflow.commit
         said = keep_commit(commit, file.resolve().parent)
         if said and not run:  # the runner tries again at the end, and says it where it is read
-            print(f"warning: {said}", file=sys.stderr)
+            warn(said)
 
     def __repr__(self) -> str:
         return f"<Execution {self.execution_rid} {self.status}>"

@@ -50,13 +50,13 @@ class FetchedFiles:
                     self._paths[asset.url] = path
                 except (OSError, DerivaMLException) as error:
                     self._paths[asset.url] = None
-                    self.warn(execution, asset, error)
+                    self.leave_out(execution, asset, error)
 
     def path(self, asset: Asset) -> Path | None:
         """Return where a file's content is; None if it could not be fetched."""
         return self._paths.get(asset.url)
 
-    def warn(self, execution: RID, asset: Asset, error: Exception) -> None:
+    def leave_out(self, execution: RID, asset: Asset, error: Exception) -> None:
         """Note that what a file says is not compared."""
         self.warnings.append(f"what {asset.filename} of execution {execution} says is left out: {error}")
 
