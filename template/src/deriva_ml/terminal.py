@@ -31,6 +31,24 @@ def one_line(text: object) -> str:
     return " ".join(_COLOUR.sub("", str(text)).split())
 
 
+def amount(size: int, plain: str = "bytes") -> str:
+    """Return a number of bytes as people say it; less than a thousand are called ``plain``."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} {plain}"
+
+
+def human(size: int) -> str:
+    """Return a number of bytes as tables and sums have it."""
+    return amount(size, "B")
+
+
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def width() -> int | None:
     """Return the columns of the terminal that standard output is; None where it is none."""
     import shutil

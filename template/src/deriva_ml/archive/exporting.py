@@ -21,13 +21,11 @@ from deriva_ml.configuration_file import is_configuration, read_configuration
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.git import listed
+from deriva_ml.progress import Report
 from deriva_ml.untrusted import DAMAGED, plain_name
 
 VERSION = 1
 """Of the form of these files; a newer one is refused by older runners."""
-
-Report = Callable[[int], None]
-"""Takes the bytes that went."""
 
 
 @dataclass(frozen=True)

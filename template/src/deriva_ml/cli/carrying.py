@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.progress import progress
 from deriva_ml.signals import raise_on_signals
-from deriva_ml.terminal import print, tell
+from deriva_ml.terminal import counted, print, tell
 
 if TYPE_CHECKING:
     from deriva_ml.archive.exporting import Exported
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """RIDs that a line names."""
-
-WORTH_SHOWING = 1 << 26
-"""Bytes from which on progress is shown."""
 
 
 def add_to(commands: Any) -> None:
@@ -82,7 +78,7 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             inputs=args.with_inputs,
             contents=not args.without_contents,
             code=args.with_code,
-            progress=_progress(stack, "exporting"),
+            progress=lambda size: stack.enter_context(progress("exporting", 0, size)),
         )
     for note in done.warnings:
         tell(f"note: {note}")
@@ -98,7 +94,10 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     before = names.read(catalog.project)
     with raise_on_signals(), ExitStack() as stack:
         done = take_in(
-            catalog, Path(args.file), code=not args.without_code, progress=_progress(stack, "importing")
+            catalog,
+            Path(args.file),
+            code=not args.without_code,
+            progress=lambda size: stack.enter_context(progress("importing", 0, size)),
         )
     merged, warnings = done.merged, done.warnings
     if merged.renamed:
@@ -116,7 +115,7 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             warnings.append(str(error))
     for note in warnings:
         tell(f"note: {note}")
-    commits = f", {_count(done.commits, 'commit')}" if done.commits else ""
+    commits = f", {counted(done.commits, 'commit')}" if done.commits else ""
     print(f"imported {_listed(merged.new)}, {_contents(done)}{commits} that were not here, from {args.file}")
     if names.read(catalog.project) != before:
         print(f"commit {names.FILE}")
@@ -126,26 +125,8 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 def _listed(counts: dict[str, int]) -> str:
     """Return how many records there are of the kinds that a person knows."""
     kinds = {"Execution": "execution", "Dataset": "dataset", "Dataset_Version": "version", "Asset": "file"}
-    return ", ".join(_count(counts.get(kind, 0), name) for kind, name in kinds.items())
+    return ", ".join(counted(counts.get(kind, 0), name) for kind, name in kinds.items())
 
 
 def _contents(done: Exported | Imported) -> str:
-    return f"{_count(done.contents, 'content')} ({done.bytes:,} bytes)"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
-
-
-def _progress(stack: ExitStack, title: str) -> Callable[[int], Callable[[int], None]]:
-    """Return what shows a bar on a terminal, where there is enough to do, until the stack is left."""
-
-    def begin(total: int) -> Callable[[int], None]:
-        if total < WORTH_SHOWING or not sys.stderr.isatty():
-            return lambda count: None
-        from tqdm import tqdm
-
-        bar = stack.enter_context(tqdm(desc=title, total=total, unit="B", unit_scale=True))
-        return lambda count: (bar.update(count), None)[1]
-
-    return begin
+    return f"{counted(done.contents, 'content')} ({done.bytes:,} bytes)"

@@ -11,7 +11,7 @@ from deriva_ml.cli.dataset_named import meant, name_of, state_of, subcommand
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.signals import raise_on_signals
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json, print_lines, tell, warn, width
+from deriva_ml.terminal import counted, human, print, print_json, print_lines, tell, warn, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -59,7 +59,6 @@ def add_to(commands: Any) -> None:
 
 def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Show what two versions differ in."""
-    from deriva_ml.cli.storage import human
     from deriva_ml.datasets.whole import files
 
     rid, _ = meant(catalog, args.name)
@@ -131,7 +130,6 @@ def _show_lines(catalog: EmbeddedCatalog, path: str, old: Mapping[str, Any], new
 
 def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Write a dataset's files."""
-    from deriva_ml.cli.storage import counted, human
     from deriva_ml.datasets.export import write
 
     rid, version = meant(catalog, args.name)
@@ -150,7 +148,6 @@ def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
 def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Check datasets; the exit status is 1 if something is wrong."""
-    from deriva_ml.cli.storage import counted, human
     from deriva_ml.datasets.whole import files
     from deriva_ml.progress import progress
     from deriva_ml.storage.verify import manifest_fault, read_all

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.terminal import print
+from deriva_ml.terminal import counted, human, print
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -99,7 +99,6 @@ def name_of(catalog: EmbeddedCatalog, rid: str) -> str:
 
 def say_state(catalog: EmbeddedCatalog, rid: str) -> None:
     """Say what a dataset is now."""
-    from deriva_ml.cli.storage import counted, human
 
     state = state_of(catalog, rid)
     print(

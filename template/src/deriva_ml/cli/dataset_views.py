@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.cli.arguments import CommandParser, whole_number
 from deriva_ml.cli.dataset_named import meant, state_of, subcommand
 from deriva_ml.table import aligned
-from deriva_ml.terminal import one_line, print, print_json, print_lines, width
+from deriva_ml.terminal import counted, human, one_line, print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -69,7 +69,6 @@ def _add_limit(parser: CommandParser, what: str) -> None:
 
 def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """List datasets."""
-    from deriva_ml.cli.storage import human
 
     found = catalog.find_datasets(args.limit + 1 if args.limit else None, deleted=args.all)
     states = [catalog.dataset_state(str(one.version_rid)) for one in found]
@@ -114,7 +113,6 @@ def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Show what is known of a dataset."""
     from deriva_ml.cli.named import elsewhere
-    from deriva_ml.cli.storage import counted, human
     from deriva_ml.datasets.rows import is_table
     from deriva_ml.datasets.whole import files
     from deriva_ml.records.lineage import made_by, read_by
@@ -197,7 +195,6 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
 def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Show a dataset's states."""
-    from deriva_ml.cli.storage import human
 
     rid, _ = meant(catalog, args.name)
     states = catalog.dataset_versions(rid)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.progress import bar
 from deriva_ml.table import aligned
-from deriva_ml.terminal import one_line, print, print_json, print_lines, tell, width
+from deriva_ml.terminal import counted, human, one_line, print, print_json, print_lines, tell, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,26 +78,13 @@ def _add(parser: argparse.ArgumentParser, run: Callable[..., int]) -> None:
     parser.set_defaults(run=run)
 
 
-def human(size: float) -> str:
-    """Return a number of bytes as people read it."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 # ------------------------------------------------------------------------------------------------------------- verify
 def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Check everything; the exit status is 1 if something is wrong."""
     from deriva_ml.storage.verify import verify as verified
 
-    with _progress() as begin:
-        verdict = verified(catalog, begin)
+    with ExitStack() as stack:
+        verdict = verified(catalog, lambda size: stack.enter_context(bar("verifying", size)))
     if args.json:
         print_json(asdict(verdict))
     else:
@@ -128,30 +116,6 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
 def _users(executions: Sequence[str], datasets: Sequence[str]) -> str:
     return ", ".join([*(f"dataset {one}" for one in datasets), *executions])
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int], Callable[[int], object]]]:
-    """Show on a terminal how much of so many bytes was read; gives what is told of each."""
-    if not sys.stderr.isatty():
-        yield lambda total: lambda count: None
-        return
-    import threading
-
-    from tqdm import tqdm
-
-    lock = threading.Lock()
-    with tqdm(desc="verifying", unit="B", unit_scale=True) as bar:
-
-        def progress(count: int) -> None:
-            with lock:
-                bar.update(count)
-
-        def begin(total: int) -> Callable[[int], object]:
-            bar.reset(total)
-            return progress
-
-        yield begin
 
 
 def _show(rows: Sequence[Sequence[Any]], elastic: Sequence[str]) -> None:

@@ -19,8 +19,9 @@ from deriva_ml.catalog.objects import CHUNK, ObjectStore
 from deriva_ml.definitions import RID, Dataset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.parallel import in_order
-from deriva_ml.progress import Report, amount, progress
+from deriva_ml.progress import Report, progress
 from deriva_ml.project import PARTIAL, replacing
+from deriva_ml.terminal import amount
 from deriva_ml.untrusted import READING, check_relative
 
 GROUP = 64
