@@ -71,6 +71,12 @@ def warn(message: object) -> None:
     tell(f"warning: {message}")
 
 
+def agreed(question: str) -> bool:
+    """Ask a person on the terminal, and return whether the answer is yes."""
+    print(f"{question} [y/N]", end=" ", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def print_lines(text: str) -> None:
     """Print a text whose line ends are the runner's own."""
     print(*text.split("\n"), sep="\n")

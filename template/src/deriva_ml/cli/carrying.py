@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.cli.arguments import subcommand
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.progress import progress
 from deriva_ml.signals import raise_on_signals
@@ -23,12 +24,14 @@ SHOWN = 5
 
 def add_to(commands: Any) -> None:
     """Add the subcommands."""
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        export_records,
         "export",
-        help="write records into a file for another project",
-        usage="[RID ...] FILE.zip [options]",
-        description="Write executions, datasets and files, with all that belongs to them, into one file, which another"
-        " project imports and other programs read: it is an RO-Crate in a bag.",
+        "[RID ...] FILE.zip",
+        "write records into a file for another project",
+        "Write executions, datasets and files, with all that belongs to them, into one file, which another project imports"
+        " and other programs read: it is an RO-Crate in a bag.",
     )
     parser.add_argument(
         "rids",
@@ -51,17 +54,17 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--with-code", action="store_true", help="with the commits that the executions name, as a git bundle"
     )
-    parser.set_defaults(run=export_records)
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        import_records,
         "import",
-        help="take in records that another project wrote into a file",
-        usage="FILE.zip [options]",
-        description="Take in the records of a file that was exported. What is here stays as it is, and what is here"
-        " already is not taken in again. Of a damaged file nothing is taken in.",
+        "FILE.zip",
+        "take in records that another project wrote into a file",
+        "Take in the records of a file that was exported. What is here stays as it is, and what is here already is not"
+        " taken in again. Of a damaged file nothing is taken in.",
     )
     parser.add_argument("file", metavar="FILE.zip", help="the file to take in")
     parser.add_argument("--without-code", action="store_true", help="without the commits that are in it")
-    parser.set_defaults(run=import_records)
 
 
 def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:

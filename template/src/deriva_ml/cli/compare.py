@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.cli.arguments import subcommand
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.results import cell
 from deriva_ml.project import Project
@@ -41,14 +42,16 @@ _DIGEST = re.compile("[0-9a-f]{32,64}")
 
 def add_to(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        run,
         "compare",
-        help="show what executions differ in",
-        usage="RID RID ... [options]",
-        description="Show what two or more executions differ in: how they were started, their code, parameters,"
-        " configuration, inputs, packages, metrics and outputs. What is equal is not shown. Files are compared by"
-        " digest; of outputs that are text, CSV or JSON the first lines that differ are shown, each execution's against"
-        " the first one's.",
+        "RID RID ...",
+        "show what executions differ in",
+        "Show what two or more executions differ in: how they were started, their code, parameters, configuration, inputs,"
+        " packages, metrics and outputs. What is equal is not shown. Files are compared by digest; of outputs that are text,"
+        " CSV or JSON the first lines that differ are shown, each execution's against the first one's.",
+        json=True,
     )
     parser.add_argument("rids", nargs="+", metavar="RID", help="the executions, two or more")
     parser.add_argument(
@@ -56,9 +59,7 @@ def add_to(commands: Any) -> None:
         action="store_true",
         help="show how the notebook's or model's source differs between the commits, by nbdime if it is installed",
     )
-    parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
     add_reading_flags(parser)
-    parser.set_defaults(run=run)
 
 
 def run(source: Source, args: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.dataset_named import meant, name_of, state_of, subcommand
+from deriva_ml.cli.arguments import subcommand
+from deriva_ml.cli.dataset_named import meant, name_of, state_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.signals import raise_on_signals
 from deriva_ml.table import aligned

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.terminal import counted, human, print
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.definitions import DatasetState
-
-
-def subcommand(
-    commands: Any,
-    run: Callable[..., int],
-    name: str,
-    usage: str,
-    summary: str,
-    description: str,
-    json: bool = False,
-) -> CommandParser:
-    """Add a subcommand of ``deriva-ml-dataset`` and return its parser.
-
-    Args:
-        usage: of its positionals; the first is the dataset.
-        json: it lists things, which programs may read.
-    """
-    parser: CommandParser = commands.add_parser(
-        name, help=summary, usage=f"{usage} [options]".strip(), description=description
-    )
-    if usage.startswith("NAME"):
-        parser.add_argument("name", metavar=usage.split()[0], help="the dataset's name, or its RID")
-    if json:
-        parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def meant(catalog: EmbeddedCatalog, text: str) -> tuple[str, str | None]:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.arguments import CommandParser, whole_number
-from deriva_ml.cli.dataset_named import meant, state_of, subcommand
+from deriva_ml.cli.arguments import CommandParser, subcommand, whole_number
+from deriva_ml.cli.dataset_named import meant, state_of
 from deriva_ml.table import aligned
 from deriva_ml.terminal import counted, human, one_line, print, print_json, print_lines, width
 

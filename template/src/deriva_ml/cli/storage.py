@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.arguments import subcommand, whole_number
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.progress import bar
 from deriva_ml.table import aligned
-from deriva_ml.terminal import counted, human, one_line, print, print_json, print_lines, tell, width
+from deriva_ml.terminal import agreed, counted, human, one_line, print, print_json, print_lines, tell, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,28 +27,35 @@ SHOWN = 20
 
 def add_to(commands: Any) -> None:
     """Add the subcommands."""
-    parser = commands.add_parser(
+    subcommand(
+        commands,
+        verify,
         "verify",
-        help="check that every content is there, as it was recorded",
-        usage="[options]",
-        description="Read every content that a record names, and check its digest; check what is in each version of a"
-        " dataset, and the database itself. The exit status is 1 if anything is missing or damaged.",
+        "",
+        "check that every content is there, as it was recorded",
+        "Read every content that a record names, and check its digest; check what is in each version of a dataset, and the"
+        " database itself. The exit status is 1 if anything is missing or damaged.",
+        json=True,
     )
-    _add(parser, verify)
-    parser = commands.add_parser(
+    subcommand(
+        commands,
+        size,
         "size",
-        help="show what the catalog takes on the disk",
-        usage="[options]",
-        description="Show what the catalog takes on the disk, and the executions and files that take most of it.",
+        "",
+        "show what the catalog takes on the disk",
+        "Show what the catalog takes on the disk, and the executions and files that take most of it.",
+        json=True,
     )
-    _add(parser, size)
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        gc,
         "gc",
-        help="remove contents that no record names, and old executions",
-        usage="[options]",
-        description="Remove contents that no record names and that are older than a day; with --older-than or --keep-last"
-        " also executions, with what only they need. It lists what goes and asks first. What a dataset or another execution"
+        "",
+        "remove contents that no record names, and old executions",
+        "Remove contents that no record names and that are older than a day; with --older-than or --keep-last also"
+        " executions, with what only they need. It lists what goes and asks first. What a dataset or another execution"
         " needs stays, and so does what waits to be pushed or has not ended.",
+        json=True,
     )
     parser.add_argument(
         "--older-than",
@@ -70,12 +76,6 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would go, and remove nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="remove it without asking")
-    _add(parser, gc)
-
-
-def _add(parser: argparse.ArgumentParser, run: Callable[..., int]) -> None:
-    parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
-    parser.set_defaults(run=run)
 
 
 # ------------------------------------------------------------------------------------------------------------- verify
@@ -180,7 +180,7 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     if not args.json:
         _show_prospect(catalog, found, limits)
     nothing = not found.plan.remove and not found.contents[0]
-    if not args.dry_run and not nothing and (args.yes or _agreed()):
+    if not args.dry_run and not nothing and (args.yes or agreed("remove it?")):
         given = {"--older-than": args.older_than, "--keep-last": args.keep_last}
         why = " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
         gone = remove_executions(catalog, found.plan.remove, limits, why) if found.plan.remove else []
@@ -235,9 +235,3 @@ def _show_prospect(catalog: EmbeddedCatalog, found: Prospect, limits: Limits) ->
         print(
             f"{counted(count, 'content')} ({human(taken_bytes)}) fetched from a Deriva catalog: --cache removes these, too"
         )
-
-
-def _agreed() -> bool:
-    """Ask whether all that is to go."""
-    print("remove it? [y/N]", end=" ", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
