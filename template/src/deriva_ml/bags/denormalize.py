@@ -15,6 +15,7 @@ from deriva_ml.bags.relations import FILE, Path, Reference, Relations
 from deriva_ml.bags.rows import Bag
 from deriva_ml.definitions import Row
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 SYSTEM = {"RCT", "RMT", "RCB", "RMB"}
 
@@ -182,9 +183,8 @@ class Plan:
         own = {one.path for one in self.relations.files.values()}
         about: dict[str, dict[Any, list[Row]]] = {}
         for table, reference in self.attached.items():
-            index = about[table] = {}
-            for row in chosen.get(table, self.relations.rows[table]):
-                index.setdefault(reference.value_of(row), []).append(row)
+            rows = chosen.get(table, self.relations.rows[table])
+            about[table] = grouped((reference.value_of(row), row) for row in rows)
         for row in chosen.get(self.row_per, self.relations.rows[self.row_per]):
             if self.row_per == FILE and self.attached and row.get("Path") in own:
                 continue  # a table that is joined is not what it is about
@@ -200,8 +200,8 @@ class Plan:
                 target = held[reference.other]
                 found = about[table].get(reference.key_of(target)) if target is not None else None
                 several.append(found or nothing)
-            for rows in product(*several):
-                yield {**held, **dict(zip(self.attached, rows, strict=True))}
+            for beside in product(*several):
+                yield {**held, **dict(zip(self.attached, beside, strict=True))}
 
     def orphans(self, seen: dict[str, set[int]]) -> Iterator[tuple[str, Row]]:
         """Members of the tables that no row refers to; files that are tables themselves are left out."""

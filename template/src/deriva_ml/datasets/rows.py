@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from deriva_ml.bags.tables import PARQUET, SEPARATORS, separator
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 
 def is_table(path: str) -> bool:
@@ -119,9 +120,7 @@ class Files:
 
     def __init__(self, paths: Collection[str]) -> None:
         self._paths = frozenset(paths)
-        self._by_name: dict[str, list[str]] = {}
-        for path in paths:
-            self._by_name.setdefault(path.rpartition("/")[2], []).append(path)
+        self._by_name = grouped((path.rpartition("/")[2], path) for path in paths)
 
     def named(self, text: str, table: str) -> str | None:
         """Return the path of the file that a cell of a table names, from another folder perhaps; None for other texts."""

@@ -13,6 +13,7 @@ from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable, reads
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.grouping import grouped
 from deriva_ml.manifest import Entry, manifest_name, parse
 from deriva_ml.terminal import warn
 from deriva_ml.untrusted import LARGEST
@@ -71,11 +72,11 @@ class Manifests:
         datasets = self._server.find_any("Dataset", "RID", (row["Dataset"] for row in rows))
         kept = {row["RID"] for row in datasets if not row["Deleted"]}
         manifests = self.of(row for row in rows if row["Dataset"] in kept)
-        found: dict[str, list[Row]] = {}
-        for row in sorted(rows, key=lambda one: str(one["RCT"])):
-            if (asset := manifests.get(row["RID"])) and asset.md5 in digests:
-                found.setdefault(asset.md5, []).append(row)
-        return found
+        return grouped(
+            (manifests[row["RID"]].md5, row)
+            for row in sorted(rows, key=lambda one: str(one["RCT"]))
+            if row["RID"] in manifests and manifests[row["RID"]].md5 in digests
+        )
 
     def _made_by(self, executions: Collection[RID]) -> dict[RID, list[Asset]]:
         model, found = self._server.model, dict[RID, list[Asset]]()

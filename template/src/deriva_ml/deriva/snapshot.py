@@ -25,6 +25,7 @@ from deriva_ml.deriva.answers import checked
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 FIRST_VERSION = "0.1.0"
 """What upstream calls the state of a dataset that has no version yet."""
@@ -69,9 +70,9 @@ class Snapshot:
         rows = {row["RID"]: row for row in self._of("Dataset", "RID", children)}
         if rid not in rows:
             raise DerivaMLRequestError(f"dataset {rid} was not yet there in the catalog's state {self.name}")
-        versions = _grouped(self._of("Dataset_Version", "Dataset", children))
-        types = _grouped(self._of("Dataset_Dataset_Type", "Dataset", children))
-        readers = _grouped(self._of("Dataset_Execution", "Dataset", children))
+        versions = _by_dataset(self._of("Dataset_Version", "Dataset", children))
+        types = _by_dataset(self._of("Dataset_Dataset_Type", "Dataset", children))
+        readers = _by_dataset(self._of("Dataset_Execution", "Dataset", children))
         members = self._members(children)
         made: dict[RID, Dataset] = {}
 
@@ -213,10 +214,8 @@ class Snapshot:
     def _values_of(self, table: str, feature: FeatureDefinition, row: Row) -> list[Row]:
         """The values of a feature that a row has; for when all have been read."""
         if table not in self._values:
-            index: dict[tuple[Any, ...], list[Row]] = {}
-            for value in self._rows.get(table, {}).values():
-                index.setdefault(_values(value, feature.target.columns), []).append(value)
-            self._values[table] = index
+            held = self._rows.get(table, {}).values()
+            self._values[table] = grouped((_values(value, feature.target.columns), value) for value in held)
         return self._values[table].get(_values(row, feature.target.key), [])
 
     def _definitions(self, tables: Iterable[str]) -> dict[str, TableDefinition]:
@@ -256,8 +255,5 @@ def _states(versions: Iterable[Row], last: Row) -> tuple[DatasetState, ...]:
     return tuple(reversed(made))
 
 
-def _grouped(rows: Iterable[Row]) -> dict[RID, list[Row]]:
-    groups: dict[RID, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["Dataset"], []).append(row)
-    return groups
+def _by_dataset(rows: Iterable[Row]) -> dict[RID, list[Row]]:
+    return grouped((row["Dataset"], row) for row in rows)

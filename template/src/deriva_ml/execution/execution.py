@@ -36,6 +36,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, Deriva
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
+from deriva_ml.grouping import grouped
 from deriva_ml.metrics import LOGGED_METRICS, metrics_line
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
@@ -451,9 +452,7 @@ class Execution(Upstream):
             ]
         if missing:
             raise DerivaMLRunError(describe_missing(missing))
-        report = self.uploaded_assets = UploadReport()
-        for path in paths:
-            report.setdefault(path.asset_table, []).append(path)
+        report = self.uploaded_assets = UploadReport(grouped((path.asset_table, path) for path in paths))
         if progress_callback:
             progress_callback(report)
         return report

@@ -23,6 +23,7 @@ from deriva_ml.definitions import (
     Workflow,
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.grouping import grouped
 from deriva_ml.project import Project
 from deriva_ml.untrusted import check_relative, plain_name
 
@@ -285,7 +286,4 @@ def fetch(
         for asset in assets:
             connection.delivery.link_input(execution, asset)
     paths = [*(_local_path(asset, place) for place, asset in places.items()), *unrecorded]
-    by_table = AssetPaths()
-    for path in paths:
-        by_table.setdefault(path.asset_table, []).append(path)
-    return DatasetBags(bags), by_table
+    return DatasetBags(bags), AssetPaths(grouped((path.asset_table, path) for path in paths))
