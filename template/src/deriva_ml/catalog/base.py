@@ -79,7 +79,7 @@ class CatalogBase:
         Raises:
             DerivaMLException: the row holds what no runner writes there.
         """
-        name = next((row[key] for key in ("RID", "execution") if key in row.keys()), "one")
+        name = next((row[key] for key in ("RID", "rid", "execution") if key in row.keys()), "one")
         with self._damage(kind, name):
             return well_formed(make(row))
 

@@ -34,27 +34,12 @@ class DatasetStates(CatalogBase):
 
     def _states(self, condition: str, *values: Any) -> list[DatasetState]:
         rows = self._db.query(
-            f'SELECT s.*, l."number", l."digest", l."files", l."bytes" FROM "Dataset_Version" s JOIN "local_version" l'
-            f' ON l."version" = s."RID" WHERE {condition}',
+            'SELECT s."RID" AS "rid", s."Dataset" AS "dataset", s."Version" AS "version", s."Execution" AS "execution",'
+            ' coalesce(s."Description", \'\') AS "description", s."RCT" AS "created", l."number", l."digest", l."files",'
+            f' l."bytes" FROM "Dataset_Version" s JOIN "local_version" l ON l."version" = s."RID" WHERE {condition}',
             *values,
         )
-        return [
-            well_formed(
-                DatasetState(
-                    row["RID"],
-                    row["Dataset"],
-                    row["Version"],
-                    row["number"],
-                    row["Description"] or "",
-                    row["Execution"],
-                    row["RCT"],
-                    row["digest"],
-                    row["files"],
-                    row["bytes"],
-                )
-            )
-            for row in rows
-        ]
+        return [well_formed(DatasetState(**row)) for row in rows]
 
     def dataset_state(self, state: RID) -> DatasetState:
         """Return the state of a dataset that a row of ``Dataset_Version`` stands for.
@@ -194,9 +179,9 @@ class DatasetStates(CatalogBase):
 
     def find_datasets(self, limit: int | None = None, deleted: bool = False) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", d."Description", v."Version", v."RID" AS version_rid, n."name", l."digest", (SELECT'
-            ' json_group_array("Dataset_Type") FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS types'
-            ' FROM "Dataset" d JOIN "Dataset_Version" v ON v."RID" = d."Version" JOIN "local_version" l ON'
+            'SELECT d."RID" AS "rid", coalesce(d."Description", \'\') AS "description", v."Version" AS "version", v."RID" AS'
+            ' "version_rid", coalesce(n."name", \'\') AS "name", l."digest", (SELECT json_group_array("Dataset_Type")'
+            ' FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS "types" FROM "Dataset" d JOIN "Dataset_Version" v ON v."RID" = d."Version" JOIN "local_version" l ON'
             ' l."version" = v."RID" LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
             ' WHERE ? OR NOT coalesce(d."Deleted", 0) ORDER BY d."RCT" DESC, d."RID" DESC LIMIT ?',
             deleted,
@@ -204,15 +189,7 @@ class DatasetStates(CatalogBase):
         )
 
         def dataset(row: Row) -> Dataset:
-            return Dataset(
-                row["RID"],
-                row["Version"],
-                row["Description"] or "",
-                tuple(json.loads(row["types"])),
-                version_rid=row["version_rid"],
-                name=row["name"] or "",
-                digest=row["digest"],
-            )
+            return Dataset(**{**dict(row), "types": tuple(json.loads(row["types"]))})
 
         return self._build_all(rows, dataset, "dataset")
 
@@ -255,18 +232,15 @@ class DatasetStates(CatalogBase):
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') AS description, n."name", s."digest"'
-            ' FROM "Dataset_Execution" l JOIN "Dataset" d ON d."RID" = l."Dataset"'
-            ' JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version" LEFT JOIN "local_version" s ON s."version" = v."RID"'
-            ' LEFT JOIN "local_dataset" n ON n."dataset" = d."RID" WHERE l."Execution" = ?',
+            'SELECT d."RID" AS "rid", v."Version" AS "version", coalesce(d."Description", \'\') AS "description",'
+            ' coalesce(n."name", \'\') AS "name", coalesce(s."digest", \'\') AS "digest" FROM "Dataset_Execution" l'
+            ' JOIN "Dataset" d ON d."RID" = l."Dataset" JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version" LEFT JOIN'
+            ' "local_version" s ON s."version" = v."RID" LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
+            ' WHERE l."Execution" = ?',
             execution,
         )
 
-        def dataset(row: Row) -> Dataset:
-            named, digest = row["name"] or "", row["digest"] or ""
-            return Dataset(row["RID"], row["Version"], row["description"], name=named, digest=digest)
-
-        return self._build_all(rows, dataset, "dataset")
+        return self._build_all(rows, lambda row: Dataset(**row), "dataset")
 
 
 def entry_of(row: Row) -> Entry:

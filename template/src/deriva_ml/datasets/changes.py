@@ -29,12 +29,12 @@ from deriva_ml.definitions import (
     format_duration,
     is_release,
 )
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.git import differing_files, git, repository_root, version_of
 from deriva_ml.manifest import manifest_name
 from deriva_ml.process import Owner
 from deriva_ml.redaction import redact
-from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
+from deriva_ml.signals import end_by, raise_on_signals, signals_ignored
 from deriva_ml.web_address import workflow_url
 
 COMMAND = "deriva-ml-dataset"
@@ -82,12 +82,8 @@ def recorded(catalog: EmbeddedCatalog, command: str, description: str) -> Iterat
             yield rid
         except BaseException as error:
             if not (isinstance(error, DerivaMLRequestError) and _taken_back(catalog, rid)):
-                stopped = isinstance(error, KeyboardInterrupt | Terminated)
-                said = error if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
                 with disk.unless_refused(project.state):
-                    close(
-                        Status.aborted if stopped else Status.failed, "interrupted" if stopped else str(said)
-                    )
+                    close(*end_by(error))
             raise
         close(Status.uploaded)
 

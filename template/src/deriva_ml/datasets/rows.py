@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deriva_ml.bags.tables import PARQUET, SEPARATORS, separator
+from deriva_ml.bags.tables import PARQUET, SEPARATORS, needed, separator
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.grouping import grouped
 
@@ -103,12 +103,7 @@ class Table:
             raise DerivaMLRequestError(f"the table {self.path} cannot be read: {error}") from error
 
     def _parquet(self) -> Any:
-        try:
-            arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-        except ImportError as error:
-            raise DerivaMLRequestError(
-                f"{self.path} needs pyarrow, which is not installed: uv add pyarrow"
-            ) from error
+        arrow, parquet = (needed(name, self.path, "pyarrow") for name in ("pyarrow", "pyarrow.parquet"))
         try:
             return parquet.read_table(self._content)
         except (arrow.ArrowException, OSError) as error:

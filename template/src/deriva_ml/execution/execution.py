@@ -32,7 +32,7 @@ from deriva_ml.definitions import (
     Workflow,
     format_duration,
 )
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
@@ -41,7 +41,7 @@ from deriva_ml.metrics import LOGGED_METRICS, metrics_line
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.records.recorded import RecordedExecution
-from deriva_ml.signals import Terminated, signals_ignored
+from deriva_ml.signals import end_by, signals_ignored
 from deriva_ml.terminal import warn
 from deriva_ml.upstream import Upstream
 
@@ -254,12 +254,7 @@ class Execution(Upstream):
         with signals_ignored():
             self._stop()
             if error is not None:
-                aborted = isinstance(error, (KeyboardInterrupt, Terminated))
-                said = (
-                    str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
-                )
-                reason = "interrupted" if aborted else said
-                self._close(Status.aborted if aborted else Status.failed, reason)
+                self._close(*end_by(error))
         if error is None:
             self._delivery.show(self.local_rid)
         else:
