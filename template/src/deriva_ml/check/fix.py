@@ -81,7 +81,7 @@ def fix(path: Path, root: Path, found: Mapping[str, Collection[int]]) -> list[st
         source = read_source(path, root)
         try:
             text = content.removeprefix(_BOM).decode()
-            if json.loads(text) != source.raw:
+            if not _is_same(json.loads(text), source.raw):
                 raise _Unfit("it changed meanwhile")
             changed = _mend(code, text, source, found[code])
             if changed is None:
@@ -187,20 +187,19 @@ def _move(text: str, source: Source, cell: Cell) -> _Changed | None:
 
 def _annotate(text: str, source: Source, cell: Cell, lines: Collection[int]) -> _Changed | None:
     """Write the types of literal defaults."""
-    if cell.tree is None or cell.python != cell.text:
-        return None
+    if cell.tree is None or cell.python != cell.text or re.search(r"\r(?!\n)", cell.text):
+        return None  # for Python, a carriage return alone ends a line
     found: list[tuple[int, str]] = []
-    starts = [0]
-    for line in cell.text.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
+    rows = cell.text.split("\n")
     names = [name for statement in cell.tree.body for name, *_ in assignments(statement)]
     for statement in cell.tree.body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id=name) as target], value=value, lineno=line):
+            case ast.Assign(targets=[ast.Name(id=name) as target], value=value, lineno=number):
+                at = sum(len(row) + 1 for row in rows[: number - 1])
+                at += _characters(rows[number - 1], target.end_col_offset)
                 kind = annotation_of(source, name, value)
-                at = starts[line - 1] + _characters(cell.text.split("\n")[line - 1], target.end_col_offset)
                 is_plain = cell.text[at - len(name) : at] == name and re.match(r"[ \t]*=", cell.text[at:])
-                if kind and line in lines and names.count(name) == 1 and is_plain:
+                if kind and number in lines and names.count(name) == 1 and is_plain:
                     found.append((at, f": {kind}"))
     if not found:
         return None
