@@ -197,7 +197,7 @@ def read_source(path: Path, root: Path) -> Source:
         cells = [Cell(n, source_of(raw), "", None, tags=_tags(raw), raw=raw) for n, raw in raws]
         for cell in () if language else cells:
             _parse(cell, cells)
-    return Source(path, root, cells, True, is_own, language, document)
+    return Source(path, root, cells, True, is_own, language, raw=document)
 
 
 def _plain(text: str) -> Cell:
