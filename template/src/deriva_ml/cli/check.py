@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output-format",
-        choices=FORMATS,
+        choices=[*FORMATS],
         default="concise",
         help="how findings are printed (default: concise)",
     )
