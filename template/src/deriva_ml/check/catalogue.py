@@ -1,25 +1,14 @@
-"""All rules, in groups by what their codes begin with."""
+"""All rules: the modules that have them, which register them as they are imported."""
 
 from __future__ import annotations
 
 import deriva_ml.check.committed_rules as committed_rules
 import deriva_ml.check.file_rules as file_rules
-from deriva_ml.check.rule import RULES, Rule
+from deriva_ml.check.rule import RULES
 
-__all__ = ["GROUPS", "RULES", "rules_of"]
+__all__ = ["MODULES", "RULES"]
 
 MODULES = (
     committed_rules,
     file_rules,
 )
-"""Whose rules are registered as they are imported."""
-
-GROUPS = {
-    "DML3": "The committed file",
-    "DML9": "The file itself",
-}
-
-
-def rules_of(prefix: str) -> list[Rule]:
-    """Return the rules whose codes begin so, in their order."""
-    return [RULES[code] for code in sorted(RULES) if code.startswith(prefix)]

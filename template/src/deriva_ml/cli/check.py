@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
     else:
         FORMATS[args.output_format](findings)
     if args.output_format == "concise":
-        print(_summary(findings, len(files)), file=sys.stderr)
+        print(_summary(findings, len(files)))
     return FAILED if any(not one.advice for one in findings) else 0
 
 

@@ -136,10 +136,10 @@ def main(argv: Sequence[str]) -> int:
             from_file = load_parameter_file(args.file)
         values = resolve(declared, from_file, args.parameter)
         _say_computed(declared or (), values)
-        _check(args.notebook, strict=args.strict)
         plain = all(re.fullmatch("dry_run=(true|false)", word) for word in args.overrides)
         call = None if plain or args.kernel else call_of(notebook)
         names = [parameter.name for parameter in declared or ()]
+        _check(args.notebook, strict=args.strict)
         return _run(args, project, names, values, overrides, argv, call)
     except DerivaMLRequestError as error:
         _refuse_parameter(declared or (), overrides, error)
