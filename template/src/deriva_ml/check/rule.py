@@ -36,6 +36,7 @@ class Kind(StrEnum):
     document = "notebooks of any language"
     code = "notebooks and modules"
     configuration = "modules of configurations"
+    unreadable = "files that cannot be read"
 
 
 Check = Callable[[Source], Iterator[Problem]]

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from deriva_ml.check.committed import Committed
 from deriva_ml.notebook.cells import NO_PYTHON, PYTHON_MAGICS, parse
 from deriva_ml.notebook.document import read_notebook, read_text, source_of, tags_of
 from deriva_ml.notebook.language import other_language
@@ -131,6 +132,8 @@ class Source:
         is_notebook: whether it is one.
         is_own: whether ``root`` is that of a project with the runner, so that its conventions hold.
         language: of the notebook, where that is not Python.
+        unreadable: why there is nothing in it to look at.
+        committed: tells what git has of the notebook.
         raw: the notebook's document.
     """
 
@@ -140,6 +143,8 @@ class Source:
     is_notebook: bool
     is_own: bool = False
     language: str = ""
+    unreadable: str = ""
+    committed: Committed | None = None
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -192,7 +197,7 @@ def read_source(path: Path, root: Path) -> Source:
         cells = [Cell(n, source_of(raw), "", None, tags=_tags(raw), raw=raw) for n, raw in raws]
         for cell in () if language else cells:
             _parse(cell, cells)
-    return Source(path, root, cells, True, is_own, language, document)
+    return Source(path, root, cells, True, is_own, language, raw=document)
 
 
 def _plain(text: str) -> Cell:
