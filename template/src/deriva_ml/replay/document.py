@@ -160,18 +160,20 @@ STYLE = """
 body { margin: 0; color: var(--ink); background: var(--paper); font: 1rem/1.5 system-ui, sans-serif }
 main { max-width: 64rem; margin: 0 auto; padding: 1rem 1rem 3rem; overflow-wrap: anywhere }
 h1 { font-size: 1.6rem; line-height: 1.3 } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem } h3 { font-size: 1rem }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
+table { border-collapse: collapse; table-layout: fixed; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line);
   white-space: pre-wrap }
 thead th, .of2 th { color: var(--quiet); font-weight: normal }
 .of2 th { width: 10rem }
+:is(.of4, .of5) thead :is(th:nth-child(2), th:nth-child(3)) { width: 7.5rem }
 strong { padding: .1em .5em; border-radius: 1em; font-weight: 600; white-space: nowrap }
 .identical { color: var(--good); background: var(--on-good) }
 .equivalent { color: var(--near); background: var(--on-near) }
 .different { color: var(--bad); background: var(--on-bad) }
 .could-not-run { color: var(--none); background: var(--on-none) }
 @media (max-width: 40rem) {
-  table, tbody, tr, th, td, .of2 th { display: block; width: auto }
+  table, tbody, tr, th, td { display: block; width: auto }
+  .of2 tr { display: flex } .of2 th { flex: 0 0 7rem }
   thead { display: none }
   th, td { border: 0; padding: .1rem 0 }
   td:empty { display: none }
