@@ -86,6 +86,11 @@ class Project:
         return self.state / "runs"
 
     @property
+    def environments(self) -> Path:
+        """Environments that were made to repeat runs with the packages that they had."""
+        return self.state / "environments"
+
+    @property
     def outputs(self) -> Path:
         """Copies of executed notebooks for the reader; never committed. Each working tree has its own.
 
