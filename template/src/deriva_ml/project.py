@@ -98,6 +98,11 @@ class Project:
         return self.state / "replay.json"
 
     @property
+    def environments(self) -> Path:
+        """Environments that were made to repeat runs with the packages that they had."""
+        return self.state / "environments"
+
+    @property
     def outputs(self) -> Path:
         """Copies of executed notebooks for the reader; never committed. Each working tree has its own.
 
