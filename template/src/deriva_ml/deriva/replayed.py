@@ -43,4 +43,6 @@ class PinnedSource(DerivaSource):
 
 def pinned(project: Project) -> dict[RID, str]:
     """Return the versions of datasets that a replay reads."""
-    return {str(rid): str(version) for rid, version in read_json(project.replayed).get("datasets", {}).items()}
+    return {
+        str(rid): str(version) for rid, version in read_json(project.replayed).get("datasets", {}).items()
+    }

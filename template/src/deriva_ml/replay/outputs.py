@@ -18,7 +18,7 @@ from deriva_ml.project import Project
 from deriva_ml.replay.compare.files import compare_files
 from deriva_ml.replay.plan import Plan, is_executed_notebook, is_result
 from deriva_ml.replay.run import Repeated
-from deriva_ml.replay.verdict import Compared, Comparison, Difference, Own, Tolerance, Verdict
+from deriva_ml.replay.verdict import Compared, Comparison, Own, Tolerance, Verdict
 
 
 @dataclass
@@ -43,7 +43,10 @@ def compare_outputs(
         folder: for contents that are to be fetched.
     """
     found = Outputs()
-    recorded, again = _by_name(plan.outputs), _by_name([one for one in repeated.outputs if is_result(one, plan.kind)])
+    recorded, again = (
+        _by_name(plan.outputs),
+        _by_name([one for one in repeated.outputs if is_result(one, plan.kind)]),
+    )
     with closing(open_local(repeated.project)) as scratch:
         for name in sorted({*recorded, *again}):
             for ours, theirs in zip_longest(recorded.get(name, ()), again.get(name, ())):
@@ -118,7 +121,9 @@ def _own_rids(source: Source, catalog: EmbeddedCatalog, rid: RID) -> Iterator[tu
     yield "<execution>", (there or [rid])[0]
     if record.workflow.rid:
         yield "<workflow>", record.workflow.rid
-    for (table, name), assets in _by_name([one for one in source.assets_of(rid) if one.role is AssetRole.output]).items():
+    for (table, name), assets in _by_name(
+        [one for one in source.assets_of(rid) if one.role is AssetRole.output]
+    ).items():
         for place, asset in enumerate(assets, 1):
             yield f"<{table} {name} {place}>", asset.rid
     if source is catalog:

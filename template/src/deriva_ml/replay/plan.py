@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.configuration_file import CONFIGURATION, MODEL_COMMAND, is_configuration, read_configuration
+from deriva_ml.configuration_file import CONFIGURATION, MODEL_COMMAND, read_configuration
 from deriva_ml.definitions import (
     OPEN_STATUSES,
     RID,
@@ -89,8 +89,7 @@ class Plan:
     @property
     def python(self) -> str:
         """The version of Python that ran it; empty where that is not known."""
-        said = self.environment.get("python")
-        return str(said.get("version", "")) if isinstance(said, dict) else ""
+        return python_of(self.environment)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -102,6 +101,18 @@ class Plan:
     def failed(self) -> bool:
         """Whether it failed."""
         return self.record.status is Status.failed
+
+
+def python_of(environment: Mapping[str, Any]) -> str:
+    """Return the version of Python by what ``environment.json`` says; empty where it does not."""
+    said = environment.get("python")
+    return str(said.get("version", "")) if isinstance(said, dict) else ""
+
+
+def platform_of(environment: Mapping[str, Any]) -> str:
+    """Return what ``environment.json`` says of the platform, in short."""
+    said = environment.get("platform")
+    return str(said.get("description", "")) if isinstance(said, dict) else ""
 
 
 def jobs_of(source: Source, rid: RID) -> list[RID]:
@@ -310,10 +321,14 @@ def _check_complete(plan: Plan) -> None:
     """
     for name, value in plan.parameters.items():
         if HIDDEN in str(value):
-            raise CouldNotRun(f"the value of the parameter {name} is a credential, which its record does not have")
+            raise CouldNotRun(
+                f"the value of the parameter {name} is a credential, which its record does not have"
+            )
     for override in plan.overrides:
         if HIDDEN in override:
-            raise CouldNotRun(f"the override {override} was given a credential, which its record does not have")
+            raise CouldNotRun(
+                f"the override {override} was given a credential, which its record does not have"
+            )
     if not plan.path and plan.kind is not Kind.interactive:
         raise CouldNotRun("its record does not say which file ran")
 
@@ -322,16 +337,3 @@ def declared(plan: Plan, name: str) -> list[Any]:
     """Return what the configuration says under ``datasets`` or ``assets``."""
     found = plan.configuration.get(name)
     return found if isinstance(found, list) else []
-
-
-def configuration_of(source: Source, rid: RID, folder: Path) -> dict[str, Any]:
-    """Return what ``configuration.json`` of an execution says; nothing where it has none, or a damaged one."""
-    for asset in reversed(source.assets_of(rid)):
-        if is_configuration(asset.filename, asset.types):
-            path = folder / asset.rid
-            try:
-                source.fetch(asset, path)
-                return read_configuration(path)
-            except (OSError, DerivaMLException, *DAMAGED):
-                return {}
-    return {}

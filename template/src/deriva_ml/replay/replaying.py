@@ -5,27 +5,36 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from deriva_ml.catalog.database import now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.definitions import RID, Asset, ExecAssetType, Status
+from deriva_ml.definitions import RID, AssetRole, Status
 from deriva_ml.project import Project
-from deriva_ml.replay import environment, reasons
+from deriva_ml.replay import environment
 from deriva_ml.replay.outcome import compare_failures
 from deriva_ml.replay.outputs import compare_outputs, own_of
-from deriva_ml.replay.plan import Kind, Plan, is_executed_notebook, jobs_of, read_plan
+from deriva_ml.replay.plan import Plan, is_executed_notebook, jobs_of, platform_of, python_of, read_plan
 from deriva_ml.replay.report import Report, Side
-from deriva_ml.replay.run import Repeated, run
+from deriva_ml.replay.run import Repeated, described_by, run
 from deriva_ml.replay.scratch import make_scratch, place_files
-from deriva_ml.replay.verdict import Compared, Comparison, CouldNotRun, Difference, Own, Tolerance, Verdict, worst
+from deriva_ml.replay.verdict import (
+    Compared,
+    Comparison,
+    CouldNotRun,
+    Difference,
+    Own,
+    Tolerance,
+    Verdict,
+    worst,
+)
 from deriva_ml.replay.workspace import workspace
 from deriva_ml.replay.worktree import checked_out
+from deriva_ml.working_tree import WorkingTree
 
 RUNNER = re.compile(r"^_commit:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 """Where a project's ``.copier-answers.yml`` says of which version its runner is."""
@@ -119,14 +128,16 @@ def _base(plan: Plan) -> Report:
             status=record.status.value,
             detail=record.status_detail,
             python=plan.python,
-            platform=_platform(plan.environment),
+            platform=platform_of(plan.environment),
             seconds=_seconds(record.execution_duration),
         ),
         parameters=dict(plan.configuration.get("parameters", {})),
     )
 
 
-def _replay_in(records: Records, plan: Plan, report: Report, top: Path, folder: Path, options: Options) -> Report:
+def _replay_in(
+    records: Records, plan: Plan, report: Report, top: Path, folder: Path, options: Options
+) -> Report:
     tree = _project_in(top, plan, records.project)
     report = replace(report, recorded=replace(report.recorded, runner=_runner_of(tree.root)))
     options.say("bringing its inputs")
@@ -134,7 +145,6 @@ def _replay_in(records: Records, plan: Plan, report: Report, top: Path, folder: 
     place_files(records.source, plan, tree.root, top)
     options.say("preparing its environment")
     python = _python(records.project, plan, tree, options)
-    notes = [*plan.notes, *environment.differences(plan.environment, python)]
     options.say("running it")
     repeated = run(plan, scratch, python, folder / "run", place=_place(records.source, plan))
     options.say("comparing")
@@ -145,22 +155,25 @@ def _replay_in(records: Records, plan: Plan, report: Report, top: Path, folder: 
     why = ""
     if outputs.lost and verdict is not Verdict.different:
         verdict, why = Verdict.could_not_run, outputs.lost[0]
-    report = replace(
+    there = described_by(repeated)
+    own_name = str(tree.metadata().get("name") or "")
+    return replace(
         report,
         verdict=verdict,
         why=why,
         ending=ending,
         outputs=outputs.compared,
-        notes=[*notes, *outputs.lost],
+        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost],
         repeated=Side(
             execution=repeated.rid,
             status=repeated.record.status.value,
             detail=repeated.record.status_detail,
             runner=_runner_of(records.project.root),
+            python=python_of(there),
+            platform=platform_of(there),
             seconds=_seconds(repeated.record.execution_duration),
         ),
     )
-    return report
 
 
 def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Path:
@@ -172,7 +185,9 @@ def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Pa
     if options.here:
         return Path(sys.executable)
     if not plan.lock:
-        raise CouldNotRun("its record has no uv.lock, which says which packages it had; --here takes those that are here")
+        raise CouldNotRun(
+            "its record has no uv.lock, which says which packages it had; --here takes those that are here"
+        )
     return environment.prepared(project.state, plan.lock, tree.root, plan.python)
 
 
@@ -182,7 +197,9 @@ def _project_in(top: Path, plan: Plan, project: Project) -> Project:
     inside = [one for one in (code, *code.parents) if one.is_relative_to(top)]
     home = next((one for one in inside if (one / "pyproject.toml").is_file()), None)
     if home is None:
-        raise CouldNotRun(f"there is no project (pyproject.toml) around {plan.path or 'the code'} at that commit")
+        raise CouldNotRun(
+            f"there is no project (pyproject.toml) around {plan.path or 'the code'} at that commit"
+        )
     return Project(home)
 
 
@@ -218,7 +235,10 @@ def _ending(plan: Plan, repeated: Repeated, own: Own) -> Compared | None:
     else:
         if failed[1] and (lacking := _LACKING.search(after)):
             raise CouldNotRun(f"something that it needs is not in its record: {lacking[0]}")
-        ends = [f"Failed: {why}" if bad else "it came to its end" for bad, why in zip(failed, (before, after), strict=True)]
+        ends = [
+            f"Failed: {why}" if bad else "it came to its end"
+            for bad, why in zip(failed, (before, after), strict=True)
+        ]
         differences = [Difference("how it ended", *ends)]
         result = Comparison(Verdict.different, 0.0, "one failed, and the other did not", differences)
     return Compared("how it ended", "end", result)
@@ -235,11 +255,6 @@ def _runner_of(root: Path) -> str:
     except (OSError, ValueError):
         return ""
     return found[1] if found else ""
-
-
-def _platform(environment: Mapping[str, Any]) -> str:
-    said = environment.get("platform")
-    return str(said.get("description", "")) if isinstance(said, dict) else ""
 
 
 def _seconds(duration: str | None) -> float | None:

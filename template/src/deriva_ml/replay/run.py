@@ -7,19 +7,19 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import deriva_ml
 from deriva_ml.catalog.connection import open_local
-from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord
-from deriva_ml.execution.environment import VARIABLES
-from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, RUN_VARIABLE
 from deriva_ml.configuration_file import MODEL_COMMAND
+from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, MLAsset
+from deriva_ml.execution.environment import VARIABLES
+from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.notebook.document import EXPECTS_ERROR
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.redaction import HIDDEN
@@ -27,11 +27,14 @@ from deriva_ml.replay.plan import Kind, Plan
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.signals import signals_ignored
 from deriva_ml.state_folder import VARIABLE
+from deriva_ml.untrusted import DAMAGED, read_json
 
 GRACE_SECONDS = 20.0
 """How long a run that was told to stop may take over recording its end."""
 
-_PLACE = re.compile("CI$|(CI|GITHUB|GITLAB|SLURM|PBS|LSB)_|(CUDA|HIP|ROCR)_VISIBLE_DEVICES$|CUDA_DEVICE_ORDER$")
+_PLACE = re.compile(
+    "CI$|(CI|GITHUB|GITLAB|SLURM|PBS|LSB)_|(CUDA|HIP|ROCR)_VISIBLE_DEVICES$|CUDA_DEVICE_ORDER$"
+)
 """Recorded variables that say where a run was, and not how it was to go; and some that would belong to this process."""
 
 _OWN = re.compile("PYTHON|JPY_|VIRTUAL_ENV|CONDA_|UV_|DERIVA_ML_|IPYTHON")
@@ -194,8 +197,22 @@ def _wait(command: Sequence[str], folder: Path, variables: Mapping[str, str], lo
         os.close(writing)
 
 
+def described_by(repeated: Repeated) -> dict[str, Any]:
+    """Return what a run recorded of its own environment; nothing where it did not come to that."""
+    with closing(open_local(repeated.project)) as catalog:
+        for asset in repeated.outputs:
+            if asset.filename == "environment.json" and asset.table == MLAsset.execution_metadata:
+                with suppress(OSError, *DAMAGED):
+                    return dict(read_json(catalog.objects.path(asset.md5)))
+    return {}
+
+
 def _last_words(log: Path) -> str:
     """Return why a command began nothing, as it said it."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it said nothing"])[-1]

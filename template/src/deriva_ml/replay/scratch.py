@@ -15,7 +15,7 @@ from deriva_ml.catalog.carried import KINDS, Selection, chosen
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.merging import merging
-from deriva_ml.catalog.objects import ObjectStore, is_digest
+from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset
 from deriva_ml.exceptions import DerivaMLException, NotFound
@@ -28,7 +28,9 @@ _ELSEWHERE = ("Remote", "Input", "Destination")
 """Rows about other catalogs: a replay has nothing to do with those."""
 
 
-def make_scratch(project: Project, source: Source, plan: Plan, local: EmbeddedCatalog, folder: Path) -> Project:
+def make_scratch(
+    project: Project, source: Source, plan: Plan, local: EmbeddedCatalog, folder: Path
+) -> Project:
     """Make a state folder with the inputs of an execution, as they were for it.
 
     Args:
@@ -59,13 +61,15 @@ def make_scratch(project: Project, source: Source, plan: Plan, local: EmbeddedCa
                 try:
                     local.objects.lend(asset.md5, catalog.objects)
                 except DerivaMLException as error:
-                    raise CouldNotRun(f"the input {asset.filename} ({asset.rid}) is not as it was: {error}") from error
+                    raise CouldNotRun(
+                        f"the input {asset.filename} ({asset.rid}) is not as it was: {error}"
+                    ) from error
     return scratch
 
 
 def _inputs(plan: Plan) -> list[RID]:
     """Return the RIDs of all inputs, read or declared."""
-    rids = [one.rid for one in (*plan.inputs, *plan.datasets)]
+    rids = [*(one.rid for one in plan.inputs), *(one.rid for one in plan.datasets)]
     for item in (*declared(plan, "assets"), *declared(plan, "datasets")):
         rid = item.get("rid") if isinstance(item, dict) else item
         if isinstance(rid, str) and rid:
@@ -94,8 +98,12 @@ class _AsItWas:
             read = local.states_read(plan.rid)
         except NotFound:
             read = []
-        self._limits = {state.dataset: max(one.number for one in read if one.dataset == state.dataset) for state in read}
-        self._versions = {row["RID"]: (row["Dataset"], row["number"]) for row in selection.rows("Dataset_Version")}
+        self._limits = {
+            state.dataset: max(one.number for one in read if one.dataset == state.dataset) for state in read
+        }
+        self._versions = {
+            row["RID"]: (row["Dataset"], row["number"]) for row in selection.rows("Dataset_Version")
+        }
         if self._limits:
             for row in selection.rows("Member"):  # what is nested in what it read is there, too
                 if row["nested"] and row["since"] <= self._limits.get(row["dataset"], row["since"]):
@@ -130,7 +138,11 @@ def _contents(source: Source, plan: Plan) -> Iterator[Asset]:
         CouldNotRun: a dataset or a version of it is not there any more.
     """
     yield from plan.inputs
-    by_reference = {item.get("rid") for item in declared(plan, "datasets") if isinstance(item, dict) and item.get("materialize") is False}
+    by_reference = {
+        item.get("rid")
+        for item in declared(plan, "datasets")
+        if isinstance(item, dict) and item.get("materialize") is False
+    }
     for read in plan.datasets:
         if read.rid not in by_reference:
             try:
