@@ -20,7 +20,7 @@ import deriva_ml.liveness as liveness
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.environment import normalized, snapshot
 from deriva_ml.file_lock import file_lock
-from deriva_ml.git import git
+from deriva_ml.git import git, listed
 from deriva_ml.notebook.kernel import kill_group
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.redaction import HIDDEN, redact, redact_addresses
@@ -67,6 +67,9 @@ _SETTINGS = frozenset(
 
 _LOCAL = re.compile(rb'^source = \{ (?:editable|directory|path) = "(?!\.")', re.MULTILINE)
 """A package of a lock that is made from files of the repository, and is not the project itself."""
+
+NAMED = 20
+"""Packages that a line names."""
 
 WORDS = 400
 """Characters of what uv says of an error."""
@@ -404,7 +407,7 @@ def compared(recorded: Mapping[str, Any], found: Mapping[str, Any], own: str = "
         ("packages that were not there", new),
     ):
         if packages:
-            lines.append(f"{what}: {', '.join(packages)}")
+            lines.append(f"{what}: {listed(packages, NAMED)}")
     return lines
 
 
