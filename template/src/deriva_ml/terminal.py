@@ -49,6 +49,13 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def complaint(text: str) -> str:
+    """Return what a program (uv) says of an error, which it may wrap; else its last line, as of a traceback."""
+    lines = [line for raw in text.splitlines() if (line := raw.strip(" \t│├╰─▶"))]
+    begun = [n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)] or [-1]
+    return one_line(" ".join(lines[begun[0] :])).removeprefix("× ")
+
+
 def width() -> int | None:
     """Return the columns of the terminal that standard output is; None where it is none."""
     import shutil
