@@ -9,6 +9,7 @@ from pathlib import Path
 from deriva_ml.check.catalogue import RULES
 from deriva_ml.check.checking import Checker, Finding
 from deriva_ml.check.formats import FORMATS, statistics, summary_of
+from deriva_ml.check.many import check_all
 from deriva_ml.check.settings import codes
 from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.cli.command import FAILED, command
@@ -81,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     checker = Checker(_codes(args.select, "--select"), _codes(args.ignore, "--ignore"))
     files = [*dict.fromkeys(checker.files(args.paths or _default()))]
-    findings = [finding for file in files for finding in checker.check(file)]
+    findings = [finding for found in check_all(checker, files) for finding in found]
     if args.statistics:
         print_lines(aligned([("findings", "code", "rule"), *statistics(findings)]))
     else:
