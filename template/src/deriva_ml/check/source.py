@@ -20,20 +20,9 @@ from deriva_ml.notebook.language import other_language
 
 Node = TypeVar("Node", bound=ast.AST)
 
-_TEXTS = {
-    "attr",
-    "conversion",
-    "ctx",
-    "id",
-    "is_async",
-    "kind",
-    "level",
-    "module",
-    "op",
-    "ops",
-    "simple",
-    "tag",
-}
+_TEXTS = frozenset(
+    "attr conversion ctx id is_async kind kwd_attrs level module op ops simple str tag type_ignores".split()
+)
 """Fields of syntax that hold no nodes, or only an operator or a context."""
 _LEAVES = ast.Constant | ast.Global | ast.MatchSingleton | ast.Nonlocal | ast.alias
 
