@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import deriva_ml.check.committed_rules as committed_rules
 import deriva_ml.check.file_rules as file_rules
+import deriva_ml.check.parameters_rules as parameters_rules
 from deriva_ml.check.rule import RULES
 
 __all__ = ["MODULES", "RULES"]
@@ -11,4 +12,5 @@ __all__ = ["MODULES", "RULES"]
 MODULES = (
     committed_rules,
     file_rules,
+    parameters_rules,
 )
