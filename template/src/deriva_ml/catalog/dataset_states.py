@@ -181,8 +181,9 @@ class DatasetStates(CatalogBase):
         rows = self._db.query(
             'SELECT d."RID" AS "rid", coalesce(d."Description", \'\') AS "description", v."Version" AS "version", v."RID" AS'
             ' "version_rid", coalesce(n."name", \'\') AS "name", l."digest", (SELECT json_group_array("Dataset_Type")'
-            ' FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS "types" FROM "Dataset" d JOIN "Dataset_Version" v ON v."RID" = d."Version" JOIN "local_version" l ON'
-            ' l."version" = v."RID" LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
+            ' FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS "types" FROM "Dataset" d JOIN "Dataset_Version" v'
+            ' ON v."RID" = d."Version" JOIN "local_version" l ON l."version" = v."RID"'
+            ' LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
             ' WHERE ? OR NOT coalesce(d."Deleted", 0) ORDER BY d."RCT" DESC, d."RID" DESC LIMIT ?',
             deleted,
             -1 if limit is None else limit,

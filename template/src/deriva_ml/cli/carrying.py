@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import subcommand
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.git import listed
 from deriva_ml.progress import progress
 from deriva_ml.signals import raise_on_signals
 from deriva_ml.terminal import counted, print, tell
@@ -104,9 +105,8 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         )
     merged, warnings = done.merged, done.warnings
     if merged.renamed:
-        shown = ", ".join(f"{old} is {new} here" for old, new in [*merged.renamed.items()][:SHOWN])
-        more = f" and {len(merged.renamed) - SHOWN} more" if len(merged.renamed) > SHOWN else ""
-        warnings.append(f"other records have the RIDs of some: {shown}{more}")
+        shown = listed([f"{old} is {new} here" for old, new in merged.renamed.items()], SHOWN)
+        warnings.append(f"other records have the RIDs of some: {shown}")
     for rid, name in merged.unnamed.items():
         warnings.append(
             f"dataset {rid} comes without its name {name}, which another one has here, or none can have"

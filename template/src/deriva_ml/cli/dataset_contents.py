@@ -171,16 +171,10 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         for md5, (what, how, length) in read_all(catalog, contents, report):
             expected, called, path = contents[md5]
             if what or length != expected:
-                problems.append(
-                    (
-                        called,
-                        path,
-                        what or "damaged",
-                        how or f"it has {length} bytes, and its row says {expected}",
-                    )
-                )
+                how = how or f"it has {length} bytes, and its row says {expected}"
+                problems.append((called, path, what or "damaged", how))
+    heads = ("dataset", "path", "what", "how")
     if args.json:
-        heads = ("dataset", "path", "what", "how")
         print_json(
             {
                 "versions": count,
@@ -195,7 +189,7 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             f" {counted(len(rids), 'dataset')} were checked"
         )
         if problems:
-            print_lines(aligned([("dataset", "path", "what", "how"), *problems], width(), ("path", "how")))
+            print_lines(aligned([heads, *problems], width(), ("path", "how")))
     if not problems:
         return 0
     tell(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Files that a person is shown; ``--json`` has all."""
 
+WITHIN = {"dataset", "name", "version", "released", "bytes"}
+"""Facts that a person is shown within others."""
+
 
 def add_to(commands: Any) -> None:
     """Add the subcommands."""
@@ -131,7 +134,6 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         "version": state.version,
         "released": state.released,
         "digest": state.digest,
-        "description": dataset.description,
         "types": list(dataset.types),
         "versions": [one.version for one in catalog.dataset_versions(rid) if one.released],
         "files": state.files,
@@ -150,6 +152,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         "pushed to": elsewhere(catalog, rid),
         "made by": made_by(catalog, rid),
         "read by": read_by(catalog, rid),
+        "description": dataset.description,
     }
     listed: Iterator[dict[str, Any]] = (
         {"path": row["Path"], "bytes": row["Length"], "md5": row["MD5"], "rid": row["RID"]}
@@ -158,30 +161,16 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     if args.json:
         print_json(facts | {"members": list(listed)})
         return 0
-    said = facts | {
+    said = {
         "dataset": f"{dataset.name or rid} {state.version}",
         "RID": rid if dataset.name else "",
+        **{name: value for name, value in facts.items() if name not in WITHIN},
         "files": f"{counted(state.files, 'file')}, {human(state.bytes)}",
         "nested": [
             f"{one['folder']}: {one['name'] or one['rid']} {one['version']}" for one in facts["nested"]
         ],
     }
-    for name in (
-        "dataset",
-        "RID",
-        "digest",
-        "types",
-        "versions",
-        "files",
-        "tables",
-        "nested",
-        "part of",
-        "pushed to",
-        "made by",
-        "read by",
-        "description",
-    ):
-        value = said[name]
+    for name, value in said.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         if text:
             print(f"{name + ':':13}{one_line(text)}")
