@@ -68,7 +68,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--without-code", action="store_true", help="without the commits that are in it")
 
 
-def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Write the records that were asked for."""
     from deriva_ml.archive.exporting import export
 
@@ -87,10 +87,9 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     for note in done.warnings:
         tell(f"note: {note}")
     print(f"exported {_listed(done.records)} and {_contents(done)} to {args.file}")
-    return 0
 
 
-def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Take in a file."""
     from deriva_ml.archive.importing import take_in
     from deriva_ml.datasets import names
@@ -122,7 +121,6 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     print(f"imported {_listed(merged.new)}, {_contents(done)}{commits} that were not here, from {args.file}")
     if names.read(catalog.project) != before:
         print(f"commit {names.FILE}")
-    return 0
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -58,7 +58,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="datasets (default: all)")
 
 
-def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show what two versions differ in."""
     from deriva_ml.datasets.whole import files
 
@@ -82,10 +82,10 @@ def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
                 ],
             }
         )
-        return 0
+        return
     if not changes:
         print(f"{name_of(catalog, rid)} {states[0].version} and {states[1].version} have the same files")
-        return 0
+        return
     rows = [
         (
             kind,
@@ -98,7 +98,6 @@ def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     pairs = [(path, old, new) for kind, path, old, new in changes if old is not None and new is not None]
     for path, old, new in pairs[:COMPARED]:
         _show_lines(catalog, path, old, new)
-    return 0
 
 
 def _content(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -129,7 +128,7 @@ def _show_lines(catalog: EmbeddedCatalog, path: str, old: Mapping[str, Any], new
         print("  ... and more")
 
 
-def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Write a dataset's files."""
     from deriva_ml.datasets.export import write
 
@@ -140,11 +139,10 @@ def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     said = {"dataset": rid, "version": state.version, "files": state.files, "bytes": state.bytes}
     if args.json:
         print_json(said | {"target": str(args.target)})
-        return 0
+        return
     print(
         f"{name_of(catalog, rid)} {state.version}: {counted(state.files, 'file')}, {human(state.bytes)} in {args.target}"
     )
-    return 0
 
 
 def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:

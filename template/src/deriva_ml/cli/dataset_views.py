@@ -70,7 +70,7 @@ def _add_limit(parser: CommandParser, what: str) -> None:
     )
 
 
-def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """List datasets."""
 
     found = catalog.find_datasets(args.limit + 1 if args.limit else None, deleted=args.all)
@@ -90,10 +90,10 @@ def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     ]
     if args.json:
         print_json(listed[: args.limit or None])
-        return 0
+        return
     if not listed:
         print("no dataset is here yet; uv run deriva-ml-dataset create NAME PATH makes one")
-        return 0
+        return
     rows = [
         (
             one["name"],
@@ -110,10 +110,9 @@ def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     print_lines(aligned([heads, *rows], width(), ("name", "types", "description")))
     if args.limit and len(listed) > args.limit:
         print("... and more; -n 0 shows all")
-    return 0
 
 
-def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show what is known of a dataset."""
     from deriva_ml.cli.named import elsewhere
     from deriva_ml.datasets.rows import is_table
@@ -160,7 +159,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     )
     if args.json:
         print_json(facts | {"members": list(listed)})
-        return 0
+        return
     said = {
         "dataset": f"{dataset.name or rid} {state.version}",
         "RID": rid if dataset.name else "",
@@ -179,10 +178,9 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         print_lines(aligned([("path", "bytes", "MD5"), *rows], width(), ("path",)))
     if args.limit and next(listed, None):
         print("... and more; -n 0 shows all")
-    return 0
 
 
-def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show a dataset's states."""
 
     rid, _ = meant(catalog, args.name)
@@ -197,7 +195,7 @@ def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
                 for one in states
             ]
         )
-        return 0
+        return
     rows = [
         (
             one.version,
@@ -213,4 +211,3 @@ def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     ]
     heads = ("version", "when (UTC)", "by", "files", "size", "digest", "execution", "what changed")
     print_lines(aligned([heads, *rows], width(), ("by", "what changed")))
-    return 0
