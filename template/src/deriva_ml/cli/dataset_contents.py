@@ -60,11 +60,9 @@ def add_to(commands: Any) -> None:
 
 def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show what two versions differ in."""
-    from deriva_ml.datasets.whole import files
-
     rid, _ = meant(catalog, args.name)
     states = [state_of(catalog, rid, args.version), state_of(catalog, rid, args.other)]
-    before, after = ({row["Path"]: row for row in files(catalog, state.rid)} for state in states)
+    before, after = ({row["Path"]: row for row in catalog.files(state.rid)} for state in states)
     changes = []
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
@@ -147,7 +145,6 @@ def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
 
 def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Check datasets; the exit status is 1 if something is wrong."""
-    from deriva_ml.datasets.whole import files
     from deriva_ml.progress import progress
     from deriva_ml.storage.verify import manifest_fault, read_all
 
@@ -162,7 +159,7 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             called = f"{name_of(catalog, rid)} {state.version}"
             if wrong := manifest_fault(catalog, state.rid, state.digest):
                 problems.append((called, "", "damaged", wrong))
-            for row in files(catalog, state.rid):
+            for row in catalog.files(state.rid):
                 contents.setdefault(row["MD5"], (row["Length"], called, row["Path"]))
     size = sum(length for length, _, _ in contents.values())
     with progress("verifying", len(contents), size) as report:

@@ -116,7 +116,6 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show what is known of a dataset."""
     from deriva_ml.cli.named import elsewhere
     from deriva_ml.datasets.rows import is_table
-    from deriva_ml.datasets.whole import files
     from deriva_ml.records.lineage import made_by, read_by
 
     rid, version = meant(catalog, args.name)
@@ -137,7 +136,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
         "versions": [one.version for one in catalog.dataset_versions(rid) if one.released],
         "files": state.files,
         "bytes": state.bytes,
-        "tables": [row["Path"] for row in files(catalog, state.rid) if is_table(row["Path"])],
+        "tables": [row["Path"] for row in catalog.files(state.rid) if is_table(row["Path"])],
         "nested": [
             {
                 "folder": folder,
@@ -155,7 +154,7 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     }
     listed: Iterator[dict[str, Any]] = (
         {"path": row["Path"], "bytes": row["Length"], "md5": row["MD5"], "rid": row["RID"]}
-        for row in files(catalog, state.rid)
+        for row in catalog.files(state.rid)
     )
     if args.json:
         print_json(facts | {"members": list(listed)})
