@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -99,10 +98,8 @@ class Writer:
     def _listed(self, names: Iterable[str]) -> list[str]:
         return [f"{self._digests[name]}  {name}\n" for name in names]
 
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, *failed: object) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         self._zip.close()
 
 
@@ -255,14 +252,6 @@ class Reader:
     def close(self) -> None:
         """Let go of the file."""
         self._zip.close()
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def from_file(stream: IO[bytes]) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def _write(
         warnings.append(f"executions that have not ended are left out: {listed(selection.left_out, 5)}")
     records: dict[str, int] = {}
     others = {FORMAT: "The form of the rows"}
-    with Writer(part, top) as bag:
+    with closing(Writer(part, top)) as bag:
         form = {"format": VERSION, "catalog": catalog.catalog_id}
         bag.add(FORMAT, [json.dumps(form).encode() + b"\n"])
         for name in KINDS:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def take_in(
         DerivaMLException: the file is damaged, or of a newer runner; nothing is taken in.
     """
     done = Imported()
-    with Reader(source) as bag, merging(catalog) as merge, ExitStack() as stack:
+    with closing(Reader(source)) as bag, merging(catalog) as merge, ExitStack() as stack:
         try:
             _check_format(bag)
             for name in KINDS:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from deriva_ml.catalog.base import CatalogBase
+from deriva_ml.catalog.database import literal
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
 
 RECORDS = ("Workflow", "Execution", "Dataset", "Dataset_Version", "Asset")
@@ -262,8 +263,7 @@ class Selection:
 
 
 def _of_table(query: str, table: str) -> str:
-    literal = table.replace("'", "''")
-    return query.replace("'{asset}'", f"'{literal}'").replace("{asset}", table)
+    return query.replace("'{asset}'", literal(table)).replace("{asset}", table)
 
 
 def imported(catalog: CatalogBase, rid: RID) -> str:

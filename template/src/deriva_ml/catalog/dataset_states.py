@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from sqlite3 import Row
 from typing import Any
 
@@ -67,12 +68,16 @@ class DatasetStates(CatalogBase):
         Raises:
             DerivaMLRequestError: it is not there, or deleted.
         """
-        row = self._db.find("Dataset", RID=rid)
-        if row is None:
-            raise self._not_found(rid, "dataset")
+        row = self._row(rid)
         if row["Deleted"]:
             raise DerivaMLRequestError(f"dataset {rid} has been deleted")
         return self.dataset_state(row["Version"])
+
+    def _row(self, rid: RID) -> Row:
+        row = self._db.find("Dataset", RID=rid)
+        if row is None:
+            raise self._not_found(rid, "dataset")
+        return row
 
     def _last_release(self, rid: RID) -> str:
         released = (one.version for one in self.dataset_versions(rid) if one.released)
@@ -91,6 +96,19 @@ class DatasetStates(CatalogBase):
         found = self.dataset_state(state)
         for row in self._db.query(MEMBERS, found.dataset, found.number, found.number):
             yield dict(row) if row["nested"] is None else {"Path": row["Path"], "nested": row["nested"]}
+
+    def files(self, state: RID, folder: str = "") -> Iterator[dict[str, Any]]:
+        """Return the rows of a state's files and of those in datasets nested in it, with their whole paths in ``Path``.
+
+        Args:
+            folder: that all of it lies in, with a slash at its end.
+        """
+        for row in self.members(state):
+            path = f"{folder}{row['Path']}"
+            if row.get("nested"):
+                yield from self.files(row["nested"], f"{path}/")
+            else:
+                yield row | {"Path": path}
 
     def manifest(self, state: RID) -> Iterator[str]:
         """Return the lines of the manifest of a state of a dataset."""
@@ -134,20 +152,15 @@ class DatasetStates(CatalogBase):
             raise DerivaMLRequestError(
                 f"dataset {above[0]} cannot be read, since {rid} in it contains itself"
             )
-        row = self._db.find("Dataset", RID=rid)
-        if row is None:
-            raise self._not_found(rid, "dataset")
-        if version is None and row["Deleted"]:
-            raise DerivaMLRequestError(f"dataset {rid} has been deleted")
-        states = {one.version: one for one in self.dataset_versions(rid)}
         if version is None:
-            version = self._db.get("Dataset_Version", "Version", RID=row["Version"])
+            version = self.current_state(rid).version
+        described = self.describe(rid)
+        states = {one.version: one for one in self.dataset_versions(rid)}
         if version not in states:
             raise DerivaMLRequestError(
                 f"dataset {rid} has no version {version}; it has {', '.join(reversed(states))}"
             )
         state = states[version]
-        types = self._db.get_all("Dataset_Dataset_Type", "Dataset_Type", Dataset=rid)
         read, files, nested = functools.partial(file_of, MLAsset.file.value), [], []
         for member in self._db.query(MEMBERS, rid, state.number, state.number):
             path = check_relative(member["Path"])
@@ -155,15 +168,12 @@ class DatasetStates(CatalogBase):
                 nested.append(self._dataset(member["Dataset"], member["Version"], (*above, rid), path))
             elif self._build(member, read, "file"):
                 files.append(_file_row(member))
-        return Dataset(
-            rid=rid,
+        return replace(
+            described,
             version=version,
-            description=row["Description"] or "",
-            types=tuple(types),
             members={"File": files},
             nested=tuple(nested),
             version_rid=state.rid,
-            name=self.name_of_dataset(rid),
             digest=state.digest,
             folder=folder,
             history=tuple(one for one in states.values() if one.number <= state.number),
@@ -172,8 +182,7 @@ class DatasetStates(CatalogBase):
 
     def describe(self, rid: RID) -> Dataset:
         """Return what is said of a dataset, also of a deleted one, without a version."""
-        if (row := self._db.find("Dataset", RID=rid)) is None:
-            raise self._not_found(rid, "dataset")
+        row = self._row(rid)
         types = self._db.get_all("Dataset_Dataset_Type", "Dataset_Type", Dataset=rid)
         return Dataset(rid, "", row["Description"] or "", tuple(types), name=self.name_of_dataset(rid))
 
@@ -181,8 +190,9 @@ class DatasetStates(CatalogBase):
         rows = self._db.query(
             'SELECT d."RID" AS "rid", coalesce(d."Description", \'\') AS "description", v."Version" AS "version", v."RID" AS'
             ' "version_rid", coalesce(n."name", \'\') AS "name", l."digest", (SELECT json_group_array("Dataset_Type")'
-            ' FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS "types" FROM "Dataset" d JOIN "Dataset_Version" v ON v."RID" = d."Version" JOIN "local_version" l ON'
-            ' l."version" = v."RID" LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
+            ' FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS "types" FROM "Dataset" d JOIN "Dataset_Version" v'
+            ' ON v."RID" = d."Version" JOIN "local_version" l ON l."version" = v."RID"'
+            ' LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
             ' WHERE ? OR NOT coalesce(d."Deleted", 0) ORDER BY d."RCT" DESC, d."RID" DESC LIMIT ?',
             deleted,
             -1 if limit is None else limit,

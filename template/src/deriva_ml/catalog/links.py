@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -261,11 +260,7 @@ class LinkedRecords(CatalogBase):
         texts = [value for value in values if isinstance(value, str)]  # a damaged row may hold anything
         if not texts or not self._db.value("SELECT 1 FROM sqlite_master WHERE name = ?", table):
             return []
-        rows = self._db.query(
-            f'SELECT * FROM "{table}" WHERE "{column}" IN (SELECT "value" FROM json_each(?))',
-            json.dumps(texts),
-        )
-        return [dict(row) for row in rows]
+        return [dict(row) for row in self._db.select_any(table, column, texts)]
 
 
 class _LocalLinks(Links):

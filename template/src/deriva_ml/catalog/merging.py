@@ -10,7 +10,7 @@ from typing import Any
 
 from deriva_ml.catalog.arriving import Arrivals, referred_kind
 from deriva_ml.catalog.carried import KINDS
-from deriva_ml.catalog.database import KEEP, now
+from deriva_ml.catalog.database import KEEP, literal, now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, is_dataset_name
 
@@ -120,8 +120,7 @@ class Merge(Arrivals):
     def _insert_assets(self) -> None:
         self._insert_terms("Asset_Type", "Asset_Type")
         for table in self._tables():
-            literal = table.replace("'", "''")
-            of_table = f'i."{{}}" IN (SELECT "RID" FROM temp.in_Asset WHERE "table" = \'{literal}\') AND "m_{{}}"."fresh"'
+            of_table = f'i."{{}}" IN (SELECT "RID" FROM temp.in_Asset WHERE "table" = {literal(table)}) AND "m_{{}}"."fresh"'
             for rows in self._rows("Asset", of_table.format("RID", "RID")):
                 for row in rows:
                     row["URL"] = f"/hatrac/{row.pop('table')}/{row['MD5']}.{row['Filename']}"

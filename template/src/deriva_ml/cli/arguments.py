@@ -133,7 +133,7 @@ def add_server_flags(group: argparse._ActionsContainer, host: str, catalog: str)
 
 def subcommand(
     commands: Any,
-    run: Callable[..., int],
+    run: Callable[..., int | None],
     name: str,
     usage: str,
     summary: str,

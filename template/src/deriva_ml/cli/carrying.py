@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import subcommand
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.git import listed
 from deriva_ml.progress import progress
 from deriva_ml.signals import raise_on_signals
 from deriva_ml.terminal import counted, print, tell
@@ -67,7 +68,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--without-code", action="store_true", help="without the commits that are in it")
 
 
-def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Write the records that were asked for."""
     from deriva_ml.archive.exporting import export
 
@@ -86,10 +87,9 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     for note in done.warnings:
         tell(f"note: {note}")
     print(f"exported {_listed(done.records)} and {_contents(done)} to {args.file}")
-    return 0
 
 
-def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Take in a file."""
     from deriva_ml.archive.importing import take_in
     from deriva_ml.datasets import names
@@ -104,9 +104,8 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         )
     merged, warnings = done.merged, done.warnings
     if merged.renamed:
-        shown = ", ".join(f"{old} is {new} here" for old, new in [*merged.renamed.items()][:SHOWN])
-        more = f" and {len(merged.renamed) - SHOWN} more" if len(merged.renamed) > SHOWN else ""
-        warnings.append(f"other records have the RIDs of some: {shown}{more}")
+        shown = listed([f"{old} is {new} here" for old, new in merged.renamed.items()], SHOWN)
+        warnings.append(f"other records have the RIDs of some: {shown}")
     for rid, name in merged.unnamed.items():
         warnings.append(
             f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
@@ -122,7 +121,6 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     print(f"imported {_listed(merged.new)}, {_contents(done)}{commits} that were not here, from {args.file}")
     if names.read(catalog.project) != before:
         print(f"commit {names.FILE}")
-    return 0
 
 
 def _listed(counts: dict[str, int]) -> str:

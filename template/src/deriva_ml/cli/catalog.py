@@ -53,13 +53,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 @command
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int | None:
     """Run the command; the exit status is 0, or 2 for a wrong request."""
     # A byte that is no text names nothing here; the database would not take it.
     words = [word.encode(errors="backslashreplace").decode() for word in argv]
     args = parser().parse_args(attach_values(words, "--sort"))
     project = Project.find()
-    status: int
+    status: int | None
     if "named" in args and (config := named_catalog(args, "--from", project)):
         from deriva_ml.deriva.connect import connect
 

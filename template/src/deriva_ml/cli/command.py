@@ -23,13 +23,13 @@ WRONG_REQUEST = 2
 FAILED = 1
 INTERRUPTED = 130
 
-Main = Callable[[Sequence[str]], int]
+Main = Callable[[Sequence[str]], int | None]
 
 
 def command(main: Main) -> Callable[..., int]:
     """Make ``main(argv) -> status`` a console script that never shows a traceback for a person's mistake.
 
-    A ``DerivaMLRequestError`` ends with status 2, any other ``DerivaMLException`` with 1, Ctrl-C with 130.
+    Returning no status is 0, as for the subcommands that a ``main`` calls. A ``DerivaMLRequestError`` ends with status 2, any other ``DerivaMLException`` with 1, Ctrl-C with 130.
     ``--debug`` among the arguments lets the traceback through.
     """
 
@@ -41,7 +41,7 @@ def command(main: Main) -> Callable[..., int]:
     def status(arguments: list[str]) -> int:
         debugging = "--debug" in take_parameters(arguments)[1]
         try:
-            return main(arguments)
+            return main(arguments) or 0
         except DerivaMLException as error:
             if debugging:
                 raise

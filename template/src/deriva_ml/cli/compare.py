@@ -62,7 +62,7 @@ def add_to(commands: Any) -> None:
     add_reading_flags(parser)
 
 
-def run(source: Source, args: argparse.Namespace) -> int:
+def run(source: Source, args: argparse.Namespace) -> None:
     """Show what the executions differ in."""
     from deriva_ml.records.comparison import compare
 
@@ -73,7 +73,6 @@ def run(source: Source, args: argparse.Namespace) -> int:
         print_json(comparison.to_json())
     else:
         _show(comparison)
-    return 0
 
 
 def _show(comparison: Comparison) -> None:

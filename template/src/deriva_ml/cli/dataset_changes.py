@@ -161,7 +161,7 @@ def _add_message(parser: CommandParser, required: bool = False) -> None:
     )
 
 
-def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Make a dataset."""
     from deriva_ml.datasets import changes, ingest, names, walk
 
@@ -186,10 +186,9 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             )
             catalog.add_roots(rid, found.roots)
         made.append(rid)
-    return 0
 
 
-def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Add files."""
     from deriva_ml.datasets import changes, ingest, walk
 
@@ -202,10 +201,9 @@ def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         with catalog.transaction():
             changes.add(catalog, execution, rid, members, args.message or "")
             catalog.add_roots(rid, found.roots)
-    return 0
 
 
-def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Take files out."""
     from deriva_ml.datasets import changes
 
@@ -215,10 +213,9 @@ def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     with _changed(catalog, args.message or f"Remove from {name_of(catalog, rid)}", [rid]) as execution:
         changes.remove(catalog, execution, rid, paths, args.message or "")
-    return 0
 
 
-def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Make datasets parts of another."""
     from deriva_ml.datasets import changes
 
@@ -230,10 +227,9 @@ def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     with _changed(catalog, args.message or f"Nest in {name_of(catalog, rid)}", [rid]) as execution:
         members = [changes.part(catalog, rid, other, version, args.into or "") for other, version in others]
         changes.add(catalog, execution, rid, members, args.message or "")
-    return 0
 
 
-def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Make a version."""
     from deriva_ml.datasets import changes
 
@@ -241,10 +237,9 @@ def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
 
     with _changed(catalog, f"Release {name_of(catalog, rid)}: {args.message}", [rid]) as execution:
         changes.release(catalog, execution, rid, args.bump, args.message)
-    return 0
 
 
-def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Make datasets of a dataset's parts."""
     from deriva_ml.datasets import parting
     from deriva_ml.datasets.split import parse_fractions
@@ -259,10 +254,9 @@ def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     made: list[str] = []
     with _changed(catalog, f"Split {name_of(catalog, rid)} {dataset.version}: {wanted}", made) as execution:
         made += parting.make_parts(catalog, execution, dataset, wanted)
-    return 0
 
 
-def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Delete a dataset."""
     from deriva_ml.datasets import changes
 
@@ -275,11 +269,10 @@ def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
                 f"delete asks before it deletes {name}, and there is no terminal: give --yes"
             )
         if not agreed(f"delete {name} {state.version}, {rid}?"):
-            return 0
+            return
     with changes.recorded(catalog, changes.COMMAND, f"Delete the dataset {name}"):
         changes.delete(catalog, rid, args.recurse)
     print(f"{name} is deleted; its versions stay readable as {rid}@VERSION")
-    return 0
 
 
 @contextmanager

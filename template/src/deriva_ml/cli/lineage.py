@@ -49,7 +49,7 @@ def add_to(commands: Any) -> None:
     add_reading_flags(parser)
 
 
-def run(source: Source, args: argparse.Namespace) -> int:
+def run(source: Source, args: argparse.Namespace) -> None:
     """Show the lineage that the arguments ask for."""
     from deriva_ml.records.lineage import as_graph, beyond, describe, described, tree, walk
 
@@ -59,7 +59,7 @@ def run(source: Source, args: argparse.Namespace) -> int:
     nodes = described(start, walks)
     if args.json:
         print_json(as_graph(start, walks, nodes))
-        return 0
+        return
     lines = [f"{start.rid}  {describe(nodes[start.rid])}"]
     for found in walks:
         more = beyond(start, found)
@@ -67,4 +67,3 @@ def run(source: Source, args: argparse.Namespace) -> int:
         nothing = "" if below else " ..." if more else " nothing that is recorded"
         lines += [f"{DIRECTIONS[found.up]}:{nothing}", *below]
     print_lines(aligned([[line] for line in lines], width()))
-    return 0

@@ -37,7 +37,7 @@ def add_to(commands: Any) -> None:
     )
 
 
-def open_record(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def open_record(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Put named copies of what was asked for under ``outputs/`` and open the one a person would read."""
     import webbrowser
 
@@ -69,7 +69,6 @@ def open_record(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     print(best)
     if sys.stdout.isatty():
         webbrowser.open(best.as_uri())
-    return 0
 
 
 def _rank(asset: Asset) -> int:

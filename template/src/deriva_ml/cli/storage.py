@@ -127,14 +127,14 @@ def _show(rows: Sequence[Sequence[Any]], elastic: Sequence[str]) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- size
-def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show what takes how much."""
     from deriva_ml.storage.size import measure
 
     found = measure(catalog)
     if args.json:
         print_json(asdict(found))
-        return 0
+        return
     rows: list[tuple[str, str, str]] = [("database", "", human(found.database))]
     rows.append(("contents", f"{found.contents_count:,}", human(found.contents)))
     rows += [(f"  {name}", f"{count:,}", human(taken)) for name, (count, taken) in found.tables.items()]
@@ -153,11 +153,10 @@ def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             print("", f"largest {title}:", sep="\n")
             listed = [(one.rid, human(one.bytes), one_line(one.name)) for one in large]
             print_lines(aligned([("RID", "bytes", "name"), *listed], width(), ("name",)))
-    return 0
 
 
 # ----------------------------------------------------------------------------------------------------------------- gc
-def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Remove what can go, once a person has agreed to it."""
     from deriva_ml.catalog.criteria import parse_since
     from deriva_ml.storage.collect import prospect, remove_contents, remove_executions
@@ -204,7 +203,6 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             )
     if args.json:
         print_json(result)
-    return 0
 
 
 def _show_prospect(catalog: EmbeddedCatalog, found: Prospect, limits: Limits) -> None:

@@ -16,7 +16,6 @@ from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_lines, tell, warn
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.catalog_config import DerivaMLConfig
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.catalog.journal import Destination
     from deriva_ml.deriva.push import Push
@@ -136,11 +135,15 @@ def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project
         return _forget(catalog, rids)
     waiting: Pending
     opened = None
-    config = _connection(args, project)
+    config = named_catalog(args, "--to", project)
     if config is None:
         waiting = [one for one in catalog.journal.pending() if not rids or one[0] in rids]
         waiting = [one for one in waiting if catalog.lookup_execution(one[0]).status not in OPEN_STATUSES]
         _refuse_local(catalog, rids)
+    elif not rids:
+        raise DerivaMLRequestError(
+            "say which executions to push there: uv run deriva-ml-catalog list shows what there is"
+        )
     else:
         from deriva_ml.deriva.push import destination_of
 
@@ -194,18 +197,6 @@ def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:
         catalog.cancel_push(rid)
         print(f"{rid} stays in this project's own catalog")
     return 0
-
-
-def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
-    """Return the connection that the arguments name, if they name one."""
-    config = named_catalog(args, "--to", project)
-    if config is None:
-        return None
-    if not args.rids:
-        raise DerivaMLRequestError(
-            "say which executions to push there: uv run deriva-ml-catalog list shows what there is"
-        )
-    return config
 
 
 def _wanted(catalog: EmbeddedCatalog, rids: Sequence[str], destination: Destination) -> Pending:

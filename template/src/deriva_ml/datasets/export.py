@@ -16,7 +16,6 @@ from typing import NamedTuple
 import deriva_ml.disk as disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import CHUNK, ObjectStore
-from deriva_ml.datasets import whole
 from deriva_ml.definitions import RID, Dataset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.parallel import in_order
@@ -77,7 +76,7 @@ def _check_free(target: Path, is_zip: bool) -> None:
 
 def _files(catalog: EmbeddedCatalog, state: RID) -> Iterator[_File]:
     """Return the files of a dataset's state and of those nested in it."""
-    for row in whole.files(catalog, state):
+    for row in catalog.files(state):
         yield _File(check_relative(row["Path"]), row["MD5"], row["Length"] or 0)
 
 

@@ -143,11 +143,11 @@ class Mirror:
             workflow, rid = record.workflow, record.workflow.rid or ""
             times = {"RCT": _in_utc(record.created), "RMT": changed[record.rid]}
             execution = {"RID": record.rid, **times, "Workflow": rid, "Description": record.description}
-            _replace(database, "Execution", {**execution, "Status": record.status.value})
-            _replace(database, "Workflow", {"RID": rid, **times, **workflow.columns})
+            database.put("Execution", {**execution, "Status": record.status.value})
+            database.put("Workflow", {"RID": rid, **times, **workflow.columns})
             for name in workflow.types:
                 link = {"RID": f"{rid} {name}", **times, "Workflow": rid, "Workflow_Type": name}
-                _replace(database, "Workflow_Workflow_Type", link)
+                database.put("Workflow_Workflow_Type", link)
             if known.get(record.rid) != changed[record.rid]:  # how it ended may be there before its files
                 database.query('INSERT OR IGNORE INTO "local_unread" VALUES (?)', record.rid)
         above = [*(records if criteria.runs_only else ()), *filter(None, [criteria.sweep])]
@@ -163,7 +163,7 @@ class Mirror:
             ("Dataset_Version", "Dataset", "Execution", data),
         ):
             for row in self._server.find_any(table, column, rids):
-                _replace(database, table, {name: row[name] for name in ("RID", "RCT", "RMT", column, other)})
+                database.put(table, {name: row[name] for name in ("RID", "RCT", "RMT", column, other)})
 
     def _read(self, database: Database, summaries: Summaries, records: Records) -> None:
         """Read the files of executions that have ended and were not read since they changed."""
@@ -228,9 +228,3 @@ def _in_utc(time: str) -> str:
     with contextlib.suppress(DerivaMLException):
         return parse_since(time)
     return time
-
-
-def _replace(database: Database, table: str, row: Mapping[str, object]) -> None:
-    names = ", ".join(f'"{name}"' for name in row)
-    marks = ", ".join("?" for _ in row)
-    database.query(f'INSERT OR REPLACE INTO "{table}" ({names}) VALUES ({marks})', *row.values())

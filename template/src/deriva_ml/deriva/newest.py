@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from deriva_ml.definitions import Asset, Dataset, Row, Workflow
 from deriva_ml.deriva.answers import reads
-from deriva_ml.deriva.lookup import assets_of_rows, read_workflows
+from deriva_ml.deriva.lookup import assets_of_rows, dataset_of, read_workflows
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -57,20 +57,7 @@ def find_newest_datasets(server: Server, limit: int | None = None) -> list[Datas
     versions = {row["RID"]: row for row in server.find_any("Dataset_Version", "RID", current)}
     rids = [row["RID"] for row in rows]
     types = server.find_linked("Dataset_Dataset_Type", "Dataset", rids, "Dataset_Type")
-    found = []
-    for row in rows:
-        version = versions.get(row["Version"], {})
-        found.append(
-            Dataset(
-                row["RID"],
-                version.get("Version") or "",
-                row["Description"] or "",
-                tuple(sorted(types.get(row["RID"], ()))),
-                snapshot=version.get("Snapshot"),
-                version_rid=version.get("RID"),
-            )
-        )
-    return found
+    return [dataset_of(row, versions.get(row["Version"]), types.get(row["RID"], ())) for row in rows]
 
 
 @reads

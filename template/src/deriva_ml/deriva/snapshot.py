@@ -238,21 +238,28 @@ def _values(row: Row, columns: Sequence[str]) -> tuple[Any, ...]:
 
 def _states(versions: Iterable[Row], last: Row) -> tuple[DatasetState, ...]:
     """A dataset's states up to one, the newest first."""
+    made = [state for row, state in states_of(versions) if not last or order(row) <= order(last)]
+    return tuple(reversed(made))
+
+
+def states_of(versions: Iterable[Row]) -> list[tuple[Row, DatasetState]]:
+    """The rows of ``Dataset_Version`` that have numbers, oldest first, each with the state that it stands for."""
     known = sorted((row for row in versions if row["Version"]), key=order)
-    made = [
-        DatasetState(
-            row["RID"],
-            row["Dataset"],
-            row["Version"],
-            number,
-            row["Description"] or "",
-            row["Execution"],
-            row["RCT"] or "",
+    return [
+        (
+            row,
+            DatasetState(
+                row["RID"],
+                row["Dataset"],
+                row["Version"],
+                number,
+                row["Description"] or "",
+                row["Execution"],
+                row["RCT"] or "",
+            ),
         )
         for number, row in enumerate(known, 1)
-        if not last or order(row) <= order(last)
     ]
-    return tuple(reversed(made))
 
 
 def _by_dataset(rows: Iterable[Row]) -> dict[RID, list[Row]]:

@@ -14,12 +14,13 @@ from typing import Any, Protocol
 import deriva_ml.disk as disk
 import deriva_ml.execution.inputs as inputs
 from deriva_ml.asset import AssetFilePath
-from deriva_ml.catalog.connection import Connection, Undelivered
+from deriva_ml.catalog.connection import Undelivered
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.dataset_version import DatasetVersion
 from deriva_ml.datasets import names
 from deriva_ml.datasets.files import FileSpec, take_in
 from deriva_ml.datasets.live import Dataset, changed_by
+from deriva_ml.datasets.reading import Opened
 from deriva_ml.definitions import (
     DRY_RUN_RID,
     OPEN_STATUSES,
@@ -46,14 +47,10 @@ from deriva_ml.terminal import warn
 from deriva_ml.upstream import Upstream
 
 
-class Connected(Protocol):
+class Connected(Opened, Protocol):
     """What an execution needs of the ``DerivaML`` that made it, and hands on to the code that runs."""
 
     project: Project
-    connection: Connection
-
-    def download_dataset_bag(self, dataset: DatasetSpec) -> DatasetBag:
-        """Fetch a dataset into a folder."""
 
 
 class UploadReport(dict[str, list[AssetFilePath]]):
