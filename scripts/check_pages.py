@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deriva_ml.check.rule import Rule
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "template" / "src"
 FOLDER = Path("docs") / "checks"
 INDEX = FOLDER / "index.md"
 NAVIGATION = Path("zensical.toml")
+GROUPS = {
+    "DML1": "The parameters cell",
+    "DML2": "What ties a notebook to one place",
+    "DML3": "The committed file",
+    "DML4": "The order of cells",
+    "DML5": "The run",
+    "DML6": "What may differ next time",
+    "DML7": "Configurations",
+    "DML9": "The file itself",
+}
+"""What rules are about, by what their codes begin with."""
 
 
 def pages() -> dict[Path, str]:
@@ -46,11 +61,12 @@ def page(code: str) -> str:
 
 def tables() -> str:
     """The rules of each group with what they find."""
-    from deriva_ml.check.catalogue import GROUPS, rules_of
     from deriva_ml.check.formats import summary_of
 
     parts = []
     for prefix, title in GROUPS.items():
+        if not rules_of(prefix):
+            continue
         lines = [f"### {title}", "", f"| {prefix} | finds |", "|---|---|"]
         for rule in rules_of(prefix):
             mark = " (advice)" if rule.advice else ""
@@ -62,13 +78,20 @@ def tables() -> str:
 
 def navigation() -> str:
     """The lines of the site's navigation that name these pages."""
-    from deriva_ml.check.catalogue import GROUPS, rules_of
-
     lines = []
     for prefix, title in GROUPS.items():
+        if not rules_of(prefix):
+            continue
         named = ", ".join(f'{{ "{one.code}" = "checks/{one.code}.md" }}' for one in rules_of(prefix))
         lines.append(f'      {{ "{title}" = [{named}] }},')
     return "\n".join(lines)
+
+
+def rules_of(prefix: str) -> list[Rule]:
+    """The rules of a group."""
+    from deriva_ml.check.catalogue import RULES
+
+    return [RULES[code] for code in sorted(RULES) if code.startswith(prefix)]
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from deriva_ml.cli.arguments import (
 from deriva_ml.cli.command import FAILED, INTERRUPTED, command
 from deriva_ml.cli.configuration import show_configuration
 from deriva_ml.cli.summary import print_summary, relative
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.notebook.calls import Call, call_of
 from deriva_ml.notebook.declarations import Parameter, Value
 from deriva_ml.notebook.document import injected_earlier, read_notebook, source_of
@@ -136,10 +136,10 @@ def main(argv: Sequence[str]) -> int:
             from_file = load_parameter_file(args.file)
         values = resolve(declared, from_file, args.parameter)
         _say_computed(declared or (), values)
-        _check(args.notebook, strict=args.strict)
         plain = all(re.fullmatch("dry_run=(true|false)", word) for word in args.overrides)
         call = None if plain or args.kernel else call_of(notebook)
         names = [parameter.name for parameter in declared or ()]
+        _check(args.notebook, strict=args.strict)
         return _run(args, project, names, values, overrides, argv, call)
     except DerivaMLRequestError as error:
         _refuse_parameter(declared or (), overrides, error)
@@ -208,7 +208,13 @@ def _check(path: Path, *, strict: bool) -> None:
     """
     from deriva_ml.check.checking import Checker
 
-    found = [one.code for one in Checker(only=path).check(path) if not one.advice]
+    try:
+        found = [one.code for one in Checker(only=path).check(path) if not one.advice]
+    except DerivaMLException as error:
+        if strict:
+            raise
+        print(f"warning: {error}", file=sys.stderr)
+        return
     if not found:
         return
     count = "1 finding" if len(found) == 1 else f"{len(found)} findings"
