@@ -27,7 +27,17 @@ _INTO_THE_NAMESPACE = frozenset(
     {"user_ns", "user_global_ns", "run_cell", "run_code", "safe_execfile", "ex", "push"}
 )
 _OPEN_CALLS = frozenset(
-    {"exec", "execfile", "globals", "init_session", "install_import_hook", "locals", "run_path", "vars", "var"}
+    {
+        "exec",
+        "execfile",
+        "globals",
+        "init_session",
+        "install_import_hook",
+        "locals",
+        "run_path",
+        "vars",
+        "var",
+    }
 )
 _LOOPS = ast.For | ast.AsyncFor | ast.While
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -131,14 +141,18 @@ def _steps(node: ast.AST, scope: _Scope) -> Iterator[Step]:
             yield from _try(node, scope)
         case ast.If(test=ast.Constant(value=value), body=body, orelse=orelse):
             yield from _each(body if value else orelse, scope)
-            yield from (one for one in _each(orelse if value else body, scope) if one.kind not in {"read", "call"})
+            yield from (
+                one for one in _each(orelse if value else body, scope) if one.kind not in {"read", "call"}
+            )
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
             yield from _function(node, scope)
         case ast.ClassDef(name=name, bases=bases, keywords=keywords, body=body, decorator_list=decorators):
             inner = scope.hidden | {one.id for one in _types(node)}
             yield from _each((*decorators, *bases, *keywords), scope._replace(hidden=inner))
             own = _bound(body)
-            yield from _each(body, scope._replace(hidden=inner | own, closure=scope.closure | inner | {"__class__"}))
+            yield from _each(
+                body, scope._replace(hidden=inner | own, closure=scope.closure | inner | {"__class__"})
+            )
             yield from _set(name, node, scope)
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
             yield from _comprehension(node, scope)
@@ -190,7 +204,13 @@ def _try(node: ast.Try | ast.TryStar, scope: _Scope) -> Iterator[Step]:
 
 def _function(node: _FUNCTIONS, scope: _Scope) -> Iterator[Step]:
     arguments = node.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    every = [
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        arguments.vararg,
+        arguments.kwarg,
+    ]
     body = [node.body] if isinstance(node, ast.Lambda) else node.body
     own = {one.arg for one in every if one} | _bound(body) | {one.id for one in _types(node)}
     shared = {name for one in _own_nodes(body) if isinstance(one, ast.Global) for name in one.names}
@@ -225,7 +245,9 @@ def _surely(body: Iterable[ast.stmt]) -> Iterator[ast.AST]:
                 yield from _unconditional(value)
             case ast.Return(value=value):
                 yield from _unconditional(value) if value else ()
-        if any(isinstance(one, ast.Return | ast.Raise | ast.Yield | ast.YieldFrom) for one in ast.walk(statement)):
+        if any(
+            isinstance(one, ast.Return | ast.Raise | ast.Yield | ast.YieldFrom) for one in ast.walk(statement)
+        ):
             return
 
 
@@ -243,7 +265,9 @@ def _comprehension(node: _COMPREHENSIONS, scope: _Scope) -> Iterator[Step]:
     yield from _steps(first.iter, scope)
     own = {one.id for part in node.generators for one in ast.walk(part.target) if isinstance(one, ast.Name)}
     late = scope.late or isinstance(node, ast.GeneratorExp)
-    inner = scope._replace(hidden=scope.hidden | own, closure=scope.closure and scope.closure | own, late=late)
+    inner = scope._replace(
+        hidden=scope.hidden | own, closure=scope.closure and scope.closure | own, late=late
+    )
     yield from _each((*first.ifs, *(part for one in rest for part in (one.iter, *one.ifs))), inner)
     parts = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
     yield from _each(parts, inner)
@@ -291,7 +315,9 @@ def _may_set_names(node: ast.Call) -> bool:
             return name not in {"locals", "vars", "var"} or name == "var" or not node.args
         case ast.Call(func=ast.Name(id="dir")):
             return not node.args
-        case ast.Call(func=ast.Attribute(attr="run_line_magic"), args=[ast.Constant(value=str(magic)), *rest]):
+        case ast.Call(
+            func=ast.Attribute(attr="run_line_magic"), args=[ast.Constant(value=str(magic)), *rest]
+        ):
             words = rest[0].value if rest and isinstance(rest[0], ast.Constant) else ""
             if magic in {"load_ext", "reload_ext"}:
                 return not _NEUTRAL_EXTENSIONS.fullmatch(str(words))
