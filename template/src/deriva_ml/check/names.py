@@ -5,28 +5,27 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from deriva_ml.check.source import Cell, Source
+from deriva_ml.check.source import Cell
 
-_NEUTRAL_MAGICS = frozenset(
+NEUTRAL_MAGICS = frozenset(
     "alias autoawait autoreload autosave bash bookmark cat cd colors conda config cp debug dhist dirs doctest_mode echo"
     " edit env file gui hist history html HTML javascript js latex ldir less lf lk ll load lprun ls lsmagic lx man"
     " markdown matplotlib memit mkdir more mprun mv nbagg notebook page pastebin pdb pdef pdoc perl pfile pinfo pinfo2"
     " pip popd pprint precision prun psearch psource pushd pwd pycat python python2 python3 quickref recall rehashx"
-    " reload_ext rm rmdir ruby sc script set_env sh svg SVG sx system tb tensorboard time timeit unalias unload_ext uv"
-    " watermark who who_ls whos writefile xdel xmode cmd load_ext".split()
+    " rm rmdir ruby sc script set_env sh svg SVG sx system tb tensorboard time timeit unalias unload_ext uv"
+    " watermark who who_ls whos writefile xdel xmode cmd".split()
 )
 """Magics that give no names to the notebook, but for those that they are asked to."""
-_NEUTRAL_EXTENSIONS = re.compile(
-    r"[\s'\"]*(autoreload|tensorboard\S*|memory_profiler|line_profiler|watermark|rpy2\.ipython|sql|cython|Cython|\w*black\w*)"
+_EXTENSIONS = re.compile(
+    r"[\s'\"]*(autoreload|tensorboard\S*|memory_profiler|line_profiler|watermark|rpy2\.ipython|sql|[Cc]ython|\w*black\w*)"
     r"[\s'\"]*"
 )
+"""Extensions that give no names."""
 _GIVES_OUTPUT = re.compile(r"%%.*(--out|--err|-o\b|<<|>>)")
-_INTO_THE_NAMESPACE = frozenset(
-    {"user_ns", "user_global_ns", "run_cell", "run_code", "safe_execfile", "ex", "push"}
-)
-_OPEN_CALLS = frozenset(
+OPEN_ATTRIBUTES = frozenset({"user_ns", "user_global_ns", "run_cell", "run_code", "safe_execfile"})
+OPEN_CALLS = frozenset(
     {
         "exec",
         "execfile",
@@ -36,12 +35,13 @@ _OPEN_CALLS = frozenset(
         "locals",
         "run_path",
         "vars",
-        "var",
+        "dir",
     }
+    | {"run_line_magic", "run_cell_magic", "magic", "ex", "push", "var"}
 )
-_LOOPS = ast.For | ast.AsyncFor | ast.While
-_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-_COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_ENDS = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom)
 _CATCHES = frozenset({"NameError", "Exception", "BaseException"})
 
 
@@ -49,255 +49,284 @@ class Step(NamedTuple):
     """What happens to a name as a cell runs.
 
     Attributes:
-        kind: ``set``; ``read``; ``late``, read when a function is called; ``define``, the function gets this name; ``call``;
+        kind: ``set``; ``read``; ``late``, read when a function is called; ``define``, a function gets this name; ``call``;
             ``open``, names may be set that the text does not tell.
         name: of what.
         node: where.
-        surely: as a function runs, its reads that no condition may leave out.
+        needs: names that a function reads whenever it is called.
     """
 
     kind: str
     name: str
     node: ast.AST
-    surely: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 class _Scope(NamedTuple):
+    """Where code stands.
+
+    Attributes:
+        hidden: names that are not the notebook's here.
+        closure: those of them that a function in here sees, which does not see names of a class.
+        late: it runs when a function is called.
+        caught: that a name is not there is caught.
+    """
+
     hidden: frozenset[str] = frozenset()
-    """Names that are not the notebook's here."""
     closure: frozenset[str] = frozenset()
-    """Those that functions in here see, which do not see names of a class."""
     late: bool = False
-    """Runs when a function is called."""
     caught: bool = False
-    """A name that is not there is caught."""
 
 
-def steps_of(cell: Cell) -> Iterator[Step]:
-    """Yield what happens to names as a cell runs, from top to bottom."""
+def steps_of(cell: Cell) -> list[Step]:
+    """Return what happens to names as a cell runs, from top to bottom."""
+    reading = _Reading()
     if cell.tree is not None:
-        yield from _each(cell.tree.body, _Scope())
-    elif cell.error or cell.magic not in _NEUTRAL_MAGICS or _GIVES_OUTPUT.match(cell.text.lstrip()):
-        yield Step("open", "", ast.Pass())
+        reading.all(cell.tree.body, _Scope())
+    elif cell.error or cell.magic not in NEUTRAL_MAGICS or _GIVES_OUTPUT.match(cell.text.lstrip()):
+        reading.steps.append(Step("open", "", ast.Pass()))
+    return reading.steps
 
 
-def sets_of(source: Source) -> dict[str, int]:
-    """Return the number of the first cell that sets each name."""
-    found: dict[str, int] = {}
-    for cell in source.cells:
-        for step in steps_of(cell):
-            if step.kind in {"set", "define"}:
-                found.setdefault(step.name, cell.number)
-    return found
+class _Reading:
+    """Reads syntax in the order in which it is evaluated."""
 
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
 
-def _each(nodes: Iterable[ast.AST | None], scope: _Scope) -> Iterator[Step]:
-    for node in nodes:
-        if node is not None:
-            yield from _steps(node, scope)
+    def all(self, nodes: Iterable[ast.AST | None], scope: _Scope) -> None:
+        for node in nodes:
+            if node is not None:
+                self.one(node, scope)
 
+    def one(self, node: ast.AST, scope: _Scope) -> None:
+        read = _READERS.get(node.__class__)
+        if read:
+            read(self, node, scope)
+        else:
+            for name in node._fields:
+                value = getattr(node, name, None)
+                if value.__class__ is list:
+                    self.all((one for one in value if isinstance(one, ast.AST)), scope)
+                elif isinstance(value, ast.AST):
+                    self.one(value, scope)
 
-def _set(name: str | None, node: ast.AST, scope: _Scope) -> Iterator[Step]:
-    if name and name not in scope.hidden and not scope.late:
-        yield Step("set", name, node)
+    def set(self, name: str | None, node: ast.AST, scope: _Scope) -> None:
+        if name and not scope.late and name not in scope.hidden:
+            self.steps.append(Step("set", name, node))
 
+    def open(self, node: ast.AST) -> None:
+        self.steps.append(Step("open", "", node))
 
-def _steps(node: ast.AST, scope: _Scope) -> Iterator[Step]:
-    """Yield the steps of a piece of syntax, as it is evaluated."""
-    match node:
-        case ast.Constant() | ast.Pass() | ast.expr_context() | ast.operator():
-            pass
-        case ast.Name(id=name, ctx=ast.Store()):
-            yield from _set(name, node, scope)
-        case ast.Name(id=name):
-            if name not in scope.hidden and not scope.caught:
-                yield Step("late" if scope.late else "read", name, node)
-        case ast.Attribute(value=value, attr=attr):
-            yield from _steps(value, scope)
-            if attr in _INTO_THE_NAMESPACE and "get_ipython" in ast.unparse(value):
-                yield Step("open", "", node)
-            elif attr in {"user_ns", "user_global_ns"} or (attr == "modules" and ast.unparse(value) == "sys"):
-                yield Step("open", "", node)
-        case ast.Call(func=func, args=args, keywords=keywords):
-            yield from _each((func, *args, *(one.value for one in keywords)), scope)
-            if _may_set_names(node):
-                yield Step("open", "", node)
-            if isinstance(func, ast.Name) and not scope.late and not scope.caught:
-                yield Step("call", func.id, node)
-        case ast.Assign(targets=targets, value=value):
-            yield from _each((value, *targets), scope)
-        case ast.AugAssign(target=target, value=value):
-            if isinstance(target, ast.Name):
-                yield from _steps(ast.copy_location(ast.Name(target.id, ast.Load()), target), scope)
-            yield from _each((value, target), scope)
-        case ast.AnnAssign(target=target, annotation=annotation, value=value):
-            yield from _steps(annotation, scope._replace(late=True))
-            yield from _each((value, target), scope)
-        case ast.NamedExpr(target=target, value=value):
-            yield from _each((value, target), scope)
-        case ast.For() | ast.AsyncFor() | ast.While():
-            yield from _loop(node, scope)
-        case ast.Try() | ast.TryStar():
-            yield from _try(node, scope)
-        case ast.If(test=ast.Constant(value=value), body=body, orelse=orelse):
-            yield from _each(body if value else orelse, scope)
-            yield from (
-                one for one in _each(orelse if value else body, scope) if one.kind not in {"read", "call"}
-            )
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-            yield from _function(node, scope)
-        case ast.ClassDef(name=name, bases=bases, keywords=keywords, body=body, decorator_list=decorators):
-            inner = scope.hidden | {one.id for one in _types(node)}
-            yield from _each((*decorators, *bases, *keywords), scope._replace(hidden=inner))
-            own = _bound(body)
-            yield from _each(
-                body, scope._replace(hidden=inner | own, closure=scope.closure | inner | {"__class__"})
-            )
-            yield from _set(name, node, scope)
-        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-            yield from _comprehension(node, scope)
-        case ast.Import(names=names):
-            for one in names:
-                yield from _set(one.asname or one.name.partition(".")[0], node, scope)
-        case ast.ImportFrom(names=names):
-            for one in names:
-                if one.name == "*":
-                    yield Step("open", "", node)
-                else:
-                    yield from _set(one.asname or one.name, node, scope)
-        case ast.MatchAs(pattern=pattern, name=name):
-            yield from _each((pattern,), scope)
-            yield from _set(name, node, scope)
-        case ast.MatchStar(name=name):
-            yield from _set(name, node, scope)
-        case ast.MatchMapping(keys=keys, patterns=patterns, rest=rest):
-            yield from _each((*keys, *patterns), scope)
-            yield from _set(rest, node, scope)
-        case _:
-            yield from _each(ast.iter_child_nodes(node), scope)
+    def skip(self, node: ast.AST, scope: _Scope) -> None:
+        """Read nothing: there are no names."""
 
+    def name(self, node: ast.Name, scope: _Scope) -> None:
+        if node.id in scope.hidden:
+            return
+        if isinstance(node.ctx, ast.Store):
+            self.set(node.id, node, scope)
+        elif not scope.caught:
+            self.steps.append(Step("late" if scope.late else "read", node.id, node))
 
-def _loop(node: _LOOPS, scope: _Scope) -> Iterator[Step]:
-    """What a turn sets, the next can read."""
-    if isinstance(node, ast.While):
-        yield from _steps(node.test, scope)
-    else:
-        yield from _each((node.iter, node.target), scope)
-    for name in _bound(node.body):
-        yield from _set(name, node, scope)
-    yield from _each((*node.body, *node.orelse), scope)
+    def attribute(self, node: ast.Attribute, scope: _Scope) -> None:
+        self.one(node.value, scope)
+        if node.attr in OPEN_ATTRIBUTES or (node.attr == "modules" and ast.unparse(node.value) == "sys"):
+            self.open(node)
 
+    def call(self, node: ast.Call, scope: _Scope) -> None:
+        self.one(node.func, scope)
+        self.all(node.args, scope)
+        self.all(node.keywords, scope)
+        if may_set_names(node):
+            self.open(node)
+        if isinstance(node.func, ast.Name) and not scope.late and not scope.caught:
+            self.steps.append(Step("call", node.func.id, node))
 
-def _try(node: ast.Try | ast.TryStar, scope: _Scope) -> Iterator[Step]:
-    """What is not there may be what the statement finds out."""
-    caught = scope.caught or any(
-        one.type is None or _CATCHES & {part.id for part in ast.walk(one.type) if isinstance(part, ast.Name)}
-        for one in node.handlers
-    )
-    yield from _each(node.body, scope._replace(caught=caught))
-    for handler in node.handlers:
-        yield from _each((handler.type,), scope)
-        yield from _set(handler.name, handler, scope)
-        yield from _each(handler.body, scope)
-    yield from _each((*node.orelse, *node.finalbody), scope)
+    def assign(self, node: ast.Assign | ast.NamedExpr | ast.AnnAssign, scope: _Scope) -> None:
+        if isinstance(node, ast.AnnAssign):
+            self.one(node.annotation, scope._replace(late=True))
+        self.all([node.value], scope)
+        self.all(node.targets if isinstance(node, ast.Assign) else [node.target], scope)
 
+    def augmented(self, node: ast.AugAssign, scope: _Scope) -> None:
+        if isinstance(node.target, ast.Name):
+            self.one(ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target), scope)
+        self.all((node.value, node.target), scope)
 
-def _function(node: _FUNCTIONS, scope: _Scope) -> Iterator[Step]:
-    arguments = node.args
-    every = [
-        *arguments.posonlyargs,
-        *arguments.args,
-        *arguments.kwonlyargs,
-        arguments.vararg,
-        arguments.kwarg,
-    ]
-    body = [node.body] if isinstance(node, ast.Lambda) else node.body
-    own = {one.arg for one in every if one} | _bound(body) | {one.id for one in _types(node)}
-    shared = {name for one in _own_nodes(body) if isinstance(one, ast.Global) for name in one.names}
-    yield from _each((*arguments.defaults, *arguments.kw_defaults), scope)
-    inside = (scope.closure if scope.closure else scope.hidden) | own
-    inner = _Scope(frozenset(inside - shared), frozenset(), late=True, caught=scope.caught)
-    if not isinstance(node, ast.Lambda):
-        yield from _each(node.decorator_list, scope)
-        yield from _each((one.annotation for one in every if one), inner)
-        yield from _each((node.returns,), inner)
-        for name in shared:
-            yield Step("set", name, node)
-    within = [*_each(body, inner)]
-    yield from (one for one in within if one.kind in {"late", "open", "set"})
-    if not isinstance(node, ast.Lambda) and node.name not in scope.hidden and not scope.late:
-        surely = dict.fromkeys(
-            one.name for part in _surely(body) for one in _each((part,), inner) if one.kind == "late"
+    def loop(self, node: ast.For | ast.AsyncFor | ast.While, scope: _Scope) -> None:
+        self.all([node.test] if isinstance(node, ast.While) else [node.iter, node.target], scope)
+        for name in _bound(node.body):  # what a turn sets, the next can read
+            self.set(name, node, scope)
+        self.all((*node.body, *node.orelse), scope)
+
+    def attempt(self, node: ast.Try, scope: _Scope) -> None:
+        caught = scope.caught or any(
+            one.type is None
+            or _CATCHES & {part.id for part in ast.walk(one.type) if isinstance(part, ast.Name)}
+            for one in node.handlers
         )
-        yield Step("define" if not node.decorator_list else "set", node.name, node, tuple(surely))
+        self.all(node.body, scope._replace(caught=caught))
+        self.all((*node.handlers, *node.orelse, *node.finalbody), scope)
+
+    def handler(self, node: ast.ExceptHandler, scope: _Scope) -> None:
+        self.all([node.type], scope)
+        self.set(node.name, node, scope)
+        self.all(node.body, scope)
+
+    def condition(self, node: ast.If | ast.IfExp, scope: _Scope) -> None:
+        self.one(node.test, scope)
+        body, orelse = (node.body, node.orelse) if isinstance(node, ast.If) else ([node.body], [node.orelse])
+        if "version" in ast.unparse(node.test):  # names that another Python has
+            body_scope = orelse_scope = scope._replace(caught=True)
+        else:
+            never = scope._replace(caught=True)
+            constant = node.test.value if isinstance(node.test, ast.Constant) else None
+            body_scope = never if isinstance(node.test, ast.Constant) and not constant else scope
+            orelse_scope = never if isinstance(node.test, ast.Constant) and constant else scope
+        self.all(body, body_scope)
+        self.all(orelse, orelse_scope)
+
+    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: _Scope) -> None:
+        arguments = arguments_of(node.args)
+        body: list[Any] = [node.body] if isinstance(node, ast.Lambda) else node.body
+        own = _bound(body).union((one.arg for one in arguments), _type_parameters(node))
+        shared = {name for one in _nodes(body) if isinstance(one, ast.Global) for name in one.names}
+        self.all((*node.args.defaults, *node.args.kw_defaults), scope)
+        inner = _Scope((scope.closure | own) - shared, (scope.closure | own) - shared, True, scope.caught)
+        if not isinstance(node, ast.Lambda):
+            self.all(node.decorator_list, scope)
+            self.all((*(one.annotation for one in arguments), node.returns), inner)
+            for name in sorted(shared):
+                self.set(name, node, scope._replace(late=False))
+        self.all(body, inner)
+        if not isinstance(node, ast.Lambda) and not scope.late and node.name not in scope.hidden:
+            needs = _Reading()
+            needs.all(_surely(body), inner)
+            names = dict.fromkeys(one.name for one in needs.steps if one.kind == "late")
+            # A decorator may do anything with it.
+            self.steps.append(Step("set" if node.decorator_list else "define", node.name, node, tuple(names)))
+
+    def definition(self, node: ast.ClassDef, scope: _Scope) -> None:
+        types = scope.hidden.union(_type_parameters(node))
+        self.all((*node.decorator_list, *node.bases, *node.keywords), scope._replace(hidden=types))
+        inner = types | _bound(node.body)
+        closure = scope.closure.union(_type_parameters(node), {"__class__"})
+        self.all(
+            node.body,
+            scope._replace(hidden=inner | {"__module__", "__qualname__"}, closure=closure),
+        )
+        self.set(node.name, node, scope)
+
+    def comprehension(self, node: Any, scope: _Scope) -> None:
+        first, *rest = node.generators
+        self.one(first.iter, scope)
+        own = {
+            one.id for part in node.generators for one in ast.walk(part.target) if isinstance(one, ast.Name)
+        }
+        inner = scope._replace(
+            hidden=scope.hidden | own,
+            closure=scope.closure | own,
+            late=scope.late or isinstance(node, ast.GeneratorExp),  # which may be used later
+        )
+        self.all((*first.ifs, *(part for one in rest for part in (one.iter, *one.ifs))), inner)
+        self.all((node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,), inner)
+
+    def imports(self, node: ast.Import | ast.ImportFrom, scope: _Scope) -> None:
+        for one in node.names:
+            if one.name == "*":
+                self.open(node)
+            else:
+                name = one.name if isinstance(node, ast.ImportFrom) else one.name.partition(".")[0]
+                self.set(one.asname or name, node, scope)
+
+    def pattern(self, node: ast.MatchAs | ast.MatchStar | ast.MatchMapping, scope: _Scope) -> None:
+        self.all(
+            (*node.keys, *node.patterns)
+            if isinstance(node, ast.MatchMapping)
+            else [getattr(node, "pattern", None)],
+            scope,
+        )
+        self.set(node.rest if isinstance(node, ast.MatchMapping) else node.name, node, scope)
+
+
+_READERS: dict[type, Any] = {
+    ast.Constant: _Reading.skip,
+    ast.Pass: _Reading.skip,
+    ast.Name: _Reading.name,
+    ast.Attribute: _Reading.attribute,
+    ast.Call: _Reading.call,
+    **dict.fromkeys((ast.Assign, ast.NamedExpr, ast.AnnAssign), _Reading.assign),
+    ast.AugAssign: _Reading.augmented,
+    **dict.fromkeys((ast.For, ast.AsyncFor, ast.While), _Reading.loop),
+    **dict.fromkeys((ast.Try, getattr(ast, "TryStar", ast.Try)), _Reading.attempt),
+    ast.ExceptHandler: _Reading.handler,
+    **dict.fromkeys((ast.If, ast.IfExp), _Reading.condition),
+    **dict.fromkeys(_FUNCTIONS, _Reading.function),
+    ast.ClassDef: _Reading.definition,
+    **dict.fromkeys(_COMPREHENSIONS, _Reading.comprehension),
+    **dict.fromkeys((ast.Import, ast.ImportFrom), _Reading.imports),
+    **dict.fromkeys((ast.MatchAs, ast.MatchStar, ast.MatchMapping), _Reading.pattern),
+}
+
+
+def arguments_of(node: ast.arguments) -> list[ast.arg]:
+    every = [*node.posonlyargs, *node.args, *node.kwonlyargs, node.vararg, node.kwarg]
+    return [one for one in every if one]
+
+
+def _type_parameters(node: ast.AST) -> list[str]:
+    return [one.name for one in getattr(node, "type_params", ())]
 
 
 def _surely(body: Iterable[ast.stmt]) -> Iterator[ast.AST]:
-    """Yield the parts of a function that run whenever it is called."""
+    """Yield the names of a function's body that are read whenever it is called."""
     for statement in body:
         match statement:
             case ast.With(items=items, body=inner):
-                yield from (one.context_expr for one in items)
+                for one in items:
+                    yield from _unconditional(one.context_expr)
                 yield from _surely(inner)
             case ast.For(iter=first) | ast.If(test=first) | ast.While(test=first):
                 yield from _unconditional(first)
             case ast.Expr(value=value) | ast.Assign(value=value) | ast.AugAssign(value=value):
                 yield from _unconditional(value)
-            case ast.Return(value=value):
-                yield from _unconditional(value) if value else ()
-        if any(
-            isinstance(one, ast.Return | ast.Raise | ast.Yield | ast.YieldFrom) for one in ast.walk(statement)
-        ):
+            case ast.Return(value=value) if value:
+                yield from _unconditional(value)
+        if any(isinstance(one, _ENDS) for one in ast.walk(statement)):
             return
 
 
 def _unconditional(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield names that an expression reads in any case."""
+    """Yield the names that an expression reads in any case."""
     if isinstance(node, ast.Name):
         yield node
-    elif not isinstance(node, ast.BoolOp | ast.IfExp | ast.Lambda | _COMPREHENSIONS):
+    elif not isinstance(node, (ast.BoolOp, ast.IfExp, ast.Lambda, *_COMPREHENSIONS)):
         for one in ast.iter_child_nodes(node):
             yield from _unconditional(one)
 
 
-def _comprehension(node: _COMPREHENSIONS, scope: _Scope) -> Iterator[Step]:
-    first, *rest = node.generators
-    yield from _steps(first.iter, scope)
-    own = {one.id for part in node.generators for one in ast.walk(part.target) if isinstance(one, ast.Name)}
-    late = scope.late or isinstance(node, ast.GeneratorExp)
-    inner = scope._replace(
-        hidden=scope.hidden | own, closure=scope.closure and scope.closure | own, late=late
-    )
-    yield from _each((*first.ifs, *(part for one in rest for part in (one.iter, *one.ifs))), inner)
-    parts = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
-    yield from _each(parts, inner)
-
-
-def _types(node: ast.AST) -> Iterator[ast.Name]:
-    """Yield the type parameters of a function or class, as names."""
-    for one in getattr(node, "type_params", ()):
-        yield ast.Name(one.name)
-
-
-def _own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+def _nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the nodes of a body, without those in functions and classes that it defines."""
     rest = [*body]
     while rest:
         node = rest.pop()
         yield node
-        if not isinstance(node, _FUNCTIONS | ast.ClassDef):
+        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             rest.extend(ast.iter_child_nodes(node))
 
 
 def _bound(body: Iterable[ast.AST]) -> frozenset[str]:
     """Return the names that a body sets, without those of functions and classes in it."""
     found: set[str | None] = set()
-    for node in _own_nodes(body):
+    for node in _nodes(body):
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 found.add(name)
-            case ast.Import(names=names) | ast.ImportFrom(names=names):
+            case ast.Import(names=names):
                 found |= {one.asname or one.name.partition(".")[0] for one in names}
+            case ast.ImportFrom(names=names):
+                found |= {one.asname or one.name for one in names}
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
             case ast.ExceptHandler(name=name) | ast.MatchAs(name=name) | ast.MatchStar(name=name):
@@ -307,21 +336,21 @@ def _bound(body: Iterable[ast.AST]) -> frozenset[str]:
     return frozenset(name for name in found if name)
 
 
-def _may_set_names(node: ast.Call) -> bool:
+def may_set_names(node: ast.Call) -> bool:
     """Whether a call may give the notebook names that its text does not tell."""
+    name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+    if name not in OPEN_CALLS:
+        return False
     match node:
-        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in _OPEN_CALLS:
-            # locals() of an object, or vars(args), is no matter of the notebook's names
-            return name not in {"locals", "vars", "var"} or name == "var" or not node.args
-        case ast.Call(func=ast.Name(id="dir")):
-            return not node.args
         case ast.Call(
             func=ast.Attribute(attr="run_line_magic"), args=[ast.Constant(value=str(magic)), *rest]
         ):
             words = rest[0].value if rest and isinstance(rest[0], ast.Constant) else ""
             if magic in {"load_ext", "reload_ext"}:
-                return not _NEUTRAL_EXTENSIONS.fullmatch(str(words))
-            return magic not in _NEUTRAL_MAGICS
-        case ast.Call(func=ast.Attribute(attr="run_cell_magic" | "magic")):
-            return True
-    return False
+                return not _EXTENSIONS.fullmatch(str(words))
+            return magic not in NEUTRAL_MAGICS
+        case ast.Call(func=ast.Attribute(attr="ex" | "push", value=value)):
+            return "get_ipython" in ast.unparse(value)
+        case ast.Call(func=ast.Attribute(attr="exec" | "var" | "dir" | "vars")):
+            return "sympy" in ast.unparse(node.func) or ast.unparse(node.func).startswith("sp.")
+    return name not in {"dir", "locals", "vars"} or not node.args

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from functools import lru_cache
+from typing import NamedTuple
 
-from deriva_ml.check.names import Step, sets_of, steps_of
+from deriva_ml.check.glance import glance
+from deriva_ml.check.names import Step, steps_of
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
-from deriva_ml.notebook.document import EXPECTS_ERROR
+from deriva_ml.notebook.document import EXPECTS_ERROR, SKIPPED
 
 _GIVEN = frozenset(dir(builtins)) | frozenset(
     "In Out exit quit get_ipython display copyright credits help license WindowsError __IPYTHON__ __builtins__ __session__"
@@ -18,7 +21,6 @@ _GIVEN = frozenset(dir(builtins)) | frozenset(
 )
 """Names that are there before the first cell: of Python, of IPython, and of some platforms' kernels."""
 _HISTORY = re.compile(r"_+|_+\d+|_i+\d*|_[iods]h|_exit_code")
-SKIPPED = "skip-execution"
 
 
 @rule("DML401", "used-before-definition")
@@ -41,9 +43,9 @@ def used_before(source: Source) -> Iterator[Problem]:
     Nothing is said of what stands below `from module import *`, `%run`, `exec()` and other lines that may define names
     which are not in the text.
     """
-    for cell, node, message, later in _missing(source):
-        if later:
-            yield Problem(cell, node, message)
+    for one in _missing(source):
+        if one.comes:
+            yield Problem(one.cell, one.node, one.message)
 
 
 @rule("DML402", "undefined-name")
@@ -58,46 +60,84 @@ def undefined(source: Source) -> Iterator[Problem]:
     Nothing is said of what stands below `from module import *`, `%run`, `exec()` and other lines that may define names which are
     not in the text.
     """
-    for cell, node, message, later in _missing(source):
-        if not later:
-            yield Problem(cell, node, message)
+    for one in _missing(source):
+        if not one.comes:
+            yield Problem(one.cell, one.node, one.message)
 
 
-def _missing(source: Source) -> Iterator[tuple[Cell, ast.AST, str, bool]]:
-    """Yield where a name is read that is not there yet, what to say, and whether some cell defines it later."""
-    first = sets_of(source)
-    known: set[str] = set()
+class _Missing(NamedTuple):
+    """A name that is not there when the notebook runs: where it is read, and what to say."""
+
+    cell: Cell
+    node: ast.AST
+    message: str
+    comes: bool
+    """A cell below defines it."""
+
+
+@lru_cache(maxsize=1)
+def _missing(source: Source) -> list[_Missing]:
+    """Return what is missing when the cells run from top to bottom: one finding a name."""
+    known = set(_GIVEN)
+    read: list[tuple[Cell, Step]] = []
     functions: dict[str, tuple[str, ...]] = {}
-    is_open = False
-    late: list[tuple[Cell, Step]] = []
+    opened = False
+    found: list[tuple[Cell, str, ast.AST, str]] = []
     for cell in source.cells:
-        expects_nothing = EXPECTS_ERROR in cell.tags or SKIPPED in cell.tags
+        waits = not functions.keys().isdisjoint(cell.called)
+        sets = None if waits else glance(cell, known)
+        if sets is not None:
+            known |= sets
+            continue
+        expected = opened or EXPECTS_ERROR in cell.tags or SKIPPED in cell.tags
         for step in steps_of(cell):
+            name = step.name
             if step.kind == "open":
-                is_open = True
+                opened = expected = True
             elif step.kind in {"set", "define"}:
-                known.add(step.name)
-                functions.pop(step.name, None)
-                if step.kind == "define":
-                    functions[step.name] = step.surely
-            elif expects_nothing or is_open:
+                known.add(name)
+                functions.pop(name, None)
+                if step.needs and not known.issuperset(step.needs):
+                    functions[name] = step.needs
+            elif expected:
                 continue
             elif step.kind == "late":
-                late.append((cell, step))
-            elif step.kind == "read" and not _is_there(step.name, known):
-                known.add(step.name)  # one finding a name
-                yield cell, step.node, _message(step.name, cell, first), step.name in first
+                read.append((cell, step))
+            elif step.kind == "read" and not _is_there(name, known):
+                known.add(name)
+                found.append((cell, name, step.node, ""))
             elif step.kind == "call":
-                for name in _needs(step.name, functions):
-                    if name in first and not _is_there(name, known):
-                        known.add(name)
-                        message = f"{step.name}() needs '{name}', which {_place(name, cell, first)} is the first to define"
-                        yield cell, step.node, f"{message}: call it below that", True
-    if not is_open:
-        for cell, step in late:
-            if step.name not in first and not _is_there(step.name, known):
-                known.add(step.name)
-                yield cell, step.node, _message(step.name, cell, first), False
+                for needed in _needs(name, functions):
+                    if not _is_there(needed, known):
+                        found.append((cell, needed, step.node, name))
+    found += [
+        (cell, step.name, step.node, "")
+        for cell, step in read
+        if not opened and not _is_there(step.name, known)
+    ]
+    return [*_told(source, found)] if found else []
+
+
+def _told(source: Source, found: list[tuple[Cell, str, ast.AST, str]]) -> Iterator[_Missing]:
+    """Yield what is missing, each name once, with what to say."""
+    first: dict[str, int] = {}
+    for cell in source.cells:
+        for step in steps_of(cell):
+            if step.kind in {"set", "define"}:
+                first.setdefault(step.name, cell.number)
+    told: set[str] = set()
+    for cell, name, node, function in found:
+        place = "a line below in this cell" if first.get(name) == cell.number else f"cell {first.get(name)}"
+        if name in told or (function and name not in first):
+            continue
+        told.add(name)
+        if function:
+            message = f"{function}() needs '{name}', which {place} is the first to define: call it below that"
+        elif name in first:
+            message = f"'{name}' is used here, and {place} is the first to define it: define it above"
+        else:
+            message = f"'{name}' is defined by no cell: define it above, or correct the name"
+        yield _Missing(cell, node, message, name in first)
 
 
 def _needs(function: str, functions: dict[str, tuple[str, ...]]) -> Iterator[str]:
@@ -112,15 +152,5 @@ def _needs(function: str, functions: dict[str, tuple[str, ...]]) -> Iterator[str
                 yield name
 
 
-def _is_there(name: str, known: set[str]) -> bool:
-    return name in known or name in _GIVEN or bool(_HISTORY.fullmatch(name)) or hasattr(builtins, name)
-
-
-def _place(name: str, cell: Cell, first: dict[str, int]) -> str:
-    return "a line below in this cell" if first[name] == cell.number else f"cell {first[name]}"
-
-
-def _message(name: str, cell: Cell, first: dict[str, int]) -> str:
-    if name in first:
-        return f"'{name}' is used here, and {_place(name, cell, first)} is the first to define it: define it above"
-    return f"'{name}' is defined by no cell: define it above, or correct the name"
+def _is_there(name: str, known: Set[str]) -> bool:
+    return name in known or bool(_HISTORY.fullmatch(name))

@@ -101,6 +101,11 @@ class Cell:
                     rest.append(value)
         return dict(found)
 
+    @cached_property
+    def called(self) -> frozenset[str]:
+        """The plain names that are called."""
+        return frozenset(one.func.id for one in self.nodes(ast.Call) if isinstance(one.func, ast.Name))
+
     def nodes(self, *types: type[Node]) -> Iterator[Node]:
         """Yield the nodes of these types."""
         for one in types:
@@ -116,7 +121,7 @@ class Cell:
         return frozenset(names | {one.rest or "" for one in self.nodes(ast.MatchMapping)})
 
 
-@dataclass
+@dataclass(eq=False)
 class Source:
     """A notebook, or a Python file as one cell.
 
