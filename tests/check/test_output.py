@@ -50,7 +50,7 @@ def test_github_takes_each_for_an_annotation(check: Check, found: Path) -> None:
         r"::error file=notebooks/a b%2Cc\.ipynb,line=(\d+),endLine=\1,title=(.+?)::(.+)", error
     )
     assert parts and parts[2] == "DML901 syntax-error"
-    assert found.read_text().splitlines()[int(parts[1]) - 1].strip() == '"y = 1\\nx = = 1\\nz = 2"' or True
+    assert "x = = 1" in found.read_text().splitlines()[int(parts[1]) - 1]
     assert parts[3] == "notebooks/a b,c.ipynb:3:2: syntax error: invalid syntax"
 
 
