@@ -108,9 +108,7 @@ def install(notes: str, known: list[str], since: float) -> None:
         "socket.getaddrinfo": resolved,
         "socket.connect": connected,
         "subprocess.Popen": process,
-        "os.exec": lambda program, *rest: (
-            os.stat(program) and started(program)
-        ),  # which is tried in many places
+        "os.exec": executed,
         "os.posix_spawn": started,
         "os.spawn": lambda mode, program, *rest: started(program),
         "os.system": lambda command: started(os.fsdecode(command).split()[0]),
