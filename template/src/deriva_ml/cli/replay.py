@@ -13,6 +13,7 @@ from deriva_ml.cli.catalog import opened
 from deriva_ml.cli.command import FAILED, command
 from deriva_ml.cli.deriva_catalog import add_reading_flags, named_catalog
 from deriva_ml.cli.named import rid_of
+from deriva_ml.cli.summary import relative
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
@@ -96,6 +97,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     args.rids, args.named = _catalog_among(args.rids, args.named)
     project = Project.find()
+    from deriva_ml.replay.recording import keep_report
     from deriva_ml.replay.replaying import Options, Records, replay
     from deriva_ml.replay.verdict import Tolerance
     from deriva_ml.signals import raise_on_signals
@@ -115,8 +117,10 @@ def main(argv: Sequence[str]) -> int:
             options = Options(Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rid))
             report = replay(records, rid, options)
             reports.append(report)
+            page = keep_report(project, local, source, report)
             if not args.json:
                 _show(report)
+                print(f"  report: {relative(page)}")
     if args.json:
         from deriva_ml.replay.report import as_json
 
@@ -177,6 +181,8 @@ def _show(report: Report) -> None:
         print(f"  why: {line}")
     for line in report.notes:
         print(f"  note: {line}")
+    if report.recorded_as:
+        print(f"  recorded as {report.recorded_as}")
 
 
 def _show_differences(one: Compared) -> None:
