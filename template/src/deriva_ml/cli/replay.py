@@ -1,0 +1,198 @@
+"""``deriva-ml-replay``: run what was recorded again, and say whether it gives the same."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from deriva_ml.cli.arguments import CommandParser
+from deriva_ml.cli.catalog import opened
+from deriva_ml.cli.command import FAILED, command
+from deriva_ml.cli.deriva_catalog import add_reading_flags, named_catalog
+from deriva_ml.cli.named import rid_of
+from deriva_ml.cli.summary import relative
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
+from deriva_ml.table import aligned
+from deriva_ml.terminal import print, print_json, print_lines, width
+
+if TYPE_CHECKING:
+    from deriva_ml.catalog.protocol import Source
+    from deriva_ml.replay.report import Report
+    from deriva_ml.replay.verdict import Compared
+
+COULD_NOT_RUN = 3
+SHOWN = 5
+"""Differences of one output, and reasons, that are printed; the report has more."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    parser = CommandParser(
+        "deriva-ml-replay",
+        usage="RID ... [options]",
+        description="Run a recorded execution again, and say whether it gives the same: with the code of its commit, the"
+        " packages of its uv.lock, its parameters and its inputs. The verdict is identical, equivalent, different, or"
+        " could not run. It works in a folder of its own: what is recorded stays as it is.",
+        examples=["deriva-ml-catalog list", "deriva-ml-replay --help"],
+    )
+    parser.add_argument(
+        "rids",
+        nargs="+",
+        metavar="RID",
+        help="executions: of notebooks, of models, or of sweeps with all their runs",
+    )
+    how = parser.add_argument_group("execution")
+    how.add_argument(
+        "--here",
+        action="store_true",
+        help="with the packages that are installed here, and say how they differ",
+    )
+    how.add_argument(
+        "--record",
+        action="store_true",
+        help="record the run that repeats it as an execution of this project, with the report",
+    )
+    how.add_argument(
+        "--keep",
+        action="store_true",
+        help="leave the working tree and what the run wrote, and say where it is",
+    )
+    comparing = parser.add_argument_group("comparison")
+    comparing.add_argument(
+        "--rtol",
+        type=_tolerance,
+        default=1e-9,
+        metavar="NUMBER",
+        help="how far floating point numbers may be apart, relative to the recorded one (default: %(default)s)",
+    )
+    comparing.add_argument(
+        "--atol",
+        type=_tolerance,
+        default=1e-12,
+        metavar="NUMBER",
+        help="the same, absolutely (default: %(default)s)",
+    )
+    comparing.add_argument("--json", action="store_true", help="write JSON, for a program to read")
+    add_reading_flags(parser)
+    return parser
+
+
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return value
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    """Run the command; the exit status is 0 for the same, 1 for a difference, 2 for a wrong request, 3 for what could not run."""
+    args = parser().parse_args(argv)
+    args.rids, args.named = _catalog_among(args.rids, args.named)
+    project = Project.find()
+    from deriva_ml.replay.recording import keep_report
+    from deriva_ml.replay.replaying import Options, Records, replay
+    from deriva_ml.replay.verdict import Tolerance
+    from deriva_ml.signals import raise_on_signals
+
+    reports = []
+    with raise_on_signals(), ExitStack() as stack:
+        local = stack.enter_context(closing(opened(project)))
+        source: Source = local
+        if config := named_catalog(args, "--from", project):
+            from deriva_ml.deriva.connect import connect
+
+            connection = stack.enter_context(closing(connect(config, project)))
+            source = connection.source
+        records = Records(project, local, source)
+        rids = [rid_of(local, rid) if source is local else rid for rid in args.rids]
+        for rid in dict.fromkeys(rids):
+            options = Options(Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rid))
+            report = replay(records, rid, options)
+            reports.append(report)
+            page = keep_report(project, local, source, report)
+            if not args.json:
+                _show(report)
+                print(f"  report: {relative(page)}")
+    if args.json:
+        from deriva_ml.replay.report import as_json
+
+        found = [as_json(report) for report in reports]
+        print_json(found[0] if len(found) == 1 else found)
+    return exit_status(reports)
+
+
+def _catalog_among(words: Sequence[str], named: str | None) -> tuple[list[str], str | None]:
+    """Return the RIDs, and the entry of ``deriva_ml`` that is named as runs name it: ``deriva_ml=production``."""
+    rids = [word for word in words if not word.startswith("deriva_ml=")]
+    for word in words:
+        if word not in rids:
+            named = word.partition("=")[2]
+    if not rids:
+        raise DerivaMLRequestError("give the RID of an execution: deriva-ml-catalog list shows them")
+    return rids, named
+
+
+def exit_status(reports: Sequence[Report]) -> int:
+    """Return the command's exit status: that of a difference counts more than that of what could not run."""
+    from deriva_ml.replay.verdict import Verdict
+
+    verdicts = {report.verdict for report in reports}
+    if Verdict.different in verdicts:
+        return FAILED
+    return COULD_NOT_RUN if Verdict.could_not_run in verdicts else 0
+
+
+def _sayer(rid: str) -> Callable[[str], None]:
+    """Return what tells a person at a terminal what is being done."""
+    if not sys.stderr.isatty():
+        return lambda text: None
+    return lambda text: print(f"{rid}: {text}", file=sys.stderr)
+
+
+def _show(report: Report) -> None:
+    """Print the verdict on an execution, and what is to be said of it."""
+    from deriva_ml.replay.report import percent
+    from deriva_ml.replay.verdict import Verdict
+
+    alike = f" (similarity {percent(report.similarity)})" if report.verdict is Verdict.different else ""
+    print(f"{report.rid}: {report.verdict}{alike}{f': {report.why}' if report.why else ''}")
+    for run in report.runs:
+        _show(run)
+    compared = [*([report.ending] if report.ending else []), *report.outputs]
+    odd = [one for one in compared if one.result.verdict is not Verdict.identical]
+    if odd:
+        rows = [
+            (one.name, one.result.verdict, percent(one.result.similarity), one.result.note) for one in odd
+        ]
+        _show_table([("output", "verdict", "similarity", "note"), *rows], ["note", "output"])
+    for one in odd:
+        _show_differences(one)
+    if same := len(compared) - len(odd):
+        print(f"  {same} {'output is' if same == 1 else 'outputs are'} identical")
+    for line in report.reasons[:SHOWN]:
+        print(f"  why: {line}")
+    for line in report.notes:
+        print(f"  note: {line}")
+    if report.recorded_as:
+        print(f"  recorded as {report.recorded_as}")
+
+
+def _show_differences(one: Compared) -> None:
+    for difference in one.result.differences[:SHOWN]:
+        print(
+            f"  {one.name}, {difference.where}: {difference.recorded or '-'} | {difference.repeated or '-'}"
+        )
+
+
+def _show_table(rows: Sequence[Sequence[object]], elastic: Sequence[str]) -> None:
+    room = width()
+    lines = aligned(rows, room and room - 2, elastic).split("\n")
+    print_lines("\n".join(f"  {line}" for line in lines))
