@@ -5,20 +5,32 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.database import now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID, AssetRole, Status
 from deriva_ml.project import Project
 from deriva_ml.replay import environment
+from deriva_ml.replay.audit import seen
 from deriva_ml.replay.outcome import compare_failures
 from deriva_ml.replay.outputs import compare_outputs, own_of
-from deriva_ml.replay.plan import Plan, is_executed_notebook, jobs_of, platform_of, python_of, read_plan
+from deriva_ml.replay.plan import (
+    Plan,
+    is_executed_notebook,
+    is_result,
+    jobs_of,
+    platform_of,
+    python_of,
+    read_plan,
+)
+from deriva_ml.replay.reasons import Again, Evidence, reasons
 from deriva_ml.replay.recording import take_in
 from deriva_ml.replay.report import Report, Side
 from deriva_ml.replay.run import Repeated, described_by, run
@@ -34,7 +46,7 @@ from deriva_ml.replay.verdict import (
     worst,
 )
 from deriva_ml.replay.workspace import workspace
-from deriva_ml.replay.worktree import checked_out
+from deriva_ml.replay.worktree import checked_out, remove_new, untracked
 from deriva_ml.working_tree import WorkingTree
 
 RUNNER = re.compile(r"^_commit:\s*['\"]?([\w.+-]+)", re.MULTILINE)
@@ -147,7 +159,10 @@ def _replay_in(
     options.say("preparing its environment")
     python = _python(records.project, plan, tree, options)
     options.say("running it")
-    repeated = run(plan, scratch, python, folder / "run", place=_place(records.source, plan))
+    known = [top, folder, records.project.state]
+    start = partial(run, plan, scratch, python, place=_place(records.source, plan), known=known)
+    before = untracked(top)
+    repeated = start(folder / "run")
     options.say("comparing")
     own = own_of(records.project, records.local, records.source, plan, repeated)
     ending = _ending(plan, repeated, own)
@@ -159,12 +174,36 @@ def _replay_in(
     kept = [f"kept for you to look at: {top} (a working tree) and {folder}"] if options.keep else []
     there = described_by(repeated)
     own_name = str(tree.metadata().get("name") or "")
+
+    because: list[str] = []
+    if verdict is Verdict.different:
+        evidence = Evidence(
+            recorded=plan.environment,
+            repeated=there,
+            own=own_name,
+            top=top,
+            sources=[top / plan.path] if plan.path else [tree.root / "executed-sources.ipynb"],
+            project=_top_of(records.project),
+            seen=seen(repeated.audit),
+            outputs=outputs.compared,
+            patch=plan.patch,
+            ran=plan.record.created,
+        )
+
+        def again(what: str, variables: Mapping[str, str]) -> Again:
+            options.say(f"running it once more, {what}")
+            remove_new(top, before)
+            number = 1 + sum(1 for _ in folder.glob("again-*"))
+            return _again(records, plan, repeated, start(folder / f"again-{number}", more=variables), options)
+
+        because = reasons(evidence, again)
     return replace(
         report,
         verdict=verdict,
         why=why,
         ending=ending,
         outputs=outputs.compared,
+        reasons=because,
         notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost, *kept],
         repeated=Side(
             execution=repeated.rid,
@@ -177,6 +216,25 @@ def _replay_in(
         ),
         recorded_as=take_in(records.local, repeated, plan.rid) if options.record else "",
     )
+
+
+def _again(records: Records, plan: Plan, first: Repeated, second: Repeated, options: Options) -> Again:
+    """Return how a run compares with the one before, and with the record."""
+    folder = second.log.parent
+    with closing(open_local(first.project)) as catalog:
+        before = Records(first.project, catalog, catalog)
+        outputs = [one for one in first.outputs if is_result(one, plan.kind)]
+        itself = _verdict(
+            before, replace(plan, record=first.record, outputs=outputs), second, options, folder
+        )
+    return Again(itself, _verdict(records, plan, second, options, folder))
+
+
+def _verdict(records: Records, plan: Plan, repeated: Repeated, options: Options, folder: Path) -> Verdict:
+    own = own_of(records.project, records.local, records.source, plan, repeated)
+    ending = _ending(plan, repeated, own)
+    outputs = compare_outputs(records.source, plan, repeated, own, options.tolerance, folder / "compared")
+    return worst([*outputs.compared, *([ending] if ending else [])])
 
 
 def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Path:

@@ -23,6 +23,7 @@ from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.notebook.document import EXPECTS_ERROR
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.redaction import HIDDEN
+from deriva_ml.replay import audit
 from deriva_ml.replay.plan import Kind, Plan
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.signals import signals_ignored
@@ -74,6 +75,7 @@ def run(
     folder: Path,
     *,
     place: int = -1,
+    known: Sequence[Path] = (),
     more: Mapping[str, str] | None = None,
 ) -> Repeated:
     """Run a record's code in its working tree, and wait for its end.
@@ -85,6 +87,7 @@ def run(
         python: the interpreter.
         folder: for files of this run, in which nothing is yet.
         place: which of the executions that a notebook starts is the one that is repeated.
+        known: the working tree, and other folders of the replay: what is read elsewhere is noted.
         more: environment variables.
 
     Raises:
@@ -96,7 +99,10 @@ def run(
     with closing(open_local(scratch)) as catalog:
         before = {record.rid for record in catalog.find_executions()}
     log, begun = folder / "output.txt", time.monotonic()
+    notes = folder / "audit.jsonl"
     variables = {**_variables(plan, scratch, python, [runner, scratch.source]), **(more or {})}
+    if known:
+        variables |= audit.install(runner, notes, [*known, folder])
     ended = _wait(_command(plan, scratch, python, folder), scratch.root, variables, log)
     seconds = time.monotonic() - begun
     with closing(open_local(scratch)) as catalog:
@@ -108,7 +114,7 @@ def run(
         if not made:
             raise CouldNotRun(f"it did not begin: {_last_words(log)}")
         record = made[place if -len(made) <= place < len(made) else -1]
-        return Repeated(scratch, record, catalog.assets_of(record.rid), seconds, log, folder / "audit.jsonl")
+        return Repeated(scratch, record, catalog.assets_of(record.rid), seconds, log, notes)
 
 
 def _command(plan: Plan, scratch: Project, python: Path, folder: Path) -> list[str]:
