@@ -164,6 +164,21 @@ def main(argv: Sequence[str]) -> int:
     return exit_status(reports)
 
 
+def replay_here(project: Project, rids: Sequence[str], times: int) -> int:
+    """Replay executions that were just recorded so often in the present environment, and return the exit status."""
+    from deriva_ml.replay.kept import keep
+    from deriva_ml.replay.replaying import Options, Records, replay
+    from deriva_ml.signals import raise_on_signals
+
+    reports = []
+    with raise_on_signals(), closing(opened(project)) as local:
+        for rid in (rid_of(local, rid) for rid in rids for _ in range(times)):
+            report = replay(Records(project, local, local), rid, Options(here=True, say=_sayer(rid)))
+            reports.append(keep(report, local, project))
+            _show(reports[-1])
+    return exit_status(reports)
+
+
 def _catalog_among(words: Sequence[str], named: str | None) -> tuple[list[str], str | None]:
     """Return the RIDs, and the entry of ``deriva_ml`` that is named as runs name it: ``deriva_ml=production``."""
     rids = [word for word in words if not word.startswith("deriva_ml=")]
