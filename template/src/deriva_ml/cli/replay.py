@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deriva_ml.cli.arguments import CommandParser
+from deriva_ml.cli.arguments import CommandParser, whole_number
 from deriva_ml.cli.catalog import opened
 from deriva_ml.cli.command import FAILED, command
 from deriva_ml.cli.deriva_catalog import add_reading_flags, named_catalog
 from deriva_ml.cli.named import rid_of
-from deriva_ml.cli.summary import relative
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
     parser = CommandParser(
         "deriva-ml-replay",
-        usage="RID ... [options]",
+        usage="[RID ...] [options]",
         description="Run a recorded execution again, and say whether it gives the same: with the code of its commit, the"
         " packages of its uv.lock, its parameters and its inputs. The verdict is identical, equivalent, different, or"
         " could not run. It works in a folder of its own: what is recorded stays as it is.",
@@ -41,9 +42,35 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "rids",
-        nargs="+",
+        nargs="*",
         metavar="RID",
         help="executions: of notebooks, of models, or of sweeps with all their runs",
+    )
+    several = parser.add_argument_group("several records")
+    several.add_argument(
+        "--all",
+        action="store_true",
+        help="every execution that came to its end, failed ones too; of a sweep its runs; no replays",
+    )
+    several.add_argument(
+        "--since",
+        metavar="TAG|TIME",
+        help="with --all: only those of this tag's commit and of commits that are not among its ancestors, such as v1.2.0;"
+        " or those recorded since 2w, 3d, 12h or 30m ago, or since a date such as 2026-11-28",
+    )
+    several.add_argument(
+        "--jobs",
+        type=whole_number(1, "jobs"),
+        default=1,
+        metavar="NUMBER",
+        help="how many are replayed at once (default: %(default)s)",
+    )
+    several.add_argument(
+        "--junit",
+        type=Path,
+        metavar="FILE",
+        help="write a JUnit file, too: a test case a record, which failed where it differs, and is an error where it could"
+        " not run",
     )
     how = parser.add_argument_group("execution")
     how.add_argument(
@@ -96,13 +123,17 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; the exit status is 0 for the same, 1 for a difference, 2 for a wrong request, 3 for what could not run."""
     args = parser().parse_args(argv)
     args.rids, args.named = _catalog_among(args.rids, args.named)
+    _check(args)
     project = Project.find()
-    from deriva_ml.replay.recording import keep_report
+    from deriva_ml.replay.junit import write_junit
+    from deriva_ml.replay.kept import keep
+    from deriva_ml.replay.many import replayable
+    from deriva_ml.replay.recording import attach_report
     from deriva_ml.replay.replaying import Options, Records, replay
     from deriva_ml.replay.verdict import Tolerance
     from deriva_ml.signals import raise_on_signals
 
-    reports = []
+    reports: list[Report] = []
     with raise_on_signals(), ExitStack() as stack:
         local = stack.enter_context(closing(opened(project)))
         source: Source = local
@@ -112,20 +143,41 @@ def main(argv: Sequence[str]) -> int:
             connection = stack.enter_context(closing(connect(config, project)))
             source = connection.source
         records = Records(project, local, source)
-        rids = [rid_of(local, rid) if source is local else rid for rid in args.rids]
-        for rid in dict.fromkeys(rids):
-            options = Options(Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rid))
-            report = replay(records, rid, options)
-            reports.append(report)
-            page = keep_report(project, local, source, report)
+        rids = [*dict.fromkeys(rid_of(local, rid) if source is local else rid for rid in args.rids)]
+        if args.all:
+            rids = replayable(source, project, args.since)
+        if args.all or len(rids) > 1:
+            reports = _replay_each(args, source, rids, project)
+        else:
+            options = Options(
+                Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rids[0])
+            )
+            reports = [keep(replay(records, rids[0], options), source, project)]
+            attach_report(local, project, reports[0])
             if not args.json:
-                _show(report)
-                print(f"  report: {relative(page)}")
+                _show(reports[0])
+    if args.junit:
+        write_junit(reports, args.junit)
     if args.json:
         from deriva_ml.replay.report import as_json
 
         found = [as_json(report) for report in reports]
-        print_json(found[0] if len(found) == 1 else found)
+        print_json(found if args.all or len(rids) > 1 else found[0])
+    return exit_status(reports)
+
+
+def replay_here(project: Project, rids: Sequence[str], times: int) -> int:
+    """Replay executions that were just recorded so often in the present environment, and return the exit status."""
+    from deriva_ml.replay.kept import keep
+    from deriva_ml.replay.replaying import Options, Records, replay
+    from deriva_ml.signals import raise_on_signals
+
+    reports = []
+    with raise_on_signals(), closing(opened(project)) as local:
+        for rid in (rid_of(local, rid) for rid in rids for _ in range(times)):
+            report = replay(Records(project, local, local), rid, Options(here=True, say=_sayer(rid)))
+            reports.append(keep(report, local, project))
+            _show(reports[-1])
     return exit_status(reports)
 
 
@@ -135,9 +187,73 @@ def _catalog_among(words: Sequence[str], named: str | None) -> tuple[list[str], 
     for word in words:
         if word not in rids:
             named = word.partition("=")[2]
-    if not rids:
-        raise DerivaMLRequestError("give the RID of an execution: deriva-ml-catalog list shows them")
     return rids, named
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        DerivaMLRequestError: something does not.
+    """
+    if bool(args.rids) == args.all:
+        raise DerivaMLRequestError(
+            "give the RIDs of executions, which deriva-ml-catalog list shows, or --all"
+            + " and not both" * args.all
+        )
+    if args.since is not None and not args.all:
+        raise DerivaMLRequestError("--since goes with --all")
+    if args.junit and not args.junit.absolute().parent.is_dir():
+        raise DerivaMLRequestError(f"{args.junit.parent} is no folder, so that --junit cannot write there")
+
+
+def _replay_each(
+    args: argparse.Namespace, source: Source, rids: Sequence[str], project: Project
+) -> list[Report]:
+    """Replay several executions, and print a row each."""
+    from tqdm import tqdm
+
+    from deriva_ml.replay.many import replay_each
+    from deriva_ml.replay.report import percent, what_is_odd
+
+    when = {rid: source.lookup_execution(rid).created[:16].replace("T", " ") for rid in rids}
+    words = [f"--{name}={value}" for name, value in _passed_on(args)]
+    words += [f"--{name}" for name in ("here", "keep", "record") if getattr(args, name)]
+    # `None` is quiet where the output is no terminal.
+    with tqdm(desc="replayed", total=len(rids), unit="record", disable=None) as bar:
+        reports = replay_each(rids, words, args.jobs, Path.cwd(), lambda report: bar.update())
+    if not args.json:
+        rows = [
+            (
+                one.rid,
+                when[one.rid],
+                one.workflow,
+                one.verdict,
+                percent(one.similarity),
+                f"{one.seconds:.1f} s",
+                what_is_odd(one),
+            )
+            for one in reports
+        ]
+        headings = ("RID", "when (UTC)", "workflow", "verdict", "similarity", "took", "what")
+        print_lines(aligned([headings, *rows], width(), ("workflow", "what")))
+        counts = Counter(str(one.verdict) for one in reports)
+        print(f"{len(reports)} records: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+        print("show RID says where the report on one is")
+    return reports
+
+
+def _passed_on(args: argparse.Namespace) -> Iterator[tuple[str, object]]:
+    """Return the flags with values that hold for each execution."""
+    for name, given in {
+        "rtol": args.rtol,
+        "atol": args.atol,
+        "from": args.named,
+        "host": args.host,
+        "catalog": args.catalog,
+    }.items():
+        if given is not None:
+            yield name, given
 
 
 def exit_status(reports: Sequence[Report]) -> int:
@@ -183,6 +299,8 @@ def _show(report: Report) -> None:
         print(f"  note: {line}")
     if report.recorded_as:
         print(f"  recorded as {report.recorded_as}")
+    if report.folder:
+        print(f"  report: {report.folder}/report.html")
 
 
 def _show_differences(one: Compared) -> None:

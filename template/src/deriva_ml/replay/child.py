@@ -8,7 +8,11 @@ import sys
 import threading
 from importlib import import_module
 
-COMMANDS = {"deriva-ml-run-notebook": "deriva_ml.cli.run_notebook", "deriva-ml-run": "deriva_ml.cli.run"}
+COMMANDS = {
+    "deriva-ml-run-notebook": "deriva_ml.cli.run_notebook",
+    "deriva-ml-run": "deriva_ml.cli.run",
+    "deriva-ml-replay": "deriva_ml.cli.replay",
+}
 
 
 def main() -> int:

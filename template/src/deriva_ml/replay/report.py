@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.definitions import RID
+from deriva_ml.git import listed
 from deriva_ml.project import write_atomically
 from deriva_ml.replay.document import Block, Heading, Items, Mark, Rows, Text, facts, to_html, to_markdown
-from deriva_ml.replay.verdict import Compared, Tolerance, Verdict
+from deriva_ml.replay.verdict import Compared, Comparison, Difference, Tolerance, Verdict
 
 SCHEMA = 1
 """Of the report as JSON: a number that grows when a field is taken away or gets another meaning."""
@@ -64,6 +65,7 @@ class Report:
         begun: when the replay began, ISO 8601 in UTC.
         seconds: that it took, all in all.
         recorded_as: the RID of the new execution, with ``--record``.
+        folder: where the report lies, as a path below the project's folder; empty where it does not.
     """
 
     rid: RID
@@ -86,6 +88,7 @@ class Report:
     begun: str = ""
     seconds: float = 0.0
     recorded_as: RID = ""
+    folder: str = ""
 
     @property
     def similarity(self) -> float:
@@ -133,6 +136,36 @@ def _plain(report: Report) -> dict[str, Any]:
     }
 
 
+def from_json(told: Mapping[str, Any]) -> Report:
+    """Return the report that this runner's ``as_json`` gave in plain types.
+
+    Raises:
+        LookupError, TypeError, ValueError: it did not.
+    """
+
+    def verdict(part: Mapping[str, Any]) -> Verdict:
+        return Verdict[part["verdict"].replace(" ", "_")]
+
+    def compared(part: Mapping[str, Any]) -> Compared:
+        differences = [Difference(**one) for one in part["differences"]]
+        result = Comparison(verdict(part), part["similarity"], part["note"], differences)
+        return Compared(part["name"], part["kind"], result)
+
+    given = {name: value for name, value in told.items() if name not in {"schema", "similarity"}}
+    return Report(
+        **given
+        | {
+            "verdict": verdict(told),
+            "ending": compared(told["ending"]) if told["ending"] else None,
+            "outputs": [*map(compared, told["outputs"])],
+            "recorded": Side(**told["recorded"]),
+            "repeated": Side(**told["repeated"]),
+            "tolerance": Tolerance(**told["tolerance"]),
+            "runs": [*map(from_json, told["runs"])],
+        }
+    )
+
+
 def _compared(one: Compared) -> dict[str, Any]:
     result = {**asdict(one.result), "verdict": str(one.result.verdict)}
     return {"name": one.name, "kind": one.kind, **result, "differences": [*result["differences"]]}
@@ -178,7 +211,7 @@ def blocks(report: Report, level: int = 1) -> Iterator[Block]:
     if report.runs:
         yield Heading("Runs", level + 1)
         rows = [
-            (one.rid, Mark(one.verdict), percent(one.similarity), _first_word(one)) for one in report.runs
+            (one.rid, Mark(one.verdict), percent(one.similarity), what_is_odd(one)) for one in report.runs
         ]
         yield Rows(("run", "verdict", "similarity", "what"), rows)
     if report.repeated != Side():
@@ -197,10 +230,11 @@ def _said(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value or "")
 
 
-def _first_word(report: Report) -> str:
-    """Return what is to be said of a run in a table of several."""
-    odd = [one for one in report.outputs if one.result.verdict is report.verdict and report.verdict]
-    return report.why or ", ".join(one.name for one in odd)
+def what_is_odd(report: Report) -> str:
+    """Return what is to be said of a replay in a table of several: why it could not run, or which outputs are not identical."""
+    compared = [*report.outputs, *([report.ending] if report.ending else [])]
+    odd = [one.name for one in compared if one.result.verdict is not Verdict.identical]
+    return report.why or listed(odd or [one.rid for one in report.runs if one.verdict], 3)
 
 
 def _outputs(outputs: Sequence[Compared], level: int) -> Iterator[Block]:
