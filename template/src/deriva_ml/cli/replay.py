@@ -128,6 +128,7 @@ def main(argv: Sequence[str]) -> int:
     from deriva_ml.replay.junit import write_junit
     from deriva_ml.replay.kept import keep
     from deriva_ml.replay.many import replayable
+    from deriva_ml.replay.recording import attach_report
     from deriva_ml.replay.replaying import Options, Records, replay
     from deriva_ml.replay.verdict import Tolerance
     from deriva_ml.signals import raise_on_signals
@@ -152,6 +153,7 @@ def main(argv: Sequence[str]) -> int:
                 Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rids[0])
             )
             reports = [keep(replay(records, rids[0], options), source, project)]
+            attach_report(local, project, reports[0])
             if not args.json:
                 _show(reports[0])
     if args.junit:
@@ -161,6 +163,21 @@ def main(argv: Sequence[str]) -> int:
 
         found = [as_json(report) for report in reports]
         print_json(found if args.all or len(rids) > 1 else found[0])
+    return exit_status(reports)
+
+
+def replay_here(project: Project, rids: Sequence[str], times: int) -> int:
+    """Replay executions that were just recorded so often in the present environment, and return the exit status."""
+    from deriva_ml.replay.kept import keep
+    from deriva_ml.replay.replaying import Options, Records, replay
+    from deriva_ml.signals import raise_on_signals
+
+    reports = []
+    with raise_on_signals(), closing(opened(project)) as local:
+        for rid in (rid_of(local, rid) for rid in rids for _ in range(times)):
+            report = replay(Records(project, local, local), rid, Options(here=True, say=_sayer(rid)))
+            reports.append(keep(report, local, project))
+            _show(reports[-1])
     return exit_status(reports)
 
 
@@ -280,6 +297,8 @@ def _show(report: Report) -> None:
         print(f"  why: {line}")
     for line in report.notes:
         print(f"  note: {line}")
+    if report.recorded_as:
+        print(f"  recorded as {report.recorded_as}")
     if report.folder:
         print(f"  report: {report.folder}/report.html")
 

@@ -103,6 +103,14 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="refuse the run if deriva-ml-check finds anything but advice in the notebook",
     )
+    how.add_argument(
+        "--repeat",
+        type=whole_number(1, "runs"),
+        default=1,
+        metavar="NUMBER",
+        help="run it so often: what is recorded of the first run is then replayed here, and the verdicts are said"
+        " (default: %(default)s)",
+    )
     how.add_argument("--log-output", action="store_true", help="show what the cells print, on stderr")
     add_run_flags(parser, how)
     return parser
@@ -134,6 +142,11 @@ def main(argv: Sequence[str]) -> int:
             from deriva_ml.notebook.parameter_file import load_parameter_file
 
             from_file = load_parameter_file(args.file)
+        if args.repeat > 1 and (args.kernel or "dry_run=true" in args.overrides):
+            what = "--kernel" if args.kernel else "dry_run=true"
+            raise DerivaMLRequestError(
+                f"--repeat replays what is recorded, with the project's Python: it does not go with {what}"
+            )
         values = resolve(declared, from_file, args.parameter)
         _say_computed(declared or (), values)
         plain = all(re.fullmatch("dry_run=(true|false)", word) for word in args.overrides)
@@ -292,7 +305,12 @@ def _run(
     good = _print_end(args.notebook, project, result, f" ({time.monotonic() - begun:.1f} s)")
     if result.outcome is Outcome.interrupted:
         return INTERRUPTED
-    return 0 if good else FAILED
+    status = 0
+    if args.repeat > 1 and result.outcome in {Outcome.completed, Outcome.failed}:
+        from deriva_ml.cli.replay import replay_here
+
+        status = replay_here(project, result.executions, args.repeat - 1)
+    return status if good else FAILED
 
 
 def _print_end(notebook: Path, project: Project, result: Result, took: str) -> bool:

@@ -30,6 +30,9 @@ from deriva_ml.redaction import HIDDEN
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.untrusted import DAMAGED, check_relative, read_json
 
+ENVIRONMENT = "environment.json"
+"""The file that says on which machine, and with which packages, an execution ran."""
+
 OWN_METADATA = frozenset({*ExecMetadataType} - {ExecMetadataType.metrics_file})
 """Types of files that the runner writes about a run, which are no results of it."""
 
@@ -87,6 +90,13 @@ class Plan:
         return self.record.rid
 
     @property
+    def was_delivered(self) -> bool:
+        """Whether what it made had RIDs of another catalog while it ran: its workflow tells, which is recorded with it."""
+        workflow = self.configuration.get("workflow")
+        known = workflow.get("rid") if isinstance(workflow, dict) else None
+        return bool(known) and known != self.record.workflow.rid
+
+    @property
     def python(self) -> str:
         """The version of Python that ran it; empty where that is not known."""
         return python_of(self.environment)
@@ -96,11 +106,6 @@ class Plan:
         """The recorded environment variables."""
         said = self.environment.get("environment")
         return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
-
-    @property
-    def failed(self) -> bool:
-        """Whether it failed."""
-        return self.record.status is Status.failed
 
 
 def python_of(environment: Mapping[str, Any]) -> str:
@@ -158,7 +163,7 @@ def read_plan(source: Source, rid: RID, folder: Path) -> Plan:
         commit=str(told.get("commit") or ""),
         patch=files.content("uncommitted.diff"),
         path="" if path == "not known" else _relative(path),
-        parameters=configuration.get("parameters_given") or _given_of_old(kind, configuration),
+        parameters=_given(kind, configuration),
         flags=[*_flags(argv)] if kind is Kind.notebook else [],
         overrides=[word for word in configuration["overrides"] if not word.startswith("deriva_ml.offline=")],
         options=_options(kind, argv),
@@ -241,7 +246,7 @@ class _Files:
 
     def environment(self) -> dict[str, Any]:
         try:
-            path = self.path("environment.json")
+            path = self.path(ENVIRONMENT)
             found = read_json(path) if path else {}
         except (OSError, *DAMAGED) as error:
             raise CouldNotRun(f"environment.json of the record is damaged: {error}") from error
@@ -279,13 +284,13 @@ def _kind(record: ExecutionRecord, configuration: Mapping[str, Any], files: _Fil
     raise CouldNotRun(f"it was started by {by or 'nobody knows what'}, and its record has not what ran")
 
 
-def _given_of_old(kind: Kind, configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a record from before those that were given were told from the others.
+def _given(kind: Kind, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are to be given: what was executed in an interactive kernel sets its own.
 
-    They are the given ones of a notebook; of a model they are its settings, which its overrides set.
+    Records from before given ones were told from the others have those only.
     """
-    old = "parameters_given" not in configuration and kind is Kind.notebook
-    return dict(configuration.get("parameters", {})) if old else {}
+    given = configuration.get("parameters_given", configuration.get("parameters", {}))
+    return dict(given) if kind is Kind.notebook else {}
 
 
 def _flags(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
