@@ -20,9 +20,7 @@ OWN = Own(
     {"<execution>": "3-WXYZ", "<project>": "/tmp/replay-x/worktree"},
 )
 
-KNOWN_TIMES = Own(
-    OWN.recorded, OWN.repeated, (START, START + 60), (START + WEEK, START + WEEK + 60)
-)
+KNOWN_TIMES = Own(OWN.recorded, OWN.repeated, (START, START + 60), (START + WEEK, START + WEEK + 60))
 
 Content = str | bytes
 Compare = Callable[..., Comparison]

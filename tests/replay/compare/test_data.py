@@ -134,7 +134,10 @@ def test_tables(recorded: str, repeated: str, verdict: str, compare: Compare) ->
 
 def test_a_cell_is_named_by_row_and_column(compare: Compare) -> None:
     """And the number of rows is said first."""
-    ours, theirs = (["name,loss", *(f"run{n},{value}" for n, value in enumerate(column))] for column in ([0.5, 0.4, 0.3], [0.5, 0.7]))
+    ours, theirs = (
+        ["name,loss", *(f"run{n},{value}" for n, value in enumerate(column))]
+        for column in ([0.5, 0.4, 0.3], [0.5, 0.7])
+    )
     found = compare("\n".join(ours), "\n".join(theirs), "scores.csv")
     assert [(one.where, one.recorded, one.repeated) for one in found.differences] == [
         ("number of rows", "3", "2"),
@@ -189,7 +192,9 @@ def test_an_element_is_named_by_its_place(compare: Compare) -> None:
     theirs = ours.copy()
     theirs[2, 1] = 7.5
     found = compare(array(ours), array(theirs), "weights.npy")
-    assert [(one.where, one.recorded, one.repeated) for one in found.differences] == [("element [2, 1]", "9.0", "7.5")]
+    assert [(one.where, one.recorded, one.repeated) for one in found.differences] == [
+        ("element [2, 1]", "9.0", "7.5")
+    ]
     assert found.similarity == pytest.approx(11 / 12, abs=1e-4)
 
 
@@ -248,8 +253,14 @@ def matrix(rows: list[int], columns: list[int], values: list[float], form: str =
 def test_sparse_matrices(compare: Compare) -> None:
     """By the places of their values, whose order in the file means nothing."""
     one = matrix([0, 1, 3], [2, 0, 4], [1.0, 2.0, 3.0])
-    assert str(compare(one, matrix([0, 1, 3], [2, 0, 4], [1.0, 2.0, 3.0 + 1e-13]), "m.npz").verdict) == "equivalent"
-    assert str(compare(one, matrix([0, 1, 3], [2, 0, 4], [1.0, 2.0, 3.0], "csc"), "m.npz").verdict) == "equivalent"
+    assert (
+        str(compare(one, matrix([0, 1, 3], [2, 0, 4], [1.0, 2.0, 3.0 + 1e-13]), "m.npz").verdict)
+        == "equivalent"
+    )
+    assert (
+        str(compare(one, matrix([0, 1, 3], [2, 0, 4], [1.0, 2.0, 3.0], "csc"), "m.npz").verdict)
+        == "equivalent"
+    )
     found = compare(one, matrix([0, 1, 3], [2, 0, 4], [1.0, 2.5, 3.0]), "m.npz")
     assert (str(found.verdict), found.differences[0].where) == ("different", "row 1, column 0")
     found = compare(one, matrix([0, 1, 3], [2, 1, 4], [1.0, 2.0, 3.0]), "m.npz")
@@ -275,10 +286,17 @@ def test_parquet(compare: Compare) -> None:
     one = {"n": [1, 2, 3], "x": [0.5, None, 0.25], "run": ["2-ABCD", "b", "c"], "at": [[1.0], [], [2.0]]}
     noise = {**one, "x": [0.5 + 1e-13, None, 0.25], "run": ["3-WXYZ", "b", "c"]}
     assert str(compare(table(one), table(noise), "t.parquet").verdict) == "equivalent"
-    assert str(compare(table(one), table(one, row_group_size=1, compression="NONE"), "t.parquet").verdict) == "equivalent"
+    assert (
+        str(compare(table(one), table(one, row_group_size=1, compression="NONE"), "t.parquet").verdict)
+        == "equivalent"
+    )
     found = compare(table(one), table({**one, "n": [1, 2, 4]}), "t.parquet")
     assert (str(found.verdict), found.differences[0].where) == ("different", 'row 3, column "n"')
-    for changed in ({**one, "n": [1.0, 2.0, 3.0]}, {"n": [1, 2, 3]}, {name: some[:2] for name, some in one.items()}):
+    for changed in (
+        {**one, "n": [1.0, 2.0, 3.0]},
+        {"n": [1, 2, 3]},
+        {name: some[:2] for name, some in one.items()},
+    ):
         assert str(compare(table(one), table(changed), "t.parquet").verdict) == "different"
 
 

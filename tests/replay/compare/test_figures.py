@@ -37,7 +37,9 @@ def test_pixels_decide(compare: Compare) -> None:
     """What a file says of itself is left out; how it is packed means nothing."""
     changed = PIXELS.copy()
     changed[4, 7, 1] ^= 16
-    assert str(compare(picture(pnginfo=noted("1")), picture(pnginfo=noted("2")), "a.png").verdict) == "identical"
+    assert (
+        str(compare(picture(pnginfo=noted("1")), picture(pnginfo=noted("2")), "a.png").verdict) == "identical"
+    )
     assert str(compare(picture(compress_level=0), picture(compress_level=9), "a.png").verdict) == "equivalent"
     assert str(compare(picture(), picture(form="TIFF"), "a.tiff").verdict) == "equivalent"
     found = compare(picture(), picture(changed), "a.png")
@@ -68,7 +70,7 @@ def test_a_broken_picture_is_different(compare: Compare) -> None:
     """Also one that would take more memory than there is."""
     whole = picture()
     assert str(compare(whole, whole[: len(whole) // 2], "a.png").verdict) == "different"
-    header = re.sub(rb"(?<=IHDR).{8}", b"\0\1\0\0" * 2, whole, count=1)
+    header = re.sub(rb"(?s)(?<=IHDR).{8}", b"\0\1\0\0" * 2, whole, count=1)
     assert str(compare(whole, header, "a.png").verdict) == "different"
 
 
@@ -94,7 +96,9 @@ def drawn(form: str, title: str = "loss", height: float = 1.0, **options: Any) -
 def test_figures_of_matplotlib(form: str, compare: Compare) -> None:
     """Drawn again they are identical, though dates and identifiers in them are not; another value is seen."""
     one, again = drawn(form), drawn(form)
-    again = re.sub(rb"(CreationDate \(D:)\d{4}", rb"\g<1>1999", re.sub(rb"<dc:date>\d{4}", b"<dc:date>1999", again))
+    again = re.sub(
+        rb"(CreationDate \(D:)\d{4}", rb"\g<1>1999", re.sub(rb"<dc:date>\d{4}", b"<dc:date>1999", again)
+    )
     assert one != again or form == "png"
     assert str(compare(one, again, f"figure.{form}").verdict) == "identical"
     for changed in (drawn(form, height=1.01), drawn(form, title="lost")):
@@ -106,9 +110,15 @@ def test_figures_of_matplotlib(form: str, compare: Compare) -> None:
 def test_drawn_numbers_have_a_tolerance(compare: Compare) -> None:
     """A letter of a path behind a number is no unit of time."""
     path = '<svg xmlns="http://www.w3.org/2000/svg"><path id="{}" d="M 0 {} s 1.5 s 2 2"/></svg>'
-    assert str(compare(path.format("a", 0.5), path.format("b", 0.50000000000001), "f.svg").verdict) == "equivalent"
+    assert (
+        str(compare(path.format("a", 0.5), path.format("b", 0.50000000000001), "f.svg").verdict)
+        == "equivalent"
+    )
     assert str(compare(path.format("a", 0.5), path.format("a", 0.5001), "f.svg").verdict) == "different"
-    assert str(compare(path.format("a", 0.5), path.format("a", 0.5).replace("1.5 s", "1.6 s"), "f.svg").verdict) == "different"
+    assert (
+        str(compare(path.format("a", 0.5), path.format("a", 0.5).replace("1.5 s", "1.6 s"), "f.svg").verdict)
+        == "different"
+    )
 
 
 def test_references_between_elements_count(compare: Compare) -> None:
@@ -123,7 +133,10 @@ def test_pdf_streams_are_compared_unpacked(compare: Compare) -> None:
 
     def document(content: bytes, level: int) -> bytes:
         packed = zlib.compress(content, level)
-        return b"%%PDF-1.4\n1 0 obj\n<< /Length %d >>\nstream\n%s\nendstream\nendobj\n" % (len(packed), packed)
+        return b"%%PDF-1.4\n1 0 obj\n<< /Length %d >>\nstream\n%s\nendstream\nendobj\n" % (
+            len(packed),
+            packed,
+        )
 
     line = b"0 0 m 10 10 l 1.5 s\n" * 40
     assert str(compare(document(line, 0), document(line, 9), "f.pdf").verdict) == "equivalent"

@@ -29,7 +29,10 @@ EQUIVALENT = [
     ("took 0:00:12.5", "took 0:00:09.1"),
     ("Elapsed time: 1.234", "Elapsed time: 2.5"),
     ("fit_time=0.12", "fit_time=0.1"),
-    ("CPU times: user 3 µs, sys: 1 µs, total: 4 µs\nWall time: 8.8 µs", "CPU times: user 2 ms, sys: 0 ns, total: 2 ms\nWall time: 4.29 s"),
+    (
+        "CPU times: user 3 µs, sys: 1 µs, total: 4 µs\nWall time: 8.8 µs",
+        "CPU times: user 2 ms, sys: 0 ns, total: 2 ms\nWall time: 4.29 s",
+    ),
     (
         "3.2 ms ± 45 µs per loop (mean ± std. dev. of 7 runs, 100 loops each)",
         "312 µs ± 4.5 µs per loop (mean ± std. dev. of 7 runs, 1,000 loops each)",
@@ -49,7 +52,10 @@ EQUIVALENT = [
     ("wrote /tmp/tmpab12cd34.csv", "wrote /var/tmp/tmpzz98yy76.csv"),
     ("/usr/lib/python3.11/json/decoder.py", "/home/x/.cache/uv/python/lib/python3.11/json/decoder.py"),
     ("/home/ada/data/raw/x.csv", "/home/bob/data/raw/x.csv"),
-    ("/opt/venv/lib/python3.11/site-packages/a/b.py:3: FutureWarning: old", "/x/lib/python3.11/site-packages/a/b.py:3: FutureWarning: old"),
+    (
+        "/opt/venv/lib/python3.11/site-packages/a/b.py:3: FutureWarning: old",
+        "/x/lib/python3.11/site-packages/a/b.py:3: FutureWarning: old",
+    ),
     ("/tmp/ipykernel_812/2041.py:3: UserWarning: w", "/tmp/ipykernel_99/73.py:3: UserWarning: w"),
     ("worker pid=123 is up", "worker pid=9 is up"),
     ("serving on http://127.0.0.1:41231", "serving on http://127.0.0.1:38111"),
@@ -118,7 +124,10 @@ DIFFERENT = [
     ("read /home/ada/data/train/a.csv", "read /home/ada/data/test/a.csv"),
     ("read /home/ada/digits/data/train/a.csv", "read /tmp/replay-x/worktree/other/deep/a.csv"),
     ("/usr/lib/python3.11/json/decoder.py", "/usr/lib/python3.12/json/decoder.py"),
-    ("id 0b0f3ae4-61c1-5b83-9b52-b9f9a1f2a3c4", "id 9b0f3ae4-61c1-5b83-8b52-b9f9a1f2a3c5"),  # of a name, by SHA-1
+    (
+        "id 0b0f3ae4-61c1-5b83-9b52-b9f9a1f2a3c4",
+        "id 9b0f3ae4-61c1-5b83-8b52-b9f9a1f2a3c5",
+    ),  # of a name, by SHA-1
     ("/tmp/ipykernel_812/2041.py:3: UserWarning: w", "/tmp/ipykernel_812/2041.py:3: UserWarning: v"),
     (
         "\r100%|██████████| 10/10 [00:01<00:00, 9.5it/s]\n",
@@ -171,7 +180,11 @@ KNOWN = [
     ("2026-11-27T18:20:30Z", "2026-12-04T17:20:20Z", "different"),
     ("an orbit of 5400 s", "an orbit of 5500 s", "different"),
     ("it lasts 2 hours", "it lasts 3 hours", "different"),
-    ("CPU times: user 10min 2s, sys: 3 s, total: 10min 5s", "CPU times: user 9min 2s, sys: 3 s, total: 9min 5s", "equivalent"),
+    (
+        "CPU times: user 10min 2s, sys: 3 s, total: 10min 5s",
+        "CPU times: user 9min 2s, sys: 3 s, total: 9min 5s",
+        "equivalent",
+    ),
     ("the time is 05:07:11", "the time is 05:02:11", "different"),
 ]
 
@@ -211,7 +224,8 @@ def test_no_text_is_taken_for_a_name(compare: Compare) -> None:
 def test_a_wider_tolerance_takes_more(compare: Compare) -> None:
     """And none at all takes numbers as they are written."""
     verdicts = [
-        compare("x 0.5", "x 0.50001", "a.txt", Own(), Tolerance(rtol, 0.0)).verdict for rtol in (0, 1e-6, 1e-4)
+        compare("x 0.5", "x 0.50001", "a.txt", Own(), Tolerance(rtol, 0.0)).verdict
+        for rtol in (0, 1e-6, 1e-4)
     ]
     assert [*map(str, verdicts)] == ["different", "different", "equivalent"]
 
