@@ -6,6 +6,7 @@ import deriva_ml.check.committed_rules as committed_rules
 import deriva_ml.check.file_rules as file_rules
 import deriva_ml.check.order_rules as order_rules
 import deriva_ml.check.parameters_rules as parameters_rules
+import deriva_ml.check.repeat_rules as repeat_rules
 from deriva_ml.check.rule import RULES
 
 __all__ = ["MODULES", "RULES"]
@@ -15,4 +16,5 @@ MODULES = (
     file_rules,
     order_rules,
     parameters_rules,
+    repeat_rules,
 )
