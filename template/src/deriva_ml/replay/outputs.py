@@ -45,6 +45,7 @@ class Run:
         source: the same, or the Deriva catalog that the record is in.
         rid: of the execution, in that.
         outputs: what is compared.
+        delivered: whether its code knew records by the RIDs that they have elsewhere.
     """
 
     project: Project
@@ -52,6 +53,12 @@ class Run:
     source: Source
     rid: RID
     outputs: Sequence[Asset]
+    delivered: bool = False
+
+    def known_as(self, rid: RID) -> RID:
+        """Return the RID by which its code knew a record."""
+        there = self.local.journal.elsewhere(rid) if self.delivered else []
+        return there[0][1] if there else rid
 
 
 @contextmanager
@@ -121,30 +128,26 @@ def _compare(
 
 def own_of(ours: Run, theirs: Run) -> Own:
     """Return what each of both runs has its own of: RIDs and folders."""
-    first, second = (
-        {**dict(_own_rids(run.source, run.local, run.rid)), **_folders(run)} for run in (ours, theirs)
-    )
+    first, second = ({**dict(_own_rids(run)), **_folders(run)} for run in (ours, theirs))
     both = sorted(name for name in first.keys() & second if first[name] != second[name])
     both.sort(key=lambda name: -len(first[name]))
     return Own({name: first[name] for name in both}, {name: second[name] for name in both})
 
 
-def _own_rids(source: Source, catalog: EmbeddedCatalog, rid: RID) -> Iterator[tuple[str, RID]]:
+def _own_rids(run: Run) -> Iterator[tuple[str, RID]]:
     """Return the RIDs of an execution and of what it made, by names that both runs have."""
-    record = source.lookup_execution(rid)
-    there = [other for _, other in catalog.journal.elsewhere(rid)] if source is catalog else []
-    yield "<execution>", (there or [rid])[0]
+    record = run.source.lookup_execution(run.rid)
+    yield "<execution>", run.known_as(run.rid)
     if record.workflow.rid:
-        yield "<workflow>", record.workflow.rid
-    for (table, name), assets in _by_name(
-        [one for one in source.assets_of(rid) if one.role is AssetRole.output]
-    ).items():
+        yield "<workflow>", run.known_as(record.workflow.rid)
+    made = [one for one in run.source.assets_of(run.rid) if one.role is AssetRole.output]
+    for (table, name), assets in _by_name(made).items():
         for place, asset in enumerate(assets, 1):
-            yield f"<{table} {name} {place}>", asset.rid
-    if source is catalog:
-        for place, state in enumerate(catalog.states_made(rid), 1):
-            yield f"<dataset {place}>", state.dataset
-            yield f"<version {place}>", state.rid
+            yield f"<{table} {name} {place}>", run.known_as(asset.rid)
+    if run.source is run.local:
+        for place, state in enumerate(run.local.states_made(run.rid), 1):
+            yield f"<dataset {place}>", run.known_as(state.dataset)
+            yield f"<version {place}>", run.known_as(state.rid)
 
 
 def _folders(run: Run) -> dict[str, str]:

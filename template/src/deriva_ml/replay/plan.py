@@ -90,6 +90,13 @@ class Plan:
         return self.record.rid
 
     @property
+    def was_delivered(self) -> bool:
+        """Whether what it made had RIDs of another catalog while it ran: its workflow tells, which is recorded with it."""
+        workflow = self.configuration.get("workflow")
+        known = workflow.get("rid") if isinstance(workflow, dict) else None
+        return bool(known) and known != self.record.workflow.rid
+
+    @property
     def python(self) -> str:
         """The version of Python that ran it; empty where that is not known."""
         return python_of(self.environment)

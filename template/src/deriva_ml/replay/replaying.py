@@ -161,7 +161,14 @@ def _replay_in(
     files = untracked(top)
     repeated = run(plan, scratch, python, folder / "run", place=_place(records.source, plan))
     options.say("comparing")
-    record = Run(records.project, records.local, records.source, plan.rid, plan.outputs)
+    record = Run(
+        records.project,
+        records.local,
+        records.source,
+        plan.rid,
+        plan.outputs,
+        delivered=plan.was_delivered and records.source is records.local,
+    )
     with side_of(repeated, plan.kind) as side:
         own = own_of(record, side)
         ending = _ending(plan, repeated, own)
