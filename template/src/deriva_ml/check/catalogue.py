@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import deriva_ml.check.committed_rules as committed_rules
 import deriva_ml.check.file_rules as file_rules
+import deriva_ml.check.order_rules as order_rules
 import deriva_ml.check.parameters_rules as parameters_rules
+import deriva_ml.check.repeat_rules as repeat_rules
 from deriva_ml.check.rule import RULES
 
 __all__ = ["MODULES", "RULES"]
@@ -12,5 +14,7 @@ __all__ = ["MODULES", "RULES"]
 MODULES = (
     committed_rules,
     file_rules,
+    order_rules,
     parameters_rules,
+    repeat_rules,
 )

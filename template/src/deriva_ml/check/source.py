@@ -20,20 +20,9 @@ from deriva_ml.notebook.language import other_language
 
 Node = TypeVar("Node", bound=ast.AST)
 
-_TEXTS = {
-    "attr",
-    "conversion",
-    "ctx",
-    "id",
-    "is_async",
-    "kind",
-    "level",
-    "module",
-    "op",
-    "ops",
-    "simple",
-    "tag",
-}
+_TEXTS = frozenset(
+    "attr conversion ctx id is_async kind kwd_attrs level module op ops simple str tag type_ignores".split()
+)
 """Fields of syntax that hold no nodes, or only an operator or a context."""
 _LEAVES = ast.Constant | ast.Global | ast.MatchSingleton | ast.Nonlocal | ast.alias
 
@@ -103,13 +92,18 @@ class Cell:
                     rest.append(value)
         return dict(found)
 
+    @cached_property
+    def called(self) -> frozenset[str]:
+        """The plain names that are called."""
+        return frozenset(one.func.id for one in self.nodes(ast.Call) if isinstance(one.func, ast.Name))
+
     def nodes(self, *types: type[Node]) -> Iterator[Node]:
         """Yield the nodes of these types."""
         for one in types:
             yield from self.by_type.get(one, ())  # type: ignore[misc]
 
 
-@dataclass
+@dataclass(eq=False)
 class Source:
     """A notebook, or a Python file as one cell.
 
@@ -149,6 +143,34 @@ class Source:
                 for one in origin.names:
                     found[one.asname or one.name] = f"{'.' * origin.level}{origin.module or ''}.{one.name}"
         return found
+
+    @cached_property
+    def values(self) -> dict[str, list[ast.expr | None]]:
+        """What names are set to but by imports, in any cell and function; None where that is no expression of its own."""
+        found: dict[str, list[ast.expr | None]] = {}
+        node: Any
+        for cell in self.cells:
+            simple = set()
+            for node in cell.nodes(ast.Assign, ast.AnnAssign, ast.NamedExpr):
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    if isinstance(target, ast.Name):
+                        simple.add(id(target))
+                        found.setdefault(target.id, []).append(node.value)
+            for node in cell.nodes(ast.Name):
+                if isinstance(node.ctx, ast.Store) and id(node) not in simple:
+                    found.setdefault(node.id, []).append(None)
+            for node in cell.nodes(ast.arg):
+                found.setdefault(node.arg, []).append(None)
+            for node in cell.nodes(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
+                found.setdefault(node.name, []).append(None)
+        return found
+
+    def means(self, node: ast.AST) -> str:
+        """Return what ``resolve`` does, if the name has no other meaning anywhere."""
+        found = self.resolve(node)
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return found if found and getattr(node, "id", "") not in self.values else ""
 
     def resolve(self, node: ast.AST | None) -> str:
         """Return what ``np.random.rand`` stands for, ``numpy.random.rand``; empty where it is nothing imported."""
