@@ -411,12 +411,14 @@ def compared(recorded: Mapping[str, Any], found: Mapping[str, Any], own: str = "
     return lines
 
 
+PROCESSORS = "the number of processors that may be used"
+
 _FACTS = {
     "Python": ("python", "version"),
     "the kind of Python": ("python", "implementation"),
     "the operating system": ("platform", "system"),
     "the kind of processor": ("platform", "machine"),
-    "the number of processors that may be used": ("usable_cpus",),
+    PROCESSORS: ("usable_cpus",),
     "what is known of NVIDIA cards": ("gpus",),
 }
 """What is compared beside the packages, by where it stands."""

@@ -158,7 +158,7 @@ def read_plan(source: Source, rid: RID, folder: Path) -> Plan:
         commit=str(told.get("commit") or ""),
         patch=files.content("uncommitted.diff"),
         path="" if path == "not known" else _relative(path),
-        parameters=configuration.get("parameters_given") or _given_of_old(kind, configuration),
+        parameters=_given(kind, configuration),
         flags=[*_flags(argv)] if kind is Kind.notebook else [],
         overrides=[word for word in configuration["overrides"] if not word.startswith("deriva_ml.offline=")],
         options=_options(kind, argv),
@@ -279,13 +279,13 @@ def _kind(record: ExecutionRecord, configuration: Mapping[str, Any], files: _Fil
     raise CouldNotRun(f"it was started by {by or 'nobody knows what'}, and its record has not what ran")
 
 
-def _given_of_old(kind: Kind, configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a record from before those that were given were told from the others.
+def _given(kind: Kind, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that are to be given: what was executed in an interactive kernel sets its own.
 
-    They are the given ones of a notebook; of a model they are its settings, which its overrides set.
+    Records from before given ones were told from the others have those only.
     """
-    old = "parameters_given" not in configuration and kind is Kind.notebook
-    return dict(configuration.get("parameters", {})) if old else {}
+    given = configuration.get("parameters_given", configuration.get("parameters", {}))
+    return dict(given) if kind is Kind.notebook else {}
 
 
 def _flags(argv: Sequence[str]) -> Iterator[tuple[str, str]]:

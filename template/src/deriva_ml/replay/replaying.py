@@ -19,6 +19,7 @@ from deriva_ml.replay import environment
 from deriva_ml.replay.outcome import compare_failures
 from deriva_ml.replay.outputs import compare_outputs, own_of
 from deriva_ml.replay.plan import Plan, is_executed_notebook, jobs_of, platform_of, python_of, read_plan
+from deriva_ml.replay.recording import take_in
 from deriva_ml.replay.report import Report, Side
 from deriva_ml.replay.run import Repeated, described_by, run
 from deriva_ml.replay.scratch import make_scratch, place_files
@@ -99,13 +100,13 @@ def _of_all(verdicts: Sequence[Verdict]) -> Verdict:
 
 def _replay_one(records: Records, rid: RID, options: Options) -> Report:
     with ExitStack() as stack:
-        folder = stack.enter_context(workspace(records.project))
+        folder = stack.enter_context(workspace(records.project, options.keep))
         folder.mkdir()
         plan = read_plan(records.source, rid, folder / "record")
         report = _base(plan)
         try:
             options.say("checking its code out")
-            top = stack.enter_context(checked_out(records.project, plan.commit, plan.patch))
+            top = stack.enter_context(checked_out(records.project, plan.commit, plan.patch, options.keep))
             return _replay_in(records, plan, report, top, folder, options)
         except CouldNotRun as missing:
             return replace(report, verdict=Verdict.could_not_run, why=str(missing))
@@ -155,6 +156,7 @@ def _replay_in(
     why = ""
     if outputs.lost and verdict is not Verdict.different:
         verdict, why = Verdict.could_not_run, outputs.lost[0]
+    kept = [f"kept for you to look at: {top} (a working tree) and {folder}"] if options.keep else []
     there = described_by(repeated)
     own_name = str(tree.metadata().get("name") or "")
     return replace(
@@ -163,7 +165,7 @@ def _replay_in(
         why=why,
         ending=ending,
         outputs=outputs.compared,
-        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost],
+        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost, *kept],
         repeated=Side(
             execution=repeated.rid,
             status=repeated.record.status.value,
@@ -173,6 +175,7 @@ def _replay_in(
             platform=platform_of(there),
             seconds=_seconds(repeated.record.execution_duration),
         ),
+        recorded_as=take_in(records.local, repeated, plan.rid) if options.record else "",
     )
 
 

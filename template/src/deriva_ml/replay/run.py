@@ -122,7 +122,7 @@ def _command(plan: Plan, scratch: Project, python: Path, folder: Path) -> list[s
     if plan.kind is Kind.interactive:
         code = code if code.suffix == ".ipynb" else scratch.root / "executed-sources.ipynb"
         write_atomically(code, json.dumps(_as_executed(plan.sources)))
-    words = [*plan.options, "--allow-dirty", *plan.overrides]
+    words = [*plan.options, *plan.overrides]
     if plan.kind is Kind.model:
         return [str(python), "-P", "-m", "deriva_ml.replay.child", MODEL_COMMAND, _DESCRIPTOR, *words]
     flags = dict(plan.flags)
@@ -132,7 +132,7 @@ def _command(plan: Plan, scratch: Project, python: Path, folder: Path) -> list[s
     for name, value in plan.flags:
         words += ["-p", name, value]
     start = [str(python), "-P", "-m", "deriva_ml.replay.child", NOTEBOOK_COMMAND, _DESCRIPTOR]
-    return [*start, str(code), *words]
+    return [*start, os.path.relpath(code, scratch.root), *words]
 
 
 _DESCRIPTOR = "<descriptor>"
@@ -163,6 +163,7 @@ def _variables(plan: Plan, scratch: Project, python: Path, path: Sequence[Path])
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "PATH": os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),
         VARIABLE: str(scratch.state),
+        "DERIVA_ML_ALLOW_DIRTY": "true",  # with the recorded patch, and files of the person's own
     }
 
 

@@ -23,11 +23,14 @@ FOLDER = "replaying"
 
 
 @contextmanager
-def workspace(project: Project) -> Iterator[Path]:
+def workspace(project: Project, keep: bool = False) -> Iterator[Path]:
     """Yield a path in the project's state folder for one replay's files, where nothing is yet.
 
     What is there in the end is removed, and also when the process is told to stop; if it is a working tree, git
     forgets it. What replays left that were killed is removed before.
+
+    Args:
+        keep: leave all of it, for a person to look at, unless an error ends the replay.
     """
     project.make_state()
     folder = project.state / FOLDER
@@ -38,9 +41,15 @@ def workspace(project: Project) -> Iterator[Path]:
     try:
         with raise_on_signals():
             yield place
+    except BaseException:
+        keep = False
+        raise
     finally:
         with signals_ignored():
-            _remove(project, place)
+            if keep:
+                _owner(place).unlink(missing_ok=True)  # nobody clears it
+            else:
+                _remove(project, place)
 
 
 def clear(project: Project) -> None:

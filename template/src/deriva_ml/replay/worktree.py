@@ -42,7 +42,7 @@ _NEW = re.compile(
 
 
 @contextmanager
-def checked_out(project: Project, commit: str, patch: bytes = b"") -> Iterator[Path]:
+def checked_out(project: Project, commit: str, patch: bytes = b"", keep: bool = False) -> Iterator[Path]:
     """Check a commit of the project's repository out into a working tree that is there as long as the context.
 
     No hook is run, and no filter of nbstripout's or Git LFS's: notebooks are as they were committed, and a large file
@@ -52,6 +52,7 @@ def checked_out(project: Project, commit: str, patch: bytes = b"") -> Iterator[P
         project: whose state folder and repository these are.
         commit: full id.
         patch: `uncommitted.diff` as it is recorded, byte for byte.
+        keep: leave it as it is in the end.
 
     Yields:
         The working tree's top, to which the paths of records are relative; the project may be a folder of it.
@@ -60,7 +61,7 @@ def checked_out(project: Project, commit: str, patch: bytes = b"") -> Iterator[P
         CouldNotRun: the commit is not here, or the patch does not make of it what ran.
     """
     root = _repository(project, commit)
-    with workspace(project) as top:
+    with workspace(project, keep) as top:
         try:
             git(root, *_OPTIONS, "worktree", "add", "--detach", "--quiet", str(top), commit)
         except DerivaMLRequestError as error:

@@ -1,0 +1,16 @@
+"""All rules: the modules that have them, which register them as they are imported."""
+
+from __future__ import annotations
+
+import deriva_ml.check.committed_rules as committed_rules
+import deriva_ml.check.file_rules as file_rules
+import deriva_ml.check.parameters_rules as parameters_rules
+from deriva_ml.check.rule import RULES
+
+__all__ = ["MODULES", "RULES"]
+
+MODULES = (
+    committed_rules,
+    file_rules,
+    parameters_rules,
+)

@@ -1,0 +1,253 @@
+"""What in a line of text may differ from run to run, and whether two such texts stand for the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from deriva_ml.replay.compare.terms import DAY, OPEN, Side, Terms
+
+LONGEST = 1 << 20
+"""Characters of a line that is looked into; a longer one is compared as it is."""
+
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+_UNIT = r"(?:ns|[µuμm]s|s|secs?|seconds?|mins?|minutes?|hrs?|hours?|(?:micro|milli|nano)seconds?)"
+_NUMBER = r"\d+(?:[.,]\d+)*(?:e[-+]?\d+)?"
+
+TIMED = re.compile(
+    r"(?:(?:mean|std|min|max|total)_)?"
+    r"(?:(?:fit|fitting|score|scoring|train|training|infer|inference|predict|prediction|eval|evaluation|wall|cpu"
+    r"|run|running|exec|execution|comput(?:e|ing|ation)|process|processing|load|loading|epoch|step|elapsed|total)"
+    r"[ _-]?(?:time|seconds|secs|duration)(?:[ _-]?(?:s|ms|sec|seconds?|in[ _]s))?"
+    r"|elapsed|runtime|walltime|time[ _](?:taken|elapsed|spent)|took)",
+    re.IGNORECASE,
+)
+"""What measured durations are called; those of sklearn's ``cross_validate`` and searches are ``mean_fit_time`` and so on."""
+
+_NUMBERS = r"""(?P<number> (?:(?<![\w.)\]])[-+])?(?<![\w.])
+        (?: (?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\.?\d|[.]\w) | \d+[eE][-+]?\d+(?![\w.]) | (?:nan|inf|NaN|Infinity)(?![\w.]) ) )"""
+
+_NUMBER_TOKEN = re.compile(_NUMBERS, re.VERBOSE)
+
+_TOKEN = re.compile(
+    rf"""
+    (?P<picture> data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+ )
+  | (?P<moment>
+        (?<![\w.])\d{{4}}(?P<mark>[-/])\d\d(?P=mark)\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:[ ]?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?(?![\w:])
+      | (?<![\w.])\d{{8}}[T_-]\d{{6}}(?!\d)
+      | \b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[ ]{_MONTH}[ ]+\d\d?[ ]\d\d:\d\d:\d\d(?:[ ][A-Z]{{3,4}})?[ ]\d{{4}}\b
+      | \b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),?[ ])?\d\d?[ -]{_MONTH}[ -]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?(?:[ ](?:GMT|UTC|[+-]\d{{4}}))?
+      | \b{_MONTH}[ ]\d\d?,?[ ]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?\b
+      | (?<![\w./])\d\d?[/.]\d\d?[/.]\d{{4}},?[ ]\d\d?:\d\d(?::\d\d)?(?:[ ][AP]M)?
+      | (?<![\w.-])\d{{4}}(?P<dash>[-/])\d\d(?P=dash)\d\d(?![\w-])
+      | \b\d\d?[ ]{_MONTH}[ ]\d{{4}}\b | \b{_MONTH}[ ]\d\d?,[ ]\d{{4}}\b )
+  | (?P<clock> (?<![\w.:])\d{{1,3}}:[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:[ ][AP]M)?(?![\w:]) )
+  | (?P<timed> \b(?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?[ ]*[:=]?[ ]*\d+\.\d+(?:e[-+]?\d+)?(?![\w.]|[ ]?{_UNIT}\b) )
+  | (?P<rate> (?<![\w.]){_NUMBER}[ ]?(?:
+        (?:it|iters?|iterations?|steps?|samples?|examples?|images?|imgs?|batch(?:es)?|tok|tokens?|rows?|files?|records?|epochs?
+        |[kKMG]?i?B|bytes)/s(?:ec(?:ond)?)?
+      | [mµuμn]?s(?:ec)?/(?:it|iter|iteration|step|sample|example|image|batch|epoch|token))(?!\w) )
+  | (?P<loops> (?<![\w.,])\d[\d,]*(?=[ ]loops?[ ]each\b|[ ]loops?,[ ]best[ ]of) )
+  | (?P<duration> (?<![\w.,:/-]){_NUMBER}[ ]?(?:{_UNIT}(?![\w/^*²])|h[ ]?(?=\d)|m[ ]?(?=\d+(?:[.,]\d+)?[ ]?s(?!\w))|h(?![\w/]))
+        (?:,?[ ]?(?:and[ ])?{_NUMBER}[ ]?(?:{_UNIT}(?![\w/^*²])|h[ ]?(?=\d)|m[ ]?(?=\d+(?:[.,]\d+)?[ ]?s(?!\w))))* )
+  | (?P<uuid> \b[0-9a-fA-F]{{8}}-[0-9a-fA-F]{{4}}-[1467][0-9a-fA-F]{{3}}-[89abAB][0-9a-fA-F]{{3}}-[0-9a-fA-F]{{12}}\b
+      | (?<![0-9a-fA-F])[0-9a-f]{{12}}4[0-9a-f]{{3}}[89ab][0-9a-f]{{15}}(?![0-9a-fA-F]) )
+  | (?P<address> (?<=\bat[ ])0x[0-9a-fA-F]{{6,16}}\b | \b0x(?:7f|55|56)[0-9a-fA-F]{{10}}\b
+      | (?<=\bid[ ])\d{{13,16}}\b | (?<=\bid[=:(])\d{{13,16}}\b | (?<=\bid:[ ])\d{{13,16}}\b )
+  | (?P<process> \bipykernel_\d+(?:/\d+\.py)? | \b(?:pid|PID)[ ]?[=:]?[ ]?\d+\b | \bForkPoolWorker-\d+ )
+  | (?P<port> (?:\b127\.0\.0\.1|\blocalhost|\[::1\]):\d{{4,5}}\b )
+  | (?P<path> (?<![\w:/.{OPEN}\ue001<-])(?:/[\w.+@~=-]+){{2,}}/? | \b[A-Za-z]:(?:\\{{1,2}}[\w.+@~=-]+){{2,}} )
+  | {_NUMBERS}
+    """,
+    re.VERBOSE,
+)
+
+_ABOUT_TIME = re.compile(
+    r"(?:half-?li(?:fe|ves)|lifetimes?|periods?|tau|lags?|timeouts?|intervals?|windows?|delays?|every|cut-?offs?|horizon"
+    r"|resolution|dt|thresholds?|sampl\w+|decay|budget|limit|deadline|within|up to|at least|at most|ttl|patience)"
+    r"\W*(?:of|is|was|to|=|:)?\W*$",
+    re.IGNORECASE,
+)
+"""Words before a duration that was set, or found, and not measured of the run."""
+
+_SECONDS = {
+    "n": 1e-9,
+    "µ": 1e-6,
+    "u": 1e-6,
+    "μ": 1e-6,
+    "mic": 1e-6,
+    "ms": 1e-3,
+    "mil": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+
+
+class Token(NamedTuple):
+    """A piece of a line that may differ, and the text since the one before it.
+
+    Attributes:
+        before: what comes before it, which has to be the same in both.
+        kind: the pattern's name; empty for the end of the line.
+        text: the piece.
+    """
+
+    before: str
+    kind: str
+    text: str
+
+
+def tokens(line: str, only: str = "") -> list[Token]:
+    """Return a line in tokens; the last one is its rest.
+
+    Args:
+        only: the kind of all tokens; empty for all kinds.
+    """
+    found, at = [], 0
+    for match in (_NUMBER_TOKEN if only == "number" else _TOKEN).finditer(line):
+        kind = match.lastgroup or ""
+        if kind == "duration" and _ABOUT_TIME.search(line, max(0, match.start() - 40), match.start()):
+            continue
+        found.append(Token(line[at : match.start()], kind, match[0]))
+        at = match.end()
+    return [*found, Token(line[at:], "", "")]
+
+
+def same(a: Token, b: Token, terms: Terms) -> bool:
+    """Whether two tokens of a kind, which are not the same text, stand for the same; of the recorded and the repeated run."""
+    match a.kind:
+        case "number":
+            if a.text.endswith(".") and b.text.endswith(
+                "."
+            ):  # a whole number, perhaps at the end of a sentence
+                return int(a.text[:-1]) == int(b.text[:-1])
+            return terms.close(float(a.text), float(b.text))
+        case "path":
+            return _same_path(a.text, b.text)
+        case "uuid" | "address" | "port" | "loops" | "rate":
+            return True
+        case "process":
+            return re.sub(r"\d+", "", a.text) == re.sub(r"\d+", "", b.text)
+        case "timed":
+            return (
+                _timed_name(a.text) == _timed_name(b.text)
+                and _own(a, terms.recorded)
+                and _own(b, terms.repeated)
+            )
+    return _own(a, terms.recorded) and _own(b, terms.repeated)
+
+
+def _own(token: Token, side: Side) -> bool:
+    """Whether a moment or a duration is of the run that a text is from."""
+    match token.kind:
+        case "moment":
+            return is_own_moment(token.text, side)
+        case "clock":
+            hours, minutes, seconds = re.findall(r"\d+(?:[.,]\d+)?", token.text)[:3]
+            total = int(hours) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
+            return side.could_take(total) or side.is_own_clock(total)
+        case "timed":
+            number = float(re.findall(r"\d+\.\d+(?:e[-+]?\d+)?$", token.text)[0])
+            return side.could_take(number)
+        case "duration":
+            if re.search(r"\b(?:CPU times|user|sys|total|cumulative)\W*$", token.before):
+                return True  # of several cores
+            return side.could_take(_seconds(token.text))
+    return False
+
+
+def _timed_name(text: str) -> str:
+    return re.sub(r"\d+\.\d+(?:e[-+]?\d+)?$", "", text)
+
+
+def _seconds(text: str) -> float:
+    total = 0.0
+    for number, unit in re.findall(rf"({_NUMBER})[ ]?([a-zA-Zµμ]+)", text):
+        factor = next(value for start, value in _SECONDS.items() if unit.lower().startswith(start))
+        total += float(number.replace(",", "")) * factor
+    return total
+
+
+_FORMATS = (
+    "%Y%m%dT%H%M%S", "%Y%m%d_%H%M%S", "%Y%m%d-%H%M%S", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M",
+    "%a %b %d %H:%M:%S %Y", "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%d %B %Y %H:%M:%S", "%d %B %Y %H:%M",
+    "%B %d %Y %H:%M:%S", "%B %d %Y %H:%M", "%b %d %Y %H:%M:%S", "%b %d %Y %H:%M",
+    "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M",
+    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p",
+    "%Y-%m-%d", "%Y/%m/%d", "%d %b %Y", "%d %B %Y", "%B %d %Y", "%b %d %Y",
+)  # fmt: skip
+
+
+def moments(text: str) -> Iterator[tuple[datetime, float]]:
+    """Yield what a date and time may mean, and the seconds that it leaves out."""
+    try:
+        # A comma before the fraction, as logging writes it; a zone without a colon is taken by Python.
+        found = datetime.fromisoformat(re.sub(r"[ ]?(?:UTC|GMT)$", "Z", re.sub(r"(?<=:\d\d),", ".", text)))
+        yield found, DAY if len(text) <= 10 else 1.0 if text.count(":") > 1 else 60.0
+        return
+    except ValueError:
+        pass
+    zone = re.search(r"[ ](?:GMT|UTC|[A-Z]{3,4}(?=[ ]\d{4}$)|[+-]\d{4})$", text)
+    cleaned = re.sub(r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? (?=\d)|[ ](?:GMT|UTC|[+-]\d{4})$", "", text)
+    cleaned = re.sub(r"(?<=\d\d:\d\d:\d\d)[ ][A-Z]{3,4}(?=[ ]\d{4}$)", "", cleaned)
+    cleaned = " ".join(re.sub(r"(?<=\d)-(?=[A-Z])|(?<=[a-z])-(?=\d)|,", " ", cleaned).split())
+    for form in _FORMATS:
+        try:
+            found = datetime.strptime(cleaned, form)
+        except ValueError:
+            continue
+        if zone and zone[0].strip() in {"GMT", "UTC"}:
+            found = found.replace(tzinfo=UTC)
+        yield found, DAY if "%H" not in form and "%I" not in form else 1.0 if "%S" in form else 60.0
+
+
+def is_own_moment(text: str, side: Side) -> bool:
+    """Whether a date, with its time or alone, is one at which the run ran."""
+    if not side.span:
+        return ":" in text or bool(re.search(r"\d{6}$", text))
+    return any(
+        side.is_own_moment(
+            (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp(),
+            found.tzinfo is not None,
+            precision,
+        )
+        for found, precision in moments(text)
+    )
+
+
+_TEMPORARY = re.compile(
+    r"/(?:private/)?(?:var/)?tmp|(?:/private)?/var/folders/\w+/\w+/T|[A-Z]:/Users/[^/]+/AppData/Local/Temp"
+)
+_MADE = re.compile(r"/(?P<prefix>[\w.+-]*?)(?P<random>[a-z0-9_]{8})(?P<suffix>\.\w+)?(?=/|$)")
+"""The name of a temporary file or folder, as Python's ``tempfile`` makes them."""
+_PYTHON = re.compile(r".*/(?=lib/python3\.\d+/)|.*/(?=(?:Lib/)?site-packages/)")
+_HOME = re.compile(r"(?:/(?:home|Users)/[^/]+|/root|[A-Z]:/Users/[^/]+)(?=/|$)")
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """Return the part of an absolute path that is each machine's, and the rest."""
+    path = re.sub(r"ipykernel_\d+(?:/\d+\.py)?", "ipykernel", re.sub(r"\\+", "/", path))
+    if python := _PYTHON.match(path):
+        return python[0], path[python.end() :]
+    if temporary := _TEMPORARY.match(path):
+        made = _MADE.match(path, temporary.end())
+        if made and (made["prefix"] == "tmp" or re.search(r"[\d_]", made["random"])):
+            rest = f"{made['prefix']}*{made['suffix'] or ''}{path[made.end() :]}"
+            return path[: made.end()], f"<temporary>/{rest}"
+        return temporary[0], f"<temporary>{path[temporary.end() :]}"
+    home = _HOME.match(path)
+    return (home[0], path[home.end() :]) if home else ("", path)
+
+
+def _same_path(recorded: str, repeated: str) -> bool:
+    """Whether two absolute paths name the same file in two places; one beside another in the same place is another."""
+    (root, rest), (other_root, other_rest) = _parted(recorded), _parted(repeated)
+    if rest == other_rest:
+        return True
+    if root == other_root and root:
+        return False
+    ours, theirs = rest.strip("/").split("/"), other_rest.strip("/").split("/")
+    return ours[-1] == theirs[-1] and ours[0] != theirs[0] and min(len(ours), len(theirs)) > 2
