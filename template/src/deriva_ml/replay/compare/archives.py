@@ -122,7 +122,7 @@ def _compare_members(
     for name, one in worst:
         for line in one.differences or ([Difference("")] if verdict is Verdict.different else []):
             where = f"{name}, {line.where}" if line.where and line.where != name else name
-            tally.differ(where, line.recorded, line.repeated)
+            tally.differ(where, (line.recorded, line.repeated))
     notes = [*dict.fromkeys(one.note for _, one in worst if one.note)]
     if verdict is Verdict.equivalent:
         return Comparison(verdict, 1.0, "; ".join(notes[:4]), tally.differences)

@@ -42,9 +42,9 @@ def add_arrays(ours: Any, theirs: Any, terms: Terms, where: str, tally: Tally) -
     """Count the equal elements of two arrays."""
     place = f"{where}, " if where else ""
     if ours.dtype != theirs.dtype:
-        tally.differ(f"{place}type of the elements", ours.dtype, theirs.dtype, ours.size or 1)
+        tally.differ(f"{place}type of the elements", (ours.dtype, theirs.dtype), ours.size or 1)
     elif ours.shape != theirs.shape:
-        tally.differ(f"{place}shape", ours.shape, theirs.shape, max(ours.size, theirs.size, 1))
+        tally.differ(f"{place}shape", (ours.shape, theirs.shape), max(ours.size, theirs.size, 1))
     elif ours.dtype.names:
         for name in ours.dtype.names:
             add_arrays(ours[name], theirs[name], terms, f'{place}field "{name}"', tally)
@@ -77,7 +77,7 @@ def _add_elements(ours: Any, theirs: Any, terms: Terms, place: str, tally: Tally
             element = [int(at) for at in numpy.unravel_index(start + index, shape)] if shape else []
             tally.differ(
                 f"{place}element {element}" if element else f"{place}the value",
-                *(repr(array[index].item()) for array in (one, other)),
+                (repr(array[index].item()) for array in (one, other)),
                 one.size - number,
             )
 
@@ -95,19 +95,19 @@ def compare_sparse(ours: dict[str, Any], theirs: dict[str, Any], terms: Terms) -
         return None
     if places[0][0] != places[1][0]:
         tally = Tally()
-        tally.differ("shape", places[0][0], places[1][0])
+        tally.differ("shape", (places[0][0], places[1][0]))
         return tally.result(MEASURE)
     (_, rows, columns, values), (_, other_rows, other_columns, other_values) = places[0], places[1]
     tally = Tally()
     if numpy.array_equal(rows, other_rows) and numpy.array_equal(columns, other_columns):
         if values.dtype != other_values.dtype:
-            tally.differ("type of the elements", values.dtype, other_values.dtype)
+            tally.differ("type of the elements", (values.dtype, other_values.dtype))
             return tally.result(MEASURE)
         found = Tally()
         _add_elements(values, other_values, terms, "", found)
         for one in found.differences:
-            at = int(one.where.strip("element []"))
-            tally.differ(f"row {rows[at]}, column {columns[at]}", one.recorded, one.repeated, 0)
+            at = int(one.where.removeprefix("element [").removesuffix("]"))
+            tally.differ(f"row {rows[at]}, column {columns[at]}", (one.recorded, one.repeated), 0)
         tally.equal, tally.total, tally.kinds = found.equal, found.total, found.kinds
     else:
         both = [
@@ -118,7 +118,7 @@ def compare_sparse(ours: dict[str, Any], theirs: dict[str, Any], terms: Terms) -
         tally.same(len(both[0] & both[1]))
         there = ["there is a value" if only[0] in some else "(none)" for some in both] if only else ["", ""]
         row, column = only[0] if only else (0, 0)
-        tally.differ(f"row {row}, column {column}", *there, len(only) or 1)
+        tally.differ(f"row {row}, column {column}", there, len(only) or 1)
     return tally.result(MEASURE, "the same matrix, stored otherwise")
 
 
@@ -128,9 +128,10 @@ def _placed(arrays: dict[str, Any]) -> tuple[tuple[int, ...], Any, Any, Any] | N
 
     try:
         form, shape = str(arrays["format"].item().decode()), tuple(int(size) for size in arrays["shape"])
-        values, inner = arrays["data"], arrays.get("indices")
+        values: Any = arrays["data"]
         if form in {"csr", "csc"}:
-            outer = numpy.repeat(numpy.arange(len(arrays["indptr"]) - 1), numpy.diff(arrays["indptr"]))
+            inner: Any = arrays["indices"]
+            outer: Any = numpy.repeat(numpy.arange(len(arrays["indptr"]) - 1), numpy.diff(arrays["indptr"]))
             rows, columns = (outer, inner) if form == "csr" else (inner, outer)
         elif form == "coo":
             rows, columns = arrays["row"], arrays["col"]

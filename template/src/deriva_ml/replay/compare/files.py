@@ -134,7 +134,8 @@ def _whole(compare: Callable[[str, str, Terms], Comparison], size: int) -> Compa
     """Return a comparison of files by one of texts that are held as a whole, unless they are too large for that."""
 
     def compared(recorded: Path, repeated: Path, terms: Terms) -> Comparison:
-        return compare(*(path.read_text(encoding="utf-8-sig") for path in (recorded, repeated)), terms)
+        ours, theirs = (path.read_text(encoding="utf-8-sig") for path in (recorded, repeated))
+        return compare(ours, theirs, terms)
 
     return compared if size <= LARGEST else compare_text_files
 
@@ -156,6 +157,6 @@ def _sparse(recorded: Path, repeated: Path, terms: Terms) -> Comparison | None:
                     return None
             with numpy.load(path, allow_pickle=False) as arrays:
                 loaded.append({name: arrays[name] for name in arrays.files})
-        return compare_sparse(*loaded, terms)
+        return compare_sparse(loaded[0], loaded[1], terms)
     except (ImportError, ValueError, OSError, zipfile.BadZipFile):
         return None

@@ -35,8 +35,8 @@ def compare_html(recorded: str, repeated: str, terms: Terms, where: str) -> Comp
     found = []
     for one, other in zip(*tables, strict=True):
         if one != other:
-            rows = (_rows(table) for table in (one, other))
-            found.append(compare_rows(*map(iter, rows), terms, f"{where}, ", loose=True))
+            rows = iter(_rows(one)), iter(_rows(other))
+            found.append(compare_rows(rows[0], rows[1], terms, f"{where}, ", loose=True))
     # What is between the tags of tables has been compared.
     ours, theirs = (_TABLE.sub(lambda table: _BETWEEN.sub(">", table[0]), text) for text in (ours, theirs))
     found.append(_otherwise(compare_text(ours, theirs, terms, f"{where}, line {{}} of its HTML")))

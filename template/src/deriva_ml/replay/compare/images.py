@@ -8,6 +8,7 @@ import struct
 import zlib
 from typing import Any
 
+from deriva_ml.replay.compare.tally import below_one
 from deriva_ml.replay.verdict import Comparison, Difference, Verdict
 
 MOST_PIXELS = 100_000_000
@@ -93,7 +94,7 @@ def _pixels(ours: Any, theirs: Any, where: str) -> Comparison:
         return Comparison(Verdict.equivalent, 1.0, "the same pixels")
     return Comparison(
         Verdict.different,
-        min(max(round(1 - apart, 4), 0.0), 0.9999),
+        below_one(1 - apart),
         "1 less the mean difference of pixels",
         [first],
     )
@@ -111,8 +112,10 @@ def _frame(ours: Any, theirs: Any) -> tuple[float, tuple[str, str, str] | None]:
         values = [image.tobytes() for image in pair]
         if values[0] == values[1]:
             return 0.0, None
-        kind = "f" if pair[0].mode == "F" else "i"
-        numbers = [memoryview(value).cast(kind) for value in values]
+        numbers = [
+            memoryview(value).cast("f") if pair[0].mode == "F" else memoryview(value).cast("i")
+            for value in values
+        ]
         places = [n for n, (a, b) in enumerate(zip(*numbers, strict=True)) if a != b and (a == a or b == b)]
         if not places:
             return 0.0, None
@@ -127,10 +130,9 @@ def _frame(ours: Any, theirs: Any) -> tuple[float, tuple[str, str, str] | None]:
         return 0.0, None
     means = ImageStat.Stat(apart).mean
     y = box[1]
-    row = apart.crop((0, y, apart.width, y + 1))
-    x = row.getbbox(alpha_only=False)[0]
-    said = (str(image.getpixel((x, y))) for image in pair)
-    one, other = said
+    row = apart.crop((0, y, apart.width, y + 1)).getbbox(alpha_only=False)
+    x = row[0] if row else 0
+    one, other = (str(image.getpixel((x, y))) for image in pair)
     return sum(means) / len(means) / 255, (f"pixel ({x}, {y})", one, other)
 
 

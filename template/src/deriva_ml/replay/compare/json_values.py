@@ -91,11 +91,11 @@ def compare_json_lines(recorded: Path, repeated: Path, terms: Terms) -> Comparis
             try:
                 values = loads(one), loads(other)
             except DAMAGED:
-                tally.differ(f"line {number}", one, other)
+                tally.differ(f"line {number}", (one, other))
                 continue
             _compare(*values, f"line {number}, $", "", terms, False, tally)
     if counts[0] != counts[1]:
-        tally.differ("the number of lines", *counts, number=0)
+        tally.differ("number of lines", counts, 0)
     return tally.result(MEASURE, WRITTEN)
 
 
@@ -110,13 +110,13 @@ def _compare(
             _compare(one, other, f"{where}[{place}]", name, terms, loose, tally)
         if len(recorded) != len(repeated):
             more = abs(len(recorded) - len(repeated))
-            tally.differ(where, f"{len(recorded)} elements", f"{len(repeated)} elements", more)
+            tally.differ(where, (f"{len(one)} elements" for one in (recorded, repeated)), more)
         elif not recorded:
             tally.same()
     else:
         kind = _same(recorded, repeated, name, terms, loose)
         if kind is None:
-            tally.differ(where, _said(recorded), _said(repeated))
+            tally.differ(where, (_said(recorded), _said(repeated)))
         else:
             tally.same(kind=kind)
 
@@ -138,10 +138,10 @@ def _compare_dicts(
         if key in theirs:
             _compare(value, theirs[key], _below(where, key), key, terms, loose, tally)
         else:
-            tally.differ(_below(where, key), _said(value), "(not there)")
+            tally.differ(_below(where, key), (_said(value), "(not there)"))
     for key in theirs:
         if key not in ours:
-            tally.differ(_below(where, key), "(not there)", _said(theirs[key]))
+            tally.differ(_below(where, key), ("(not there)", _said(theirs[key])))
     if [*ours] != [*theirs] and ours.keys() == theirs.keys():
         tally.kinds["order"] += 1
 

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deriva_ml.notebook.cells import assigned, literal
+from deriva_ml.notebook.cells import assigned, literal, tree_of
 from deriva_ml.notebook.document import INJECTED, source_of, tags_of
 from deriva_ml.notebook.widgets import VIEW, States, displayed, states_of
 from deriva_ml.replay.compare.html import compare_html
@@ -72,7 +72,7 @@ def compare_notebooks(recorded: Any, repeated: Any, terms: Terms) -> Comparison:
     states = [states_of(one) for one in documents]
     cells = [[cell for cell in one["cells"] if ERROR_MARK not in tags_of(cell)] for one in documents]
     given = [[cell for cell in some if INJECTED in tags_of(cell)] for some in cells]
-    found = [*_compare_parameters(*given, terms)]
+    found = [*_compare_parameters(given[0], given[1], terms)]
     own = [[cell for cell in some if INJECTED not in tags_of(cell)] for some in cells]
     if len(own[0]) != len(own[1]):
         found.append(_differs(difference("number of cells", str(len(own[0])), str(len(own[1])))))
@@ -127,6 +127,8 @@ def _compare_parameters(
     ours, theirs = (
         {name: value for text in texts for name, value in assigned(text).items()} for texts in sources
     )
+    if not all(map(tree_of, [*sources[0], *sources[1]])):  # nothing in it can be told from the other
+        yield _differs(difference("the given parameters", "\n".join(sources[0]), "\n".join(sources[1])))
     for name in {**ours, **theirs}:
         missing = object()
         one, other = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ MEASURE = "the share of equal cells"
 def compare_parquet(recorded: Path, repeated: Path, terms: Terms) -> Comparison:
     """Compare two Parquet files by their columns, types and values."""
     try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
+        ArrowException = import_module("pyarrow").ArrowException
+        ParquetFile = import_module("pyarrow.parquet").ParquetFile
     except ImportError:
         return Comparison(Verdict.different, 0.0, "install pyarrow to compare values")
     try:
@@ -39,10 +40,10 @@ def _compare(ours: Any, theirs: Any, terms: Terms) -> Comparison:
     schemas = [{one.name: str(one.type) for one in file.schema_arrow} for file in (ours, theirs)]
     if list(schemas[0].items()) != list(schemas[1].items()):
         said = (", ".join(f"{name} {kind}" for name, kind in schema.items()) for schema in schemas)
-        tally.differ("columns", *said)
+        tally.differ("columns", said)
     counts = [file.metadata.num_rows for file in (ours, theirs)]
     if counts[0] != counts[1]:
-        tally.differ("number of rows", *(f"{count:,}" for count in counts), 0)
+        tally.differ("number of rows", (f"{count:,}" for count in counts), 0)
         tally.total += abs(counts[0] - counts[1]) * len(schemas[0])
     groups = [
         file.metadata.row_group(n).total_byte_size
@@ -50,7 +51,7 @@ def _compare(ours: Any, theirs: Any, terms: Terms) -> Comparison:
         for n in range(file.num_row_groups)
     ]
     if max(groups, default=0) > LARGEST_BATCH:
-        tally.differ("the values", "too large to be unpacked", "")
+        tally.differ("the values", ("too large to be unpacked", ""))
         return tally.result(MEASURE)
     names = [name for name in schemas[0] if schemas[0][name] == schemas[1].get(name)]
     for start, one, other in _batches(ours, theirs, names):
@@ -82,7 +83,7 @@ def _compare_column(one: Any, other: Any, name: str, start: int, terms: Terms, t
     for row, (cell, its) in enumerate(zip(one.to_pylist(), other.to_pylist(), strict=True), start=start + 1):
         kind = _same(cell, its, name, terms)
         if kind is None:
-            tally.differ(f'row {row}, column "{name}"', cell, its)
+            tally.differ(f'row {row}, column "{name}"', (cell, its))
         else:
             tally.same(kind=kind)
 

@@ -76,13 +76,12 @@ def compare_rows(
     names, other_names = next(ours, []), next(theirs, [])
     if names != other_names:
         if Counter(names) == Counter(other_names):
-            tally.differ(
-                f"{where}columns, in another order", ", ".join(names), ", ".join(other_names), len(names)
-            )
+            pair = map(", ".join, (names, other_names))
+            tally.differ(f"{where}columns, in another order", pair, len(names))
         elif len(names) == len(other_names):
             _compare_cells(names, other_names, [], f"{where}the first row", terms, loose, tally)
         else:
-            tally.differ(f"{where}columns", ", ".join(names), ", ".join(other_names), len(names))
+            tally.differ(f"{where}columns", map(", ".join, (names, other_names)), len(names))
     counts = [0, 0]
     for number, (one, other) in enumerate(zip_longest(ours, theirs), start=1):
         counts[0] += one is not None
@@ -93,7 +92,7 @@ def compare_rows(
             tally.same(len(one))
         elif len(one) != len(other):
             row = f"{where}row {number}"
-            tally.differ(row, f"{len(one)} cells", f"{len(other)} cells", max(len(one), len(other)))
+            tally.differ(row, (f"{len(some)} cells" for some in (one, other)), max(len(one), len(other)))
         else:
             _compare_cells(one, other, names, f"{where}row {number}", terms, loose, tally)
     if counts[0] != counts[1]:
@@ -120,6 +119,6 @@ def _compare_cells(
             kind = kinds[0]
         if kind is None:
             column = f'column "{name}"' if name else f"column {place + 1}"
-            tally.differ(f"{row}, {column}", cell, its)
+            tally.differ(f"{row}, {column}", (cell, its))
         else:
             tally.same(kind=kind)

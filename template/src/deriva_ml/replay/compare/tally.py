@@ -52,11 +52,12 @@ class Tally:
         if kind:
             self.kinds[kind] += 1
 
-    def differ(self, where: str, recorded: object = "", repeated: object = "", number: float = 1) -> None:
-        """Count parts that differ; the values are shown as texts."""
+    def differ(self, where: str, pair: Iterable[object], number: float = 1) -> None:
+        """Count parts that differ; both values are shown as texts."""
         self.total += number
         if len(self.differences) < MOST:
-            self.differences.append(difference(where, str(recorded), str(repeated)))
+            recorded, repeated = map(str, pair)
+            self.differences.append(difference(where, recorded, repeated))
 
     @property
     def is_different(self) -> bool:

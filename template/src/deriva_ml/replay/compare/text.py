@@ -165,8 +165,8 @@ def _alike_wrapped(ours: Sequence[Line], theirs: Sequence[Line], terms: Terms) -
     """Return the kinds of what differs in texts whose lines are broken at other places, as arrays are by their width."""
     if not 0 < len(ours) < WINDOW or not 0 < len(theirs) < WINDOW:
         return None
-    joined = ("".join(line for _, line in lines) for lines in (ours, theirs))
-    found = alike(*joined, terms)
+    one, other = ("".join(line for _, line in lines) for lines in (ours, theirs))
+    found = alike(one, other, terms)
     return found if found and "number" in found else None
 
 
@@ -218,7 +218,7 @@ def _different(
     left, right = ([_masked(line) for _, line in lines] for lines in (ours, theirs))
     words = [" ".join(lines).split() if len(lines) < WORDS else [] for lines in (left, right)]
     if 0 < len(words[0]) < WORDS and 0 < len(words[1]) < WORDS:
-        ratio = SequenceMatcher(None, *words, autojunk=False).ratio()
+        ratio = SequenceMatcher(None, words[0], words[1], autojunk=False).ratio()
     else:
         ratio = 2 * (Counter(left) & Counter(right)).total() / (len(left) + len(right))
     rest = len(left) + len(right)

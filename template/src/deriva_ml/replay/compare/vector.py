@@ -42,13 +42,13 @@ def compare_svg(recorded: str, repeated: str, terms: Terms, where: str = "") -> 
     tally, line, place = Tally(), 1, f"{where}, " if where else ""
     if len(pieces[0]) != len(pieces[1]):
         counts = (f"{len(some) // 2} elements" for some in pieces)
-        tally.differ(f"{place}what is drawn", *counts, abs(len(pieces[0]) - len(pieces[1])))
+        tally.differ(f"{place}what is drawn", counts, abs(len(pieces[0]) - len(pieces[1])))
     for one, other in zip(*pieces, strict=False):
         # In a tag a number may stand before the name of a command, as a duration stands before its unit.
         drawn = one.startswith("<") and "base64," not in one
         kinds = alike(one, other, terms, only="number" if drawn else "")
         if kinds is None:
-            tally.differ(f"{place}line {line} of the SVG", one, other)
+            tally.differ(f"{place}line {line} of the SVG", (one, other))
         else:
             tally.same(kind="".join(kinds[:1]))
         line += one.count("\n")
@@ -67,19 +67,19 @@ def compare_pdf(recorded: bytes, repeated: bytes, where: str = "") -> Comparison
     tally, place = Tally(), where or "the PDF"
     outside = [_STREAM.sub(b"", content) for content in masked]
     if outside[0] != outside[1]:
-        tally.differ(f"{place}, its objects", *_first(*outside))
+        tally.differ(f"{place}, its objects", _first(outside[0], outside[1]))
     else:
         tally.same()
     streams = [_STREAM.findall(content) for content in (ours, theirs)]
     if len(streams[0]) != len(streams[1]):
         counts = (f"{len(some)} streams" for some in streams)
-        tally.differ(place, *counts, abs(len(streams[0]) - len(streams[1])))
+        tally.differ(place, counts, abs(len(streams[0]) - len(streams[1])))
     for number, (one, other) in enumerate(zip(*streams, strict=False), start=1):
         contents = [_inflated(stream) for stream in (one, other)]
         if contents[0] == contents[1]:
             tally.same()
         else:
-            tally.differ(f"{place}, stream {number}", *_first(*contents))
+            tally.differ(f"{place}, stream {number}", _first(contents[0], contents[1]))
     return tally.result("the share of equal streams", "the same streams, compressed otherwise")
 
 
