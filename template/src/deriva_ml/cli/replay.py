@@ -126,8 +126,9 @@ def main(argv: Sequence[str]) -> int:
     _check(args)
     project = Project.find()
     from deriva_ml.replay.junit import write_junit
+    from deriva_ml.replay.kept import keep
     from deriva_ml.replay.many import replayable
-    from deriva_ml.replay.recording import keep_report
+    from deriva_ml.replay.recording import attach_report
     from deriva_ml.replay.replaying import Options, Records, replay
     from deriva_ml.replay.verdict import Tolerance
     from deriva_ml.signals import raise_on_signals
@@ -151,7 +152,8 @@ def main(argv: Sequence[str]) -> int:
             options = Options(
                 Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rids[0])
             )
-            reports = [keep_report(project, local, source, replay(records, rids[0], options))]
+            reports = [keep(replay(records, rids[0], options), source, project)]
+            attach_report(local, project, reports[0])
             if not args.json:
                 _show(reports[0])
     if args.junit:
@@ -166,7 +168,7 @@ def main(argv: Sequence[str]) -> int:
 
 def replay_here(project: Project, rids: Sequence[str], times: int) -> int:
     """Replay executions that were just recorded so often in the present environment, and return the exit status."""
-    from deriva_ml.replay.recording import keep_report
+    from deriva_ml.replay.kept import keep
     from deriva_ml.replay.replaying import Options, Records, replay
     from deriva_ml.signals import raise_on_signals
 
@@ -174,7 +176,7 @@ def replay_here(project: Project, rids: Sequence[str], times: int) -> int:
     with raise_on_signals(), closing(opened(project)) as local:
         for rid in (rid_of(local, rid) for rid in rids for _ in range(times)):
             report = replay(Records(project, local, local), rid, Options(here=True, say=_sayer(rid)))
-            reports.append(keep_report(project, local, local, report))
+            reports.append(keep(report, local, project))
             _show(reports[-1])
     return exit_status(reports)
 

@@ -99,17 +99,17 @@ def parser() -> argparse.ArgumentParser:
         help="the longest that one cell may take, in whole seconds (default: no limit)",
     )
     how.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse the run if deriva-ml-check finds anything but advice in the notebook",
+    )
+    how.add_argument(
         "--repeat",
         type=whole_number(1, "runs"),
         default=1,
         metavar="NUMBER",
         help="run it so often: what is recorded of the first run is then replayed here, and the verdicts are said"
         " (default: %(default)s)",
-    )
-    how.add_argument(
-        "--strict",
-        action="store_true",
-        help="refuse the run if deriva-ml-check finds anything but advice in the notebook",
     )
     how.add_argument("--log-output", action="store_true", help="show what the cells print, on stderr")
     add_run_flags(parser, how)

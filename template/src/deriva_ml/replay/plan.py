@@ -30,6 +30,9 @@ from deriva_ml.redaction import HIDDEN
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.untrusted import DAMAGED, check_relative, read_json
 
+ENVIRONMENT = "environment.json"
+"""The file that says on which machine, and with which packages, an execution ran."""
+
 OWN_METADATA = frozenset({*ExecMetadataType} - {ExecMetadataType.metrics_file})
 """Types of files that the runner writes about a run, which are no results of it."""
 
@@ -87,6 +90,13 @@ class Plan:
         return self.record.rid
 
     @property
+    def was_delivered(self) -> bool:
+        """Whether what it made had RIDs of another catalog while it ran: its workflow tells, which is recorded with it."""
+        workflow = self.configuration.get("workflow")
+        known = workflow.get("rid") if isinstance(workflow, dict) else None
+        return bool(known) and known != self.record.workflow.rid
+
+    @property
     def python(self) -> str:
         """The version of Python that ran it; empty where that is not known."""
         return python_of(self.environment)
@@ -96,11 +106,6 @@ class Plan:
         """The recorded environment variables."""
         said = self.environment.get("environment")
         return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
-
-    @property
-    def failed(self) -> bool:
-        """Whether it failed."""
-        return self.record.status is Status.failed
 
 
 def python_of(environment: Mapping[str, Any]) -> str:
@@ -241,7 +246,7 @@ class _Files:
 
     def environment(self) -> dict[str, Any]:
         try:
-            path = self.path("environment.json")
+            path = self.path(ENVIRONMENT)
             found = read_json(path) if path else {}
         except (OSError, *DAMAGED) as error:
             raise CouldNotRun(f"environment.json of the record is damaged: {error}") from error

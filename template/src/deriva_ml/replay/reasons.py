@@ -16,7 +16,7 @@ from deriva_ml.check.source import read_source
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.git import listed
 from deriva_ml.replay.audit import Seen
-from deriva_ml.replay.verdict import Compared, Verdict
+from deriva_ml.replay.verdict import Compared, CouldNotRun, Verdict
 from deriva_ml.replay.worktree import left_out
 
 SHOWN = 5
@@ -83,11 +83,13 @@ class Evidence:
 def reasons(evidence: Evidence, repeat: Repeat) -> list[str]:
     """Return why a run differs; it is run again twice at most."""
     found = [*evidence.inputs, *_environment(evidence), *_not_recorded(evidence)]
-    again = repeat("to see whether it gives the same each time", {})
-    if again.itself is Verdict.different:
-        found += _each_time(evidence, repeat)
-    else:
-        found += _same_each_time(evidence, repeat)
+    try:
+        again = repeat("to see whether it gives the same each time", {})
+        look = _each_time if again.itself is Verdict.different else _same_each_time
+        for line in look(evidence, repeat):
+            found.append(line)
+    except CouldNotRun as error:
+        found.append(f"it could not be run once more to tell: {error}")
     return found
 
 

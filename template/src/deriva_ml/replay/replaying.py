@@ -5,23 +5,35 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from deriva_ml.catalog.database import now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.definitions import RID, AssetRole, Status
+from deriva_ml.configuration_file import CONFIGURATION
+from deriva_ml.definitions import RID, AssetRole, ExecutionRecord, Status
 from deriva_ml.project import Project
 from deriva_ml.replay import environment
+from deriva_ml.replay.audit import seen
 from deriva_ml.replay.outcome import compare_failures
-from deriva_ml.replay.outputs import compare_outputs, own_of
-from deriva_ml.replay.plan import Plan, is_executed_notebook, jobs_of, platform_of, python_of, read_plan
+from deriva_ml.replay.outputs import Run, compare_outputs, own_of, side_of
+from deriva_ml.replay.plan import (
+    ENVIRONMENT,
+    Plan,
+    is_executed_notebook,
+    jobs_of,
+    platform_of,
+    python_of,
+    read_plan,
+)
+from deriva_ml.replay.reasons import Again, Evidence, reasons
 from deriva_ml.replay.recording import take_in
 from deriva_ml.replay.report import Report, Side
-from deriva_ml.replay.run import Repeated, described_by, run
+from deriva_ml.replay.run import Repeated, code_of, run, said_by, top_of
 from deriva_ml.replay.scratch import make_scratch, place_files
 from deriva_ml.replay.verdict import (
     Compared,
@@ -34,8 +46,7 @@ from deriva_ml.replay.verdict import (
     worst,
 )
 from deriva_ml.replay.workspace import workspace
-from deriva_ml.replay.worktree import checked_out
-from deriva_ml.working_tree import WorkingTree
+from deriva_ml.replay.worktree import checked_out, remove_new, untracked
 
 RUNNER = re.compile(r"^_commit:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 """Where a project's ``.copier-answers.yml`` says of which version its runner is."""
@@ -147,24 +158,51 @@ def _replay_in(
     options.say("preparing its environment")
     python = _python(records.project, plan, tree, options)
     options.say("running it")
+    files = untracked(top)
     repeated = run(plan, scratch, python, folder / "run", place=_place(records.source, plan))
     options.say("comparing")
-    own = own_of(records.project, records.local, records.source, plan, repeated)
-    ending = _ending(plan, repeated, own)
-    outputs = compare_outputs(records.source, plan, repeated, own, options.tolerance, folder / "recorded")
+    record = Run(
+        records.project,
+        records.local,
+        records.source,
+        plan.rid,
+        plan.outputs,
+        delivered=plan.was_delivered and records.source is records.local,
+    )
+    with side_of(repeated, plan.kind) as side:
+        own = own_of(record, side)
+        ending = _ending(plan, repeated, own)
+        outputs = compare_outputs(record, side, own, options.tolerance, folder / "recorded")
     verdict = worst([*outputs.compared, *([ending] if ending else [])])
     why = ""
     if outputs.lost and verdict is not Verdict.different:
         verdict, why = Verdict.could_not_run, outputs.lost[0]
     kept = [f"kept for you to look at: {top} (a working tree) and {folder}"] if options.keep else []
-    there = described_by(repeated)
+    there = said_by(repeated, ENVIRONMENT)
     own_name = str(tree.metadata().get("name") or "")
+    told: list[str] = []
+    if verdict is Verdict.different:
+        evidence = Evidence(
+            recorded=plan.environment,
+            repeated=there,
+            own=own_name,
+            top=top,
+            sources=[code_of(plan, tree.root)],
+            project=top_of(records.project.root),
+            seen=seen(repeated.audit),
+            outputs=outputs.compared,
+            inputs=_given_otherwise(plan, repeated),
+            patch=plan.patch,
+            ran=plan.record.created,
+        )
+        told = reasons(evidence, _Again(record, plan, scratch, python, folder, options, repeated, top, files))
     return replace(
         report,
         verdict=verdict,
         why=why,
         ending=ending,
         outputs=outputs.compared,
+        reasons=told,
         notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost, *kept],
         repeated=Side(
             execution=repeated.rid,
@@ -177,6 +215,53 @@ def _replay_in(
         ),
         recorded_as=take_in(records.local, repeated, plan.rid) if options.record else "",
     )
+
+
+@dataclass
+class _Again:
+    """Runs a record once more, and says how that compares; see ``reasons.Repeat``."""
+
+    record: Run
+    plan: Plan
+    scratch: Project
+    python: Path
+    folder: Path
+    options: Options
+    before: Repeated
+    top: Path
+    files: set[str]
+
+    def __call__(self, what: str, variables: Mapping[str, str]) -> Again:
+        self.options.say(f"running it once more, {what}")
+        remove_new(self.top, self.files)
+        folder = next(path for n in count(2) if not (path := self.folder / f"run-{n}").exists())
+        place = _place(self.record.source, self.plan)
+        repeated = run(self.plan, self.scratch, self.python, folder, place=place, more=variables)
+        with side_of(self.before, self.plan.kind) as before, side_of(repeated, self.plan.kind) as now:
+            return Again(
+                self._verdict(before, self.before, now, repeated),
+                self._verdict(self.record, None, now, repeated),
+            )
+
+    def _verdict(self, ours: Run, first: Repeated | None, theirs: Run, second: Repeated) -> Verdict:
+        own = own_of(ours, theirs)
+        ending = compare_endings(first.record if first else self.plan.record, second.record, own)
+        found = compare_outputs(ours, theirs, own, self.options.tolerance, self.folder / "recorded")
+        return worst([*found.compared, *([ending] if ending else [])])
+
+
+def _given_otherwise(plan: Plan, repeated: Repeated) -> list[str]:
+    """Return a line about the parameters that had other values, though they were given the same."""
+    before, now = (
+        plan.configuration.get("parameters", {}),
+        said_by(repeated, CONFIGURATION).get("parameters", {}),
+    )
+    changed = [
+        f"{name} is {now[name]!r}, and was {value!r}"
+        for name, value in before.items()
+        if now.get(name, value) != value
+    ]
+    return [f"parameters that the code computes: {'; '.join(changed)}"] if changed else []
 
 
 def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Path:
@@ -196,7 +281,7 @@ def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Pa
 
 def _project_in(top: Path, plan: Plan, project: Project) -> Project:
     """Return the project that the code of a record is of, in its working tree."""
-    code = top / plan.path if plan.path else top / project.root.resolve().relative_to(_top_of(project))
+    code = top / plan.path if plan.path else top / project.root.resolve().relative_to(top_of(project.root))
     inside = [one for one in (code, *code.parents) if one.is_relative_to(top)]
     home = next((one for one in inside if (one / "pyproject.toml").is_file()), None)
     if home is None:
@@ -204,11 +289,6 @@ def _project_in(top: Path, plan: Plan, project: Project) -> Project:
             f"there is no project (pyproject.toml) around {plan.path or 'the code'} at that commit"
         )
     return Project(home)
-
-
-def _top_of(project: Project) -> Path:
-    tree = WorkingTree.around(project.root)
-    return tree.top if tree else project.root.resolve()
 
 
 def _place(source: Source, plan: Plan) -> int:
@@ -224,23 +304,31 @@ def _place(source: Source, plan: Plan) -> int:
 
 
 def _ending(plan: Plan, repeated: Repeated, own: Own) -> Compared | None:
-    """Compare how two runs ended; None where both came to their end.
+    """Compare how two runs ended.
 
     Raises:
         CouldNotRun: the second one failed for want of something that the record does not bring.
     """
-    failed = [record.status is Status.failed for record in (plan.record, repeated.record)]
-    before, after = plan.record.status_detail, repeated.record.status_detail
-    if not any(failed):
+    lacking = _LACKING.search(repeated.record.status_detail)
+    if lacking and _failed(repeated.record) and not _failed(plan.record):
+        raise CouldNotRun(f"something that it needs is not in its record: {lacking[0]}")
+    return compare_endings(plan.record, repeated.record, own)
+
+
+def _failed(record: ExecutionRecord) -> bool:
+    return record.status in {Status.failed, Status.aborted}
+
+
+def compare_endings(before: ExecutionRecord, now: ExecutionRecord, own: Own) -> Compared | None:
+    """Compare how two runs ended; None where both came to their end."""
+    if not _failed(before) and not _failed(now):
         return None
-    if all(failed):
-        result = compare_failures(before, after, own)
+    if _failed(before) and _failed(now):
+        result = compare_failures(before.status_detail, now.status_detail, own)
     else:
-        if failed[1] and (lacking := _LACKING.search(after)):
-            raise CouldNotRun(f"something that it needs is not in its record: {lacking[0]}")
         ends = [
-            f"Failed: {why}" if bad else "it came to its end"
-            for bad, why in zip(failed, (before, after), strict=True)
+            f"{one.status}: {one.status_detail}" if _failed(one) else "it came to its end"
+            for one in (before, now)
         ]
         differences = [Difference("how it ended", *ends)]
         result = Comparison(Verdict.different, 0.0, "one failed, and the other did not", differences)

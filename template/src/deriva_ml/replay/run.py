@@ -19,15 +19,18 @@ from deriva_ml.catalog.connection import open_local
 from deriva_ml.configuration_file import MODEL_COMMAND
 from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, MLAsset
 from deriva_ml.execution.environment import VARIABLES
+from deriva_ml.execution.executed_sources import NAME as EXECUTED_SOURCES
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.notebook.document import EXPECTS_ERROR
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.redaction import HIDDEN
+from deriva_ml.replay import audit
 from deriva_ml.replay.plan import Kind, Plan
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.signals import signals_ignored
 from deriva_ml.state_folder import VARIABLE
 from deriva_ml.untrusted import DAMAGED, read_json
+from deriva_ml.working_tree import WorkingTree
 
 GRACE_SECONDS = 20.0
 """How long a run that was told to stop may take over recording its end."""
@@ -96,7 +99,12 @@ def run(
     with closing(open_local(scratch)) as catalog:
         before = {record.rid for record in catalog.find_executions()}
     log, begun = folder / "output.txt", time.monotonic()
-    variables = {**_variables(plan, scratch, python, [runner, scratch.source]), **(more or {})}
+    notes = folder / "audit.jsonl"
+    variables = {
+        **_variables(plan, scratch, python, [runner, scratch.source]),
+        **audit.install(runner, notes, [top_of(scratch.root), scratch.state, folder.parent]),
+        **(more or {}),
+    }
     ended = _wait(_command(plan, scratch, python, folder), scratch.root, variables, log)
     seconds = time.monotonic() - begun
     with closing(open_local(scratch)) as catalog:
@@ -108,19 +116,15 @@ def run(
         if not made:
             raise CouldNotRun(f"it did not begin: {_last_words(log)}")
         record = made[place if -len(made) <= place < len(made) else -1]
-        return Repeated(scratch, record, catalog.assets_of(record.rid), seconds, log, folder / "audit.jsonl")
+        return Repeated(scratch, record, catalog.assets_of(record.rid), seconds, log, notes)
 
 
 def _command(plan: Plan, scratch: Project, python: Path, folder: Path) -> list[str]:
     """Return the command line; where it names a descriptor, ``_wait`` puts that in."""
-    top = scratch.root
-    while not (top / ".git").exists():
-        top = top.parent
-    code = top / plan.path if plan.path else scratch.root / "executed-sources.ipynb"
+    code = code_of(plan, scratch.root)
     if plan.kind is Kind.script:
         return [str(python), str(code), *plan.options]
     if plan.kind is Kind.interactive:
-        code = code if code.suffix == ".ipynb" else scratch.root / "executed-sources.ipynb"
         write_atomically(code, json.dumps(_as_executed(plan.sources)))
     words = [*plan.options, *plan.overrides]
     if plan.kind is Kind.model:
@@ -133,6 +137,19 @@ def _command(plan: Plan, scratch: Project, python: Path, folder: Path) -> list[s
         words += ["-p", name, value]
     start = [str(python), "-P", "-m", "deriva_ml.replay.child", NOTEBOOK_COMMAND, _DESCRIPTOR]
     return [*start, os.path.relpath(code, scratch.root), *words]
+
+
+def code_of(plan: Plan, root: Path) -> Path:
+    """Return the file that is run, in a working tree in which the project is in ``root``."""
+    if plan.kind is Kind.interactive and not plan.path.endswith(".ipynb"):
+        return root / EXECUTED_SOURCES
+    return top_of(root) / plan.path
+
+
+def top_of(root: Path) -> Path:
+    """Return the top of the working tree that a project is in."""
+    tree = WorkingTree.around(root)
+    return tree.top if tree else root.resolve()
 
 
 _DESCRIPTOR = "<descriptor>"
@@ -198,11 +215,11 @@ def _wait(command: Sequence[str], folder: Path, variables: Mapping[str, str], lo
         os.close(writing)
 
 
-def described_by(repeated: Repeated) -> dict[str, Any]:
-    """Return what a run recorded of its own environment; nothing where it did not come to that."""
+def said_by(repeated: Repeated, name: str) -> dict[str, Any]:
+    """Return what a file of JSON says that a run recorded about itself; nothing where it did not come to that."""
     with closing(open_local(repeated.project)) as catalog:
         for asset in repeated.outputs:
-            if asset.filename == "environment.json" and asset.table == MLAsset.execution_metadata:
+            if asset.filename == name and asset.table == MLAsset.execution_metadata:
                 with suppress(OSError, *DAMAGED):
                     return dict(read_json(catalog.objects.path(asset.md5)))
     return {}

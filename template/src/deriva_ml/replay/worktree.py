@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -13,7 +13,7 @@ from deriva_ml.git import git, listed, repository_root
 from deriva_ml.project import Project
 from deriva_ml.redaction import HIDDEN
 from deriva_ml.replay.verdict import CouldNotRun
-from deriva_ml.replay.workspace import workspace
+from deriva_ml.replay.workspace import remove_tree, workspace
 from deriva_ml.untrusted import is_inside
 from deriva_ml.working_tree import WorkingTree
 
@@ -76,6 +76,23 @@ def checked_out(project: Project, commit: str, patch: bytes = b"", keep: bool = 
 def left_out(patch: bytes) -> list[str]:
     """Return the untracked files that a recorded patch names without having them."""
     return _LEFT_OUT.findall(patch.decode(errors="replace"))
+
+
+def untracked(top: Path) -> set[str]:
+    """Return the files in a working tree that git does not know, ignored ones too."""
+    return {*filter(None, git(top, "ls-files", "--others", "-z").split("\0"))}
+
+
+def remove_new(top: Path, before: set[str]) -> None:
+    """Remove the untracked files that were not there before, so that another run finds what the first one found."""
+    for name in untracked(top) - before:
+        path = top / name
+        if name.endswith("/"):  # a repository
+            remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty
+                os.removedirs(path.parent)
 
 
 def _repository(project: Project, commit: str) -> Path:
