@@ -93,8 +93,11 @@ def test_what_the_run_wrote_is_its_own(run: Run) -> None:
 
 def test_a_database_is_a_file(run: Run) -> None:
     """SQLite opens it itself."""
-    run.python("import sqlite3, sys; sqlite3.connect(sys.argv[1] + '/a.csv')")
-    assert run.seen().read == [str(run.outside / "a.csv")]
+    run.python(
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1] + '/a.csv'); sqlite3.connect(':memory:')\n"
+        "sqlite3.connect('file:' + sys.argv[1] + '/b.csv?mode=ro', uri=True)"
+    )
+    assert run.seen() == Seen(read=[str(run.outside / name) for name in ("a.csv", "b.csv")])
 
 
 def test_modules_of_the_working_tree_are_noted_and_others_not(run: Run) -> None:
@@ -147,12 +150,18 @@ def test_programs_are_noted_and_python_processes_looked_at_too(run: Run) -> None
     assert "abc" not in run.notes.read_text()
 
 
-def test_the_runner_and_python_itself_start_programs_unnoted(run: Run) -> None:
-    """They are not what is run."""
+def test_what_the_runner_and_python_do_by_themselves_is_not_noted(run: Run) -> None:
+    """It is not what is run. Modules count whoever imports them."""
     (run.runner / "deriva_ml").mkdir()
-    (run.runner / "deriva_ml" / "git.py").write_text("import subprocess\nsubprocess.run(['true'])\n")
+    (run.tree / "src" / "configs.py").write_text("")
+    (run.runner / "deriva_ml" / "git.py").write_text(
+        "import pathlib, subprocess, sys\nsubprocess.run(['true'])\npathlib.Path(sys.argv[1], 'a.csv').read_text()\n"
+        "import configs\ndef call(what): what()\n"
+    )
     run.python("import platform; platform.processor(); import deriva_ml.git")
-    assert run.seen().started == []
+    assert run.seen() == Seen(code=[str(run.tree / "src" / "configs.py")])
+    run.python("import sys, deriva_ml.git as g; g.call(lambda: open(sys.argv[1] + '/b.csv'))")
+    assert run.seen().read == [str(run.outside / "b.csv")]
 
 
 def test_another_sitecustomize_still_runs(run: Run) -> None:

@@ -16,9 +16,40 @@ from deriva_ml.check.catalogue import RULES
 from deriva_ml.replay.audit import Seen
 from deriva_ml.replay.reasons import CIRCUMSTANCES, RANDOM, Again, Evidence, reasons
 from deriva_ml.replay.verdict import Compared, Comparison, CouldNotRun, Difference, Verdict
+from replay.conftest import Lab, verdicts
 
 SAME, OTHER = Verdict.identical, Verdict.different
 BY_CHANCE, NOT_BY_CHANCE = "it gives something else each time", "repeated twice it gave the same"
+
+
+def test_a_notebook_that_depends_on_more_than_its_record(lab: Lab, tmp_path: Path) -> None:
+    """It says so of a set's order, of a file that nobody declared, and of one that it leaves for its next run."""
+    given = tmp_path / "given.csv"
+    given.write_text("1\n")
+    path = lab.notebook(
+        "depends",
+        [
+            "import os, subprocess\nfrom pathlib import Path",
+            "subprocess.run(['true'], check=True)\nPath('left.txt').write_text(str(Path('left.txt').exists()))",
+            "write('set.txt', list({'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}))",
+            f"write('given.txt', Path({str(given)!r}).read_text())",
+            "write('left.txt', Path('left.txt').read_text())",
+        ],
+    )
+    rid = lab.run_notebook(path, env={"PYTHONHASHSEED": "random"})
+    given.write_text("2\n")
+    report = lab.replay(rid)
+    print(lab.project.path)
+    found = "\n".join(report["reasons"])
+    os.system(
+        f"cp -r {lab.project.path} /tmp/replay-env-tmp/kept; cp -r {tmp_path} /tmp/replay-env-tmp/kept/"
+    )
+    assert f"that changed after the recorded run: {given}" in found
+    assert "it started other programs, of which nothing is recorded: true" in found
+    assert NOT_BY_CHANCE in found and "the order of a set" in found
+    assert verdicts(report) == {"set.txt": "different", "given.txt": "different", "left.txt": "identical"} | {
+        name: verdict for name, verdict in verdicts(report).items() if name.endswith(".ipynb")
+    }
 
 
 class Repeats:

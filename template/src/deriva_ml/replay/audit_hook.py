@@ -51,15 +51,34 @@ def install(notes: str, known: list[str], since: float) -> None:
         finally:
             os.close(descriptor)
 
+    # What Python's library does is done for the code that calls it; but programs that it starts by itself are its own.
+    starting = tuple(
+        os.path.join(library, name) for name in ("subprocess.py", "os.py", "pty.py", f"asyncio{os.sep}")
+    )
+
+    def is_of_the_run(*passing: str) -> bool:
+        """Whether neither the runner nor, but for modules that pass something on, Python itself is doing this."""
+        frame = sys._getframe()
+        while (
+            frame
+            and frame.f_code.co_filename.startswith((own, "<frozen ", *passing))
+            and (f"-packages{os.sep}" not in frame.f_code.co_filename)
+        ):
+            frame = frame.f_back  # type: ignore[assignment]
+        file = frame.f_code.co_filename if frame else ""
+        return not file.startswith((library + os.sep, runner + os.sep)) or f"-packages{os.sep}" in file
+
     def opened(path: Any, mode: Any, flags: int) -> None:
         if flags & 3 == os.O_WRONLY or isinstance(path, int) or path is None:
             return
         path = os.fsdecode(path)
         if path[:1] != os.sep or f"{os.sep}.." in path:
             path = os.path.abspath(path)
+        if path.endswith(".pyc"):
+            return
         if path.startswith(tree):
             if not os.path.exists(path):
-                if flags & 3 == os.O_RDONLY and ("missed", path) not in seen:
+                if flags & 3 == os.O_RDONLY and ("missed", path) not in seen and is_of_the_run(library):
                     note("missed", path)
             elif path.endswith(".py") and ("code", path) not in seen:
                 note("code", path)
@@ -67,8 +86,14 @@ def install(notes: str, known: list[str], since: float) -> None:
             status = os.stat(
                 path
             )  # the time of its inode, since a copy may have the other one of the original
-            if stat.S_ISREG(status.st_mode) and status.st_ctime < since:
+            if stat.S_ISREG(status.st_mode) and status.st_ctime < since and is_of_the_run(library):
                 note("read", path)
+
+    def database(path: Any) -> None:
+        path = os.fsdecode(path)
+        opened(
+            path.removeprefix("file:").partition("?")[0] if path[:5] == "file:" else path, None, os.O_RDONLY
+        )
 
     def resolved(host: Any, port: Any, *rest: Any) -> None:
         hosts[port] = os.fsdecode(host or "")
@@ -76,23 +101,12 @@ def install(notes: str, known: list[str], since: float) -> None:
     def connected(_: Any, address: Any) -> None:
         if isinstance(address, tuple):  # and no Unix socket
             place = f"{hosts.get(address[1]) or address[0]}:{address[1]}"
-            if ("connected", place) not in seen:
+            if ("connected", place) not in seen and is_of_the_run(library):
                 note("connected", place)
 
-    # By whom a program is started: what only passes it on is none, and what Python or the runner need is not noted.
-    passing = tuple(
-        os.path.join(library, name) for name in ("subprocess.py", "os.py", "pty.py", f"asyncio{os.sep}")
-    )
-
     def started(program: Any, *rest: Any) -> None:
-        frame = sys._getframe()
-        while frame and frame.f_code.co_filename.startswith((own, "<frozen os>", *passing)):
-            frame = frame.f_back  # type: ignore[assignment]
-        file = frame.f_code.co_filename if frame else ""
-        if file.startswith((library + os.sep, runner + os.sep)) and f"-packages{os.sep}" not in file:
-            return
         name = os.fsdecode(program)
-        if ("started", name) not in seen:
+        if ("started", name) not in seen and is_of_the_run(*starting):
             note("started", name)
 
     def executed(program: Any, *rest: Any) -> None:
@@ -104,7 +118,7 @@ def install(notes: str, known: list[str], since: float) -> None:
 
     handlers: dict[str, Callable[..., None]] = {
         "open": opened,
-        "sqlite3.connect": lambda path: opened(path, None, os.O_RDONLY),
+        "sqlite3.connect": database,
         "socket.getaddrinfo": resolved,
         "socket.connect": connected,
         "subprocess.Popen": process,

@@ -173,6 +173,8 @@ def _variables(plan: Plan, scratch: Project, python: Path, path: Sequence[Path])
     same = {name for name in VARIABLES if not _PLACE.match(name)}
     variables = {name: value for name, value in here.items() if name not in same}
     told = {name: value for name, value in plan.variables.items() if HIDDEN not in value}
+    if told.get("PYTHONHASHSEED") == "random":
+        del told["PYTHONHASHSEED"]
     return {
         **variables,
         "PYTHONHASHSEED": "0",
