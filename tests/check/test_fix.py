@@ -392,7 +392,7 @@ def test_no_cell_is_lost_and_a_second_time_changes_nothing(
     for cell in numbered:
         after = found[cell["id"]]
         source = "".join(after["source"])
-        for kind in ("int", "float", "str"):
+        for kind in ("int", "float", "str", "list"):
             source = source.replace(f": {kind} =", " =")
         assert source == "".join(cell["source"]).replace(": int =", " =")
         tags = after["metadata"].get("tags", [])
