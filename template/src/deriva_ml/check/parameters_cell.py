@@ -12,8 +12,12 @@ from deriva_ml.notebook.document import INJECTED, TAG, tags_of
 
 _HEADING = re.compile(r"\s*#[#\s]*(?:papermill\s+|notebook\s+)?parameters?\b", re.IGNORECASE)
 _SHOWING = frozenset({"display", "print"})
-_VALUES = ("value", "test", "context_expr", "subject")
-"""The parts of syntax that decide what the names get that it sets, and whether."""
+_DECIDED_BY: dict[type[ast.AST], str] = {
+    **dict.fromkeys((ast.Assign, ast.AnnAssign, ast.NamedExpr), "value"),
+    **dict.fromkeys((ast.If, ast.While, ast.IfExp), "test"),
+    **{ast.withitem: "context_expr", ast.Match: "subject"},
+}
+"""The part of syntax that decides what the names get that it sets, or whether."""
 
 
 def tagged(source: Source) -> tuple[int, str]:
@@ -99,8 +103,7 @@ def proper_place(source: Source, cell: Cell) -> Cell | None:
     if cell.tree is None or cell.python != cell.text or not all(map(_is_steady, cell.tree.body)):
         return None
     if len(led) < len(before):
-        while led and not _imports(source, led[-1]):
-            led.pop()
+        led = led if any(_imports(source, one) for one in led) else []
         crossed = before[len(led) :]
     else:
         crossed = led = []
@@ -251,7 +254,7 @@ def sets(
             yield name, node, heeds
         case ast.MatchMapping(rest=str(name)):
             yield name, node, heeds
-    if not isinstance(node, ast.AugAssign):
-        heeds = heeds.union(*(reads(getattr(node, part, None)) for part in _VALUES))
+    if type(node) in _DECIDED_BY:
+        heeds = heeds.union(reads(getattr(node, _DECIDED_BY[type(node)])))
     for child in ast.iter_child_nodes(node):
         yield from sets(child, heeds)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from deriva_ml.check.catalogue import RULES
 from deriva_ml.check.checking import Checker, Finding
+from deriva_ml.check.fix import FIXED, fix
 from deriva_ml.check.formats import FORMATS, statistics, summary_of
 from deriva_ml.check.many import check_all
 from deriva_ml.check.settings import codes
@@ -33,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
             "deriva-ml-check",
             "deriva-ml-check notebooks/my-notebook.ipynb",
             "deriva-ml-check --ignore DML6",
+            "deriva-ml-check --fix notebooks/my-notebook.ipynb",
             "deriva-ml-check --explain DML101",
         ],
     )
@@ -60,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="CODE",
         help="say what a rule protects and how to mend what it finds, and exit; 'all' lists them",
     )
+    rules.add_argument(
+        "--fix",
+        action="store_true",
+        help="tag an obvious parameters cell, move it after the imports, and annotate its literal defaults, in the"
+        " notebook's file; say what is found then",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output-format",
@@ -82,6 +91,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     checker = Checker(_codes(args.select, "--select"), _codes(args.ignore, "--ignore"))
     files = [*dict.fromkeys(checker.files(args.paths or _default()))]
+    refused = args.fix and not all([_fix(checker, file) for file in files])
     findings = [finding for found in check_all(checker, files) for finding in found]
     if args.statistics:
         print_lines(aligned([("findings", "code", "rule"), *statistics(findings)]))
@@ -89,7 +99,29 @@ def main(argv: Sequence[str]) -> int:
         FORMATS[args.output_format](findings)
     if args.output_format == "concise":
         print(_summary(findings, len(files)))
-    return FAILED if any(not one.advice for one in findings) else 0
+    return FAILED if refused or any(not one.advice for one in findings) else 0
+
+
+def _fix(checker: Checker, file: Path) -> bool:
+    """Mend a notebook as far as that is mechanical, and say so; False if its file was refused."""
+    done: list[str] = []
+    try:
+        for _ in FIXED:  # the next one may be found only then
+            found: dict[str, list[int]] = {}
+            for one in checker.check(file) if file.suffix == ".ipynb" else ():
+                if one.code in FIXED:
+                    found.setdefault(one.code, []).append(one.line)
+            changes = fix(file, checker.settings(file.parent).root, found)
+            done += changes
+            if not changes:
+                break
+        return True
+    except DerivaMLRequestError as error:
+        print(error, file=sys.stderr)
+        return False
+    finally:
+        if done:
+            print(f"{file}: {', '.join(done)}", file=sys.stderr)
 
 
 def _codes(given: Sequence[str], flag: str) -> list[str]:
