@@ -16,6 +16,9 @@ from deriva_ml.project import Project
 from deriva_ml.terminal import suggest
 
 TABLE = "tool.deriva-ml.check"
+_MAY_HAVE = re.compile(
+    r"^\s*(?:\[.*deriva-ml.*check|[\"']?check[\"']?\s*[.=]|.*deriva-ml.*check.*=\s*[\[{])", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,7 @@ def read_settings(folder: Path) -> Settings:
         return Settings(Path.cwd())
     path = project.root / "pyproject.toml"
     # Reading TOML takes longer than checking a notebook.
-    if not re.search(
-        r"deriva-ml\b.*\bcheck\b", path.read_text(encoding="utf-8", errors="replace"), re.DOTALL
-    ):
+    if not _MAY_HAVE.search(path.read_text(encoding="utf-8", errors="replace")):
         return Settings(project.root)
     table: Any = project.pyproject()
     for name in TABLE.split("."):
