@@ -32,7 +32,7 @@ def text_of(catalog: EmbeddedCatalog, asset: Asset) -> str:
 
 def executions(catalog: EmbeddedCatalog) -> list[ExecutionRecord]:
     """All that are recorded."""
-    return catalog.find_executions()
+    return catalog.select_executions(Criteria())
 
 
 def test_a_change_is_recorded_with_who_when_by_which_command_and_at_which_commit(

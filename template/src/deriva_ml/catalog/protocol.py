@@ -16,7 +16,6 @@ from deriva_ml.definitions import (
     Dataset,
     DatasetState,
     ExecutionRecord,
-    Status,
     Workflow,
 )
 
@@ -38,11 +37,6 @@ class Source(Protocol):
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         """One execution's row, with its workflow."""
-
-    def find_executions(
-        self, limit: int | None = None, status: Status | None = None
-    ) -> list[ExecutionRecord]:
-        """Executions, newest first."""
 
     def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
         """Executions that meet criteria, in their order; raises as ``results`` does."""
