@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Protocol, Self
 
 from deriva_ml.catalog.connection import Connection
@@ -139,11 +140,8 @@ class DatasetReading(Upstream):
         without a difference are left out.
         """
         before, after = (self._contents(str(version)) for version in (v_a, v_b))
-        found: dict[str, int] = {}
-        for key in sorted(before.keys() | after.keys()):
-            if before.get(key) != after.get(key):
-                found[key[0]] = found.get(key[0], 0) + 1
-        return found
+        keys = sorted(before.keys() | after.keys())
+        return dict(Counter(key[0] for key in keys if before.get(key) != after.get(key)))
 
     def _contents(self, version: str) -> dict[tuple[str, str], str]:
         """Return what is in a version: by table and place there, what it is."""
