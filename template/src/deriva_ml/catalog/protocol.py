@@ -9,15 +9,7 @@ from typing import Any, Protocol
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.links import Start
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import (
-    RID,
-    Asset,
-    AssetRole,
-    Dataset,
-    DatasetState,
-    ExecutionRecord,
-    Workflow,
-)
+from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, DatasetState, ExecutionRecord, Workflow
 
 
 class Source(Protocol):

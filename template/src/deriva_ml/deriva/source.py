@@ -12,15 +12,7 @@ from deriva_ml.catalog.links import Start
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import (
-    RID,
-    Asset,
-    AssetRole,
-    Dataset,
-    DatasetState,
-    ExecutionRecord,
-    Workflow,
-)
+from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, DatasetState, ExecutionRecord, Workflow
 from deriva_ml.deriva import lookup
 from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
 from deriva_ml.deriva.delivery import DerivaDelivery

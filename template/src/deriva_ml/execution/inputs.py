@@ -14,14 +14,7 @@ from deriva_ml.catalog.connection import Connection
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.datasets.names import found
-from deriva_ml.definitions import (
-    RID,
-    Asset,
-    Dataset,
-    MLAsset,
-    Row,
-    Workflow,
-)
+from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.grouping import grouped
 from deriva_ml.project import Project
