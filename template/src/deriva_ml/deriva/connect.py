@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
+from deriva_ml.catalog.catalog_config import DerivaMLConfig, located
 from deriva_ml.catalog.connection import Connection, Undelivered, open_local
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
@@ -27,11 +27,11 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
         local = open_local(project)
         local.make_asset_tables(config.asset_tables or ())
         return Connection(local, local, Undelivered(local))
-    check_server(config)
+    config = located(config, project)
     # A run in the project's own catalog needs none of it.
     from deriva_ml.deriva.delivery import DerivaDelivery
     from deriva_ml.deriva.source import DerivaSource
 
     local = open_local(project)
-    delivery = DerivaDelivery(local, located(config, project))
+    delivery = DerivaDelivery(local, config)
     return Connection(local, DerivaSource(delivery), delivery)
