@@ -10,7 +10,7 @@ from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetBag, DatasetSpec
-from deriva_ml.dataset_version import DatasetHistory, DatasetVersion
+from deriva_ml.dataset_version import DatasetHistory, DatasetVersion, state_with
 from deriva_ml.definitions import RID, DatasetState, Row
 from deriva_ml.definitions import Dataset as Record
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -94,14 +94,7 @@ class DatasetReading(Upstream):
         return self._source.dataset_versions(self.rid)
 
     def _state(self, version: str | None = None) -> DatasetState:
-        version = version or self._asked
-        states = self._states
-        for state in states:
-            if version in (None, state.version):
-                return state
-        raise DerivaMLRequestError(
-            f"dataset {self.rid} has no version {version}; it has {', '.join(one.version for one in states)}"
-        )
+        return state_with(self._states, version or self._asked, f"dataset {self.rid}")
 
     @property
     def current_version(self) -> DatasetVersion:

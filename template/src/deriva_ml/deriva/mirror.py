@@ -150,14 +150,10 @@ class Mirror:
             if known.get(record.rid) != changed[record.rid]:  # how it ended may be there before its files
                 database.query('INSERT OR IGNORE INTO "local_unread" VALUES (?)', record.rid)
         above = [*(records if criteria.runs_only else ()), *filter(None, [criteria.sweep])]
+        above = above if self._model.executions_nest else []
         data = [*filter(None, [criteria.dataset])]
         for table, column, other, rids in (
-            (
-                "Execution_Execution",
-                "Execution",
-                "Nested_Execution",
-                above if self._model.executions_nest else [],
-            ),
+            ("Execution_Execution", "Execution", "Nested_Execution", above),
             ("Dataset_Execution", "Dataset", "Execution", data),
             ("Dataset_Version", "Dataset", "Execution", data),
         ):
