@@ -64,9 +64,9 @@ def write(descriptor: int, data: bytes) -> None:
 
 def _flush_each(paths: Iterable[Path]) -> None:
     for path in paths:
-        with suppress(PermissionError):  # Windows opens no folder, and nothing read-only, for this
-            with opened(path) as descriptor:
-                flush_open(descriptor)
+        # Windows opens no folder, and nothing read-only, for this.
+        with suppress(PermissionError), opened(path) as descriptor:
+            flush_open(descriptor)
 
 
 def _flush_file_system(folder: Path) -> bool:
@@ -144,9 +144,8 @@ def clone(source: int, destination: int) -> bool:
 
 def can_clone(source: str | Path, folder: Path) -> bool:
     """Whether a file in a folder can share another one's content."""
-    with temporary(folder) as path, opened(path, NEW) as copy:
-        with opened(source) as original:
-            return clone(original, copy)
+    with temporary(folder) as path, opened(path, NEW) as copy, opened(source) as original:
+        return clone(original, copy)
 
 
 def admit(source: os.stat_result, file: Path | int, also: int) -> None:

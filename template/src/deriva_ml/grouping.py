@@ -1,9 +1,9 @@
-"""Puts things together: by what they have in common, or as many as are handled at a time."""
+"""Puts things together: by what they have in common, in order, or as many as are handled at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -15,6 +15,15 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
     for key, value in pairs:
         groups.setdefault(key, []).append(value)
     return groups
+
+
+def ordered(items: Iterable[Any]) -> list[Any]:
+    """Return what came in no order, such as a set's items, in the same order each time."""
+    items = [*items]
+    try:
+        return sorted(items)
+    except TypeError:
+        return sorted(items, key=repr)
 
 
 def parted(

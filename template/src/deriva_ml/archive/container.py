@@ -57,7 +57,6 @@ class Writer:
         self._zip = zipfile.ZipFile(path, "w")
         self._top = top
         self._digests: dict[str, str] = {}
-        self._bytes = 0
 
     def add(self, name: str, pieces: Iterable[bytes], length: int | None = None) -> None:
         """Add a file to the payload.
@@ -65,12 +64,7 @@ class Writer:
         Args:
             length: bytes, of a content, which is stored as it is; other files are compressed.
         """
-        self._digests[f"data/{name}"] = self._write(f"data/{name}", self._counted(pieces), length)
-
-    def _counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        for piece in pieces:
-            self._bytes += len(piece)
-            yield piece
+        self._digests[f"data/{name}"] = self._write(f"data/{name}", pieces, length)
 
     def _write(self, name: str, pieces: Iterable[bytes], length: int | None = None) -> str:
         entry = zipfile.ZipInfo(f"{self._top}/{name}", _EARLIEST)
@@ -87,8 +81,9 @@ class Writer:
     def finish(self) -> None:
         """Write what makes the payload a bag."""
         payload = sorted(self._digests)
+        size = sum(entry.file_size for entry in self._zip.infolist())
         self._write_text("bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
-        self._write_text("bag-info.txt", f"Payload-Oxum: {self._bytes}.{len(payload)}\n")
+        self._write_text("bag-info.txt", f"Payload-Oxum: {size}.{len(payload)}\n")
         self._write_text("manifest-sha256.txt", *self._listed(payload))
         self._write_text(_TAG_MANIFEST, *self._listed(_TAGS))
 

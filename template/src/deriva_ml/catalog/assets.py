@@ -234,18 +234,13 @@ class Assets(CatalogBase):
         for item in self.staged(execution):
             (written if self.is_written(item) else missing).append(item)
         taken = [*written, *beside]
-        contents = [self.objects.add(item.path) for item in taken]
+        contents = [(item, *self.objects.add(item.path)) for item in taken]
         recorded = []
-        summary = summarize(
-            execution,
-            (
-                RecordedFile(item.filename, item.types, self.objects.path(md5))
-                for item, (md5, _) in zip(taken, contents, strict=True)
-            ),
-        )
+        files = (RecordedFile(item.filename, item.types, self.objects.path(md5)) for item, md5, _ in contents)
+        summary = summarize(execution, files)
         with self._db.transaction(durable=True):  # only then may what was staged go
-            for item, content in zip(taken, contents, strict=True):
-                asset = self._insert_asset(item, *content)
+            for item, md5, length in contents:
+                asset = self._insert_asset(item, md5, length)
                 self.link_asset(execution, asset, AssetRole.output)
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)

@@ -10,6 +10,7 @@ from sqlite3 import Row
 from typing import Any
 
 from deriva_ml.catalog.base import CatalogBase, file_of
+from deriva_ml.dataset_version import state_with
 from deriva_ml.definitions import RID, Dataset, DatasetState, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.manifest import Entry, digest_of, lines
@@ -155,12 +156,8 @@ class DatasetStates(CatalogBase):
         if version is None:
             version = self.current_state(rid).version
         described = self.describe(rid)
-        states = {one.version: one for one in self.dataset_versions(rid)}
-        if version not in states:
-            raise DerivaMLRequestError(
-                f"dataset {rid} has no version {version}; it has {', '.join(reversed(states))}"
-            )
-        state = states[version]
+        states = self.dataset_versions(rid)
+        state = state_with(states, version, f"dataset {rid}")
         read, files, nested = functools.partial(file_of, MLAsset.file.value), [], []
         for member in self._db.query(MEMBERS, rid, state.number, state.number):
             path = check_relative(member["Path"])
@@ -176,7 +173,7 @@ class DatasetStates(CatalogBase):
             version_rid=state.rid,
             digest=state.digest,
             folder=folder,
-            history=tuple(one for one in states.values() if one.number <= state.number),
+            history=tuple(one for one in states if one.number <= state.number),
             executions=tuple(dict.fromkeys(self._db.get_all("Dataset_Execution", "Execution", Dataset=rid))),
         )
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from deriva_ml.catalog.base import CatalogBase
 from deriva_ml.definitions import RID, AssetRole, MLAsset, Row
+from deriva_ml.grouping import grouped
 
 EXECUTION = "Execution"
 DATASET = "Dataset"
@@ -274,9 +275,7 @@ class _LocalLinks(Links):
 
     def in_order(self, links: Iterable[Link]) -> list[Link]:
         links = [*links]
-        records: dict[str, set[RID]] = {}
-        for link in links:
-            records.setdefault(link.table, set()).add(link.other)
+        records = grouped((link.table, link.other) for link in links)
         rows = (row for table, rids in records.items() for row in self._fetch(table, "RID", rids))
         recorded = {row["RID"]: str(row["RCT"]) for row in rows}
         # Those of a server last.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deriva_ml.dataset_version import state_with
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.terminal import counted, human, print
 
@@ -55,14 +56,7 @@ def only(catalog: EmbeddedCatalog, text: str) -> str:
 
 def state_of(catalog: EmbeddedCatalog, rid: str, version: str | None = None) -> DatasetState:
     """Return the state of a dataset with a version; by default its newest."""
-    states = catalog.dataset_versions(rid)
-    if version is None:
-        return states[0]
-    found = next((one for one in states if one.version == version), None)
-    if found is None:
-        there = ", ".join(one.version for one in reversed(states))
-        raise DerivaMLRequestError(f"{name_of(catalog, rid)} has no version {version}; it has {there}")
-    return found
+    return state_with(catalog.dataset_versions(rid), version, name_of(catalog, rid))
 
 
 def name_of(catalog: EmbeddedCatalog, rid: str) -> str:

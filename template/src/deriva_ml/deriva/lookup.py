@@ -50,23 +50,6 @@ def status_of(name: str | None) -> Status:
 
 
 @reads
-def read_executions(server: Server, condition: str = "", limit: int | None = None) -> list[ExecutionRecord]:
-    """Executions with their workflows, newest first.
-
-    Args:
-        condition: a filter in ERMrest's syntax, such as ``/RID=1-ABCD``.
-        limit: how many at most.
-    """
-    return executions_of_rows(server, read_execution_rows(server, condition, limit))
-
-
-def read_execution_rows(server: Server, condition: str = "", limit: int | None = None) -> list[Row]:
-    """Rows of executions, as ``read_executions`` finds them."""
-    tail = "@sort(RCT::desc::,RID::desc::)" + ("" if limit is None else f"?limit={limit}")
-    return server.get(f"/entity/{server.model.qualified('Execution')}{condition}{tail}")
-
-
-@reads
 def executions_of_rows(server: Server, rows: Sequence[Row]) -> list[ExecutionRecord]:
     """The executions that rows stand for, with their workflows."""
     workflows = read_workflows(server, (row["Workflow"] for row in rows if row["Workflow"]))

@@ -26,8 +26,8 @@ from deriva_ml.definitions import (
     Status,
 )
 from deriva_ml.deriva.answers import ServerUnreachable, reads
-from deriva_ml.deriva.lookup import assets_of_rows, executions_of_rows, read_execution_rows
-from deriva_ml.deriva.server import Server, any_of
+from deriva_ml.deriva.lookup import assets_of_rows, executions_of_rows
+from deriva_ml.deriva.server import Server
 from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.terminal import tell, warn
@@ -111,12 +111,11 @@ class Mirror:
         elif criteria.sweep is not None:
             wanted = []
         if wanted is None:
-            found = read_execution_rows(self._server, limit=NEWEST)
+            found = self._server.newest("Execution", NEWEST)
             if len(found) == NEWEST:
                 tell(f"note: only the newest {NEWEST} executions are looked at")
             return found
-        conditions = any_of("RID", dict.fromkeys(wanted))
-        found = [row for one in conditions for row in read_execution_rows(self._server, f"/{one}")]
+        found = self._server.find_any("Execution", "RID", wanted)
         places = {rid: place for place, rid in enumerate(wanted)}
         return sorted(found, key=lambda row: places[row["RID"]])
 
@@ -151,14 +150,10 @@ class Mirror:
             if known.get(record.rid) != changed[record.rid]:  # how it ended may be there before its files
                 database.query('INSERT OR IGNORE INTO "local_unread" VALUES (?)', record.rid)
         above = [*(records if criteria.runs_only else ()), *filter(None, [criteria.sweep])]
+        above = above if self._model.executions_nest else []
         data = [*filter(None, [criteria.dataset])]
         for table, column, other, rids in (
-            (
-                "Execution_Execution",
-                "Execution",
-                "Nested_Execution",
-                above if self._model.executions_nest else [],
-            ),
+            ("Execution_Execution", "Execution", "Nested_Execution", above),
             ("Dataset_Execution", "Dataset", "Execution", data),
             ("Dataset_Version", "Dataset", "Execution", data),
         ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from deriva_ml.definitions import Asset, Dataset, Row, Workflow
+from deriva_ml.definitions import Asset, Dataset, Workflow
 from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.lookup import assets_of_rows, dataset_of, read_workflows
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
@@ -14,11 +14,6 @@ from deriva_ml.terminal import tell
 
 NEWEST = 1000
 """Rows of a table that are looked at."""
-
-
-def _newest(server: Server, table: str) -> list[Row]:
-    path = f"/entity/{server.model.qualified(table)}@sort(RCT::desc::,RID::desc::)?limit={NEWEST}"
-    return server.get(path)
 
 
 @reads
@@ -35,7 +30,7 @@ def find_newest_assets(
         raise DerivaMLRequestError(f"there is no asset table {table}; the catalog has {tables}")
     found: list[Asset] = []
     for one in server.model.asset_tables if table is None else [table]:
-        rows = _newest(server, one)
+        rows = server.newest(one, NEWEST)
         if len(rows) == NEWEST and (name is not None or asset_type is not None):
             tell(f"note: only the newest {NEWEST} files of {one} are looked at")
         found += [
@@ -51,7 +46,7 @@ def find_newest_assets(
 @reads
 def find_newest_datasets(server: Server, limit: int | None = None) -> list[Dataset]:
     """The newest datasets; see ``Source.find_datasets``."""
-    rows = _newest(server, "Dataset")
+    rows = server.newest("Dataset", NEWEST)
     rows = [row for row in rows if not row["Deleted"]][:limit]
     current = [row["Version"] for row in rows if row["Version"]]
     versions = {row["RID"]: row for row in server.find_any("Dataset_Version", "RID", current)}
@@ -63,6 +58,6 @@ def find_newest_datasets(server: Server, limit: int | None = None) -> list[Datas
 @reads
 def find_newest_workflows(server: Server) -> list[Workflow]:
     """The newest workflows."""
-    rows = _newest(server, "Workflow")
+    rows = server.newest("Workflow", NEWEST)
     known = read_workflows(server, (row["RID"] for row in rows))
     return [known[row["RID"]] for row in rows if row["RID"] in known]

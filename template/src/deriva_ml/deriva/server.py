@@ -224,6 +224,11 @@ class Server:
             found += self.get(f"/entity/{self.model.qualified(table)}/{filter_}")
         return found
 
+    def newest(self, table: str, most: int) -> list[Row]:
+        """The newest rows of a table, the newest first."""
+        tail = f"@sort(RCT::desc::,RID::desc::)?limit={most}"
+        return self.get(f"/entity/{self.model.qualified(table)}{tail}")
+
     def find_linked(self, table: str, column: str, rids: Iterable[RID], other: str) -> dict[RID, list[str]]:
         """What a table joins records to: the values of its other column, by those of its column for the records."""
         return grouped((row[column], row[other]) for row in self.find_any(table, column, rids))

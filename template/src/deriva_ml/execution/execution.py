@@ -312,7 +312,7 @@ class Execution(Upstream):
             copy_atomically(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())
-        path = AssetFilePath.make(staged.path, table, name, staged.types)
+        path = AssetFilePath.of(staged, staged.path)
         path.columns, path.change = values, lambda *now: self._restage(staged, *now)
         return path
 
@@ -416,11 +416,7 @@ class Execution(Upstream):
         self._metrics = {name: path for name, path in self._metrics.items() if not path.is_file()}
         if self.dry_run:
             missing = [item for item in self._dry_staged if not item.path.is_file()]
-            paths = [
-                AssetFilePath.make(item.path, item.table, item.filename, item.types)
-                for item in self._dry_staged
-                if item.path.is_file()
-            ]
+            paths = [AssetFilePath.of(item, item.path) for item in self._dry_staged if item.path.is_file()]
         else:
             with signals_ignored():
                 # A runner has the executed notebook; here, what ran is to be told from it.
@@ -433,12 +429,8 @@ class Execution(Upstream):
                 recorded, missing = self._record(keep=clean_folder is False)
             self.deliver()
             paths = [
-                AssetFilePath.make(
-                    Path(self._local.locate(asset)),
-                    asset.table,
-                    asset.filename,
-                    asset.types,
-                    self._connection.delivery.rid(asset.rid),
+                AssetFilePath.of(
+                    asset, Path(self._local.locate(asset)), self._connection.delivery.rid(asset.rid)
                 )
                 for asset in recorded
             ]
