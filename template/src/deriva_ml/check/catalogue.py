@@ -5,6 +5,7 @@ from __future__ import annotations
 import deriva_ml.check.committed_rules as committed_rules
 import deriva_ml.check.configuration_rules as configuration_rules
 import deriva_ml.check.file_rules as file_rules
+import deriva_ml.check.order_rules as order_rules
 import deriva_ml.check.parameters_rules as parameters_rules
 import deriva_ml.check.run_rules as run_rules
 from deriva_ml.check.rule import RULES
@@ -14,6 +15,7 @@ __all__ = ["MODULES", "RULES"]
 MODULES = (
     committed_rules,
     file_rules,
+    order_rules,
     parameters_rules,
     run_rules,
     configuration_rules,

@@ -13,7 +13,7 @@ from deriva_ml.check.noqa import is_silenced, lines_of
 from deriva_ml.check.rule import Kind, Problem, Rule
 from deriva_ml.check.settings import Settings, read_settings
 from deriva_ml.check.source import Source, read_source
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.state_folder import OUTPUTS
 
 _LEFT_OUT = {OUTPUTS, "__pycache__", "node_modules", "site-packages"}
@@ -146,10 +146,20 @@ def _is_for(rule: Rule, source: Source) -> bool:
 
 
 def _problems(rule: Rule, source: Source) -> list[Problem]:
+    """Return what a rule finds.
+
+    Raises:
+        DerivaMLException: the rule is wrong.
+    """
     try:
         return [*rule.check(source)]
     except RecursionError:  # syntax that is nested deeper than Python can follow
         return []
+    except Exception as error:
+        kind = type(error).__name__
+        raise DerivaMLException(
+            f"{source.path} could not be checked: a fault in {rule.code} ({kind}: {error}); '--ignore {rule.code}' goes on"
+        ) from error
 
 
 def _finding(path: Path, problem: Problem, rule: Rule, *, advice: bool) -> Finding:

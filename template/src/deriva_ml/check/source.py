@@ -13,41 +13,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deriva_ml.check.committed import Committed
-from deriva_ml.notebook.cells import NO_PYTHON, PYTHON_MAGICS, parse
+from deriva_ml.check.magics import PYTHON_CELLS, parse_as_ipython, take_cell_magics
+from deriva_ml.notebook.cells import NO_PYTHON
 from deriva_ml.notebook.document import read_notebook, read_text, source_of, tags_of
 from deriva_ml.notebook.language import other_language
 
 Node = TypeVar("Node", bound=ast.AST)
 
-_TEXTS = {
-    "attr",
-    "conversion",
-    "ctx",
-    "id",
-    "is_async",
-    "kind",
-    "level",
-    "module",
-    "op",
-    "ops",
-    "simple",
-    "tag",
-}
-"""Fields of syntax that hold no nodes, or only an operator or a context."""
-_LEAVES = ast.Constant | ast.Global | ast.MatchSingleton | ast.Nonlocal | ast.alias
-_CELL_MAGIC = re.compile(r"\s*%%(\w+)(?!\w|\?)[ \t]*(.*)")
-_PYTHON_MAGICS = PYTHON_MAGICS | {"timeit"}  # what that sets is gone afterwards
-_TIMED = re.compile(r"(?m)^([ \t]*)%time[ \t]+(?![-?])")
-_ONE_LINE = re.compile(r"(\s*)(\w+)(?:[ \t]*|[ \t]*(?![\w.*=,\s]).*|[ \t]+(?![=,]).*)\s*\Z")
-_AUTOMAGICS = frozenset(
-    "alias alias_magic autoawait autocall automagic bookmark cat cd code_wrap colors conda config cp debug dhist dirs"
-    " doctest_mode ed edit env gui hist history killbgscripts ldir less lf lk ll load load_ext loadpy logoff logon"
-    " logstart logstate logstop ls lsmagic lx macro magic mamba man matplotlib micromamba mkdir more mv notebook page"
-    " pastebin pdb pdef pdoc pfile pinfo pinfo2 pip popd pprint precision prun psearch psource pushd pwd pycat pylab"
-    " quickref recall rehashx reload_ext rep rerun reset reset_selective rm rmdir run save sc set_env sx system tb time"
-    " timeit unalias unload_ext uv who who_ls whos xdel xmode".split()
+_TEXTS = frozenset(
+    "attr conversion ctx id is_async kind kwd_attrs level module op ops simple str tag type_ignores".split()
 )
-"""Line magics that IPython takes without ``%`` where a cell has one line, and no variable has the name."""
+"""Fields of syntax that hold no nodes, or only an operator or a context."""
+_NAMED = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.ExceptHandler,
+    ast.MatchAs,
+    ast.MatchStar,
+)
+"""Syntax with a ``name`` that gets a value."""
+_LEAVES = ast.Constant | ast.Global | ast.MatchSingleton | ast.Nonlocal | ast.alias
 
 
 def _fields(kind: type[ast.AST]) -> list[str]:
@@ -115,13 +101,27 @@ class Cell:
                     rest.append(value)
         return dict(found)
 
+    @cached_property
+    def called(self) -> frozenset[str]:
+        """The plain names that are called."""
+        return frozenset(one.func.id for one in self.nodes(ast.Call) if isinstance(one.func, ast.Name))
+
     def nodes(self, *types: type[Node]) -> Iterator[Node]:
         """Yield the nodes of these types."""
         for one in types:
             yield from self.by_type.get(one, ())  # type: ignore[misc]
 
+    @cached_property
+    def stores(self) -> frozenset[str]:
+        """The names that get a value anywhere in it, those of functions' own variables too."""
+        names = {one.id for one in self.nodes(ast.Name) if one.ctx.__class__ is ast.Store}
+        names |= {one.asname or one.name.partition(".")[0] for one in self.nodes(ast.alias)}
+        for kind in _NAMED:
+            names |= {vars(one)["name"] or "" for one in self.by_type.get(kind, ())}
+        return frozenset(names | {one.rest or "" for one in self.nodes(ast.MatchMapping)})
 
-@dataclass
+
+@dataclass(eq=False)
 class Source:
     """A notebook, or a Python file as one cell.
 
@@ -214,22 +214,13 @@ def _tags(raw: dict[str, Any]) -> list[str]:
 
 def _parse(cell: Cell, others: Sequence[Cell]) -> None:
     """Parse a cell as IPython would, among the others of its notebook."""
-    python = cell.text
-    while found := _CELL_MAGIC.match(python):
-        cell.magic = found[1]
-        if cell.magic not in _PYTHON_MAGICS:
-            return
-        name = found[2].split()[-1:] if cell.magic == "capture" else []  # what it captures gets this name
-        bound = f"{name[0]} = get_ipython()" if name and name[0].isidentifier() else ""
-        python = "\n" * found[0].count("\n") + bound + python[found.end() :]
-    python = _TIMED.sub(r"\1", python)  # a statement of the notebook, that is timed
-    word = _ONE_LINE.match(python)
-    if word and word[2] in _AUTOMAGICS and not _is_variable(word[2], others):
-        python = f"{word[1]}%{python[word.start(2) :]}"
+    cell.magic, cell.python = take_cell_magics(cell.text)
+    if cell.magic and cell.magic not in PYTHON_CELLS:
+        return
     try:
-        cell.tree, cell.python = parse(python, "<cell>")
+        cell.tree, cell.python = parse_as_ipython(cell.python, lambda name: _is_variable(name, others))
     except NO_PYTHON as error:
-        cell.python, cell.error = python, _syntax_error(error)
+        cell.error = _syntax_error(error)
 
 
 def _is_variable(name: str, cells: Sequence[Cell]) -> bool:

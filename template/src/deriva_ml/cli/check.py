@@ -11,6 +11,7 @@ from deriva_ml.check.catalogue import RULES
 from deriva_ml.check.checking import Checker, Finding
 from deriva_ml.check.fix import FIXED, fix
 from deriva_ml.check.formats import FORMATS, statistics, summary_of
+from deriva_ml.check.many import check_all
 from deriva_ml.check.settings import codes
 from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.cli.command import FAILED, command
@@ -91,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
     checker = Checker(_codes(args.select, "--select"), _codes(args.ignore, "--ignore"))
     files = [*dict.fromkeys(checker.files(args.paths or _default()))]
     refused = args.fix and not all([_fix(checker, file) for file in files])
-    findings = [finding for file in files for finding in checker.check(file)]
+    findings = [finding for found in check_all(checker, files) for finding in found]
     if args.statistics:
         print_lines(aligned([("findings", "code", "rule"), *statistics(findings)]))
     else:

@@ -25,7 +25,7 @@ from deriva_ml.cli.arguments import (
 from deriva_ml.cli.command import FAILED, INTERRUPTED, command
 from deriva_ml.cli.configuration import show_configuration
 from deriva_ml.cli.summary import print_summary, relative
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.notebook.calls import Call, call_of
 from deriva_ml.notebook.declarations import Parameter, Value
 from deriva_ml.notebook.document import injected_earlier, read_notebook, source_of
@@ -208,7 +208,13 @@ def _check(path: Path, *, strict: bool) -> None:
     """
     from deriva_ml.check.checking import Checker
 
-    found = [one.code for one in Checker(only=path).check(path) if not one.advice]
+    try:
+        found = [one.code for one in Checker(only=path).check(path) if not one.advice]
+    except DerivaMLException as error:
+        if strict:
+            raise
+        print(f"warning: {error}", file=sys.stderr)
+        return
     if not found:
         return
     count = "1 finding" if len(found) == 1 else f"{len(found)} findings"
