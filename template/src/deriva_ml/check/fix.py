@@ -134,7 +134,10 @@ def _replace(path: Path, before: bytes, after: bytes) -> None:
 def _tag(text: str, source: Source, cell: Cell) -> _Changed:
     """Tag a cell; its tags stand where Jupyter would put them."""
     document = copy.deepcopy(source.raw)
-    document["cells"][cell.number - 1]["metadata"].setdefault("tags", []).append(TAG)
+    tagged = document["cells"][cell.number - 1]["metadata"].setdefault("tags", [])
+    if not isinstance(tagged, list):
+        raise _Unfit(f"the tags of cell {cell.number} are no list")
+    tagged.append(TAG)
     start = _cells(text)[cell.number - 1].start
     members = _members(text, start)
     metadata = _member(members, "metadata")

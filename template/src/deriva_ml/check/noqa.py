@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deriva_ml.check.rule import NOQA, Problem
+from deriva_ml.check.rule import Problem
 
 _COMMENT = re.compile(r"#\s*noqa(?::\s*(?P<codes>\w+\d+(?:[\s,]+\w+\d+)*))?(?![\w-])", re.IGNORECASE)
 _ALONE = re.compile(r"\s*#")
@@ -16,7 +16,7 @@ def is_silenced(problem: Problem, code: str) -> bool:
     It stands on the first or the last line of what the rule found, or alone on the first line of the cell, for all of it.
     There it has to name codes. Without codes it silences every rule on its line.
     """
-    if NOQA not in problem.cell.text and "noqa" not in problem.cell.text:
+    if "noqa" not in problem.cell.text.lower():
         return False
     lines = problem.cell.text.splitlines()
     begin, end = lines_of(problem)

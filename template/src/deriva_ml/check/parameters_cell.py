@@ -103,8 +103,7 @@ def proper_place(source: Source, cell: Cell) -> Cell | None:
     if cell.tree is None or cell.python != cell.text or not all(map(_is_steady, cell.tree.body)):
         return None
     if len(led) < len(before):
-        while led and not _imports(source, led[-1]):
-            led.pop()
+        led = led if any(_imports(source, one) for one in led) else []
         crossed = before[len(led) :]
     else:
         crossed = led = []

@@ -199,9 +199,8 @@ def parameter_assigned_again(source: Source) -> Iterator[Problem]:
     names = {one.name for one in declared}
     if not names:
         return
-    word = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(names)))})\b")
     for other in source.cells[source.cells.index(cell) + 1 :]:
-        if TAG in other.tags or INJECTED in other.tags or not word.search(other.text):
+        if TAG in other.tags or INJECTED in other.tags or names.isdisjoint(other.stores):
             continue
         for name, node, heeds in sets(other.tree):
             if name in names and name not in heeds:

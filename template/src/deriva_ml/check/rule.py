@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from deriva_ml.check.source import Cell, Source
 
-NOQA = "DML"
+PREFIX = "DML"
 """What every rule's code begins with."""
 
 

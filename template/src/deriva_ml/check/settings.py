@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.check.catalogue import RULES
-from deriva_ml.check.rule import NOQA, Rule
+from deriva_ml.check.rule import PREFIX, Rule
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.terminal import suggest
 
 TABLE = "tool.deriva-ml.check"
+_MAY_HAVE = re.compile(
+    r"^\s*(?:\[.*deriva-ml.*check|[\"']?check[\"']?\s*[.=]|.*deriva-ml.*check.*=\s*[\[{])", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Settings:
     """
 
     root: Path
-    select: Sequence[str] = (NOQA,)
+    select: Sequence[str] = (PREFIX,)
     ignore: Sequence[str] = ()
     exclude: Sequence[str] = ()
     per_file_ignores: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -83,9 +86,7 @@ def read_settings(folder: Path) -> Settings:
         return Settings(Path.cwd())
     path = project.root / "pyproject.toml"
     # Reading TOML takes longer than checking a notebook.
-    if not re.search(
-        r"deriva-ml\b.*\bcheck\b", path.read_text(encoding="utf-8", errors="replace"), re.DOTALL
-    ):
+    if not _MAY_HAVE.search(path.read_text(encoding="utf-8", errors="replace")):
         return Settings(project.root)
     table: Any = project.pyproject()
     for name in TABLE.split("."):
@@ -105,14 +106,14 @@ def _read(table: object, path: Path) -> dict[str, Any]:
             raise DerivaMLRequestError(
                 f"[{TABLE}] in {path} has no setting {name}{hint}: it takes {', '.join(names)}"
             )
-        by_file = value if isinstance(value, dict) else {}
-        for one in by_file.values() if name == "per-file-ignores" and by_file == value else (value,):
+        lists = {"": value}
+        if name == "per-file-ignores":
+            lists = value if isinstance(value, dict) else {"": None}
+        for one in lists.values():
             if not isinstance(one, list) or not all(isinstance(text, str) for text in one):
                 raise DerivaMLRequestError(f"{name} of [{TABLE}] in {path} is not a list of texts in quotes")
-        if name == "per-file-ignores":
-            found["per_file_ignores"] = {key: codes(one, f"[{TABLE}]") for key, one in by_file.items()}
-        else:
-            found[name] = value if name == "exclude" else codes(value, f"[{TABLE}]")
+        read = lists if name == "exclude" else {key: codes(one, f"[{TABLE}]") for key, one in lists.items()}
+        found[name.replace("-", "_")] = read if name == "per-file-ignores" else read[""]
     return found
 
 

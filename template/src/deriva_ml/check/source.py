@@ -24,6 +24,15 @@ _TEXTS = frozenset(
     "attr conversion ctx id is_async kind kwd_attrs level module op ops simple str tag type_ignores".split()
 )
 """Fields of syntax that hold no nodes, or only an operator or a context."""
+_NAMED = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.ExceptHandler,
+    ast.MatchAs,
+    ast.MatchStar,
+)
+"""Syntax with a ``name`` that gets a value."""
 _LEAVES = ast.Constant | ast.Global | ast.MatchSingleton | ast.Nonlocal | ast.alias
 
 
@@ -101,6 +110,15 @@ class Cell:
         """Yield the nodes of these types."""
         for one in types:
             yield from self.by_type.get(one, ())  # type: ignore[misc]
+
+    @cached_property
+    def stores(self) -> frozenset[str]:
+        """The names that get a value anywhere in it, those of functions' own variables too."""
+        names = {one.id for one in self.nodes(ast.Name) if one.ctx.__class__ is ast.Store}
+        names |= {one.asname or one.name.partition(".")[0] for one in self.nodes(ast.alias)}
+        for kind in _NAMED:
+            names |= {vars(one)["name"] or "" for one in self.by_type.get(kind, ())}
+        return frozenset(names | {one.rest or "" for one in self.nodes(ast.MatchMapping)})
 
 
 @dataclass(eq=False)
