@@ -125,9 +125,10 @@ def absolute_path(source: Source) -> Iterator[Problem]:
     one) and take their paths from `execution.asset_paths`. Register outputs with `execution.asset_file_path()`.
 
     ```python
-    # before                                          # after
-    rows = pd.read_csv("/home/eva/data/rows.csv")     path, = execution.asset_paths["File"]
-                                                      rows = pd.read_csv(path)
+    rows = pd.read_csv("/data/rows.csv")  # before
+
+    path, = execution.asset_paths["File"]  # after
+    rows = pd.read_csv(path)
     ```
 
     Paths that any machine has (`/tmp`, `/dev/null`, `/usr/bin`), and those in the parameters cell are left alone.
