@@ -114,12 +114,15 @@ def run_notebook_unknown_configuration(source: Source) -> Iterator[Problem]:
     ```
     """
     calls = _calls_run_notebook(source)
-    if not calls or not (source.root / "src" / "configs").is_dir() or _does(source, _REGISTER, ()):
+    known = registered(source) if calls and (source.root / "src" / "configs").is_dir() else None
+    if known is None or not any(_is_unknown(known, _names_asked(source, call)) for _, call in calls):
         return
-    known = registered(source.root)
+    if _does(source, _REGISTER, ()):
+        return
+    known = also(known, source)
     for cell, call in calls:
         asked = _names_asked(source, call)
-        if _is_unknown(known, asked) and _is_unknown(also(known, source), asked):
+        if _is_unknown(known, asked):
             names = {name: name for name in known.names("")}
             yield Problem(
                 cell,
@@ -240,11 +243,11 @@ def _names_asked(source: Source, call: ast.Call) -> list[str]:
 
 def _does(source: Source, what: re.Pattern[str], cells: Sequence[Cell] | None = None) -> bool:
     """Whether the notebook's cells, or files beside it or of the project that it takes in, have one of these names."""
-    if any(_RUNS_FILE.search(cell.text) for cell in source.cells):
-        return True
     for cell in source.cells if cells is None else cells:
         if what.search(cell.text) and (cell.tree is None or any(map(what.fullmatch, _words(cell)))):
             return True
+    if any(_RUNS_FILE.search(cell.text) for cell in source.cells):
+        return True
     tops = {meant.lstrip(".").partition(".")[0] for meant in source.imports.values()} - {"deriva_ml", ""}
     folders = {source.path.parent, source.root} | ({source.root / "src"} if cells is None else set())
     return any(
