@@ -6,7 +6,7 @@ import ast
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from deriva_ml.check.parameters_cell import parameters_cell
@@ -61,6 +61,7 @@ def run_notebook_twice(source: Source) -> Iterator[Problem]:
     ml, execution, config = run_notebook("a")
     ```
     """
+    calling = {cell.number for cell, _ in _calls_run_notebook(source)}
     calls = [
         (cell, call)
         for cell in _with_calls(source)
@@ -171,6 +172,7 @@ def _with_calls(source: Source) -> list[Cell]:
 
 
 def _calls_run_notebook(source: Source) -> list[tuple[Cell, ast.Call]]:
+    called = {"run_notebook", *(name for name, meant in source.imports.items() if "run_notebook" in meant)}
     return [
         (cell, call)
         for cell in _with_calls(source)
