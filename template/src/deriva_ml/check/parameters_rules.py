@@ -6,7 +6,7 @@ import ast
 import re
 import symtable
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary
+from functools import lru_cache
 
 from deriva_ml.check.parameters_cell import likely, out_of_place, parameters_cell, reads, sets, tagged
 from deriva_ml.check.rule import Problem, rule
@@ -19,8 +19,6 @@ from deriva_ml.notebook.parameters import parameters_of
 
 _READS_ANY = re.compile(r"\b(?:globals|locals|vars|dir)\(\s*\)|\buser_ns\b|%run\b|%who|\b(?:exec|eval)\(")
 """What may read a variable without naming it."""
-_READ: WeakKeyDictionary[Source, list[Parameter]] = WeakKeyDictionary()
-"""What was declared in the notebooks that are being checked."""
 _TAKES_CODE = frozenset({"evaluate", "execute", "query", "sql", "timeit"})
 """Functions and methods whose texts may name variables."""
 
@@ -272,17 +270,16 @@ def parameter_computed(source: Source) -> Iterator[Problem]:
             )
 
 
+@lru_cache(maxsize=1)
 def _declared(source: Source) -> tuple[Cell, list[Parameter]]:
     """Return the parameters cell and what it declares, as the runner takes it; nothing where it refuses the cell."""
     cell = parameters_cell(source)
     if cell is None or cell.tree is None:
         return Cell(0, "", "", None), []
-    if source not in _READ:
-        try:
-            _READ[source] = parameters_of(source.raw) or []
-        except DerivaMLRequestError:
-            _READ[source] = []
-    return cell, _READ[source]
+    try:
+        return cell, parameters_of(source.raw) or []
+    except DerivaMLRequestError:
+        return cell, []
 
 
 def _last(cell: Cell, name: str) -> ast.stmt | None:

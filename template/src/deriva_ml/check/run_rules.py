@@ -61,7 +61,6 @@ def run_notebook_twice(source: Source) -> Iterator[Problem]:
     ml, execution, config = run_notebook("a")
     ```
     """
-    calling = {cell.number for cell, _ in _calls_run_notebook(source)}
     calls = [
         (cell, call)
         for cell in _with_calls(source)
@@ -165,14 +164,12 @@ def outputs_never_committed(source: Source) -> Iterator[Problem]:
 
 def _with_calls(source: Source) -> list[Cell]:
     """Return the cells whose text has a name of ``run_notebook``."""
-    names = {"run_notebook"}.union(
-        name for name, meant in source.imports.items() if meant.endswith(".run_notebook")
-    )
-    return [cell for cell in source.cells if any(name in cell.text for name in names)]
+    names = {"run_notebook", *(name for name, meant in source.imports.items() if "run_notebook" in meant)}
+    return [cell for cell in source.cells if cell.says(names)]
 
 
+@lru_cache(maxsize=1)
 def _calls_run_notebook(source: Source) -> list[tuple[Cell, ast.Call]]:
-    called = {"run_notebook", *(name for name, meant in source.imports.items() if "run_notebook" in meant)}
     return [
         (cell, call)
         for cell in _with_calls(source)
