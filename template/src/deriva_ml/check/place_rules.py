@@ -182,6 +182,10 @@ def _only_shown(cell: Cell) -> set[int]:
             ("Error", "Exception", "compile", "sub", "match", "replace", "startswith", "endswith", "strip")
         ):
             found.update(map(id, call.args))
+    for sum_of in cell.nodes(ast.BinOp):  # something is before it
+        found.add(id(sum_of.right))
+    for text in cell.nodes(ast.JoinedStr):
+        found.update(map(id, text.values[1:]))
     for raised in cell.nodes(ast.Raise):
         found.update(id(one) for one in ast.walk(raised))
     for compared in cell.nodes(ast.Compare):

@@ -131,12 +131,11 @@ def unseeded(source: Source) -> Iterator[Problem]:
     `random_state` in scikit-learn and is random without, and `sample()` of a data frame. A call of a function with
     `seed` in its name, such as `seed_everything(0)`, counts as seeding all of them.
     """
-    for cell, call, draw, other, later in _unseeded(source):
-        if not other:
-            where = ": it is seeded below only" if later else ""
-            yield Problem(
-                cell, call, f"{draw.what} draws random numbers without a seed{where}: {_mend(draw)}"
-            )
+    for one in _unseeded(source):
+        if not one.other:
+            where = " above, only below" if one.later else ""
+            message = f"{one.draw.what}, and nothing seeds it{where}: {_mend(one.draw)}"
+            yield Problem(one.cell, one.call, message)
 
 
 @rule("DML603", "seed-of-another-kind", reads=Kind.code)
