@@ -43,6 +43,7 @@ _TAKES_RID = re.compile(
     r"|AssetSpec|AssetSpecConfig|restore_execution|list_dataset_members|cite"
 )
 _RID_WORD = re.compile(r"(?:.*_)?rids?\Z", re.IGNORECASE)
+_LIKE_RID = re.compile(r"[\"'][0-9A-Z][0-9A-Z-]{2,}[\"']")
 _RID = re.compile(r"[0-9A-Z]{1,5}(-[0-9A-Z]{1,4})+|[1-9A-Z][0-9A-Z]{3,5}")
 
 
@@ -266,7 +267,7 @@ def rid(source: Source) -> Iterator[Problem]:
     takes one. RIDs that mean the same in every project, as the demonstration's, are left alone.
     """
     for cell in source.cells:
-        if TAG in cell.tags:
+        if TAG in cell.tags or not _LIKE_RID.search(cell.text):
             continue
         for node in _where_rids_belong(cell):
             match node:

@@ -209,11 +209,11 @@ class Source:
 
     def resolve(self, node: ast.AST | None) -> str:
         """Return what ``np.random.rand`` stands for, ``numpy.random.rand``; empty where it is nothing imported."""
-        match node:
-            case ast.Name(id=name):
-                return self.imports.get(name, "")
-            case ast.Attribute(value=value, attr=name) if before := self.resolve(value):
-                return f"{before}.{name}"
+        if isinstance(node, ast.Name):
+            return self.imports.get(node.id, "")
+        if isinstance(node, ast.Attribute):
+            before = self.resolve(node.value)
+            return f"{before}.{node.attr}" if before else ""
         return ""
 
 
