@@ -25,7 +25,7 @@ _TAKES_CODE = frozenset({"evaluate", "execute", "query", "sql", "timeit"})
 
 @rule("DML101", "parameters-cell-missing", own=True, fixable=True)
 def parameters_cell_missing(source: Source) -> Iterator[Problem]:
-    """Finds a notebook without a code cell that is tagged `parameters`.
+    """No cell of code is tagged `parameters`.
 
     **What it protects.** A run sets values in that cell only, and the record says which they were. Without it nothing
     can be set from the command line, and another value needs another commit.
@@ -59,7 +59,7 @@ def parameters_cell_missing(source: Source) -> Iterator[Problem]:
 
 @rule("DML102", "parameters-cell-twice", own=True)
 def parameters_cell_twice(source: Source) -> Iterator[Problem]:
-    """Finds a second cell that is tagged `parameters`.
+    """A second cell is tagged `parameters`.
 
     **What it protects.** The values that a run is given are put behind the first such cell. What the second one assigns
     takes their place, and nobody is told.
@@ -82,7 +82,7 @@ def parameters_cell_twice(source: Source) -> Iterator[Problem]:
 
 @rule("DML103", "parameters-cell-misplaced", own=True, fixable=True)
 def parameters_cell_misplaced(source: Source) -> Iterator[Problem]:
-    """Finds a parameters cell that does not stand right after the imports.
+    """The parameters cell does not stand right after the imports.
 
     **What it protects.** Code above the cell runs before the values of a run arrive, and so without them: an execution
     that `run_notebook()` starts there is recorded without its parameters. Imports below it may give its names another
@@ -108,7 +108,7 @@ def parameters_cell_misplaced(source: Source) -> Iterator[Problem]:
 
 @rule("DML104", "parameters-cell-holds-more", own=True)
 def parameters_cell_holds_more(source: Source) -> Iterator[Problem]:
-    """Finds statements in the parameters cell that are no assignments of one value to a name.
+    """The parameters cell has a statement that is no assignment of one value to a name.
 
     **What it protects.** What the cell computes is computed before the values of a run arrive. Only plain and annotated
     assignments to single names are parameters: an unpacking, `a, b = 1, 2`, declares none.
@@ -154,7 +154,7 @@ def parameters_cell_holds_more(source: Source) -> Iterator[Problem]:
 
 @rule("DML105", "parameter-without-annotation", own=True, advice=True, fixable=True)
 def parameter_without_annotation(source: Source) -> Iterator[Problem]:
-    """Finds parameters without a type. This is advice.
+    """A parameter has no type.
 
     **What it protects.** Given values are checked against the type before a kernel starts. Without an annotation the
     type of the default counts, which is too narrow for `limit = None` and too wide for `mode = "low"`.
@@ -181,7 +181,7 @@ def parameter_without_annotation(source: Source) -> Iterator[Problem]:
 
 @rule("DML106", "parameter-assigned-again", own=True)
 def parameter_assigned_again(source: Source) -> Iterator[Problem]:
-    """Finds code below the parameters cell that assigns a parameter again.
+    """A cell below the parameters cell assigns a parameter again.
 
     **What it protects.** The value that a run was given is gone there, but the record names it. A value that is made
     of the given one, as in `folder = Path(folder)`, is not found, and neither is one that is set depending on it,
@@ -212,7 +212,7 @@ def parameter_assigned_again(source: Source) -> Iterator[Problem]:
 
 @rule("DML107", "parameter-never-used", own=True)
 def parameter_never_used(source: Source) -> Iterator[Problem]:
-    """Finds parameters that no cell uses.
+    """A parameter is used by no cell.
 
     **What it protects.** A value that is given for such a parameter changes nothing, but the record says that the run
     had it. Often its name was changed in one place only.
@@ -243,7 +243,7 @@ def parameter_never_used(source: Source) -> Iterator[Problem]:
 
 @rule("DML108", "parameter-computed", own=True)
 def parameter_computed(source: Source) -> Iterator[Problem]:
-    """Finds parameters whose default is computed from another parameter.
+    """A parameter's default is computed from another parameter.
 
     **What it protects.** The default is computed before the values of a run arrive: given `width`, `area` is still that
     of the default width.
