@@ -117,7 +117,6 @@ def parameters_cell_holds_more(source: Source) -> Iterator[Problem]:
 
     ```python
     # Before
-    import json
     low, high = 0.1, 0.9
     # After
     low: float = 0.1
