@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from deriva_ml.check.parameters_cell import parameters_cell
-from deriva_ml.check.registered import ANY, Registered, also, registered
+from deriva_ml.check.registered import ANY, Registered, also, is_plainly_registered, registered
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.document import EXPECTS_ERROR
@@ -113,11 +113,17 @@ def run_notebook_unknown_configuration(source: Source) -> Iterator[Problem]:
     ml, execution, config = run_notebook("my_analysis")
     ```
     """
-    calls = _calls_run_notebook(source)
-    known = registered(source) if calls and (source.root / "src" / "configs").is_dir() else None
-    if known is None or not any(_is_unknown(known, _names_asked(source, call)) for _, call in calls):
+    calls = [
+        (cell, call)
+        for cell, call in _calls_run_notebook(source)
+        if (asked := _names_asked(source, call)) and not is_plainly_registered(source.root, asked)
+    ]
+    if not calls or not (source.root / "src" / "configs").is_dir():
         return
-    if _does(source, _REGISTER, ()):
+    known = registered(source)
+    if not any(_is_unknown(known, _names_asked(source, call)) for _, call in calls) or _does(
+        source, _REGISTER, ()
+    ):
         return
     known = also(known, source)
     for cell, call in calls:
