@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -86,11 +87,17 @@ def registered(asking: Source) -> Registered:
     return found
 
 
-def is_plainly_registered(root: Path, names: Sequence[str]) -> bool:
+def is_plainly_registered(asking: Source, names: Sequence[str]) -> bool:
     """Whether the text of a configuration has ``notebook_config("NAME"`` for one of these names; no syntax is read."""
     quoted = "|".join(map(re.escape, names))
-    call = re.compile(rf"""(?m)^[^#\n]*\bnotebook_config\(\s*(?:name\s*=\s*)?["'](?:{quoted})["']""")
-    return any(call.search(_text(path)) for path in _files(root / "src" / "configs"))
+    call = rf"""(?m)^[^#\n]*\bnotebook_config\(\s*(?:name\s*=\s*)?["'](?:{quoted})["']"""
+    return re.search(call, _configurations(asking.root, asking.committed or object())) is not None
+
+
+@lru_cache(maxsize=1)
+def _configurations(root: Path, check: object) -> str:
+    """Return the text of a project's configurations, which is read once a check."""
+    return "\n".join(_text(path) for path in _files(root / "src" / "configs"))
 
 
 def also(found: Registered, source: Source) -> Registered:

@@ -116,7 +116,7 @@ def run_notebook_unknown_configuration(source: Source) -> Iterator[Problem]:
     calls = [
         (cell, call)
         for cell, call in _calls_run_notebook(source)
-        if (asked := _names_asked(source, call)) and not is_plainly_registered(source.root, asked)
+        if (asked := _names_asked(source, call)) and not is_plainly_registered(source, asked)
     ]
     if not calls or not (source.root / "src" / "configs").is_dir():
         return
