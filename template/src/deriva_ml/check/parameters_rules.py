@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-import symtable
 from collections.abc import Iterator
 from functools import lru_cache
 
-from deriva_ml.check.parameters_cell import likely, out_of_place, parameters_cell, reads, sets, tagged
+from deriva_ml.check.parameter_uses import unread
+from deriva_ml.check.parameters_cell import likely, out_of_place, parameters_cell, sets, tagged
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.notebook.cells import BUILTINS, NO_PYTHON, assignments, is_ipythons, literal
+from deriva_ml.notebook.cells import BUILTINS, assignments, is_ipythons, literal
 from deriva_ml.notebook.declarations import Parameter
 from deriva_ml.notebook.document import INJECTED, TAG
 from deriva_ml.notebook.parameters import parameters_of
-
-_READS_ANY = re.compile(r"\b(?:globals|locals|vars|dir)\(\s*\)|\buser_ns\b|%run\b|%who|\b(?:exec|eval)\(")
-"""What may read a variable without naming it."""
-_TAKES_CODE = frozenset({"evaluate", "execute", "query", "sql", "timeit"})
-"""Functions and methods whose texts may name variables."""
 
 
 @rule("DML101", "parameters-cell-missing", own=True, fixable=True)
@@ -225,19 +220,9 @@ def parameter_never_used(source: Source) -> Iterator[Problem]:
     ```
     """
     cell, declared = _declared(source)
-    used = {name for one in source.cells for name in _mentioned(one)} if declared else set()
-    unsure = {node.arg for one in source.cells for node in one.nodes(ast.arg)} if declared else set()
-    for one in declared:
-        if one.name in used and not (one.name in unsure and not _is_global_somewhere(source, one.name)):
-            continue
-        if not any(_READS_ANY.search(other.text) for other in source.cells) and not _is_in_text(
-            source, one.name
-        ):
-            yield Problem(
-                cell,
-                _last(cell, one.name) or 1,
-                f"parameter '{one.name}' is never used: use it, or remove it",
-            )
+    unused = unread(source, [one.name for one in declared])
+    for name in unused:
+        yield Problem(cell, _last(cell, name) or 1, f"parameter '{name}' is never used: use it, or remove it")
 
 
 @rule("DML108", "parameter-computed", own=True)
@@ -299,64 +284,3 @@ def annotation_of(source: Source, name: str, value: ast.expr | None) -> str:
         if any(kind == one for cell in source.cells for one, *_ in sets(cell.tree)) or kind == name
         else kind
     )
-
-
-# Uses
-
-
-def _mentioned(cell: Cell) -> Iterator[str]:
-    """Yield the names that a cell's code reads, or changes in place."""
-    yield from (node.id for node in cell.nodes(ast.Name) if not isinstance(node.ctx, ast.Store))
-    yield from _changed(cell)
-
-
-def _changed(cell: Cell) -> Iterator[str]:
-    for one in cell.nodes(ast.AugAssign):
-        if isinstance(one.target, ast.Name):
-            yield one.target.id
-
-
-def _is_global_somewhere(source: Source, name: str) -> bool:
-    """Whether code uses the notebook's variable, and not only an argument of a function that has its name."""
-    return any(_uses(cell, name) for cell in source.cells if name in cell.text)
-
-
-def _uses(cell: Cell, name: str) -> bool:
-    if cell.tree is None:
-        return False
-    try:
-        tables = [symtable.symtable(cell.python, "cell", "exec")]
-    except NO_PYTHON:
-        return name in reads(cell.tree)
-    while tables:
-        table = tables.pop()
-        tables += table.get_children()
-        if name in table.get_identifiers():
-            symbol = table.lookup(name)
-            if symbol.is_referenced() and (table.get_type() == "module" or symbol.is_global()):
-                return True
-    return name in _changed(cell)
-
-
-def _is_in_text(source: Source, name: str) -> bool:
-    """Whether a text may name a variable: of another language, of IPython's own lines, or one that is read as code."""
-    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-    marked = re.compile(rf"[@{{$:]{re.escape(name)}(?!\w)")
-    called = {
-        getattr(node.func, "attr", getattr(node.func, "id", ""))
-        for cell in source.cells
-        for node in cell.nodes(ast.Call)
-    }
-    for cell in source.cells:
-        if (
-            (cell.tree is None or cell.python != cell.text)
-            and TAG not in cell.tags
-            and word.search(cell.text)
-        ):
-            return True
-        for node in cell.nodes(ast.Constant):
-            if isinstance(node.value, str) and (
-                marked.search(node.value) or (called & _TAKES_CODE and word.search(node.value))
-            ):
-                return True
-    return False

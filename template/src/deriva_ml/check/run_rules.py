@@ -13,6 +13,7 @@ from deriva_ml.check.parameters_cell import parameters_cell
 from deriva_ml.check.registered import ANY, Registered, also, is_plainly_registered, registered
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
+from deriva_ml.notebook.calls import ARGUMENTS
 from deriva_ml.notebook.document import EXPECTS_ERROR
 from deriva_ml.terminal import suggest
 
@@ -230,6 +231,8 @@ def _names_asked(source: Source, call: ast.Call) -> list[str]:
     keywords = {one.arg: one.value for one in call.keywords}
     if None in keywords or any(isinstance(one, ast.Starred) for one in call.args):
         return []
+    if "config_package" in keywords or len(call.args) > ARGUMENTS.index("config_package"):
+        return []  # it may be anywhere
     given = [*call.args[:1], *(keywords[key] for key in ("name", "config_name") if key in keywords)]
     for one in given:
         match one:
