@@ -229,7 +229,12 @@ class TestEnvironment:
         assert len(found_in(tmp_path, "DML605", cell)) == 1
 
     @pytest.mark.parametrize(
-        "cell", ["os.environ['API_TOKEN']", "os.getenv('PASSWORD')", "os.environ['A'] = '1'"]
+        "cell",
+        [
+            "os.environ['API_TOKEN']",
+            "os.getenv('PASSWORD')",
+            "os.environ['A'] = '1'\nprint(os.environ['A'], os.getenv('A'))",
+        ],
     )
     def test_left_alone(self, tmp_path: Path, cell: str) -> None:
         assert not found_in(tmp_path, "DML605", cell)
