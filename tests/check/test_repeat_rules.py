@@ -203,6 +203,7 @@ class TestClock:
         [
             ["start = time.time()", "print(time.time() - start)"],
             ["start = datetime.datetime.now()", "print(datetime.datetime.now() - start)"],
+            ["start = time.time()", "print 'took', time.time()-start"],
             ["end = time.time() + 5\nwhile time.time() < end:\n    pass"],
             ["time.perf_counter(), time.monotonic(), time.sleep(1)"],
             ["time.strftime('%Y', moment), time.localtime(0), datetime.datetime(2024, 1, 1)"],

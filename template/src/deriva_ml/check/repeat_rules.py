@@ -76,10 +76,10 @@ def installs(source: Source) -> Iterator[Problem]:
     for cell in source.cells:
         for line, command in _commands(cell):
             if found := _INSTALLS.search(command):
-                message = (
-                    f"{found['tool']} {found['verb']} in a cell: 'uv add' the package, and delete the line"
+                mend = (
+                    "'uv add' the package" if _IS_PYTHON.match(found["tool"]) else "install it before the run"
                 )
-                yield Problem(cell, line, message)
+                yield Problem(cell, line, f"{found['tool']} {found['verb']}: {mend}, and delete the line")
 
 
 def _commands(cell: Cell) -> Iterator[tuple[ast.AST | int, str]]:
@@ -291,7 +291,10 @@ def _is_duration(call: ast.Call, cell: Cell, source: Source) -> bool:
         if node.value is call
         for target in node.targets
     }
+    spelled = "|".join(map(re.escape, names))
     for one in source.cells:
+        if one.error and names and re.search(rf"\b(?:{spelled})\s*-|-\s*(?:{spelled})\b", one.text):
+            return True
         for node in one.nodes(ast.BinOp, ast.Compare):
             sides = node.left, *(node.comparators if isinstance(node, ast.Compare) else [node.right])
             if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.Add | ast.Sub):
