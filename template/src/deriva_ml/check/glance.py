@@ -6,7 +6,8 @@ import ast
 from collections.abc import Set
 from typing import Any
 
-from deriva_ml.check.names import OPEN_ATTRIBUTES, OPEN_CALLS, arguments_of
+from deriva_ml.check.names import arguments_of
+from deriva_ml.check.open_names import OPEN_ATTRIBUTES, OPEN_CALLS
 from deriva_ml.check.source import Cell
 
 _SLOW = frozenset(
@@ -57,6 +58,9 @@ def glance(cell: Cell, known: Set[str]) -> set[str] | None:
                 local[0].add(name.id)
             else:
                 sets.setdefault(name.id, ends.get(line, line) + 1)
+    for node in cell.nodes(ast.AugAssign):  # which reads what it sets
+        if isinstance(node.target, ast.Name) and node.target.id not in known:
+            reads.append(node.target)
     for node in cell.nodes(ast.Import, ast.ImportFrom):
         if any(begin <= node.lineno <= end for begin, end, _ in functions):
             return None

@@ -43,6 +43,7 @@ _TAKES_RID = re.compile(
     r"|AssetSpec|AssetSpecConfig|restore_execution|list_dataset_members|cite"
 )
 _RID_WORD = re.compile(r"(?:.*_)?rids?\Z", re.IGNORECASE)
+_LIKE_RID = re.compile(r"[\"'][0-9A-Z][0-9A-Z-]{2,}[\"']")
 _RID = re.compile(r"[0-9A-Z]{1,5}(-[0-9A-Z]{1,4})+|[1-9A-Z][0-9A-Z]{3,5}")
 
 
@@ -55,7 +56,7 @@ def configured(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Make it a parameter, or an entry in `src/configs`; export a variable before the run.
 
-    ```python
+    ```text
     # before                                      # after
     os.environ["CUDA_VISIBLE_DEVICES"] = "1"      # CUDA_VISIBLE_DEVICES=1 uv run deriva-ml-run-notebook ...
     config.top_k = 5                              # uv run deriva-ml-run-notebook ... -p top_k 5
@@ -124,11 +125,10 @@ def absolute_path(source: Source) -> Iterator[Problem]:
     **How to mend it.** Declare inputs in the configuration (`LocalFile` for a file of the project, an RID for a recorded
     one) and take their paths from `execution.asset_paths`. Register outputs with `execution.asset_file_path()`.
 
-    ```python
-    rows = pd.read_csv("/data/rows.csv")  # before
-
-    path, = execution.asset_paths["File"]  # after
-    rows = pd.read_csv(path)
+    ```text
+    # before                                          # after
+    rows = pd.read_csv("/data/eva/rows.csv")          path, = execution.asset_paths["File"]
+                                                      rows = pd.read_csv(path)
     ```
 
     Paths that any machine has (`/tmp`, `/dev/null`, `/usr/bin`), and those in the parameters cell are left alone.
@@ -183,6 +183,10 @@ def _only_shown(cell: Cell) -> set[int]:
             ("Error", "Exception", "compile", "sub", "match", "replace", "startswith", "endswith", "strip")
         ):
             found.update(map(id, call.args))
+    for sum_of in cell.nodes(ast.BinOp):  # something is before it
+        found.add(id(sum_of.right))
+    for text in cell.nodes(ast.JoinedStr):
+        found.update(map(id, text.values[1:]))
     for raised in cell.nodes(ast.Raise):
         found.update(id(one) for one in ast.walk(raised))
     for compared in cell.nodes(ast.Compare):
@@ -209,7 +213,7 @@ def hostname(source: Source) -> Iterator[Problem]:
     **How to mend it.** The catalog is an entry of the configuration (`deriva_ml=production`). A file from the web is
     fetched once, and declared as an input.
 
-    ```python
+    ```text
     # before                                                        # after
     ml = DerivaML("data.example.org", "12")                         ml, execution, config = run_notebook("my_analysis")
     rows = pd.read_csv("https://data.example.org/rows.csv")         path, = execution.asset_paths["File"]
@@ -254,7 +258,7 @@ def rid(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Put the RID into an entry in `src/configs`, or make it a parameter:
 
-    ```python
+    ```text
     # before                                                  # after, in src/configs/datasets.py
     bag = execution.download_dataset_bag("2-B3C4")            datasets_store([DatasetSpecConfig(rid="2-B3C4", version="1.0.0")], name="cells")
     ```
@@ -263,7 +267,7 @@ def rid(source: Source) -> Iterator[Problem]:
     takes one. RIDs that mean the same in every project, as the demonstration's, are left alone.
     """
     for cell in source.cells:
-        if TAG in cell.tags:
+        if TAG in cell.tags or not _LIKE_RID.search(cell.text):
             continue
         for node in _where_rids_belong(cell):
             match node:
@@ -325,13 +329,13 @@ def undeclared(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Declare it, and take the path from the execution:
 
-    ```python
+    ```text
     # before                                   # after
     rows = pd.read_csv("../data/rows.csv")     path, = execution.asset_paths["File"]
                                                rows = pd.read_csv(path)
     ```
 
-    ```python
+    ```text
     # src/configs/assets.py
     assets_store([LocalFileConfig(path="data/rows.csv")], name="rows")
     ```
