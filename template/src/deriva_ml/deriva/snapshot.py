@@ -162,18 +162,19 @@ class Snapshot:
         them is endless.
         """
         queue = deque([(table, rows, path, frozenset[tuple[str, ForeignKey]]())])
+
+        def fresh(table: str, path: str) -> list[Row]:
+            found = (self._get(f"/entity/{start}{path}") for start in starts)
+            return [row for rows in found for row in self._hold(table, rows)]
+
         while queue:
             table, rows, path, taken = queue.popleft()
             for name, feature in self._model.features_of(table).items() if rows else ():
                 step = (name, feature.target)
                 if step not in taken:
                     join = self._join(ForeignKey(feature.target.key, name, feature.target.columns))
-                    fresh = [
-                        row
-                        for start in starts
-                        for row in self._hold(name, self._get(f"/entity/{start}{path}/{join}"))
-                    ]
-                    queue.append((name, fresh, f"{path}/{join}", taken | {step}))
+                    longer = f"{path}/{join}"
+                    queue.append((name, fresh(name, longer), longer, taken | {step}))
             for reference in self._model.references(table):
                 wanted = {_values(row, reference.columns) for row in rows}
                 held = {_values(row, reference.key) for row in self._rows.get(reference.table, {}).values()}
@@ -181,12 +182,7 @@ class Snapshot:
                 if step in taken or all(None in values or values in held for values in wanted):
                     continue
                 longer = f"{path}/{self._join(reference)}"
-                fresh = [
-                    row
-                    for start in starts
-                    for row in self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
-                ]
-                queue.append((reference.table, fresh, longer, taken | {step}))
+                queue.append((reference.table, fresh(reference.table, longer), longer, taken | {step}))
 
     def _references(self, members: Tables) -> Tables:
         """Of the rows that are held, those that one dataset's members lead to, with the values of features of all."""
