@@ -193,11 +193,8 @@ def _each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:
     if one.record is not Verdict.different:
         yield "with one thread it gives what is recorded: it depends on the order in which threads come to their ends"
         return
+    yield "no unseeded source of random numbers is found in its code, and with one thread it gives something else, too"
     yield from _some(_findings(evidence, CIRCUMSTANCES[:1]))
-    yield (
-        "no unseeded source of random numbers is found in its code, and one thread gives something else, too: a library"
-        " may draw numbers, or the clock, a network or another program have a part"
-    )
 
 
 def _same_each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:
