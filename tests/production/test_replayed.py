@@ -26,7 +26,9 @@ _ = execution.asset_file_path('Execution_Asset', 'read.txt').write_text(str(text
 def elsewhere(site: Site, tmp_path: Path) -> Iterator[ProjectFolder]:
     """A clone of the project on another machine, whose own catalog has nothing."""
     path = tmp_path / "clone"
-    shutil.copytree(site.project.path, path, symlinks=True, ignore=shutil.ignore_patterns(".deriva-ml", "outputs"))
+    shutil.copytree(
+        site.project.path, path, symlinks=True, ignore=shutil.ignore_patterns(".deriva-ml", "outputs")
+    )
     yield ProjectFolder(path, {**site.project.env, "PYTHONPATH": str(path / "src")})
 
 
