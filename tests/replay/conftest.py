@@ -18,7 +18,39 @@ from notebooks import write_notebook
 STATUS = {"identical": 0, "equivalent": 0, "different": 1, "could not run": 3}
 """The exit status that each verdict has."""
 
-CONFIG = "from deriva_ml.execution import notebook_config\n\nnotebook_config('lab', defaults={})\n"
+CONFIG = """
+from hydra_zen import builds, store
+
+from deriva_ml.asset import LocalFileConfig
+from deriva_ml.dataset import DatasetSpecConfig
+from deriva_ml.execution import notebook_config
+from models.lab import lab
+
+notebook_config("lab", defaults={})
+store(builds(lab, populate_full_signature=True, zen_partial=True), group="model_config", name="lab")
+store([DatasetSpecConfig(name="drawings")], group="datasets", name="drawings")
+store([LocalFileConfig("data/table.csv")], group="assets", name="mine")
+"""
+MODEL = """
+import time
+from pathlib import Path
+
+VALUE = 1
+
+
+def lab(place: str = "", text: str = "x", ml_instance=None, execution=None) -> None:
+    path = execution.asset_file_path("Execution_Asset", "text.txt")
+    path.write_text(f"{text} {VALUE}")
+    if place:
+        folder = Path(place)
+        (folder / "begun").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.02)
+        if (folder / "wrong").exists():
+            raise ValueError((folder / "wrong").read_text())
+"""
+"""Writes a file; given a folder, waits there until it may go on, and fails with what it finds there."""
+
 START = "from deriva_ml.execution import run_notebook\nml, execution, config = run_notebook('lab')"
 END = "execution.commit_output_assets()"
 WRITE = "def write(name, text):\n    execution.asset_file_path('Execution_Asset', name).write_text(str(text))"
@@ -54,6 +86,11 @@ class Lab:
         [rid] = self.run("deriva-ml-run-notebook", path, *words, status=status, **options)
         return rid
 
+    def run_model(self, *words: str, status: int = 0) -> str:
+        """Run the lab's model, and return the RID of its execution."""
+        [rid] = self.run("deriva-ml-run", "model_config=lab", *words, status=status)
+        return rid
+
     def replay(self, rid: str, *words: str, here: bool = True, **options: Any) -> dict[str, Any]:
         """Replay an execution in the environment of the tests, or in its own, and return the report."""
         before = self.contents()
@@ -68,6 +105,15 @@ class Lab:
     def replay_command(self, *words: str, **options: Any) -> Outcome:
         """Run the command."""
         return self.project.run("deriva-ml-replay", *words, **options)
+
+    def show(self, rid: str) -> dict[str, Any]:
+        """Return what is shown of an execution."""
+        return dict(json.loads(self.project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out))
+
+    def newest(self) -> str:
+        """Return the RID of the execution that was recorded last."""
+        [row] = json.loads(self.project.run("deriva-ml-catalog", "list", "-n", "1", "--json", check=True).out)
+        return str(row["rid"])
 
     def is_clean(self) -> None:
         """See that no replay has left a working tree, nor anything in its folder."""
@@ -102,6 +148,9 @@ def lab(copy_to: Callable[[Path], ProjectFolder], tmp_path_factory: pytest.TempP
     """A project that the tests of replays share; each adds notebooks of its own."""
     project = copy_to(tmp_path_factory.mktemp("replay") / "my-project")
     (project / "src" / "configs" / "lab.py").write_text(CONFIG)
+    (project / "src" / "models" / "lab.py").write_text(MODEL)
+    with (project / ".gitignore").open("a") as ignored:
+        ignored.write("data/\n")
     made = Lab(project)
     made.commit("Configure the lab")
     return made

@@ -162,6 +162,34 @@ class Source:
                     found[one.asname or one.name] = f"{'.' * origin.level}{origin.module or ''}.{one.name}"
         return found
 
+    @cached_property
+    def values(self) -> dict[str, list[ast.expr | None]]:
+        """What names are set to but by imports, in any cell and function; None where that is no expression of its own."""
+        found: dict[str, list[ast.expr | None]] = {}
+        node: Any
+        for cell in self.cells:
+            simple = set()
+            for node in cell.nodes(ast.Assign, ast.AnnAssign, ast.NamedExpr):
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    if isinstance(target, ast.Name):
+                        simple.add(id(target))
+                        found.setdefault(target.id, []).append(node.value)
+            for node in cell.nodes(ast.Name):
+                if isinstance(node.ctx, ast.Store) and id(node) not in simple:
+                    found.setdefault(node.id, []).append(None)
+            for node in cell.nodes(ast.arg):
+                found.setdefault(node.arg, []).append(None)
+            for node in cell.nodes(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
+                found.setdefault(node.name, []).append(None)
+        return found
+
+    def means(self, node: ast.AST) -> str:
+        """Return what ``resolve`` does, if the name has no other meaning anywhere."""
+        found = self.resolve(node)
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return found if found and getattr(node, "id", "") not in self.values else ""
+
     def resolve(self, node: ast.AST | None) -> str:
         """Return what ``np.random.rand`` stands for, ``numpy.random.rand``; empty where it is nothing imported."""
         match node:

@@ -91,9 +91,9 @@ def install(notes: str, known: list[str], since: float) -> None:
 
     def database(path: Any) -> None:
         path = os.fsdecode(path)
-        opened(
-            path.removeprefix("file:").partition("?")[0] if path[:5] == "file:" else path, None, os.O_RDONLY
-        )
+        path = path[5:].partition("?")[0] if path[:5] == "file:" else path
+        if path not in {"", ":memory:"}:
+            opened(path, None, os.O_RDONLY)
 
     def resolved(host: Any, port: Any, *rest: Any) -> None:
         hosts[port] = os.fsdecode(host or "")

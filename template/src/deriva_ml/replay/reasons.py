@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isclose
@@ -12,8 +13,10 @@ from typing import Any
 
 import deriva_ml.replay.environment as environment
 from deriva_ml.check.catalogue import RULES
-from deriva_ml.check.source import read_source
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.check.checking import problems
+from deriva_ml.check.rule import Problem
+from deriva_ml.check.source import Cell, Source, read_source
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.git import listed
 from deriva_ml.replay.audit import Seen
 from deriva_ml.replay.verdict import Compared, CouldNotRun, Verdict
@@ -147,20 +150,31 @@ def _time(text: str) -> float | None:
 
 
 def _findings(evidence: Evidence, codes: Sequence[str]) -> list[str]:
-    """Return what rules find in the code that ran, whether somebody silenced them or not."""
-    found = []
-    for path in dict.fromkeys([*evidence.sources, *map(Path, evidence.seen.code)]):
-        try:
-            source = read_source(path, evidence.top)
-        except DerivaMLRequestError:
-            continue
-        for code in RULES.keys() & {*codes}:
-            for problem in RULES[code].check(source):
-                line = problem.node if isinstance(problem.node, int) else getattr(problem.node, "lineno", 1)
-                name = path.relative_to(evidence.top) if path.is_relative_to(evidence.top) else path.name
-                cell = f" cell {problem.cell.number}," if problem.cell.number else ""
-                found.append(f"{name},{cell} line {line}: {problem.message} ({code})")
-    return found
+    """Return what rules find in the code that ran, whether somebody silenced them or not.
+
+    All of it is looked at as one notebook, since a module may draw random numbers that a notebook seeds.
+    """
+    paths: dict[int, Path] = {}
+    cells: list[Cell] = []
+    for path in dict.fromkeys([*map(Path, evidence.seen.code), *evidence.sources]):
+        with suppress(DerivaMLRequestError):  # it is no Python, or has gone
+            found = read_source(path, evidence.top).cells
+            paths.update((id(cell), path) for cell in found)
+            cells += found
+    lines, code = [], Source(evidence.top, evidence.top, cells, is_notebook=True)
+    for one in codes:
+        with suppress(DerivaMLException):  # the rule is wrong
+            for problem in problems(RULES[one], code):
+                place = _place(evidence.top, paths[id(problem.cell)], problem)
+                lines.append(f"{place}: {problem.message} ({one})")
+    return lines
+
+
+def _place(top: Path, path: Path, problem: Problem) -> str:
+    line = problem.node if isinstance(problem.node, int) else getattr(problem.node, "lineno", 1)
+    name = path.relative_to(top) if path.is_relative_to(top) else path.name
+    cell = f" cell {problem.cell.number}," if problem.cell.number else ""
+    return f"{name},{cell} line {line}"
 
 
 def _some(lines: Sequence[str]) -> list[str]:
