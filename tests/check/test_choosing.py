@@ -219,6 +219,39 @@ def test_every_rule_has_a_page_in_the_terminal(check: Check) -> None:
     assert check("--explain", "dml9").out.splitlines()[0].startswith("DML901 syntax-error: ")
 
 
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ("x = 1\nreturn x", 2),
+        ("def f():\n    return 1\nreturn f()", 3),
+        ("for x in y:\n    pass\nbreak", 3),
+        ("continue", 1),
+        ("yield 1", 1),
+        ("def f():\n    x = 1\n    global x", 3),
+        ("nonlocal x", 1),
+        ("def f():\n    return 1\nwhile True:\n    break\nglobal z\nawait f()", 0),
+        ("class A:\n    def f(self):\n        return lambda: (yield)", 0),
+        ("async def f():\n    async for x in y:\n        continue\nx = [await y for y in z]", 0),
+        ("%%time\n%matplotlib inline\nx = 1", 0),
+    ],
+)
+def test_what_only_the_compiler_sees_is_a_syntax_error(
+    project: Checkable, check: Check, cell: str, line: int
+) -> None:
+    """A ``return`` outside of a function ends a run as any other syntax error does; an ``await`` is IPython's to take."""
+    project.notebook("notebooks/c.ipynb", cell)
+    found = check("notebooks/c.ipynb", "--select", "DML9").lines
+    assert [one.split()[0] for one in found] == ([f"notebooks/c.ipynb:1:{line}:"] if line else [])
+
+
+def test_a_cell_that_is_to_fail_may(project: Checkable, check: Check) -> None:
+    """Its tag says so."""
+    path = project.notebook(
+        "notebooks/c.ipynb", {"source": "x = = 1", "metadata": {"tags": ["raises-exception"]}}
+    )
+    assert check(str(path), "--select", "DML9").rc == 0
+
+
 def test_unreadable_files_are_findings(project: Checkable, check: Check) -> None:
     """With the reason, and the others are checked."""
     project.write("notebooks/c.ipynb", "{")

@@ -7,6 +7,7 @@ import deriva_ml.check.configuration_rules as configuration_rules
 import deriva_ml.check.file_rules as file_rules
 import deriva_ml.check.order_rules as order_rules
 import deriva_ml.check.parameters_rules as parameters_rules
+import deriva_ml.check.place_rules as place_rules
 import deriva_ml.check.repeat_rules as repeat_rules
 import deriva_ml.check.run_rules as run_rules
 from deriva_ml.check.rule import RULES
@@ -18,6 +19,7 @@ MODULES = (
     file_rules,
     order_rules,
     parameters_rules,
+    place_rules,
     repeat_rules,
     run_rules,
     configuration_rules,

@@ -21,12 +21,8 @@ def outputs(source: Source) -> Iterator[Problem]:
     gave is in its record.
 
     **How to mend it.** `uv run deriva-ml-init` sets up nbstripout, a filter that takes outputs off what is committed
-    and leaves them in your working file. Then, once for what was committed before:
-
-    ```bash
-    git add --renormalize notebooks
-    git commit -m "Strip outputs"
-    ```
+    and leaves them in your working file. Once for what was committed before: `git add --renormalize notebooks`, and a
+    commit.
 
     What is looked at is the file that git has (what is staged, else the last commit), so that outputs in your working
     file are no finding.

@@ -177,11 +177,19 @@ def _scan(found: Registered, module: str, source: Source, aliases: dict[str, Key
                 _add_stored(found, {"name": ast.Constant(name)} | bound)
         if _hands_on(module, source, cell, aliases):
             found.unsure.add(ANY)
-    for name, meant in source.imports.items():
-        if name == "*" and (module or meant.startswith(("hydra_zen.", "deriva_ml."))):
+    for meant in _imported(source):
+        if meant.endswith(".*") and (module or meant.startswith(("hydra_zen.", "deriva_ml."))):
             found.unsure.add(ANY)
         elif _REGISTERS.search(meant) and _is_others(source.root, meant.partition(".")[0]):
             found.unsure.add(ANY)
+
+
+def _imported(source: Source) -> Iterator[str]:
+    """Yield the modules that are imported, and what is taken from them, with their names."""
+    for cell in source.cells:
+        yield from (one.name for node in cell.nodes(ast.Import) for one in node.names)
+        for node in cell.nodes(ast.ImportFrom):
+            yield from (f"{'.' * node.level}{node.module or ''}.{one.name}" for one in node.names)
 
 
 def _decorated(cell: Cell) -> Iterator[tuple[ast.expr, str]]:
@@ -194,17 +202,18 @@ def _decorated(cell: Cell) -> Iterator[tuple[ast.expr, str]]:
 
 def _hands_on(module: str, source: Source, cell: Cell, aliases: dict[str, Keywords]) -> bool:
     """Whether a store, or what registers, is used other than by a call or under another name."""
-    told = {id(call.func) for call in cell.nodes(ast.Call)}
-    told |= {id(node.value) for node in cell.nodes(ast.Attribute)}
+    called = {id(call.func) for call in cell.nodes(ast.Call)}
+    told = called | {id(node.value) for node in cell.nodes(ast.Attribute)}
     told |= {id(decorator) for decorator, _ in _decorated(cell)}
     told |= {id(node.value) for node in cell.nodes(ast.Expr)}
     for targets, value in assigned(cell):
         told |= {id(value)} if all(isinstance(one, ast.Name) for one in targets) else set()
     for name in cell.nodes(ast.Name):
         meant = qualified(module, source, name) if isinstance(name.ctx, ast.Load) else ""
-        if meant in aliases or (meant.startswith("deriva_ml.") and meant.endswith(".notebook_config")):
-            if id(name) not in told:
-                return True
+        if meant in aliases and id(name) not in told:
+            return True
+        if meant.startswith("deriva_ml.") and meant.endswith(".notebook_config") and id(name) not in called:
+            return True
     return any(
         id(call) not in told and _store(module, source, call, aliases) is not None
         for call in cell.nodes(ast.Call)

@@ -196,11 +196,12 @@ def _check(args: argparse.Namespace) -> None:
     Raises:
         DerivaMLRequestError: something does not.
     """
-    if bool(args.rids) == args.all:
+    if not args.rids and not args.all:
         raise DerivaMLRequestError(
             "give the RIDs of executions, which deriva-ml-catalog list shows, or --all"
-            + " and not both" * args.all
         )
+    if args.rids and args.all:
+        raise DerivaMLRequestError("give the RIDs of executions, or --all, and not both")
     if args.since is not None and not args.all:
         raise DerivaMLRequestError("--since goes with --all")
     if args.junit and not args.junit.absolute().parent.is_dir():
