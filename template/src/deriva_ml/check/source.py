@@ -60,6 +60,18 @@ class _FieldsByKind(dict[type[ast.AST], list[str]]):
 _FIELDS = _FieldsByKind()
 
 
+def children(node: ast.AST) -> list[Any]:
+    """Return the nodes that are directly in another, but operators and contexts, the last first."""
+    found: list[Any] = []
+    for name in _FIELDS[node.__class__]:
+        value = getattr(node, name, None)
+        if value.__class__ is list:
+            found.extend([one for one in reversed(value) if one is not None])
+        elif value is not None:
+            found.append(value)
+    return found
+
+
 @dataclass
 class Cell:
     """A cell of code.
@@ -163,6 +175,11 @@ class Source:
         return found
 
     @cached_property
+    def calls(self) -> list[tuple[Cell, ast.Call, str]]:
+        """All calls, each with what imports say is called."""
+        return [(cell, call, self.resolve(call.func)) for cell in self.cells for call in cell.nodes(ast.Call)]
+
+    @cached_property
     def values(self) -> dict[str, list[ast.expr | None]]:
         """What names are set to but by imports, in any cell and function; None where that is no expression of its own."""
         found: dict[str, list[ast.expr | None]] = {}
@@ -192,11 +209,11 @@ class Source:
 
     def resolve(self, node: ast.AST | None) -> str:
         """Return what ``np.random.rand`` stands for, ``numpy.random.rand``; empty where it is nothing imported."""
-        match node:
-            case ast.Name(id=name):
-                return self.imports.get(name, "")
-            case ast.Attribute(value=value, attr=name) if before := self.resolve(value):
-                return f"{before}.{name}"
+        if isinstance(node, ast.Name):
+            return self.imports.get(node.id, "")
+        if isinstance(node, ast.Attribute):
+            before = self.resolve(node.value)
+            return f"{before}.{node.attr}" if before else ""
         return ""
 
 
