@@ -171,8 +171,10 @@ def test_what_cannot_be_had_is_named(recorded: Recorded, monkeypatch: pytest.Mon
 def test_what_todays_runner_needs_is_added(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the record has nothing of it; an older one than it needs is said, since results may depend on it."""
     wheel(recorded.index, "later", "3.0")
-    monkeypatch.setattr(environment, "RUNNER", ("tiny>=1", "later>=2"))
-    assert packages(recorded.prepared()) == {"tiny": "1.0", "extra": "1.0", "later": "3.0"}
+    wheel(recorded.index, "psutil", "99.0")  # another one than is installed here
+    monkeypatch.setattr(environment, "RUNNER", ("tiny>=1", "later>=2", "psutil>=5"))
+    found = packages(recorded.prepared())
+    assert found == {"tiny": "1.0", "extra": "1.0", "later": "3.0", "psutil": "99.0"}
     monkeypatch.setattr(environment, "RUNNER", ("tiny>=1.5", "later>=2"))
     recorded.require("tiny==1.0", "extra")
     with pytest.raises(CouldNotRun, match=r"the runner needs tiny>=1.5 \(1.0\)"):

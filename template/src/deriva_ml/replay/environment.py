@@ -232,16 +232,23 @@ def _make(place: Path, lock: bytes, project_folder: Path, python: str, groups: S
             f"the runner needs {', '.join(old)}, and the record has older ones: --here repeats it with what is installed"
         )
     if lacking:
-        exact = place / "recorded.txt"
-        exact.write_text("".join(f"{name}=={version}\n" for name, version in _installed(place).items()))
-        add = ["pip", "install", "--python", str(python_in(place)), "--constraint", str(exact), *lacking]
-        _uv(
-            add,
-            project_folder,
-            place,
-            f"{', '.join(lacking)}, which the runner needs beside what the record has,",
-        )
+        _add(place, lacking, project_folder)
     write_atomically(place / READY, json.dumps({"python": python, "added": lacking}))
+
+
+def _add(place: Path, lacking: Sequence[str], folder: Path) -> None:
+    """Add packages to an environment, in which every other one stays as it is.
+
+    In the versions that are here if that can be, since uv has these in its cache, and they are known to work.
+    """
+    exact = place / "recorded.txt"
+    exact.write_text("".join(f"{name}=={version}\n" for name, version in _installed(place).items()))
+    words = ["pip", "install", "--python", str(python_in(place)), "--constraint", str(exact)]
+    what = f"{', '.join(lacking)}, which the runner needs beside what the record has,"
+    try:
+        _uv([*words, *map(_as_here, lacking)], folder, place, what)
+    except CouldNotRun:
+        _uv([*words, *lacking], folder, place, what)
 
 
 @contextmanager
@@ -269,7 +276,7 @@ def _choosing(python: str) -> list[str]:
 
 
 def _lacking(place: Path) -> tuple[list[str], list[str]]:
-    """Return what the runner needs that an environment has not: to be installed, and too old."""
+    """Return what the runner needs of which an environment has nothing, and what of it is too old there."""
     from packaging.requirements import Requirement
 
     installed, lacking, old = _installed(place), [], []
@@ -277,16 +284,17 @@ def _lacking(place: Path) -> tuple[list[str], list[str]]:
         wanted = Requirement(text)
         version = installed.get(wanted.name)
         if version is None:
-            lacking.append(_as_here(wanted.name, text))
+            lacking.append(text)
         elif not wanted.specifier.contains(version, prereleases=True):
             old.append(f"{text} ({version})")
     return lacking, old
 
 
-def _as_here(name: str, requirement: str) -> str:
-    """Return the requirement of the version that is installed here, which uv has in its cache."""
+def _as_here(requirement: str) -> str:
+    """Return the requirement of the version of a package that is installed here."""
     from importlib.metadata import PackageNotFoundError, version
 
+    name = requirement.partition(">")[0]
     try:
         return f"{name}=={version(name)}"
     except PackageNotFoundError:
