@@ -26,6 +26,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.executed_sources import NAME as EXECUTED_SOURCES
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.execution.started import SCRIPT
+from deriva_ml.records.comparison import DESCRIBING
 from deriva_ml.redaction import HIDDEN
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.untrusted import DAMAGED, check_relative, read_json
@@ -189,8 +190,10 @@ def is_result(asset: Asset, kind: Kind) -> bool:
     """
     if asset.role is not AssetRole.output:
         return False
-    if asset.table == MLAsset.execution_metadata and not OWN_METADATA.isdisjoint(asset.types):
-        return False
+    if asset.table == MLAsset.execution_metadata and ExecMetadataType.metrics_file not in asset.types:
+        # Of which type they are has changed since version 0.1.0.
+        if asset.filename in DESCRIBING or not OWN_METADATA.isdisjoint(asset.types):
+            return False
     own = is_executed_notebook(asset)
     return not own or (kind is not Kind.interactive and asset.filename.endswith(".ipynb"))
 

@@ -191,7 +191,10 @@ def _replay_in(
             project=top_of(records.project.root),
             seen=seen(repeated.audit),
             outputs=outputs.compared,
-            inputs=_given_otherwise(plan, repeated),
+            inputs=[
+                *_other_runner(report.recorded.runner, _runner_of(records.project.root)),
+                *_given_otherwise(plan, repeated),
+            ],
             patch=plan.patch,
             ran=plan.record.created,
         )
@@ -262,6 +265,10 @@ def _given_otherwise(plan: Plan, repeated: Repeated) -> list[str]:
         if now.get(name, value) != value
     ]
     return [f"parameters that the code computes: {'; '.join(changed)}"] if changed else []
+
+
+def _other_runner(before: str, now: str) -> list[str]:
+    return [f"the runner is {now} here, and was {before}"] if before and now and before != now else []
 
 
 def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Path:
