@@ -273,6 +273,15 @@ def test_those_not_used_for_long_go(recorded: Recorded, monkeypatch: pytest.Monk
     shutil.rmtree(recorded.state / ALIVE)
 
 
+def test_one_whose_python_has_gone_is_made_anew(recorded: Recorded) -> None:
+    """Such as after an update of the system."""
+    first = recorded.prepared()
+    first.unlink()
+    second = recorded.prepared()
+    assert packages(second) == {"tiny": "1.0", "extra": "1.0"}
+    assert recorded.made() == [second.parent.parent]
+
+
 def test_what_differs_is_said_in_lines(recorded: Recorded) -> None:
     """Of packages, Python and the machine."""
     python = recorded.prepared()

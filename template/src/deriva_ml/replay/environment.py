@@ -163,19 +163,28 @@ def _ready(folder: Path, key: str, state: Path) -> Path | None:
             os.utime(ready)
             if name := liveness.show(state):
                 (ready.parent / f"{READY}-{name}").touch()
-            python = python_in(ready.parent)
-            if python.exists():  # unless the Python that it is made of has gone
+            _users(ready, state)
+            if (python := python_in(ready.parent)).exists():
                 return python
+            ready.unlink()  # the Python that it is made of has gone: it is none any more
     return None
+
+
+def _users(ready: Path, state: Path) -> list[Path]:
+    """Return the notes of processes that use an environment; those of processes that are over go."""
+    notes = [*ready.parent.glob(f"{READY}-*")]
+    held = [one for one in notes if liveness.is_held(state, one.name.removeprefix(f"{READY}-"))]
+    for one in {*notes} - {*held}:
+        one.unlink(missing_ok=True)
+    return held
 
 
 def _drop(folder: Path, state: Path, kept: int) -> int:
     """Remove environments but those of the last uses and those that are in use; return how many."""
     ready = sorted(folder.glob(f"*/{READY}"), key=lambda path: path.stat().st_mtime, reverse=True)
     count = 0
-    for path in ready[kept:]:
-        users = [one.name.removeprefix(f"{READY}-") for one in path.parent.glob(f"{READY}-*")]
-        if not any(liveness.is_held(state, name) for name in users):
+    for place, path in enumerate(ready):
+        if not _users(path, state) and place >= kept:
             path.unlink()  # from now on it is none, whatever happens
             remove_tree(path.parent)
             count += 1

@@ -279,10 +279,6 @@ def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Pa
     """
     if options.here:
         return Path(sys.executable)
-    if not plan.lock:
-        raise CouldNotRun(
-            "its record has no uv.lock, which says which packages it had; --here takes those that are here"
-        )
     return environment.prepared(project.state, plan.lock, tree.root, plan.python)
 
 
