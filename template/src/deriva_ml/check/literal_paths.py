@@ -89,21 +89,38 @@ def is_network(call: ast.Call, source: Source) -> str:
     return address[1] if address and not _LOCAL.match(address[1]) else ""
 
 
-def opened(cell: Cell, source: Source) -> tuple[list[tuple[ast.AST, str]], set[str], bool]:
-    """Return which relative paths a cell reads, which texts other calls get, and whether it may write more than it says."""
-    reads: list[tuple[ast.AST, str]] = []
-    other: set[str] = set()
+def reads_of(cell: Cell, source: Source) -> list[tuple[ast.AST, str]]:
+    """Return which relative paths a cell reads."""
+    return [
+        (call, text)
+        for call in cell.nodes(ast.Call)
+        if (text := _read(call, _called(call, source), source)) and _is_relative(text)
+    ]
+
+
+def writes_of(cell: Cell, source: Source) -> set[str]:
+    """Return texts that are given to calls that do not read them: some may be paths of what is written."""
+    found: set[str] = set()
     for call in cell.nodes(ast.Call):
-        name = source.resolve(call.func) or getattr(call.func, "id", "")
-        if (text := _read(call, name, source)) and _is_relative(text):
-            reads.append((call, text))
-        elif not _READS.fullmatch(name) and not name.startswith("os.path."):
-            given = [*call.args, *(one.value for one in call.keywords)]
-            if isinstance(call.func, ast.Attribute):
-                given.append(call.func.value)
-            if name not in _PATHS:
-                other.update(filter(None, (text_of(one, source) for one in given)))
-    return reads, other, bool(_MAY_WRITE.search(cell.text)) or (cell.tree is None and bool(cell.error))
+        name = _called(call, source)
+        text = _read(call, name, source)
+        if (text and _is_relative(text)) or _READS.fullmatch(name) or name.startswith("os.path."):
+            continue
+        given = [*call.args, *(one.value for one in call.keywords)]
+        if isinstance(call.func, ast.Attribute):
+            given.append(call.func.value)
+        if name not in _PATHS:
+            found.update(filter(None, (text_of(one, source) for one in given)))
+    return found
+
+
+def may_write_any(cell: Cell) -> bool:
+    """Whether a cell may write files that its text does not name."""
+    return bool(_MAY_WRITE.search(cell.text)) or (cell.tree is None and bool(cell.error))
+
+
+def _called(call: ast.Call, source: Source) -> str:
+    return source.resolve(call.func) or getattr(call.func, "id", "")
 
 
 def _read(call: ast.Call, name: str, source: Source) -> str:

@@ -18,6 +18,8 @@ from deriva_ml.notebook.parameters import parameters_of
 
 _READS_ANY = re.compile(r"\b(?:globals|locals|vars|dir)\(\s*\)|\buser_ns\b|%run\b|%who|\b(?:exec|eval)\(")
 """What may read a variable without naming it."""
+_HINTS = ("globals(", "locals(", "vars(", "dir(", "user_ns", "%run", "%who", "exec(", "eval(")
+"""One of these is in what ``_READS_ANY`` finds."""
 _TAKES_CODE = frozenset({"evaluate", "execute", "query", "sql", "timeit"})
 """Functions and methods whose texts may name variables."""
 
@@ -225,7 +227,7 @@ def parameter_never_used(source: Source) -> Iterator[Problem]:
     ```
     """
     cell, declared = _declared(source)
-    if not declared or any(_READS_ANY.search(one.text) for one in source.cells):
+    if not declared or any(one.says(_HINTS) and _READS_ANY.search(one.text) for one in source.cells):
         return
     used = {name for one in source.cells for name in _mentioned(one)}
     unsure = {node.arg for one in source.cells for node in one.nodes(ast.arg)}

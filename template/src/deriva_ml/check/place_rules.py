@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from deriva_ml.check.literal_paths import TAKES_PATH, is_network, opened
+from deriva_ml.check.literal_paths import TAKES_PATH, is_network, may_write_any, reads_of, writes_of
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.definitions import DRY_RUN_RID, is_reserved
@@ -64,21 +64,20 @@ def configured(source: Source) -> Iterator[Problem]:
     """
     config = _configuration_name(source)
     for cell in source.cells:
-        for node, owner, key in _items_set(cell):
-            if source.resolve(owner) == "os.environ" and not _COSMETIC.search(key):
+        for node, owner, index in _items_set(cell):
+            if source.resolve(owner) != "os.environ":
+                continue
+            if not _COSMETIC.search(key := ast.unparse(index).strip("'")):
                 yield Problem(cell, node, f"sets the environment variable {key}: set it before the run")
         for call in cell.nodes(ast.Call):
             name = source.resolve(call.func)
-            argument = ast.unparse(call.args[0]) if call.args else ""
-            spelled = getattr(call.func, "attr", "")
-            if name in {"os.putenv", "os.environ.setdefault", "os.environ.update"} and not _COSMETIC.search(
-                argument
-            ):
-                yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
-            elif spelled == "run_line_magic" and argument in {"'env'", "'set_env'"} and len(call.args) > 1:
-                words = str(getattr(call.args[1], "value", ""))
-                variable = re.match(r"(\w+)\s*[= ]\s*\S", words)
-                if variable and not _COSMETIC.search(variable[1]):
+            if name in {"os.putenv", "os.environ.setdefault", "os.environ.update"}:
+                if not call.args or not _COSMETIC.search(ast.unparse(call.args[0])):
+                    yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
+            elif getattr(call.func, "attr", "") == "run_line_magic" and len(call.args) > 1:
+                magic, words = (getattr(one, "value", "") for one in call.args[:2])
+                variable = re.match(r"(\w+)\s*[= ]\s*\S", str(words))
+                if magic in {"env", "set_env"} and variable and not _COSMETIC.search(variable[1]):
                     yield Problem(
                         cell, call, f"sets the environment variable {variable[1]}: set it before the run"
                     )
@@ -97,10 +96,10 @@ def configured(source: Source) -> Iterator[Problem]:
                 )
 
 
-def _items_set(cell: Cell) -> Iterator[tuple[ast.AST, ast.expr, str]]:
+def _items_set(cell: Cell) -> Iterator[tuple[ast.AST, ast.expr, ast.expr]]:
     for node in cell.nodes(ast.Subscript):
-        if isinstance(node.ctx, ast.Store | ast.Del):
-            yield node, node.value, ast.unparse(node.slice).strip("'")
+        if node.ctx.__class__ is not ast.Load:
+            yield node, node.value, node.slice
 
 
 def _root(node: ast.expr) -> str:
@@ -349,10 +348,10 @@ def undeclared(source: Source) -> Iterator[Problem]:
     `src/configs` names.
     """
     written: set[str] = set()
-    for cell in source.cells:
-        if TAG in cell.tags:
-            continue
-        reads, writes, may_write_any = opened(cell, source)
+    cells = [(cell, reads_of(cell, source)) for cell in source.cells if TAG not in cell.tags]
+    while cells and not cells[-1][1]:
+        cells.pop()
+    for cell, reads in cells:
         for node, text in reads:
             path = str(PurePosixPath(text.replace("\\", "/")))
             if path in written or any(path.startswith(f"{one}/") for one in written):
@@ -361,8 +360,8 @@ def undeclared(source: Source) -> Iterator[Problem]:
                 yield Problem(
                     cell, node, f"reads {text!r}, which no input declares: declare it in src/configs"
                 )
-        written |= {str(PurePosixPath(one.replace("\\", "/"))) for one in writes}
-        if may_write_any:
+        written |= {str(PurePosixPath(one.replace("\\", "/"))) for one in writes_of(cell, source)}
+        if may_write_any(cell):
             return
 
 

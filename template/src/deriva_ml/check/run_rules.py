@@ -6,7 +6,7 @@ import ast
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from deriva_ml.check.parameters_cell import parameters_cell
@@ -61,10 +61,11 @@ def run_notebook_twice(source: Source) -> Iterator[Problem]:
     ml, execution, config = run_notebook("a")
     ```
     """
+    calling = {cell.number for cell, _ in _calls_run_notebook(source)}
     calls = [
         (cell, call)
         for cell in source.cells
-        if cell.tree and EXPECTS_ERROR not in cell.tags
+        if cell.number in calling and cell.tree and EXPECTS_ERROR not in cell.tags
         for call in _surely_called(cell.tree.body)
         if _is_run_notebook(source, call)
     ]
@@ -153,10 +154,13 @@ def outputs_never_committed(source: Source) -> Iterator[Problem]:
         )
 
 
+@lru_cache(maxsize=1)
 def _calls_run_notebook(source: Source) -> list[tuple[Cell, ast.Call]]:
+    called = {"run_notebook", *(name for name, meant in source.imports.items() if "run_notebook" in meant)}
     return [
         (cell, call)
         for cell in source.cells
+        if cell.says(called)
         for call in cell.nodes(ast.Call)
         if _is_run_notebook(source, call)
     ]
@@ -226,7 +230,7 @@ def _names_asked(source: Source, call: ast.Call) -> list[str]:
 
 def _does(source: Source, what: re.Pattern[str], cells: Sequence[Cell] | None = None) -> bool:
     """Whether the notebook's cells, or files beside it or of the project that it takes in, have one of these names."""
-    if any(_RUNS_FILE.search(cell.text) for cell in source.cells):
+    if any(cell.says(("%run", "runpy", "exec(")) and _RUNS_FILE.search(cell.text) for cell in source.cells):
         return True
     for cell in source.cells if cells is None else cells:
         if what.search(cell.text) and (cell.tree is None or any(map(what.fullmatch, _words(cell)))):
