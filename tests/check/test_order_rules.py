@@ -74,6 +74,7 @@ NOTHING_IS_MISSING: list[list[Any]] = [
     ["files = !ls", "print(files)"],
     ["here = %pwd", "print(here)"],
     ["%%capture out\nprint(1)", "out.show()"],
+    ["%%capture out --no-stderr\nprint(1)", "out.show()"],
     ["%%time\nx = 1", "print(x)"],
     ["%time x = 1", "print(x)"],
     ["%%bash --out listing\nls", "print(listing)"],

@@ -6,7 +6,7 @@ import ast
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +72,7 @@ def children(node: ast.AST) -> list[Any]:
     return found
 
 
-@dataclass
+@dataclass(eq=False)
 class Cell:
     """A cell of code.
 
@@ -122,6 +122,10 @@ class Cell:
         """Yield the nodes of these types."""
         for one in types:
             yield from self.by_type.get(one, ())  # type: ignore[misc]
+
+    def says(self, words: Iterable[str]) -> bool:
+        """Whether its text has one of these, which is much sooner told than a pattern is searched for."""
+        return any(word in self.text for word in words)
 
     @cached_property
     def stores(self) -> frozenset[str]:
@@ -209,12 +213,12 @@ class Source:
 
     def resolve(self, node: ast.AST | None) -> str:
         """Return what ``np.random.rand`` stands for, ``numpy.random.rand``; empty where it is nothing imported."""
-        if isinstance(node, ast.Name):
-            return self.imports.get(node.id, "")
-        if isinstance(node, ast.Attribute):
-            before = self.resolve(node.value)
-            return f"{before}.{node.attr}" if before else ""
-        return ""
+        attributes = []
+        while node.__class__ is ast.Attribute:
+            attributes.append(node.attr)
+            node = node.value
+        origin = self.imports.get(node.id, "") if isinstance(node, ast.Name) else ""
+        return ".".join([origin, *reversed(attributes)]) if origin else ""
 
 
 def read_source(path: Path, root: Path) -> Source:
