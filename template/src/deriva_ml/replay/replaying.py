@@ -60,6 +60,7 @@ class Options:
         here: in the present environment, instead of one made from the recorded lock file.
         keep: leave the working tree and the scratch folder.
         record: take the execution that repeats into the project's own catalog.
+        once: do not run it again to tell why it differs.
         say: is told what is being done.
     """
 
@@ -67,6 +68,7 @@ class Options:
     here: bool = False
     keep: bool = False
     record: bool = False
+    once: bool = False
     say: Callable[[str], None] = lambda text: None
 
 
@@ -198,7 +200,8 @@ def _replay_in(
             patch=plan.patch,
             ran=plan.record.created,
         )
-        told = reasons(evidence, _Again(record, plan, scratch, python, folder, options, repeated, top, files))
+        again = _Again(record, plan, scratch, python, folder, options, repeated, top, files)
+        told = reasons(evidence, None if options.once else again)
     return replace(
         report,
         verdict=verdict,
