@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from deriva_ml.cli.arguments import CommandParser, whole_number
 from deriva_ml.cli.catalog import opened
-from deriva_ml.cli.command import FAILED, command
+from deriva_ml.cli.command import COULD_NOT_RUN, FAILED, command
 from deriva_ml.cli.deriva_catalog import add_reading_flags, named_catalog
 from deriva_ml.cli.named import rid_of
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deriva_ml.replay.report import Report
     from deriva_ml.replay.verdict import Compared
 
-COULD_NOT_RUN = 3
+
 SHOWN = 5
 """Differences of one output, and reasons, that are printed; the report has more."""
 
