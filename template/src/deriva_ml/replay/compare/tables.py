@@ -51,7 +51,7 @@ def compare_tables(recorded: Path, repeated: Path, terms: Terms, separator: str 
             Verdict.different, found.similarity, "the same rows in another order", found.differences
         )
     share = (counts[0] & counts[1]).total() / max(counts[0].total(), counts[1].total(), 1)
-    note = MEASURE if found.similarity >= share else "the share of equal rows"
+    note = found.note if found.similarity >= share else "the share of equal rows"
     return Comparison(Verdict.different, below_one(max(found.similarity, share)), note, found.differences)
 
 
