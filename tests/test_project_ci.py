@@ -62,13 +62,16 @@ def steps(project: ProjectFolder, job: str) -> dict[str, dict[str, Any]]:
     return {step["name"]: step for step in listed if "run" in step}
 
 
-def run_step(project: ProjectFolder, job: str, name: str) -> Outcome:
-    """Run a step as GitHub does, in the environment that the steps of its job share."""
+def run_step(project: ProjectFolder, job: str, name: str, **variables: str) -> Outcome:
+    """Run a step as GitHub does, in the environment that the steps of its job share; with the repository's variables."""
     script = steps(project, job)[name]["run"]
     assert "${{" not in script
     file = project.path.parent / "step.sh"
     file.write_text(script)
     env = {"UV_PROJECT_ENVIRONMENT": str(project.path.parent / job), "CI": "true", "GITHUB_ACTIONS": "true"}
+    for variable, given in parse(project / WORKFLOW)["jobs"][job].get("env", {}).items():
+        if named := re.fullmatch(r"\$\{\{ vars\.(\w+) \}\}", given):
+            env[variable] = variables.get(named[1], "")
     return project.run("bash", "--noprofile", "--norc", "-eo", "pipefail", str(file), env=env)
 
 
@@ -111,7 +114,7 @@ def test_every_job_is_bounded_and_every_action_says_its_version(rendered: Path) 
     workflow = parse(rendered / WORKFLOW)
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["group"] == "${{ github.workflow }}-${{ github.ref }}"
-    assert set(workflow["jobs"]) == {"check", "test", "docs"}
+    assert set(workflow["jobs"]) == {"check", "test", "docs", "replay"}
     assert workflow["jobs"]["test"]["env"] == {"UV_PYTHON": "${{ matrix.python }}"}
     for job in workflow["jobs"].values():
         assert 0 < job["timeout-minutes"] <= 30 and "permissions" not in job
@@ -132,7 +135,7 @@ def test_every_job_is_bounded_and_every_action_says_its_version(rendered: Path) 
 # ------------------------------------------------------------------------------------------------------------- running
 
 
-@pytest.mark.parametrize("job", ["check", "test", "docs"])
+@pytest.mark.parametrize("job", ["check", "test", "docs", "replay"])
 def test_every_step_succeeds_on_a_new_project(clone: ProjectFolder, job: str) -> None:
     """In their order, in what is committed, without what `deriva-ml-init` sets up."""
     names = list(steps(clone, job))
@@ -143,6 +146,8 @@ def test_every_step_succeeds_on_a_new_project(clone: ProjectFolder, job: str) ->
     assert clone.git("status", "--porcelain") == ""
     if job == "docs":
         assert (clone / "site/index.html").is_file()
+    if job == "replay":  # no records are named: one line, and nothing is installed
+        assert done.text.splitlines()[1:] == [] and "nothing to replay" in done.text
 
 
 OUTPUTS, PARAMETERS = "No committed notebook has outputs", "The parameters of every notebook can be read"

@@ -31,6 +31,13 @@ def one_line(text: object) -> str:
     return " ".join(_COLOUR.sub("", str(text)).split())
 
 
+def complaint(text: str) -> str:
+    """Return what a program (uv) says of an error, which it may wrap; else its last line, as of a traceback."""
+    lines = [line for raw in text.splitlines() if (line := raw.strip(" \t│├╰─▶"))]
+    begun = [n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)] or [-1]
+    return one_line(" ".join(lines[begun[0] :])).removeprefix("× ")
+
+
 def width() -> int | None:
     """Return the columns of the terminal that standard output is; None where it is none."""
     import shutil

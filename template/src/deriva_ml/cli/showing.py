@@ -62,11 +62,13 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             print(f"{name + ':':13}{first}", *(f"{'':13}{line}" for line in others), sep="\n")
     if runs := facts.get("sweep of"):
         from deriva_ml.catalog.criteria import Criteria
+        from deriva_ml.records.replays import Replays
         from deriva_ml.records.results import tabulate
 
         print()
         print("results:")
-        show_table(tabulate(catalog.results(Criteria(rids=runs))))
+        replays = Replays(catalog, catalog.project.state)
+        show_table(tabulate(catalog.results(Criteria(rids=runs)), replays=replays))
     return 0
 
 
@@ -126,8 +128,10 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     from deriva_ml.catalog.carried import imported
     from deriva_ml.records.lineage import makers_of_inputs
+    from deriva_ml.records.replays import Replays, as_json
 
     record = catalog.lookup_execution(rid)
+    replays = Replays(catalog, catalog.project.state)
     assets = catalog.assets_of(rid)
     configuration = _configuration_of(catalog, rid, assets)
     provenance = configuration.get("provenance", {})
@@ -162,6 +166,8 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "differs": provenance.get("differences", []),
         "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
         "repeat": _repeat(configuration),
+        "replay of": replays.replayed_by(rid),
+        "replays": as_json(replays.of(rid)),
         "parameters": configuration.get("parameters", {}),
         "given": configuration.get("parameters_given", {}),
         "not set yet": configuration.get("parameters_not_set", []),

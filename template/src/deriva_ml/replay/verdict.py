@@ -6,6 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from deriva_ml.exceptions import DerivaMLException
+
+
+class CouldNotRun(DerivaMLException):
+    """Something that a run needs is missing, which the message names: a commit, an input, a package, a platform."""
+
 
 class Verdict(IntEnum):
     """From best to worst; an execution has the worst of its outputs' verdicts.

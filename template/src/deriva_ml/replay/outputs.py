@@ -1,0 +1,159 @@
+"""Which output of a run is which in the run that repeated it, and how they compare."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+
+from deriva_ml.catalog.connection import open_local
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.protocol import Source
+from deriva_ml.definitions import RID, Asset, AssetRole
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.project import Project
+from deriva_ml.replay.compare.files import compare_files
+from deriva_ml.replay.plan import Kind, is_executed_notebook, is_result
+from deriva_ml.replay.run import Repeated
+from deriva_ml.replay.verdict import Compared, Comparison, Own, Tolerance, Verdict
+from deriva_ml.untrusted import plain_name
+
+
+@dataclass
+class Outputs:
+    """The outputs of both runs.
+
+    Attributes:
+        compared: one each.
+        lost: recorded ones whose content is not there any more, and that differ by their digests; a line each.
+    """
+
+    compared: list[Compared] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as one side of a comparison.
+
+    Attributes:
+        project: whose folders it had.
+        local: the catalog there.
+        source: the same, or the Deriva catalog that the record is in.
+        rid: of the execution, in that.
+        outputs: what is compared.
+        delivered: whether its code knew records by the RIDs that they have elsewhere.
+    """
+
+    project: Project
+    local: EmbeddedCatalog
+    source: Source
+    rid: RID
+    outputs: Sequence[Asset]
+    delivered: bool = False
+
+    def known_as(self, rid: RID) -> RID:
+        """Return the RID by which its code knew a record."""
+        there = self.local.journal.elsewhere(rid) if self.delivered else []
+        return there[0][1] if there else rid
+
+
+@contextmanager
+def side_of(repeated: Repeated, kind: Kind) -> Iterator[Run]:
+    """Give a run that repeated another as a side of a comparison."""
+    with closing(open_local(repeated.project)) as scratch:
+        results = [one for one in repeated.outputs if is_result(one, kind)]
+        yield Run(repeated.project, scratch, scratch, repeated.rid, results)
+
+
+def compare_outputs(ours: Run, theirs: Run, own: Own, tolerance: Tolerance, folder: Path) -> Outputs:
+    """Compare every output of a run with that of the run that repeated it.
+
+    Args:
+        folder: for contents that are to be fetched.
+    """
+    found = Outputs()
+    recorded, again = _by_name(ours.outputs), _by_name(theirs.outputs)
+    for name in sorted({*recorded, *again}):
+        for one, other in zip_longest(recorded.get(name, ()), again.get(name, ())):
+            asset = one or other
+            kind = "notebook" if is_executed_notebook(asset) else asset.table
+            try:
+                result = _compare(ours.source, theirs.local, one, other, own, tolerance, folder)
+            except _Lost as lost:
+                found.lost.append(str(lost))
+            else:
+                found.compared.append(Compared(asset.filename, kind, result))
+    return found
+
+
+class _Lost(DerivaMLException):
+    """A recorded content is not there any more, or not as it was."""
+
+
+def _by_name(assets: Sequence[Asset]) -> Mapping[tuple[str, str], list[Asset]]:
+    """Return assets by table and name; of several the first comes first."""
+    found = defaultdict(list)
+    for asset in sorted(assets, key=lambda one: (one.created, one.rid)):
+        found[asset.table, asset.filename].append(asset)
+    return found
+
+
+def _compare(
+    source: Source,
+    scratch: EmbeddedCatalog,
+    ours: Asset | None,
+    theirs: Asset | None,
+    own: Own,
+    tolerance: Tolerance,
+    folder: Path,
+) -> Comparison:
+    if ours is None:
+        return Comparison(Verdict.different, 0.0, "the record has no such file")
+    if theirs is None:
+        return Comparison(Verdict.different, 0.0, "this run made no such file")
+    if (ours.md5, ours.length) == (theirs.md5, theirs.length):
+        return Comparison(Verdict.identical)
+    content = folder / ours.rid / ours.filename
+    if not content.exists():
+        try:
+            source.fetch(ours, content)
+        except (OSError, DerivaMLException) as error:
+            raise _Lost(f"{ours.filename} ({ours.rid}) cannot be compared: {error}") from error
+    return compare_files(content, scratch.objects.path(theirs.md5), ours.filename, own, tolerance)
+
+
+def own_of(ours: Run, theirs: Run) -> Own:
+    """Return what each of both runs has its own of: RIDs and folders."""
+    first, second = ({**dict(_own_rids(run)), **_folders(run)} for run in (ours, theirs))
+    both = sorted(name for name in first.keys() & second if first[name] != second[name])
+    both.sort(key=lambda name: -len(first[name]))
+    return Own({name: first[name] for name in both}, {name: second[name] for name in both})
+
+
+def _own_rids(run: Run) -> Iterator[tuple[str, RID]]:
+    """Return the RIDs of an execution and of what it made, by names that both runs have."""
+    record = run.source.lookup_execution(run.rid)
+    yield "<execution>", run.known_as(run.rid)
+    if record.workflow.rid:
+        yield "<workflow>", run.known_as(record.workflow.rid)
+    made = [one for one in run.source.assets_of(run.rid) if one.role is AssetRole.output]
+    for (table, name), assets in _by_name(made).items():
+        for place, asset in enumerate(assets, 1):
+            yield f"<{table} {name} {place}>", run.known_as(asset.rid)
+    if run.source is run.local:
+        for place, state in enumerate(run.local.states_made(run.rid), 1):
+            yield f"<dataset {place}>", run.known_as(state.dataset)
+            yield f"<version {place}>", run.known_as(state.rid)
+
+
+def _folders(run: Run) -> dict[str, str]:
+    here = run.local.journal.locals_of(run.rid)[:1] if run.source is not run.local else []
+    return {
+        "<working folder>": str(run.project.executions / plain_name((here or [run.rid])[0])),
+        "<records>": str(run.project.state),
+        "<project>": str(run.project.root),
+    }
