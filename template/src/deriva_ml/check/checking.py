@@ -122,7 +122,7 @@ class Checker:
             _finding(path, problem, rule, advice=not settings.counts(rule))
             for rule in settings.rules(path)
             if _is_for(rule, source)
-            for problem in _problems(rule, source)
+            for problem in problems(rule, source)
             if not is_silenced(problem, rule.code)
         ]
         return sorted(set(found))
@@ -145,7 +145,7 @@ def _is_for(rule: Rule, source: Source) -> bool:
     return not source.language
 
 
-def _problems(rule: Rule, source: Source) -> list[Problem]:
+def problems(rule: Rule, source: Source) -> list[Problem]:
     """Return what a rule finds.
 
     Raises:

@@ -288,9 +288,7 @@ def _project_in(top: Path, plan: Plan, project: Project) -> Project:
     inside = [one for one in (code, *code.parents) if one.is_relative_to(top)]
     home = next((one for one in inside if (one / "pyproject.toml").is_file()), None)
     if home is None:
-        raise CouldNotRun(
-            f"there is no project (pyproject.toml) around {plan.path or 'the code'} at that commit"
-        )
+        raise CouldNotRun("there is no project (pyproject.toml) around its code at that commit")
     return Project(home)
 
 
