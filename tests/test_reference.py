@@ -157,7 +157,7 @@ def test_the_page_has_every_exit_status() -> None:
     """The table of exit statuses has those that commands return."""
     from deriva_ml.cli import command
 
-    statuses = {0, command.FAILED, command.WRONG_REQUEST, command.INTERRUPTED}
+    statuses = {0, command.FAILED, command.WRONG_REQUEST, command.COULD_NOT_RUN, command.INTERRUPTED}
     listed = re.findall(r"^\| (\d+) \|", section("Every command"), re.MULTILINE)
     assert {int(status) for status in listed} == statuses
 

@@ -29,6 +29,8 @@ WITHOUT_WORDS = {
     ("cli/check.py", "_fix"): "why `fix` left a file as it is; and what it did",
     ("cli/command.py", "status"): "the operating system's or SQLite's words",
     ("cli/command.py", "tell"): "a library's words",
+    ("cli/replay.py", "_sayer"): "what a replay is doing now",
+    ("replay/child.py", ""): "no words: the exit status of what a replay starts",
     ("disk.py", "_flush_file_system"): "the operating system's words",
     ("execution/model_run.py", "_commit"): "what the commit raised",
     ("execution/recovery.py", "_close_orphan"): "what its process noted, see `disk.fault`",

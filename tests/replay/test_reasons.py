@@ -16,6 +16,7 @@ from deriva_ml.check.catalogue import RULES
 from deriva_ml.replay.audit import Seen
 from deriva_ml.replay.reasons import CIRCUMSTANCES, RANDOM, Again, Evidence, reasons
 from deriva_ml.replay.verdict import Compared, Comparison, CouldNotRun, Difference, Verdict
+from git_repository import Repository, isolate_git
 from replay.conftest import Lab, verdicts
 
 SAME, OTHER = Verdict.identical, Verdict.different
@@ -64,10 +65,11 @@ class Repeats:
 
 
 @pytest.fixture
-def evidence(tmp_path: Path) -> Evidence:
+def evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evidence:
     """A run of a module that is as its record, as far as one knows."""
-    for name in ("tree", "project"):
-        (tmp_path / name).mkdir()
+    isolate_git(monkeypatch, tmp_path)
+    (tmp_path / "project").mkdir()
+    Repository.create(tmp_path / "tree")
     module = tmp_path / "tree" / "model.py"
     module.write_text("depth = 3\n")
     record: dict[str, Any] = {
@@ -207,7 +209,15 @@ def test_the_clock_and_the_environment(evidence: Evidence) -> None:
     found = reasons(evidence, Repeats(same=Again(SAME, OTHER), PYTHONHASHSEED=Again(SAME, OTHER)))
     assert ["DML604" in found[1], "DML605" in found[2]] == [True, True]
     found = reasons(evidence, Repeats(same=Again(OTHER, OTHER), one=Again(OTHER, OTHER)))
-    assert "DML604" in found[1] and not any("DML605" in line for line in found)
+    assert "DML604" in found[2] and not any("DML605" in line for line in found)
+
+
+def test_without_another_run(evidence: Evidence) -> None:
+    """What may be a reason is said, and which it is remains open."""
+    write(evidence, "import os, random\n\nrng = random.Random()\nuser = os.environ['USER']\n")
+    found = reasons(replace(evidence, recorded={**evidence.recorded, "usable_cpus": 16}), None)
+    assert found[0].startswith("it may depend on the number of threads: it had 16 processors")
+    assert ["DML602" in found[1], "DML605" in found[2]] == [True, True]
 
 
 def test_it_cannot_be_run_once_more(evidence: Evidence) -> None:

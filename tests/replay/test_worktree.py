@@ -19,7 +19,7 @@ from deriva_ml.project import Project
 from deriva_ml.redaction import redact_diff
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.replay.workspace import FOLDER
-from deriva_ml.replay.worktree import checked_out, left_out
+from deriva_ml.replay.worktree import checked_out, left_out, pointers
 from git_repository import Repository, isolate_git
 
 CODE = "src/models/model.py"
@@ -88,6 +88,21 @@ def test_hooks_and_filters_have_no_part(repository: Repository, project: Project
         assert (top / "a.ipynb").read_text() == '{"cells": []}\n'
         assert (top / "data.bin").read_text().startswith("version ")
     assert not (repository.path / "hooked").exists()
+
+
+def test_large_files_are_those_that_the_clone_has(repository: Repository, project: Project) -> None:
+    """Git LFS keeps them beside the commits; of another one the pointer stays."""
+    repository.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    oids = {"here.bin": "ab" * 32, "else where.bin": "cd" * 32}
+    for name, oid in oids.items():
+        repository.write(name, f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 4\n")
+    commit = repository.commit("plain.bin", "no pointer\n")
+    repository.write(f".git/lfs/objects/ab/ab/{oids['here.bin']}", "data")
+    with checked_out(project, commit) as top:
+        assert (top / "here.bin").read_text() == "data"
+        assert [*pointers(top)] == [("else where.bin", oids["else where.bin"])]
+        (top / "here.bin").write_text("changed")
+    assert (repository.path / f".git/lfs/objects/ab/ab/{oids['here.bin']}").read_text() == "data"
 
 
 def test_uncommitted_changes_are_applied(repository: Repository, project: Project) -> None:

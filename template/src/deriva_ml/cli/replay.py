@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from deriva_ml.cli.arguments import CommandParser, whole_number
 from deriva_ml.cli.catalog import opened
-from deriva_ml.cli.command import FAILED, command
+from deriva_ml.cli.command import COULD_NOT_RUN, FAILED, command
 from deriva_ml.cli.deriva_catalog import add_reading_flags, named_catalog
 from deriva_ml.cli.named import rid_of
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deriva_ml.replay.report import Report
     from deriva_ml.replay.verdict import Compared
 
-COULD_NOT_RUN = 3
+
 SHOWN = 5
 """Differences of one output, and reasons, that are printed; the report has more."""
 
@@ -38,7 +38,10 @@ def parser() -> argparse.ArgumentParser:
         description="Run a recorded execution again, and say whether it gives the same: with the code of its commit, the"
         " packages of its uv.lock, its parameters and its inputs. The verdict is identical, equivalent, different, or"
         " could not run. It works in a folder of its own: what is recorded stays as it is.",
-        examples=["deriva-ml-catalog list", "deriva-ml-replay --help"],
+        examples=[
+            "deriva-ml-catalog list",
+            "deriva-ml-replay --all --since v0.1.0 --jobs 2 --junit replay.xml",
+        ],
     )
     parser.add_argument(
         "rids",
@@ -54,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
     )
     several.add_argument(
         "--since",
-        metavar="TAG|TIME",
-        help="with --all: only those of this tag's commit and of commits that are not among its ancestors, such as v1.2.0;"
+        metavar="WHEN",
+        help="with --all: only those whose commit is not older than a tag, such as v1.2.0: its own, and all that are not its ancestors;"
         " or those recorded since 2w, 3d, 12h or 30m ago, or since a date such as 2026-11-28",
     )
     several.add_argument(
@@ -77,6 +80,11 @@ def parser() -> argparse.ArgumentParser:
         "--here",
         action="store_true",
         help="with the packages that are installed here, and say how they differ",
+    )
+    how.add_argument(
+        "--once",
+        action="store_true",
+        help="run it no more than once: where it differs, it is otherwise run up to twice more to tell why",
     )
     how.add_argument(
         "--record",
@@ -150,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
             reports = _replay_each(args, source, rids, project)
         else:
             options = Options(
-                Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rids[0])
+                Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, args.once, _sayer(rids[0])
             )
             reports = [keep(replay(records, rids[0], options), source, project)]
             attach_report(local, project, reports[0])
@@ -196,11 +204,12 @@ def _check(args: argparse.Namespace) -> None:
     Raises:
         DerivaMLRequestError: something does not.
     """
-    if bool(args.rids) == args.all:
+    if not args.rids and not args.all:
         raise DerivaMLRequestError(
             "give the RIDs of executions, which deriva-ml-catalog list shows, or --all"
-            + " and not both" * args.all
         )
+    if args.rids and args.all:
+        raise DerivaMLRequestError("give the RIDs of executions, or --all, and not both")
     if args.since is not None and not args.all:
         raise DerivaMLRequestError("--since goes with --all")
     if args.junit and not args.junit.absolute().parent.is_dir():
@@ -218,7 +227,7 @@ def _replay_each(
 
     when = {rid: source.lookup_execution(rid).created[:16].replace("T", " ") for rid in rids}
     words = [f"--{name}={value}" for name, value in _passed_on(args)]
-    words += [f"--{name}" for name in ("here", "keep", "record") if getattr(args, name)]
+    words += [f"--{name}" for name in ("here", "keep", "record", "once") if getattr(args, name)]
     # `None` is quiet where the output is no terminal.
     with tqdm(desc="replayed", total=len(rids), unit="record", disable=None) as bar:
         reports = replay_each(rids, words, args.jobs, Path.cwd(), lambda report: bar.update())

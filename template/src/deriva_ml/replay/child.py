@@ -8,12 +8,6 @@ import sys
 import threading
 from importlib import import_module
 
-COMMANDS = {
-    "deriva-ml-run-notebook": "deriva_ml.cli.run_notebook",
-    "deriva-ml-run": "deriva_ml.cli.run",
-    "deriva-ml-replay": "deriva_ml.cli.replay",
-}
-
 
 def main() -> int:
     """Run the command that the arguments name, after the descriptor whose other end the replay has.
@@ -24,7 +18,8 @@ def main() -> int:
     name, pipe, *sys.argv[1:] = sys.argv[1:]
     sys.argv[0] = name
     threading.Thread(target=_watch, args=[int(pipe)], daemon=True).start()
-    return int(import_module(COMMANDS[name]).main())
+    module = name.removeprefix("deriva-ml-").replace("-", "_")
+    return int(import_module(f"deriva_ml.cli.{module}").main())
 
 
 def _watch(pipe: int) -> None:

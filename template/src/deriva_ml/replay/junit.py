@@ -39,9 +39,8 @@ def write_junit(reports: Sequence[Report], path: Path) -> None:
             suite, "testcase", classname=_xml(one.workflow), name=_xml(one.rid), time=f"{one.seconds:.3f}"
         )
         if kind := FAILED.get(one.verdict):
-            said = ElementTree.SubElement(
-                case, kind, type=str(one.verdict), message=_xml(one.why or MEANING[one.verdict])
-            )
+            told = {"type": str(one.verdict), "message": _xml(one.why or MEANING[one.verdict])}
+            said = ElementTree.SubElement(case, kind, told)
             said.text = "\n".join(map(_xml, to_markdown([*blocks(one)]).split("\n")))
     suites = ElementTree.Element(
         "testsuites", {name: suite.get(name, "") for name in ("tests", "failures", "errors", "time")}

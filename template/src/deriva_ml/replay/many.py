@@ -23,7 +23,7 @@ from deriva_ml.git import git
 from deriva_ml.project import Project
 from deriva_ml.records.replays import Replays
 from deriva_ml.replay.report import Report, from_json
-from deriva_ml.replay.verdict import Verdict
+from deriva_ml.replay.verdict import CouldNotRun, Verdict
 from deriva_ml.signals import signals_ignored
 
 ENDED = {Status.uploaded, Status.pending_upload, Status.failed}
@@ -112,11 +112,15 @@ class _Processes:
 
     def replay(self, rid: RID) -> Report:
         """Replay one in a process, and return its report."""
+        try:
+            return self._replay(rid)
+        except CouldNotRun as missing:
+            return Report(rid, Verdict.could_not_run, why=str(missing))
+
+    def _replay(self, rid: RID) -> Report:
         reading, writing = os.pipe()
         try:
             process = self._start(rid, reading)
-            if process is None:
-                return Report(rid, Verdict.could_not_run, why="it was not begun")
             out, err = process.communicate()
             with self._lock:
                 self._running.discard(process)
@@ -125,20 +129,23 @@ class _Processes:
             os.close(writing)
         try:
             return from_json(json.loads(out))
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError) as error:
             lines = err.decode(errors="replace").strip().splitlines() or [f"exit status {process.returncode}"]
-            why = f"the replay failed: {lines[-1].removeprefix('error: ')}"
-            return Report(rid, Verdict.could_not_run, why=why)
+            raise CouldNotRun(f"the replay failed: {lines[-1].removeprefix('error: ')}") from error
 
-    def _start(self, rid: RID, reading: int) -> subprocess.Popen[bytes] | None:
-        """Start the process, which ends when this one does, as ``child.py`` says; None once all are to stop."""
+    def _start(self, rid: RID, reading: int) -> subprocess.Popen[bytes]:
+        """Start the process, which ends when this one does, as ``child.py`` says.
+
+        Raises:
+            CouldNotRun: all are to stop.
+        """
         path = os.pathsep.join(
             [str(Path(deriva_ml.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
         )
         command = [sys.executable, "-P", "-m", "deriva_ml.replay.child", REPLAYED, str(reading)]
         with self._lock:
             if self._stopped:
-                return None
+                raise CouldNotRun("it was not begun")
             process = subprocess.Popen(
                 [*command, *self._words, "--", rid],
                 cwd=self._folder,

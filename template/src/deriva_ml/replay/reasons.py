@@ -20,7 +20,7 @@ from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.git import listed
 from deriva_ml.replay.audit import Seen
 from deriva_ml.replay.verdict import Compared, CouldNotRun, Verdict
-from deriva_ml.replay.worktree import left_out
+from deriva_ml.replay.worktree import left_out, pointers
 
 SHOWN = 5
 """Files, programs or places in the code that a line names."""
@@ -83,9 +83,14 @@ class Evidence:
     ran: str = ""
 
 
-def reasons(evidence: Evidence, repeat: Repeat) -> list[str]:
-    """Return why a run differs; it is run again twice at most."""
+def reasons(evidence: Evidence, repeat: Repeat | None) -> list[str]:
+    """Return why a run differs; it is run again twice at most, or not at all without ``repeat``."""
     found = [*evidence.inputs, *_environment(evidence), *_not_recorded(evidence)]
+    if repeat is None:
+        threads = [
+            f"it may depend on the number of threads: {line}" for line in _threads(evidence)[:1] if line
+        ]
+        return [*found, *threads, *_some(_findings(evidence, (*RANDOM, *CIRCUMSTANCES)))]
     try:
         again = repeat("to see whether it gives the same each time", {})
         look = _each_time if again.itself is Verdict.different else _same_each_time
@@ -107,6 +112,8 @@ def _not_recorded(evidence: Evidence) -> Iterator[str]:
     """Yield what had a part in the run and is in no record."""
     if names := left_out(evidence.patch):
         yield f"untracked files, of which the record has the names only: {listed(names, SHOWN)}"
+    if large := [name for name, _ in pointers(evidence.top)]:
+        yield f"files of Git LFS whose contents this clone has not (git lfs fetch --all): {listed(large, SHOWN)}"
     if lacking := [*_lacking(evidence)]:
         yield (
             f"files that were in the project's folder, and are neither committed nor inputs: {listed(lacking, SHOWN)}"
@@ -193,11 +200,8 @@ def _each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:
     if one.record is not Verdict.different:
         yield "with one thread it gives what is recorded: it depends on the order in which threads come to their ends"
         return
+    yield "no unseeded source of random numbers is found in its code, and with one thread it gives something else, too"
     yield from _some(_findings(evidence, CIRCUMSTANCES[:1]))
-    yield (
-        "no unseeded source of random numbers is found in its code, and one thread gives something else, too: a library"
-        " may draw numbers, or the clock, a network or another program have a part"
-    )
 
 
 def _same_each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:

@@ -60,6 +60,7 @@ class Options:
         here: in the present environment, instead of one made from the recorded lock file.
         keep: leave the working tree and the scratch folder.
         record: take the execution that repeats into the project's own catalog.
+        once: do not run it again to tell why it differs.
         say: is told what is being done.
     """
 
@@ -67,6 +68,7 @@ class Options:
     here: bool = False
     keep: bool = False
     record: bool = False
+    once: bool = False
     say: Callable[[str], None] = lambda text: None
 
 
@@ -191,11 +193,15 @@ def _replay_in(
             project=top_of(records.project.root),
             seen=seen(repeated.audit),
             outputs=outputs.compared,
-            inputs=_given_otherwise(plan, repeated),
+            inputs=[
+                *_other_runner(report.recorded.runner, _runner_of(records.project.root)),
+                *_given_otherwise(plan, repeated),
+            ],
             patch=plan.patch,
             ran=plan.record.created,
         )
-        told = reasons(evidence, _Again(record, plan, scratch, python, folder, options, repeated, top, files))
+        again = _Again(record, plan, scratch, python, folder, options, repeated, top, files)
+        told = reasons(evidence, None if options.once else again)
     return replace(
         report,
         verdict=verdict,
@@ -264,6 +270,10 @@ def _given_otherwise(plan: Plan, repeated: Repeated) -> list[str]:
     return [f"parameters that the code computes: {'; '.join(changed)}"] if changed else []
 
 
+def _other_runner(before: str, now: str) -> list[str]:
+    return [f"the runner is {now} here, and was {before}"] if before and now and before != now else []
+
+
 def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Path:
     """Return the interpreter that a record is repeated with.
 
@@ -272,10 +282,6 @@ def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Pa
     """
     if options.here:
         return Path(sys.executable)
-    if not plan.lock:
-        raise CouldNotRun(
-            "its record has no uv.lock, which says which packages it had; --here takes those that are here"
-        )
     return environment.prepared(project.state, plan.lock, tree.root, plan.python)
 
 
@@ -285,9 +291,7 @@ def _project_in(top: Path, plan: Plan, project: Project) -> Project:
     inside = [one for one in (code, *code.parents) if one.is_relative_to(top)]
     home = next((one for one in inside if (one / "pyproject.toml").is_file()), None)
     if home is None:
-        raise CouldNotRun(
-            f"there is no project (pyproject.toml) around {plan.path or 'the code'} at that commit"
-        )
+        raise CouldNotRun("there is no project (pyproject.toml) around its code at that commit")
     return Project(home)
 
 

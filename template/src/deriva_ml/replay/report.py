@@ -17,12 +17,13 @@ from deriva_ml.replay.verdict import Compared, Comparison, Difference, Tolerance
 SCHEMA = 1
 """Of the report as JSON: a number that grows when a field is taken away or gets another meaning."""
 
-MEANING = {
-    Verdict.identical: "It gave the same, but for what every run has of its own.",
-    Verdict.equivalent: "It gave the same, but for what must differ or is within the tolerance.",
-    Verdict.different: "It did not give the same.",
-    Verdict.could_not_run: "It could not be run again.",
-}
+MEANING = (
+    "It gave the same, but for what every run has of its own.",
+    "It gave the same, but for what must differ or is within the tolerance.",
+    "It did not give the same.",
+    "It could not be run again.",
+)
+"""What each verdict means, from best to worst."""
 
 
 @dataclass(frozen=True)

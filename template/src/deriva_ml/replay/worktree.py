@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,12 +42,15 @@ _NEW = re.compile(
 )
 
 
+_POINTER = re.compile(rb"version https://git-lfs\.[^\n]*\n(?:[^\n]*\n)*?oid sha256:([0-9a-f]{64})\n")
+
+
 @contextmanager
 def checked_out(project: Project, commit: str, patch: bytes = b"", keep: bool = False) -> Iterator[Path]:
     """Check a commit of the project's repository out into a working tree that is there as long as the context.
 
-    No hook is run, and no filter of nbstripout's or Git LFS's: notebooks are as they were committed, and a large file
-    of LFS is the pointer to it. Submodules that this clone has are checked out from it, without a network.
+    No hook is run, and no filter of nbstripout's or Git LFS's: notebooks are as they were committed. Large files of LFS,
+    and submodules, are there if this clone has them; nothing is asked of a network.
 
     Args:
         project: whose state folder and repository these are.
@@ -66,16 +70,41 @@ def checked_out(project: Project, commit: str, patch: bytes = b"", keep: bool = 
             git(root, *_OPTIONS, "worktree", "add", "--detach", "--quiet", str(top), commit)
         except DerivaMLRequestError as error:
             raise CouldNotRun(f"commit {commit[:7]} cannot be checked out: {error}") from error
-        if tree := WorkingTree.around(root):
+        tree = WorkingTree.around(root)
+        if tree:
             _check_out_submodules(top, tree.common, root)
         if re.search(rb"^diff --git ", patch, re.MULTILINE):
             _apply(top, commit, patch)
+        if tree:
+            _bring_large(top, tree.common / "lfs" / "objects")
         yield top
 
 
 def left_out(patch: bytes) -> list[str]:
     """Return the untracked files that a recorded patch names without having them."""
     return _LEFT_OUT.findall(patch.decode(errors="replace"))
+
+
+def pointers(top: Path) -> Iterator[tuple[str, str]]:
+    """Yield the files in a working tree that Git LFS keeps, and that are only pointers here, with their SHA-256.
+
+    As https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md says it.
+    """
+    for name in git(top, "ls-files", "-z", "--", ":(attr:filter=lfs)").split("\0"):
+        path = top / name
+        if name and path.is_file() and not path.is_symlink():
+            with path.open("rb") as stream:
+                found = _POINTER.match(stream.read(1024))
+            if found:
+                yield name, found[1].decode()
+
+
+def _bring_large(top: Path, store: Path) -> None:
+    """Put the contents of LFS that a clone has in the place of their pointers."""
+    for name, oid in pointers(top):
+        content = store / oid[:2] / oid[2:4] / oid
+        if content.is_file():
+            shutil.copyfile(content, top / name)
 
 
 def untracked(top: Path) -> set[str]:
