@@ -26,6 +26,7 @@ RUNNER = SOURCE / "deriva_ml"
 WITHOUT_WORDS = {
     ("catalog/summaries.py", "summarize"): "caught there: what is wrong with a file of metrics",
     ("catalog/arriving.py", "_refuse"): "what is wrong with rows, after `PATH is not taken in`",
+    ("cli/check.py", "_fix"): "why `fix` left a file as it is; and what it did",
     ("cli/command.py", "status"): "the operating system's or SQLite's words",
     ("cli/command.py", "tell"): "a library's words",
     ("cli/replay.py", "_sayer"): "what a replay is doing now",

@@ -212,6 +212,14 @@ def test_the_clock_and_the_environment(evidence: Evidence) -> None:
     assert "DML604" in found[2] and not any("DML605" in line for line in found)
 
 
+def test_without_another_run(evidence: Evidence) -> None:
+    """What may be a reason is said, and which it is remains open."""
+    write(evidence, "import os, random\n\nrng = random.Random()\nuser = os.environ['USER']\n")
+    found = reasons(replace(evidence, recorded={**evidence.recorded, "usable_cpus": 16}), None)
+    assert found[0].startswith("it may depend on the number of threads: it had 16 processors")
+    assert ["DML602" in found[1], "DML605" in found[2]] == [True, True]
+
+
 def test_it_cannot_be_run_once_more(evidence: Evidence) -> None:
     """What is known without it is said all the same."""
 

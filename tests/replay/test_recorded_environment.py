@@ -18,8 +18,9 @@ import pytest
 from conftest import ROOT, SOURCE
 from deriva_ml.liveness import FOLDER as ALIVE
 from deriva_ml.project import Project
-from deriva_ml.replay import environment
-from deriva_ml.replay.environment import READY, RUNNER, compared, described, differences, find_uv, prepared
+from deriva_ml.replay import environment, installing
+from deriva_ml.replay.environment import compared, described, differences, prepared
+from deriva_ml.replay.installing import READY, RUNNER, find_uv
 from deriva_ml.replay.verdict import CouldNotRun
 from git_repository import Repository, isolate_git
 
@@ -76,7 +77,7 @@ class Recorded:
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     isolate_git(monkeypatch, tmp_path)
-    monkeypatch.setattr(environment, "RUNNER", NEEDED)
+    monkeypatch.setattr(installing, "RUNNER", NEEDED)
     return Recorded(tmp_path)
 
 
@@ -171,9 +172,11 @@ def test_what_cannot_be_had_is_named(recorded: Recorded, monkeypatch: pytest.Mon
 def test_what_todays_runner_needs_is_added(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the record has nothing of it; an older one than it needs is said, since results may depend on it."""
     wheel(recorded.index, "later", "3.0")
-    monkeypatch.setattr(environment, "RUNNER", ("tiny>=1", "later>=2"))
-    assert packages(recorded.prepared()) == {"tiny": "1.0", "extra": "1.0", "later": "3.0"}
-    monkeypatch.setattr(environment, "RUNNER", ("tiny>=1.5", "later>=2"))
+    wheel(recorded.index, "psutil", "99.0")  # another one than is installed here
+    monkeypatch.setattr(installing, "RUNNER", ("tiny>=1", "later>=2", "psutil>=5"))
+    found = packages(recorded.prepared())
+    assert found == {"tiny": "1.0", "extra": "1.0", "later": "3.0", "psutil": "99.0"}
+    monkeypatch.setattr(installing, "RUNNER", ("tiny>=1.5", "later>=2"))
     recorded.require("tiny==1.0", "extra")
     with pytest.raises(CouldNotRun, match=r"the runner needs tiny>=1.5 \(1.0\)"):
         recorded.prepared()
@@ -206,8 +209,8 @@ MAKING = f"""
 import sys
 sys.path.insert(0, {str(SOURCE)!r})
 from pathlib import Path
-from deriva_ml.replay import environment
-environment.RUNNER = ("tiny>=1",)
+from deriva_ml.replay import environment, installing
+installing.RUNNER = ("tiny>=1",)
 state, root = map(Path, sys.argv[1:])
 print(environment.prepared(state, (root / "uv.lock").read_bytes(), root, ""))
 """

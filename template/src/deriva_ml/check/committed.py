@@ -14,7 +14,7 @@ from deriva_ml.git import git
 _LEFT_BY_A_RUN = r'"output_type"|"execution_count" *: *[0-9]'
 
 
-@dataclass
+@dataclass(eq=False)
 class Committed:
     """The notebooks of a repository's index: what is staged, and else what the last commit has.
 

@@ -72,7 +72,7 @@ def entry_not_registered(source: Source) -> Iterator[Problem]:
     ```
     """
     named = [*_named(source)]
-    known = registered(source.root) if named else Registered()
+    known = registered(source) if named else Registered()
     for node, group, name in named:
         if _is_missing(known, group, name):
             there = {one: one for one in known.names(group)}
@@ -191,7 +191,7 @@ def _in_group(key: str, value: ast.expr) -> Iterator[tuple[ast.AST, str, str]]:
 
 def _in_overrides(source: Source, node: ast.expr | None) -> Iterator[tuple[ast.AST, str, str]]:
     items = _meaning(source, node)
-    groups = registered(source.root).groups
+    groups = registered(source).groups
     for one in items.elts if isinstance(items, ast.List | ast.Tuple) else ():
         text = one.value if isinstance(one, ast.Constant) and isinstance(one.value, str) else ""
         found = _OVERRIDE.fullmatch(text)

@@ -81,16 +81,15 @@ def fix(path: Path, root: Path, found: Mapping[str, Collection[int]]) -> list[st
         source = read_source(path, root)
         try:
             text = content.removeprefix(_BOM).decode()
-            if not _is_same(json.loads(text), source.raw):
-                raise _Unfit("it changed meanwhile")
             changed = _mend(code, text, source, found[code])
             if changed is None:
                 continue
             if not _is_same(json.loads(changed.text), changed.document):
-                raise _Unfit("something else in it would change, too")
-        except (_Unfit, ValueError, LookupError) as error:
-            why = error if isinstance(error, _Unfit) else "its text is not as notebooks are saved"
-            raise DerivaMLRequestError(f"{path} is left as it is: {why}") from None
+                raise _Unfit
+        except (_Unfit, ValueError, LookupError):
+            raise DerivaMLRequestError(
+                f"{path} is left as it is: its text is not as notebooks are saved"
+            ) from None
         bom = _BOM if content.startswith(_BOM) else b""
         _replace(path, content, bom + changed.text.encode())
         done.append(changed.done)
@@ -136,7 +135,7 @@ def _tag(text: str, source: Source, cell: Cell) -> _Changed:
     document = copy.deepcopy(source.raw)
     tagged = document["cells"][cell.number - 1]["metadata"].setdefault("tags", [])
     if not isinstance(tagged, list):
-        raise _Unfit(f"the tags of cell {cell.number} are no list")
+        raise _Unfit
     tagged.append(TAG)
     start = _cells(text)[cell.number - 1].start
     members = _members(text, start)
@@ -305,14 +304,14 @@ def _cells(text: str) -> list[_Value]:
 def _member(members: Sequence[_Value], key: str) -> _Value:
     found = [one for one in members if one.key == key]
     if len(found) != 1:
-        raise _Unfit(f"a '{key}' is missing, or there twice")
+        raise _Unfit
     return found[0]
 
 
 def _members(text: str, start: int) -> list[_Value]:
     """Return where the members of an object stand."""
     if text[start] != "{":
-        raise _Unfit("its text is not as notebooks are saved")
+        raise _Unfit
     found: list[_Value] = []
     at = _skip(text, start + 1)
     while text[at] != "}":
@@ -328,7 +327,7 @@ def _members(text: str, start: int) -> list[_Value]:
 def _items(text: str, start: int) -> list[_Value]:
     """Return where the items of an array stand."""
     if text[start] != "[":
-        raise _Unfit("its text is not as notebooks are saved")
+        raise _Unfit
     found: list[_Value] = []
     at = _skip(text, start + 1)
     while text[at] != "]":
@@ -345,6 +344,6 @@ def _position(text: str, string: _Value, count: int) -> int:
     for _ in range(count):
         found = _CHARACTER.match(text, at, string.end - 1)
         if not found:
-            raise _Unfit("its text is not as notebooks are saved")
+            raise _Unfit
         at = found.end()
     return at

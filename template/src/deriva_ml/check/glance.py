@@ -57,6 +57,9 @@ def glance(cell: Cell, known: Set[str]) -> set[str] | None:
                 local[0].add(name.id)
             else:
                 sets.setdefault(name.id, ends.get(line, line) + 1)
+    for node in cell.nodes(ast.AugAssign):  # which reads what it sets
+        if isinstance(node.target, ast.Name) and node.target.id not in known:
+            reads.append(node.target)
     for node in cell.nodes(ast.Import, ast.ImportFrom):
         if any(begin <= node.lineno <= end for begin, end, _ in functions):
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.document import TAG
@@ -73,9 +74,8 @@ def _is_parameter(name: str, source: Source) -> bool:
     )
 
 
-def is_network(call: ast.Call, source: Source) -> str:
+def server_read(call: ast.Call, name: str, source: Source) -> str:
     """Return the server that a call reads from, if that is literal and another machine."""
-    name = source.resolve(call.func)
     if not name or not _FETCHES.fullmatch(name) or not (call.args or call.keywords):
         return ""
     argument = (
@@ -89,38 +89,32 @@ def is_network(call: ast.Call, source: Source) -> str:
     return address[1] if address and not _LOCAL.match(address[1]) else ""
 
 
-def reads_of(cell: Cell, source: Source) -> list[tuple[ast.AST, str]]:
-    """Return which relative paths a cell reads."""
-    return [
-        (call, text)
-        for call in cell.nodes(ast.Call)
-        if (text := _read(call, _called(call, source), source)) and _is_relative(text)
-    ]
+def files_read(source: Source) -> Iterator[tuple[Cell, ast.Call, str]]:
+    """Yield the calls that read a file by a relative path, and the path."""
+    for cell, call, name in source.calls:
+        text = _read(call, name or getattr(call.func, "id", ""), source)
+        if text and _is_relative(text):
+            yield cell, call, text
 
 
-def writes_of(cell: Cell, source: Source) -> set[str]:
-    """Return texts that are given to calls that do not read them: some may be paths of what is written."""
-    found: set[str] = set()
-    for call in cell.nodes(ast.Call):
-        name = _called(call, source)
-        text = _read(call, name, source)
-        if (text and _is_relative(text)) or _READS.fullmatch(name) or name.startswith("os.path."):
+def files_written(source: Source) -> Iterator[tuple[tuple[int, int], str | None]]:
+    """Yield what may have been written, with the cell and the line: any text that a call gets, and None for anything."""
+    for cell in source.cells:
+        for found in _MAY_WRITE.finditer(cell.text):
+            yield (cell.number, cell.text.count("\n", 0, found.start()) + 1), None
+        if cell.error:
+            yield (cell.number, 0), None
+    for cell, call, name in source.calls:
+        name = name or getattr(call.func, "id", "")
+        is_read = (_OPEN.fullmatch(name) and _reads_only(call, 1)) or _READS.fullmatch(name) or name in _PATHS
+        if (
+            is_read
+            or name.startswith("os.path.")
+            or getattr(call.func, "attr", "") in {*_READ_METHODS, "exists"}
+        ):
             continue
-        given = [*call.args, *(one.value for one in call.keywords)]
-        if isinstance(call.func, ast.Attribute):
-            given.append(call.func.value)
-        if name not in _PATHS:
-            found.update(filter(None, (text_of(one, source) for one in given)))
-    return found
-
-
-def may_write_any(cell: Cell) -> bool:
-    """Whether a cell may write files that its text does not name."""
-    return bool(_MAY_WRITE.search(cell.text)) or (cell.tree is None and bool(cell.error))
-
-
-def _called(call: ast.Call, source: Source) -> str:
-    return source.resolve(call.func) or getattr(call.func, "id", "")
+        given = [*call.args, *(one.value for one in call.keywords), getattr(call.func, "value", None)]
+        yield from (((cell.number, call.lineno), text) for one in given if (text := text_of(one, source)))
 
 
 def _read(call: ast.Call, name: str, source: Source) -> str:

@@ -35,7 +35,8 @@ def take_cell_magics(text: str) -> tuple[str, str]:
         magic = found[1]
         if magic not in PYTHON_CELLS:
             return magic, ""
-        name = found[2].split()[-1:] if magic == "capture" else []  # what it captures gets this name
+        words = [word for word in found[2].split() if not word.startswith("-")]
+        name = words[:1] if magic == "capture" else []  # what it captures gets this name
         bound = f"{name[0]} = get_ipython()" if name and name[0].isidentifier() else ""
         text = "\n" * found[0].count("\n") + bound + text[found.end() :]
     return magic, text

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from deriva_ml.check.source import Cell
+from deriva_ml.check.source import Cell, children
 
 NEUTRAL_MAGICS = frozenset(
     "alias autoawait autoreload autosave bash bookmark cat cd colors conda config cp debug dhist dirs doctest_mode echo"
@@ -41,6 +41,7 @@ OPEN_CALLS = frozenset(
 )
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_OWN_NAMES = {*_FUNCTIONS, ast.ClassDef, ast.Name, ast.Constant}
 _ENDS = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom)
 _CATCHES = frozenset({"NameError", "Exception", "BaseException"})
 
@@ -53,13 +54,13 @@ class Step(NamedTuple):
             ``open``, names may be set that the text does not tell.
         name: of what.
         node: where.
-        needs: names that a function reads whenever it is called.
+        reads: what a function does as it is called.
     """
 
     kind: str
     name: str
     node: ast.AST
-    needs: tuple[str, ...] = ()
+    reads: frozenset[str] = frozenset()
 
 
 class _Scope(NamedTuple):
@@ -104,12 +105,8 @@ class _Reading:
         if read:
             read(self, node, scope)
         else:
-            for name in node._fields:
-                value = getattr(node, name, None)
-                if value.__class__ is list:
-                    self.all((one for one in value if isinstance(one, ast.AST)), scope)
-                elif isinstance(value, ast.AST):
-                    self.one(value, scope)
+            for child in reversed(children(node)):
+                self.one(child, scope)
 
     def set(self, name: str | None, node: ast.AST, scope: _Scope) -> None:
         if name and not scope.late and name not in scope.hidden:
@@ -199,13 +196,12 @@ class _Reading:
             self.all((*(one.annotation for one in arguments), node.returns), inner)
             for name in sorted(shared):
                 self.set(name, node, scope._replace(late=False))
+        begin = len(self.steps)
         self.all(body, inner)
         if not isinstance(node, ast.Lambda) and not scope.late and node.name not in scope.hidden:
-            needs = _Reading()
-            needs.all(_surely(body), inner)
-            names = dict.fromkeys(one.name for one in needs.steps if one.kind == "late")
+            reads = frozenset(one.name for one in self.steps[begin:] if one.kind == "late")
             # A decorator may do anything with it.
-            self.steps.append(Step("set" if node.decorator_list else "define", node.name, node, tuple(names)))
+            self.steps.append(Step("set" if node.decorator_list else "define", node.name, node, reads))
 
     def definition(self, node: ast.ClassDef, scope: _Scope) -> None:
         types = scope.hidden.union(_type_parameters(node))
@@ -237,8 +233,7 @@ class _Reading:
             if one.name == "*":
                 self.open(node)
             else:
-                name = one.name if isinstance(node, ast.ImportFrom) else one.name.partition(".")[0]
-                self.set(one.asname or name, node, scope)
+                self.set(_imported(node, one), node, scope)
 
     def pattern(self, node: ast.MatchAs | ast.MatchStar | ast.MatchMapping, scope: _Scope) -> None:
         self.all(
@@ -279,6 +274,11 @@ def _type_parameters(node: ast.AST) -> list[str]:
     return [one.name for one in getattr(node, "type_params", ())]
 
 
+def surely_read(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Return the names that a function reads whenever it is called, its own among them."""
+    return {node.id for node in _surely(function.body) if isinstance(node, ast.Name)}
+
+
 def _surely(body: Iterable[ast.stmt]) -> Iterator[ast.AST]:
     """Yield the names of a function's body that are read whenever it is called."""
     for statement in body:
@@ -293,7 +293,7 @@ def _surely(body: Iterable[ast.stmt]) -> Iterator[ast.AST]:
                 yield from _unconditional(value)
             case ast.Return(value=value) if value:
                 yield from _unconditional(value)
-        if any(isinstance(one, _ENDS) for one in ast.walk(statement)):
+        if any(isinstance(one, _ENDS) for one in _nodes([statement])):
             return
 
 
@@ -312,28 +312,32 @@ def _nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while rest:
         node = rest.pop()
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            rest.extend(ast.iter_child_nodes(node))
+        if node.__class__ not in _OWN_NAMES:
+            rest.extend(children(node))
 
 
 def _bound(body: Iterable[ast.AST]) -> frozenset[str]:
     """Return the names that a body sets, without those of functions and classes in it."""
     found: set[str | None] = set()
+    node: Any
     for node in _nodes(body):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                found.add(name)
-            case ast.Import(names=names):
-                found |= {one.asname or one.name.partition(".")[0] for one in names}
-            case ast.ImportFrom(names=names):
-                found |= {one.asname or one.name for one in names}
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
-            case ast.ExceptHandler(name=name) | ast.MatchAs(name=name) | ast.MatchStar(name=name):
-                found.add(name)
-            case ast.MatchMapping(rest=name):
-                found.add(name)
+        if node.__class__ is ast.Name:
+            if node.ctx.__class__ is not ast.Load:
+                found.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {_imported(node, one) for one in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler):
+            found.add(node.name)
+        elif isinstance(node, ast.MatchAs | ast.MatchStar):
+            found.add(node.name)
+        elif isinstance(node, ast.MatchMapping):
+            found.add(node.rest)
     return frozenset(name for name in found if name)
+
+
+def _imported(node: ast.Import | ast.ImportFrom, one: ast.alias) -> str:
+    """Return the name that an import sets."""
+    return one.asname or (one.name.partition(".")[0] if isinstance(node, ast.Import) else one.name)
 
 
 def may_set_names(node: ast.Call) -> bool:

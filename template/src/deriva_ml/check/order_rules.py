@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from deriva_ml.check.glance import glance
-from deriva_ml.check.names import Step, steps_of
+from deriva_ml.check.names import Step, steps_of, surely_read
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.document import EXPECTS_ERROR, SKIPPED
@@ -80,7 +80,7 @@ def _missing(source: Source) -> list[_Missing]:
     """Return what is missing when the cells run from top to bottom: one finding a name."""
     known = set(_GIVEN)
     read: list[tuple[Cell, Step]] = []
-    functions: dict[str, tuple[str, ...]] = {}
+    functions: dict[str, Step] = {}
     opened = False
     found: list[tuple[Cell, str, ast.AST, str]] = []
     for cell in source.cells:
@@ -97,8 +97,8 @@ def _missing(source: Source) -> list[_Missing]:
             elif step.kind in {"set", "define"}:
                 known.add(name)
                 functions.pop(name, None)
-                if step.needs and not known.issuperset(step.needs):
-                    functions[name] = step.needs
+                if not known.issuperset(step.reads):
+                    functions[name] = step
             elif expected:
                 continue
             elif step.kind == "late":
@@ -140,16 +140,17 @@ def _told(source: Source, found: list[tuple[Cell, str, ast.AST, str]]) -> Iterat
         yield _Missing(cell, node, message, name in first)
 
 
-def _needs(function: str, functions: dict[str, tuple[str, ...]]) -> Iterator[str]:
+def _needs(function: str, functions: dict[str, Step]) -> Iterator[str]:
     """Yield the names that a function of the notebook reads whenever it is called, and those that it calls."""
     seen: set[str] = set()
     rest = [function]
     while rest:
-        for name in functions.get(rest.pop(), ()):
-            if name not in seen:
-                seen.add(name)
-                rest.append(name)
-                yield name
+        step = functions.get(rest.pop())
+        if step:
+            needed = (surely_read(step.node) & step.reads) - seen  # type: ignore[arg-type]
+            seen |= needed
+            rest += needed
+            yield from sorted(needed)
 
 
 def _is_there(name: str, known: Set[str]) -> bool:

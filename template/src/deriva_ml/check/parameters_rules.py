@@ -6,6 +6,7 @@ import ast
 import re
 import symtable
 from collections.abc import Iterator
+from functools import lru_cache
 
 from deriva_ml.check.parameters_cell import likely, out_of_place, parameters_cell, reads, sets, tagged
 from deriva_ml.check.rule import Problem, rule
@@ -18,8 +19,6 @@ from deriva_ml.notebook.parameters import parameters_of
 
 _READS_ANY = re.compile(r"\b(?:globals|locals|vars|dir)\(\s*\)|\buser_ns\b|%run\b|%who|\b(?:exec|eval)\(")
 """What may read a variable without naming it."""
-_HINTS = ("globals(", "locals(", "vars(", "dir(", "user_ns", "%run", "%who", "exec(", "eval(")
-"""One of these is in what ``_READS_ANY`` finds."""
 _TAKES_CODE = frozenset({"evaluate", "execute", "query", "sql", "timeit"})
 """Functions and methods whose texts may name variables."""
 
@@ -227,18 +226,19 @@ def parameter_never_used(source: Source) -> Iterator[Problem]:
     ```
     """
     cell, declared = _declared(source)
-    if not declared or any(one.says(_HINTS) and _READS_ANY.search(one.text) for one in source.cells):
-        return
-    used = {name for one in source.cells for name in _mentioned(one)}
-    unsure = {node.arg for one in source.cells for node in one.nodes(ast.arg)}
+    used = {name for one in source.cells for name in _mentioned(one)} if declared else set()
+    unsure = {node.arg for one in source.cells for node in one.nodes(ast.arg)} if declared else set()
     for one in declared:
-        if one.name not in used or (one.name in unsure and not _is_global_somewhere(source, one.name)):
-            if not _is_in_text(source, one.name):
-                yield Problem(
-                    cell,
-                    _last(cell, one.name) or 1,
-                    f"parameter '{one.name}' is never used: use it, or remove it",
-                )
+        if one.name in used and not (one.name in unsure and not _is_global_somewhere(source, one.name)):
+            continue
+        if not any(_READS_ANY.search(other.text) for other in source.cells) and not _is_in_text(
+            source, one.name
+        ):
+            yield Problem(
+                cell,
+                _last(cell, one.name) or 1,
+                f"parameter '{one.name}' is never used: use it, or remove it",
+            )
 
 
 @rule("DML108", "parameter-computed", own=True)
@@ -270,6 +270,7 @@ def parameter_computed(source: Source) -> Iterator[Problem]:
             )
 
 
+@lru_cache(maxsize=1)
 def _declared(source: Source) -> tuple[Cell, list[Parameter]]:
     """Return the parameters cell and what it declares, as the runner takes it; nothing where it refuses the cell."""
     cell = parameters_cell(source)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from deriva_ml.check.literal_paths import TAKES_PATH, is_network, may_write_any, reads_of, writes_of
+from deriva_ml.check.literal_paths import TAKES_PATH, files_read, files_written, server_read
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.definitions import DRY_RUN_RID, is_reserved
@@ -24,6 +24,7 @@ _CONFIGURING = re.compile(
 _HOME = r"/(?:home|Users|root|mnt|media|scratch|gpfs|lustre|nfs|Volumes|content|kaggle|workspaces?|data|srv)/[\w.@~-]"
 _ABSOLUTE = re.compile(rf"(?:file://)?{_HOME}|[A-Za-z]:[\\/](?![\\/])[\w. ~-]|\\\\[\w.-]+\\\w|~[\w-]*/\w")
 """Paths of one machine or one person."""
+_NO_PATH = re.compile(r"[<>|*?{}()]|\s{2}|://")
 _ROOTED = re.compile(r"/[\w.@-]+/[\w.@/ -]+\Z")
 _EVERYWHERE = re.compile(r"/(tmp|dev|proc|sys|etc|usr|bin|sbin|lib\w*|run)(/|\Z)")
 _HOSTNAME = re.compile(
@@ -42,6 +43,7 @@ _TAKES_RID = re.compile(
     r"|AssetSpec|AssetSpecConfig|restore_execution|list_dataset_members|cite"
 )
 _RID_WORD = re.compile(r"(?:.*_)?rids?\Z", re.IGNORECASE)
+_LIKE_RID = re.compile(r"[\"'][0-9A-Z][0-9A-Z-]{2,}[\"']")
 _RID = re.compile(r"[0-9A-Z]{1,5}(-[0-9A-Z]{1,4})+|[1-9A-Z][0-9A-Z]{3,5}")
 
 
@@ -62,44 +64,36 @@ def configured(source: Source) -> Iterator[Problem]:
 
     Variables that only say how much is logged or shown are left alone.
     """
+    for cell, call, name in source.calls:
+        argument = ast.unparse(call.args[0]) if call.args and (name or _is_magic(call)) else ""
+        if name in {"os.putenv", "os.environ.setdefault", "os.environ.update"} and not _COSMETIC.search(
+            argument
+        ):
+            yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
+        elif _is_magic(call) and argument in {"'env'", "'set_env'"} and len(call.args) > 1:
+            variable = re.match(r"(\w+)\s*[= ]\s*\S", str(getattr(call.args[1], "value", "")))
+            if variable and not _COSMETIC.search(variable[1]):
+                yield Problem(
+                    cell, call, f"sets the environment variable {variable[1]}: set it before the run"
+                )
+        elif name and _CONFIGURING.fullmatch(name):
+            what = f"{name.rpartition('.')[2]}() configures in a cell"
+            yield Problem(cell, call, f"{what}: make it an entry in src/configs")
     config = _configuration_name(source)
     for cell in source.cells:
-        for node, owner, index in _items_set(cell):
-            if source.resolve(owner) != "os.environ":
-                continue
-            if not _COSMETIC.search(key := ast.unparse(index).strip("'")):
-                yield Problem(cell, node, f"sets the environment variable {key}: set it before the run")
-        for call in cell.nodes(ast.Call):
-            name = source.resolve(call.func)
-            if name in {"os.putenv", "os.environ.setdefault", "os.environ.update"}:
-                if not call.args or not _COSMETIC.search(ast.unparse(call.args[0])):
-                    yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
-            elif getattr(call.func, "attr", "") == "run_line_magic" and len(call.args) > 1:
-                magic, words = (getattr(one, "value", "") for one in call.args[:2])
-                variable = re.match(r"(\w+)\s*[= ]\s*\S", str(words))
-                if magic in {"env", "set_env"} and variable and not _COSMETIC.search(variable[1]):
-                    yield Problem(
-                        cell, call, f"sets the environment variable {variable[1]}: set it before the run"
-                    )
-            elif _CONFIGURING.fullmatch(name):
-                yield Problem(
-                    cell,
-                    call,
-                    f"{name.rpartition('.')[2]}() configures in a cell: make it an entry in src/configs",
-                )
-        for target in cell.nodes(ast.Attribute):
-            if isinstance(target.ctx, ast.Store) and config and _root(target) == config:
-                yield Problem(
-                    cell,
-                    target,
-                    f"changes {ast.unparse(target)} after the run was composed: make it a parameter or an entry",
-                )
+        for item in cell.nodes(ast.Subscript):
+            if isinstance(item.ctx, ast.Store | ast.Del) and source.resolve(item.value) == "os.environ":
+                key = ast.unparse(item.slice).strip("'")
+                if not _COSMETIC.search(key):
+                    yield Problem(cell, item, f"sets the environment variable {key}: set it before the run")
+        for target in cell.nodes(ast.Attribute) if config else ():
+            if isinstance(target.ctx, ast.Store) and _root(target) == config:
+                what = f"changes {ast.unparse(target)} after the run was composed"
+                yield Problem(cell, target, f"{what}: make it a parameter or an entry")
 
 
-def _items_set(cell: Cell) -> Iterator[tuple[ast.AST, ast.expr, ast.expr]]:
-    for node in cell.nodes(ast.Subscript):
-        if node.ctx.__class__ is not ast.Load:
-            yield node, node.value, node.slice
+def _is_magic(call: ast.Call) -> bool:
+    return getattr(call.func, "attr", "") == "run_line_magic"
 
 
 def _root(node: ast.expr) -> str:
@@ -140,24 +134,30 @@ def absolute_path(source: Source) -> Iterator[Problem]:
     Paths that any machine has (`/tmp`, `/dev/null`, `/usr/bin`), and those in the parameters cell are left alone.
     """
     for cell in source.cells:
-        if TAG in cell.tags:
-            continue
-        shown = _only_shown(cell)
-        paths = _path_arguments(cell, source)
-        for node in cell.nodes(ast.Constant):
-            text = node.value
-            if not isinstance(text, str) or len(text) < 4 or id(node) in shown or "\n" in text:
+        if TAG not in cell.tags and (found := [*_absolute(cell)]):
+            shown = _only_shown(cell)
+            paths = _path_arguments(cell, source) if any(not sure for _, _, sure in found) else set()
+            for node, text, sure in found:
+                if id(node) not in shown and (sure or id(node) in paths):
+                    message = f"absolute path {text!r}: declare the file, or make the path a parameter"
+                    yield Problem(cell, node, message)
+
+
+def _absolute(cell: Cell) -> Iterator[tuple[ast.Constant, str, bool]]:
+    """Yield texts that are absolute paths, or may be: it is sure of those that no other text looks like."""
+    for node in cell.nodes(ast.Constant):
+        text = node.value
+        if (
+            text.__class__ is str
+            and len(text) > 3
+            and (text[0] in "/~\\" or text[1] == ":" or text.startswith("file:"))
+        ):
+            if "\n" in text or _NO_PATH.search(text.removeprefix("file://")):
                 continue
-            if _ABSOLUTE.match(text) and not re.search(
-                r"[<>|*?{}()]|\s{2}|://", text.removeprefix("file://")
-            ):
-                yield Problem(
-                    cell, node, f"absolute path {text!r}: declare the file, or make the path a parameter"
-                )
-            elif id(node) in paths and _ROOTED.match(text) and not _EVERYWHERE.match(text):
-                yield Problem(
-                    cell, node, f"absolute path {text!r}: declare the file, or make the path a parameter"
-                )
+            if _ABSOLUTE.match(text):
+                yield node, text, True
+            elif _ROOTED.match(text) and not _EVERYWHERE.match(text):
+                yield node, text, False
 
 
 def _only_shown(cell: Cell) -> set[int]:
@@ -183,6 +183,10 @@ def _only_shown(cell: Cell) -> set[int]:
             ("Error", "Exception", "compile", "sub", "match", "replace", "startswith", "endswith", "strip")
         ):
             found.update(map(id, call.args))
+    for sum_of in cell.nodes(ast.BinOp):  # something is before it
+        found.add(id(sum_of.right))
+    for text in cell.nodes(ast.JoinedStr):
+        found.update(map(id, text.values[1:]))
     for raised in cell.nodes(ast.Raise):
         found.update(id(one) for one in ast.walk(raised))
     for compared in cell.nodes(ast.Compare):
@@ -217,32 +221,24 @@ def hostname(source: Source) -> Iterator[Problem]:
 
     Addresses in texts, of pictures and of this machine, and those in the parameters cell are left alone.
     """
-    for cell in source.cells:
+    for cell, call, name in source.calls:
         if TAG in cell.tags:
             continue
-        for node, text in _hosts(cell, source):
-            yield Problem(cell, node, f"{text!r} ties the notebook to one server: name it in src/configs")
-        for call in cell.nodes(ast.Call):
-            if address := is_network(call, source):
+        given = [one.value for one in call.keywords if one.arg and _HOST_WORDS.match(one.arg)]
+        for node in [*given, *(call.args[:2] if name and _TAKES_HOST.fullmatch(name) else ())]:
+            if text := _host(node):
+                yield Problem(cell, node, f"{text!r} ties the notebook to one server: name it in src/configs")
+        if address := server_read(call, name, source):
+            yield Problem(
+                cell, call, f"reads from {address}: fetch it once, and declare the file as an input"
+            )
+    for cell in source.cells:
+        for assigned in cell.nodes(ast.Assign) if TAG not in cell.tags else ():
+            names = [getattr(one, "id", getattr(one, "attr", "")) for one in assigned.targets]
+            if any(map(_HOST_WORDS.match, names)) and (text := _host(assigned.value)):
                 yield Problem(
-                    cell, call, f"reads from {address}: fetch it once, and declare the file as an input"
+                    cell, assigned, f"{text!r} ties the notebook to one server: name it in src/configs"
                 )
-
-
-def _hosts(cell: Cell, source: Source) -> Iterator[tuple[ast.AST, str]]:
-    for call in cell.nodes(ast.Call):
-        name = source.resolve(call.func)
-        for keyword in call.keywords:
-            if keyword.arg and _HOST_WORDS.match(keyword.arg) and (text := _host(keyword.value)):
-                yield keyword.value, text
-        if name and _TAKES_HOST.fullmatch(name):
-            for argument in call.args[:2]:
-                if text := _host(argument):
-                    yield argument, text
-    for node in cell.nodes(ast.Assign):
-        if any(_HOST_WORDS.match(getattr(one, "id", getattr(one, "attr", ""))) for one in node.targets):
-            if text := _host(node.value):
-                yield node, text
 
 
 def _host(node: ast.expr) -> str:
@@ -271,7 +267,7 @@ def rid(source: Source) -> Iterator[Problem]:
     takes one. RIDs that mean the same in every project, as the demonstration's, are left alone.
     """
     for cell in source.cells:
-        if TAG in cell.tags:
+        if TAG in cell.tags or not _LIKE_RID.search(cell.text):
             continue
         for node in _where_rids_belong(cell):
             match node:
@@ -347,22 +343,28 @@ def undeclared(source: Source) -> Iterator[Problem]:
     Files that the notebook wrote itself, or may have unpacked or fetched, are left alone, and so are those that a module in
     `src/configs` names.
     """
-    written: set[str] = set()
-    cells = [(cell, reads_of(cell, source)) for cell in source.cells if TAG not in cell.tags]
-    while cells and not cells[-1][1]:
-        cells.pop()
-    for cell, reads in cells:
-        for node, text in reads:
-            path = str(PurePosixPath(text.replace("\\", "/")))
-            if path in written or any(path.startswith(f"{one}/") for one in written):
-                continue
-            if not _is_declared(source, path):
-                yield Problem(
-                    cell, node, f"reads {text!r}, which no input declares: declare it in src/configs"
-                )
-        written |= {str(PurePosixPath(one.replace("\\", "/"))) for one in writes_of(cell, source)}
-        if may_write_any(cell):
+    reads = [*files_read(source)]
+    if not reads:
+        return
+    writes = [*files_written(source)]
+    for cell, call, text in reads:
+        before = [one for place, one in writes if place < (cell.number, call.lineno)]
+        if None in before:  # anything
             return
+        path = _plain(text)
+        known = {_plain(one) for one in before if one}
+        if (
+            path in known
+            or PurePosixPath(path).stem in known
+            or any(path.startswith(f"{one}/") for one in known)
+        ):
+            continue
+        if TAG not in cell.tags and not _is_declared(source, path):
+            yield Problem(cell, call, f"reads {text!r}, which no input declares: declare it in src/configs")
+
+
+def _plain(path: str) -> str:
+    return str(PurePosixPath(path.replace("\\", "/")))
 
 
 def _is_declared(source: Source, path: str) -> bool:

@@ -95,11 +95,13 @@ class Draw(NamedTuple):
         kind: what it draws from, ``numpy``; empty for a generator of its own.
         what: what is called, in words.
         mend: how to seed this call alone; empty if only its kind can be seeded.
+        is_start: it is of weights that a training starts from, and that may be loaded instead.
     """
 
     kind: str
     what: str
     mend: str = ""
+    is_start: bool = False
 
 
 def seeded_by(call: ast.Call, name: str, defined: Collection[str]) -> Collection[str]:
@@ -138,21 +140,27 @@ def drawn_by(call: ast.Call, name: str, source: Source) -> Draw | None:
     match module:
         case "random":
             if last == "Random":
-                return None if _has_argument(call) else Draw("", "random.Random()", "give it a seed")
-            return Draw("random", f"random.{last}()") if last in _RANDOM else None
+                return (
+                    None
+                    if _has_argument(call)
+                    else Draw("", "random.Random() draws random numbers", "random.Random(0)")
+                )
+            return Draw("random", f"random.{last}() draws random numbers") if last in _RANDOM else None
         case "numpy.random":
             if last in {"default_rng", "RandomState"}:
                 mend = f"numpy.random.{last}(0)"
                 return (
-                    None if _has_argument(call) else Draw("", f"numpy.random.{last}() without a seed", mend)
+                    None
+                    if _has_argument(call)
+                    else Draw("", f"numpy.random.{last}() draws random numbers", mend)
                 )
-            return Draw("numpy", f"numpy.random.{last}()") if last in _NUMPY else None
+            return Draw("numpy", f"numpy.random.{last}() draws random numbers") if last in _NUMPY else None
         case "torch":
             found = last in _TORCH and not _given(call, "generator")
-            return Draw("torch", f"torch.{last}()") if found else None
+            return Draw("torch", f"torch.{last}() draws random numbers") if found else None
         case "torch.nn":
             return (
-                Draw("torch", f"torch.nn.{last}() starts from random weights, and")
+                Draw("torch", f"torch.nn.{last}() starts from random weights", is_start=True)
                 if last in _TORCH_LAYERS
                 else None
             )
@@ -160,14 +168,18 @@ def drawn_by(call: ast.Call, name: str, source: Source) -> Draw | None:
             found = not _given(call, "generator") and (
                 last == "random_split" or (last == "DataLoader" and _is_true(_given(call, "shuffle")))
             )
-            return Draw("torch", f"torch.utils.data.{last}()") if found else None
+            return Draw("torch", f"torch.utils.data.{last}() shuffles") if found else None
         case "tensorflow.random" | "tensorflow":
             return (
-                Draw("tensorflow", f"{name}()") if last in _TENSORFLOW and not _given(call, "seed") else None
+                Draw("tensorflow", f"{name}() draws random numbers")
+                if last in _TENSORFLOW and not _given(call, "seed")
+                else None
             )
         case "tensorflow.keras.layers" | "keras.layers":
             found = last in _KERAS_LAYERS and not _given(call, "kernel_initializer")
-            return Draw("tensorflow", f"{last}() starts from random weights, and") if found else None
+            return (
+                Draw("tensorflow", f"{last}() starts from random weights", is_start=True) if found else None
+            )
     if name.startswith("sklearn."):
         return _sklearn(call, name)
     if isinstance(call.func, ast.Attribute) and call.func.attr == "sample":
@@ -183,7 +195,9 @@ def _sklearn(call: ast.Call, name: str) -> Draw | None:
     state = _given(call, "random_state")
     if not random or (state is not None and not _is_none(state)):
         return None
-    return Draw("numpy", f"{name.rpartition('.')[2]}() without random_state", "give it random_state=0")
+    return Draw(
+        "numpy", f"{name.rpartition('.')[2]}() is random without random_state", "give it random_state=0"
+    )
 
 
 def _sample(call: ast.Call, owner: ast.expr, source: Source) -> Draw | None:
@@ -192,7 +206,7 @@ def _sample(call: ast.Call, owner: ast.expr, source: Source) -> Draw | None:
         return None
     if not (call.args or call.keywords) or not _is_frame(owner, source, 0):
         return None
-    return Draw("numpy", ".sample() without random_state", "give it random_state=0")
+    return Draw("numpy", ".sample() draws random rows", "give it random_state=0")
 
 
 def _is_frame(node: ast.expr, source: Source, depth: int) -> bool:

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
+from deriva_ml.check.committed import Committed
 from deriva_ml.check.source import Cell, Source, read_source
 from deriva_ml.exceptions import DerivaMLRequestError
 
@@ -52,32 +54,30 @@ class Registered:
         return {group for group, _ in self.entries} | self.unsure
 
 
-_known: dict[Path, tuple[object, Registered]] = {}
-"""What was found in a project, and the state of its files then."""
+_known: WeakKeyDictionary[Committed, Registered] = WeakKeyDictionary()
+"""What was found, by what stands for one check of a project's files."""
 
 
-def registered(root: Path) -> Registered:
+def registered(asking: Source) -> Registered:
     """Return what the modules in a project's ``src`` register, but for the runner's own."""
-    files = list(_files(root / "src"))
-    state = [(str(path), entry.st_mtime_ns, entry.st_size) for path, entry in files]
-    if _known.get(root, (None,))[0] != state:
-        found = Registered()
-        modules: list[tuple[str, Source]] = []
-        for path, _ in files:
-            name = ".".join(path.relative_to(root / "src").with_suffix("").parts)
-            try:
-                source = read_source(path, root)
-            except DerivaMLRequestError:
-                found.unsure.add(ANY)
-                continue
-            modules.append((name, source))
-            if any(cell.error for cell in source.cells):
-                found.unsure.add(ANY)
-        aliases = _aliases(modules)
-        for name, source in modules:
-            _scan(found, name, source, aliases)
-        _known[root] = state, found
-    return _known[root][1]
+    if asking.committed and asking.committed in _known:
+        return _known[asking.committed]
+    found = Registered()
+    modules: list[tuple[str, Source]] = []
+    for path in _files(asking.root / "src"):
+        name = ".".join(path.relative_to(asking.root / "src").with_suffix("").parts)
+        try:
+            modules.append((name, read_source(path, asking.root)))
+        except DerivaMLRequestError:
+            found.unsure.add(ANY)
+    if any(cell.error for _, source in modules for cell in source.cells):
+        found.unsure.add(ANY)
+    aliases = _aliases(modules)
+    for name, source in modules:
+        _scan(found, name, source, aliases)
+    if asking.committed:
+        _known[asking.committed] = found
+    return found
 
 
 def also(found: Registered, source: Source) -> Registered:
@@ -87,15 +87,12 @@ def also(found: Registered, source: Source) -> Registered:
     return whole
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(
             name for name in folders if name != "__pycache__" and Path(parent, name) != folder / "deriva_ml"
         )
-        for name in sorted(names):
-            if name.endswith(".py"):
-                path = Path(parent, name)
-                yield path, path.stat()
+        yield from (Path(parent, name) for name in sorted(names) if name.endswith(".py"))
 
 
 def qualified(module: str, source: Source, node: ast.AST) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from deriva_ml.check.random_sources import MENDS, Draw, drawn_by, seeded_by
+from deriva_ml.check.random_sources import MENDS, SEEDS, Draw, drawn_by, seeded_by
 from deriva_ml.check.rule import Kind, Problem, rule
 from deriva_ml.check.source import Cell, Source
 
@@ -131,12 +131,11 @@ def unseeded(source: Source) -> Iterator[Problem]:
     `random_state` in scikit-learn and is random without, and `sample()` of a data frame. A call of a function with
     `seed` in its name, such as `seed_everything(0)`, counts as seeding all of them.
     """
-    for cell, call, draw, other, later in _unseeded(source):
-        if not other:
-            where = ": it is seeded below only" if later else ""
-            yield Problem(
-                cell, call, f"{draw.what} draws random numbers without a seed{where}: {_mend(draw)}"
-            )
+    for one in _unseeded(source):
+        if not one.other:
+            where = " above, only below" if one.later else ""
+            message = f"{one.draw.what}, and nothing seeds it{where}: {_mend(one.draw)}"
+            yield Problem(one.cell, one.call, message)
 
 
 @rule("DML603", "seed-of-another-kind", reads=Kind.code)
@@ -154,64 +153,89 @@ def wrong_kind(source: Source) -> Iterator[Problem]:
     rng = np.random.default_rng()     rng = np.random.default_rng(seed)
     ```
     """
-    for cell, call, draw, other, _ in _unseeded(source):
-        if other:
-            yield Problem(
-                cell, call, f"{draw.what} draws random numbers that {other}() does not seed: {_mend(draw)}"
-            )
+    for one in _unseeded(source):
+        if one.other:
+            message = f"{one.draw.what}, and {one.other}() does not seed it: {_mend(one.draw)}"
+            yield Problem(one.cell, one.call, message)
 
 
 def _mend(draw: Draw) -> str:
     return draw.mend or f"{MENDS[draw.kind]} above"
 
 
-@lru_cache(maxsize=1)
-def _unseeded(source: Source) -> list[tuple[Cell, ast.Call, Draw, str, bool]]:
-    """Return draws without a seed: with a function that seeds something else, and whether their own comes later.
+class _Place(NamedTuple):
+    """Where a call stands: its cell's number, its line and its column; and whether it runs when a function is called."""
 
-    Of a kind that is seeded as a whole, the first.
+    at: tuple[int, int, int]
+    is_late: bool
+
+
+class _Unseeded(NamedTuple):
+    """A draw without a seed.
+
+    Attributes:
+        cell, call, draw: what draws, and where.
+        other: a function that seeds something else; empty if there is none.
+        later: its kind is seeded below.
     """
-    place = tuple[int, int, int]
-    seeds: list[tuple[place, bool, str, frozenset[str]]] = []
-    draws: list[tuple[place, bool, Cell, ast.Call, Draw]] = []
+
+    cell: Cell
+    call: ast.Call
+    draw: Draw
+    other: str
+    later: bool
+
+
+@lru_cache(maxsize=1)
+def _unseeded(source: Source) -> list[_Unseeded]:
+    """Return draws without a seed; of a kind that is seeded as a whole, the first."""
+    seeds: list[tuple[_Place, str, Collection[str]]] = [
+        (_Place((cell.number, 0, 0), False), "", MENDS) for cell in source.cells if _may_seed(cell)
+    ]
+    draws: list[tuple[_Place, Cell, ast.Call, Draw]] = []
     defined = {one.name for cell in source.cells for one in cell.nodes(ast.FunctionDef)}
-    is_entry = source.is_notebook or _is_entry(source)
-    for number, cell in enumerate(source.cells):
-        if _may_seed(cell):
-            seeds.append(((number, 0, 0), False, "", frozenset(MENDS)))
-        for call in cell.nodes(ast.Call):
-            name = source.resolve(call.func)
-            spelled = getattr(call.func, "attr", "sample" if isinstance(call.func, ast.Name) else "")
-            if not name and spelled != "sample":
-                continue
-            at = (number, call.lineno, call.col_offset)
-            if seeded := seeded_by(call, name, defined):
-                seeds.append((at, _is_inside(cell, call), name, frozenset(seeded)))
-            elif (draw := drawn_by(call, name and source.means(call.func), source)) and (
-                is_entry or not draw.kind
-            ):
-                draws.append((at, _is_inside(cell, call), cell, call, draw))
+    for cell, call, name in source.calls:
+        if not name and getattr(call.func, "attr", "sample") != "sample":
+            continue
+        if seeded := seeded_by(call, name, defined):
+            seeds.append((_place(cell, call), name if name in SEEDS else "", seeded))
+        elif draw := drawn_by(call, name and source.means(call.func), source):
+            draws.append((_place(cell, call), cell, call, draw))
+    if draws and not source.is_notebook and not _is_entry(source):
+        draws = [one for one in draws if not one[-1].kind]
     return [*_without(source, draws, seeds)] if draws else []
 
 
-def _without(source: Source, draws: list, seeds: list) -> Iterator[tuple[Cell, ast.Call, Draw, str, bool]]:  # type: ignore[type-arg]
+def _without(
+    source: Source,
+    draws: list[tuple[_Place, Cell, ast.Call, Draw]],
+    seeds: list[tuple[_Place, str, Collection[str]]],
+) -> Iterator[_Unseeded]:
+    """Yield the draws that no seed reaches."""
     text = "\n".join(cell.text for cell in source.cells)
     told: set[str] = set()
-    for at, late, cell, call, draw in draws:
-        before = [one for one in seeds if late or one[1] or one[0] < at]
-        if draw.kind and (draw.kind in told or any(draw.kind in one[3] for one in before)):
+    for place, cell, call, draw in draws:
+        before = [one for one in seeds if place.is_late or one[0].is_late or one[0].at < place.at]
+        # A function that seeds all may also seed what only has a seed of its own.
+        if any(draw.kind in seeded or not name for _, name, seeded in before) or draw.kind in told:
             continue
-        if any(one[3] >= MENDS.keys() and not one[2] for one in before):
+        if draw.is_start and ("load_state_dict" in text or "load_weights" in text):
             continue
-        if "weights" in draw.what and ("load_state_dict" in text or "load_weights" in text):
+        if draw.mend and "set_params" in text:
             continue
-        if "random_state" in draw.what and "set_params" in text:
-            continue
-        if draw.kind and not draw.mend:
+        if not draw.mend:
             told.add(draw.kind)
-        other = next((one[2] for one in before if one[2]), "")
-        later = bool(draw.kind) and any(draw.kind in one[3] for one in seeds)
-        yield cell, call, draw, other, later
+        other = next((name for _, name, _ in before), "")
+        later = any(draw.kind in seeded for _, _, seeded in seeds)
+        yield _Unseeded(cell, call, draw, other, later)
+
+
+def _place(cell: Cell, call: ast.Call) -> _Place:
+    is_late = False
+    function: Any
+    for function in cell.nodes(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda):
+        is_late = is_late or function.lineno <= call.lineno <= function.end_lineno
+    return _Place((cell.number, call.lineno, call.col_offset), is_late)
 
 
 def _is_entry(source: Source) -> bool:
@@ -235,15 +259,6 @@ def _may_seed(cell: Cell) -> bool:
     )
 
 
-def _is_inside(cell: Cell, node: ast.expr) -> bool:
-    """Whether code runs when a function is called, and not where it stands."""
-    function: Any
-    for function in cell.nodes(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda):
-        if function.lineno <= node.lineno <= function.end_lineno:
-            return True
-    return False
-
-
 @rule("DML604", "clock-read", reads=Kind.code, advice=True)
 def clock(source: Source) -> Iterator[Problem]:
     """The clock is read for something else than a duration.
@@ -260,13 +275,11 @@ def clock(source: Source) -> Iterator[Problem]:
 
     Reading the clock twice to take the difference is left alone.
     """
-    for cell in source.cells:
-        for call in cell.nodes(ast.Call):
-            name = source.resolve(call.func) and source.means(call.func)
-            if name not in _CLOCKS or len(call.args) > _NEEDS_NO_TIME.get(name, 9):
-                continue
-            if name not in _DURATIONS or not _is_duration(call, cell, source):
-                yield Problem(cell, call, f"{name}() reads the clock: a parameter says which time is meant")
+    for cell, call, name in source.calls:
+        if name not in _CLOCKS or len(call.args) > _NEEDS_NO_TIME.get(name, 9) or not source.means(call.func):
+            continue
+        if name not in _DURATIONS or not _is_duration(call, cell, source):
+            yield Problem(cell, call, f"{name}() reads the clock: a parameter says which time is meant")
 
 
 def _is_duration(call: ast.Call, cell: Cell, source: Source) -> bool:
@@ -297,20 +310,13 @@ def environment(source: Source) -> Iterator[Problem]:
     **How to mend it.** Make it a parameter, or an entry of the configuration. Credentials belong into the environment:
     variables whose names tell that they hold one are left alone.
     """
+    for cell, call, name in source.calls:
+        what = _ENVIRONMENT.get(name)
+        if what and source.means(call.func) and not (call.args and _SECRET.search(ast.unparse(call.args[0]))):
+            yield Problem(cell, call, f"{name}() reads {what}: a parameter says which value is meant")
     for cell in source.cells:
-        for call in cell.nodes(ast.Call):
-            name = source.resolve(call.func) and source.means(call.func)
-            what = _ENVIRONMENT.get(name)
-            if what and not (call.args and _SECRET.search(ast.unparse(call.args[0]))):
-                yield Problem(cell, call, f"{name}() reads {what}: a parameter says which value is meant")
         for node in cell.nodes(ast.Subscript):
-            if (
-                isinstance(node.ctx, ast.Load)
-                and source.resolve(node.value) == "os.environ"
-                and not _SECRET.search(ast.unparse(node.slice))
-            ):
-                yield Problem(
-                    cell,
-                    node,
-                    "os.environ[] reads an environment variable: a parameter says which value is meant",
-                )
+            is_it = isinstance(node.ctx, ast.Load) and source.resolve(node.value) == "os.environ"
+            if is_it and not _SECRET.search(ast.unparse(node.slice)):
+                message = "os.environ[] reads an environment variable: a parameter says which value is meant"
+                yield Problem(cell, node, message)

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from deriva_ml.check.parameters_cell import parameters_cell
-from deriva_ml.check.registered import also, registered
+from deriva_ml.check.registered import ANY, Registered, also, registered
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.document import EXPECTS_ERROR
@@ -61,11 +61,10 @@ def run_notebook_twice(source: Source) -> Iterator[Problem]:
     ml, execution, config = run_notebook("a")
     ```
     """
-    calling = {cell.number for cell, _ in _calls_run_notebook(source)}
     calls = [
         (cell, call)
-        for cell in source.cells
-        if cell.number in calling and cell.tree and EXPECTS_ERROR not in cell.tags
+        for cell in _with_calls(source)
+        if cell.tree and EXPECTS_ERROR not in cell.tags
         for call in _surely_called(cell.tree.body)
         if _is_run_notebook(source, call)
     ]
@@ -115,20 +114,29 @@ def run_notebook_unknown_configuration(source: Source) -> Iterator[Problem]:
     ```
     """
     calls = _calls_run_notebook(source)
-    if not calls or not (source.root / "src" / "configs").is_dir() or _does(source, _REGISTER, ()):
+    known = registered(source) if calls and (source.root / "src" / "configs").is_dir() else None
+    if known is None or not any(_is_unknown(known, _names_asked(source, call)) for _, call in calls):
         return
-    known = also(registered(source.root), source)
-    normal = partial(unicodedata.normalize, "NFC")
-    names = {normal(name): name for name in known.names("")}
+    if _does(source, _REGISTER, ()):
+        return
+    known = also(known, source)
     for cell, call in calls:
         asked = _names_asked(source, call)
-        if asked and not known.unsure.intersection({"", "*"}) and not names.keys() & {*map(normal, asked)}:
+        if _is_unknown(known, asked):
+            names = {name: name for name in known.names("")}
             yield Problem(
                 cell,
                 call,
                 f"no configuration is named '{asked[0]}'{suggest(asked[0], names)}: register it with"
                 f' notebook_config("{asked[0]}") in src/configs',
             )
+
+
+def _is_unknown(known: Registered, asked: Sequence[str]) -> bool:
+    """Whether no configuration has one of these names, which file systems may spell in several ways."""
+    normal = partial(unicodedata.normalize, "NFC")
+    names = {*map(normal, known.names(""))}
+    return bool(asked) and not known.unsure & {"", ANY} and names.isdisjoint(map(normal, asked))
 
 
 @rule("DML505", "outputs-never-committed", own=True)
@@ -154,13 +162,17 @@ def outputs_never_committed(source: Source) -> Iterator[Problem]:
         )
 
 
+def _with_calls(source: Source) -> list[Cell]:
+    """Return the cells whose text has a name of ``run_notebook``."""
+    names = {"run_notebook", *(name for name, meant in source.imports.items() if "run_notebook" in meant)}
+    return [cell for cell in source.cells if cell.says(names)]
+
+
 @lru_cache(maxsize=1)
 def _calls_run_notebook(source: Source) -> list[tuple[Cell, ast.Call]]:
-    called = {"run_notebook", *(name for name, meant in source.imports.items() if "run_notebook" in meant)}
     return [
         (cell, call)
-        for cell in source.cells
-        if cell.says(called)
+        for cell in _with_calls(source)
         for call in cell.nodes(ast.Call)
         if _is_run_notebook(source, call)
     ]
@@ -230,11 +242,11 @@ def _names_asked(source: Source, call: ast.Call) -> list[str]:
 
 def _does(source: Source, what: re.Pattern[str], cells: Sequence[Cell] | None = None) -> bool:
     """Whether the notebook's cells, or files beside it or of the project that it takes in, have one of these names."""
-    if any(cell.says(("%run", "runpy", "exec(")) and _RUNS_FILE.search(cell.text) for cell in source.cells):
-        return True
     for cell in source.cells if cells is None else cells:
         if what.search(cell.text) and (cell.tree is None or any(map(what.fullmatch, _words(cell)))):
             return True
+    if any(_RUNS_FILE.search(cell.text) for cell in source.cells):
+        return True
     tops = {meant.lstrip(".").partition(".")[0] for meant in source.imports.values()} - {"deriva_ml", ""}
     folders = {source.path.parent, source.root} | ({source.root / "src"} if cells is None else set())
     return any(

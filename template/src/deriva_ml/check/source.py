@@ -60,6 +60,18 @@ class _FieldsByKind(dict[type[ast.AST], list[str]]):
 _FIELDS = _FieldsByKind()
 
 
+def children(node: ast.AST) -> list[Any]:
+    """Return the nodes that are directly in another, but operators and contexts, the last first."""
+    found: list[Any] = []
+    for name in _FIELDS[node.__class__]:
+        value = getattr(node, name, None)
+        if value.__class__ is list:
+            found.extend([one for one in reversed(value) if one is not None])
+        elif value is not None:
+            found.append(value)
+    return found
+
+
 @dataclass(eq=False)
 class Cell:
     """A cell of code.
@@ -165,6 +177,11 @@ class Source:
                 for one in origin.names:
                     found[one.asname or one.name] = f"{'.' * origin.level}{origin.module or ''}.{one.name}"
         return found
+
+    @cached_property
+    def calls(self) -> list[tuple[Cell, ast.Call, str]]:
+        """All calls, each with what imports say is called."""
+        return [(cell, call, self.resolve(call.func)) for cell in self.cells for call in cell.nodes(ast.Call)]
 
     @cached_property
     def values(self) -> dict[str, list[ast.expr | None]]:

@@ -82,6 +82,11 @@ def parser() -> argparse.ArgumentParser:
         help="with the packages that are installed here, and say how they differ",
     )
     how.add_argument(
+        "--once",
+        action="store_true",
+        help="run it no more than once: where it differs, it is otherwise run up to twice more to tell why",
+    )
+    how.add_argument(
         "--record",
         action="store_true",
         help="record the run that repeats it as an execution of this project, with the report",
@@ -153,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
             reports = _replay_each(args, source, rids, project)
         else:
             options = Options(
-                Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rids[0])
+                Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, args.once, _sayer(rids[0])
             )
             reports = [keep(replay(records, rids[0], options), source, project)]
             attach_report(local, project, reports[0])
@@ -222,7 +227,7 @@ def _replay_each(
 
     when = {rid: source.lookup_execution(rid).created[:16].replace("T", " ") for rid in rids}
     words = [f"--{name}={value}" for name, value in _passed_on(args)]
-    words += [f"--{name}" for name in ("here", "keep", "record") if getattr(args, name)]
+    words += [f"--{name}" for name in ("here", "keep", "record", "once") if getattr(args, name)]
     # `None` is quiet where the output is no terminal.
     with tqdm(desc="replayed", total=len(rids), unit="record", disable=None) as bar:
         reports = replay_each(rids, words, args.jobs, Path.cwd(), lambda report: bar.update())

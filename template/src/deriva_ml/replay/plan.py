@@ -25,7 +25,7 @@ from deriva_ml.definitions import (
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.executed_sources import NAME as EXECUTED_SOURCES
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
-from deriva_ml.execution.started import SCRIPT
+from deriva_ml.execution.started import OTHER, SCRIPT
 from deriva_ml.records.comparison import DESCRIBING
 from deriva_ml.redaction import HIDDEN
 from deriva_ml.replay.verdict import CouldNotRun
@@ -272,7 +272,7 @@ def _kind(record: ExecutionRecord, configuration: Mapping[str, Any], files: _Fil
         CouldNotRun: it is nothing that can be started again.
     """
     words = [Path(word).name for word in configuration["argv"][:1]]
-    by = record.started_by or str(configuration.get("started_by") or "") or "".join(words)
+    by = record.started_by or str(configuration.get("started_by") or "") or "".join(words) or OTHER
     path = str(configuration.get("provenance", {}).get("path") or "")
     if by == NOTEBOOK_COMMAND:
         return Kind.notebook
@@ -284,7 +284,7 @@ def _kind(record: ExecutionRecord, configuration: Mapping[str, Any], files: _Fil
         return Kind.script
     if by.startswith("deriva-ml-") or by == "create-demo-catalog":
         raise CouldNotRun(f"it was {by}, which runs no code of the project")
-    raise CouldNotRun(f"it was started by {by or 'nobody knows what'}, and its record has not what ran")
+    raise CouldNotRun(f"it was started by {by}, and its record has not what ran")
 
 
 def _given(kind: Kind, configuration: Mapping[str, Any]) -> dict[str, Any]:

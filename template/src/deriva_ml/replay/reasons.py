@@ -83,9 +83,14 @@ class Evidence:
     ran: str = ""
 
 
-def reasons(evidence: Evidence, repeat: Repeat) -> list[str]:
-    """Return why a run differs; it is run again twice at most."""
+def reasons(evidence: Evidence, repeat: Repeat | None) -> list[str]:
+    """Return why a run differs; it is run again twice at most, or not at all without ``repeat``."""
     found = [*evidence.inputs, *_environment(evidence), *_not_recorded(evidence)]
+    if repeat is None:
+        threads = [
+            f"it may depend on the number of threads: {line}" for line in _threads(evidence)[:1] if line
+        ]
+        return [*found, *threads, *_some(_findings(evidence, (*RANDOM, *CIRCUMSTANCES)))]
     try:
         again = repeat("to see whether it gives the same each time", {})
         look = _each_time if again.itself is Verdict.different else _same_each_time

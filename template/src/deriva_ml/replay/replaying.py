@@ -60,6 +60,7 @@ class Options:
         here: in the present environment, instead of one made from the recorded lock file.
         keep: leave the working tree and the scratch folder.
         record: take the execution that repeats into the project's own catalog.
+        once: do not run it again to tell why it differs.
         say: is told what is being done.
     """
 
@@ -67,6 +68,7 @@ class Options:
     here: bool = False
     keep: bool = False
     record: bool = False
+    once: bool = False
     say: Callable[[str], None] = lambda text: None
 
 
@@ -198,7 +200,8 @@ def _replay_in(
             patch=plan.patch,
             ran=plan.record.created,
         )
-        told = reasons(evidence, _Again(record, plan, scratch, python, folder, options, repeated, top, files))
+        again = _Again(record, plan, scratch, python, folder, options, repeated, top, files)
+        told = reasons(evidence, None if options.once else again)
     return replace(
         report,
         verdict=verdict,
@@ -288,9 +291,7 @@ def _project_in(top: Path, plan: Plan, project: Project) -> Project:
     inside = [one for one in (code, *code.parents) if one.is_relative_to(top)]
     home = next((one for one in inside if (one / "pyproject.toml").is_file()), None)
     if home is None:
-        raise CouldNotRun(
-            f"there is no project (pyproject.toml) around {plan.path or 'the code'} at that commit"
-        )
+        raise CouldNotRun("there is no project (pyproject.toml) around its code at that commit")
     return Project(home)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from deriva_ml.replay.verdict import Comparison, Difference, Verdict
 
 HELD = 100_000
 """Rows by whose number, whatever their order, tables of other lengths are compared."""
+
+MOST_CELLS = 200_000
+"""Cells that differ, after which no more are looked at."""
 
 MEASURE = "the share of equal cells"
 
@@ -47,7 +51,7 @@ def compare_tables(recorded: Path, repeated: Path, terms: Terms, separator: str 
             Verdict.different, found.similarity, "the same rows in another order", found.differences
         )
     share = (counts[0] & counts[1]).total() / max(counts[0].total(), counts[1].total(), 1)
-    note = MEASURE if found.similarity >= share else "the share of equal rows"
+    note = found.note if found.similarity >= share else "the share of equal rows"
     return Comparison(Verdict.different, below_one(max(found.similarity, share)), note, found.differences)
 
 
@@ -86,6 +90,8 @@ def compare_rows(
     for number, (one, other) in enumerate(zip_longest(ours, theirs), start=1):
         counts[0] += one is not None
         counts[1] += other is not None
+        if tally.total - tally.equal > MOST_CELLS:
+            return tally.result(f"{MEASURE} of the first {number - 1:,} rows")
         if one is None or other is None:
             tally.total += len(one or other or [])
         elif one == other:
@@ -113,6 +119,12 @@ def _compare_cells(
         if cell == its:
             tally.same()
             continue
+        # Most cells that differ are numbers, and there may be millions of them.
+        if "." in cell and "." in its and "_" not in cell and "_" not in its:
+            with suppress(ValueError):
+                if terms.close(float(cell), float(its)):
+                    tally.same(kind="number")
+                    continue
         name = names[place] if place < len(names) else ""
         kind = same_cells(cell, its, name, terms)
         if kind is None and loose and (kinds := alike(cell, its, terms)):

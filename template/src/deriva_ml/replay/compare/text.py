@@ -23,7 +23,7 @@ WINDOW = 200
 HELD = 200_000
 """Lines, from the first differing one on, that the similarity is measured on."""
 
-WORDS = 2000
+WORDS = 1000
 """Words, of two texts, whose sequence is compared for the similarity; of longer ones lines are counted."""
 
 Lines = Callable[[], Iterable[str]]

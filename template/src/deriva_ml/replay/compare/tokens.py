@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from deriva_ml.replay.compare.terms import DAY, OPEN, Side, Terms
+from deriva_ml.replay.compare.terms import CLOSE, DAY, OPEN, Side, Terms
 
-LONGEST = 1 << 20
+LONGEST = 1 << 18
 """Characters of a line that is looked into; a longer one is compared as it is."""
 
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+_DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+_ZONE = r"(?:[ ](?:GMT|UTC|[+-]\d{4}))?"
 _UNIT = r"(?:ns|[µuμm]s|s|secs?|seconds?|mins?|minutes?|hrs?|hours?|(?:micro|milli|nano)seconds?)"
-_NUMBER = r"\d+(?:[.,]\d+)*(?:e[-+]?\d+)?"
+_NUMBER = r"\d{1,20}(?:[.,]\d{1,20}){0,4}(?:e[-+]?\d{1,3})?"
+_FLOAT = r"\d+\.\d+(?:e[-+]?\d+)?"
+_SPAN = rf"{_NUMBER}[ ]?(?:{_UNIT}(?![\w/^*²])|h(?=[ ]?\d|(?![\w/]))|m(?=[ ]?\d{{1,3}}(?:[.,]\d{{1,9}})?[ ]?s(?!\w)))"
+_HEX = "[0-9a-fA-F]"
 
 TIMED = re.compile(
     r"(?:(?:mean|std|min|max|total)_)?"
@@ -26,40 +31,52 @@ TIMED = re.compile(
 )
 """What measured durations are called; those of sklearn's ``cross_validate`` and searches are ``mean_fit_time`` and so on."""
 
-_NUMBERS = r"""(?P<number> (?:(?<![\w.)\]])[-+])?(?<![\w.])
-        (?: (?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\.?\d|[.]\w) | \d+[eE][-+]?\d+(?![\w.]) | (?:nan|inf|NaN|Infinity)(?![\w.]) ) )"""
+_FLOATING = (
+    r"(?:(?<![\w.)\]])[-+])?(?<![\w.])"
+    r"(?:(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\.?\d|\.\w)|\d+[eE][-+]?\d+(?![\w.]))"
+)
+_NUMBER_TOKEN = re.compile(rf"(?P<number>{_FLOATING}|(?<![\w.])(?:nan|inf|NaN|Infinity)(?![\w.]))")
 
-_NUMBER_TOKEN = re.compile(_NUMBERS, re.VERBOSE)
-
+# Grouped by what a token begins with: at most places in a text it is none of these, which is then seen at once.
 _TOKEN = re.compile(
     rf"""
-    (?P<picture> data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+ )
-  | (?P<moment>
-        (?<![\w.])\d{{4}}(?P<mark>[-/])\d\d(?P=mark)\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:[ ]?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?(?![\w:])
-      | (?<![\w.])\d{{8}}[T_-]\d{{6}}(?!\d)
-      | \b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[ ]{_MONTH}[ ]+\d\d?[ ]\d\d:\d\d:\d\d(?:[ ][A-Z]{{3,4}})?[ ]\d{{4}}\b
-      | \b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),?[ ])?\d\d?[ -]{_MONTH}[ -]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?(?:[ ](?:GMT|UTC|[+-]\d{{4}}))?
-      | \b{_MONTH}[ ]\d\d?,?[ ]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?\b
-      | (?<![\w./])\d\d?[/.]\d\d?[/.]\d{{4}},?[ ]\d\d?:\d\d(?::\d\d)?(?:[ ][AP]M)?
-      | (?<![\w.-])\d{{4}}(?P<dash>[-/])\d\d(?P=dash)\d\d(?![\w-])
-      | \b\d\d?[ ]{_MONTH}[ ]\d{{4}}\b | \b{_MONTH}[ ]\d\d?,[ ]\d{{4}}\b )
-  | (?P<clock> (?<![\w.:])\d{{1,3}}:[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:[ ][AP]M)?(?![\w:]) )
-  | (?P<timed> \b(?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?[ ]*[:=]?[ ]*\d+\.\d+(?:e[-+]?\d+)?(?![\w.]|[ ]?{_UNIT}\b) )
-  | (?P<rate> (?<![\w.]){_NUMBER}[ ]?(?:
-        (?:it|iters?|iterations?|steps?|samples?|examples?|images?|imgs?|batch(?:es)?|tok|tokens?|rows?|files?|records?|epochs?
-        |[kKMG]?i?B|bytes)/s(?:ec(?:ond)?)?
-      | [mµuμn]?s(?:ec)?/(?:it|iter|iteration|step|sample|example|image|batch|epoch|token))(?!\w) )
-  | (?P<loops> (?<![\w.,])\d[\d,]*(?=[ ]loops?[ ]each\b|[ ]loops?,[ ]best[ ]of) )
-  | (?P<duration> (?<![\w.,:/-]){_NUMBER}[ ]?(?:{_UNIT}(?![\w/^*²])|h[ ]?(?=\d)|m[ ]?(?=\d+(?:[.,]\d+)?[ ]?s(?!\w))|h(?![\w/]))
-        (?:,?[ ]?(?:and[ ])?{_NUMBER}[ ]?(?:{_UNIT}(?![\w/^*²])|h[ ]?(?=\d)|m[ ]?(?=\d+(?:[.,]\d+)?[ ]?s(?!\w))))* )
-  | (?P<uuid> \b[0-9a-fA-F]{{8}}-[0-9a-fA-F]{{4}}-[1467][0-9a-fA-F]{{3}}-[89abAB][0-9a-fA-F]{{3}}-[0-9a-fA-F]{{12}}\b
-      | (?<![0-9a-fA-F])[0-9a-f]{{12}}4[0-9a-f]{{3}}[89ab][0-9a-f]{{15}}(?![0-9a-fA-F]) )
-  | (?P<address> (?<=\bat[ ])0x[0-9a-fA-F]{{6,16}}\b | \b0x(?:7f|55|56)[0-9a-fA-F]{{10}}\b
-      | (?<=\bid[ ])\d{{13,16}}\b | (?<=\bid[=:(])\d{{13,16}}\b | (?<=\bid:[ ])\d{{13,16}}\b )
-  | (?P<process> \bipykernel_\d+(?:/\d+\.py)? | \b(?:pid|PID)[ ]?[=:]?[ ]?\d+\b | \bForkPoolWorker-\d+ )
-  | (?P<port> (?:\b127\.0\.0\.1|\blocalhost|\[::1\]):\d{{4,5}}\b )
-  | (?P<path> (?<![\w:/.{OPEN}\ue001<-])(?:/[\w.+@~=-]+){{2,}}/? | \b[A-Za-z]:(?:\\{{1,2}}[\w.+@~=-]+){{2,}} )
-  | {_NUMBERS}
+    (?<!\w)(?=[A-Za-z])(?:
+        (?P<picture> data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+ )
+      | (?P<moment>
+            {_DAY}[ ]{_MONTH}[ ]{{1,2}}\d\d?[ ]\d\d:\d\d:\d\d(?:[ ][A-Z]{{3,4}})?[ ]\d{{4}}\b
+          | {_DAY},?[ ]\d\d?[ -]{_MONTH}[ -]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?{_ZONE}
+          | {_MONTH}[ ]\d\d?,?[ ]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?\b
+          | {_MONTH}[ ]\d\d?,[ ]\d{{4}}\b )
+      | (?P<timed> (?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?[ ]{{0,9}}[:=]?[ ]{{0,9}}{_FLOAT}(?![\w.]|[ ]?{_UNIT}\b) )
+      | (?P<process> ipykernel_\d+(?:/\d+\.py)? | (?:pid|PID)[ ]?[=:]?[ ]?\d+\b | ForkPoolWorker-\d+ )
+      | (?P<port> localhost:\d{{4,5}}\b )
+      | (?P<path> [A-Za-z]:(?:\\{{1,2}}[\w.+@~=-]+){{2,}} )
+      | (?P<number> (?:nan|inf|NaN|Infinity)(?![\w.]) )
+      | (?P<uuid> {_HEX}{{8}}-{_HEX}{{4}}-[1467]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}\b ) )
+  | (?<![A-Za-z0-9])(?P<uuid2> [0-9a-f]{{12}}4[0-9a-f]{{3}}[89ab][0-9a-f]{{15}}(?![0-9a-fA-F]) )
+  | (?<![\w.])(?=\d)(?:
+        (?P<moment2>
+            \d{{4}}(?P<mark>[-/])\d\d(?P=mark)\d\d
+                [T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:[ ]?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?(?![\w:])
+          | \d{{8}}[T_-]\d{{6}}(?!\d)
+          | \d\d?[ -]{_MONTH}[ -]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?{_ZONE}
+          | (?<!/)\d\d?[/.]\d\d?[/.]\d{{4}},?[ ]\d\d?:\d\d(?::\d\d)?(?:[ ][AP]M)?
+          | (?<!-)\d{{4}}(?P<dash>[-/])\d\d(?P=dash)\d\d(?![\w-])
+          | \d\d?[ ]{_MONTH}[ ]\d{{4}}\b )
+      | (?P<clock> (?<!:)\d{{1,3}}:[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:[ ][AP]M)?(?![\w:]) )
+      | (?P<rate> (?<!,){_NUMBER}[ ]?(?:
+            (?:it|iters?|iterations?|steps?|samples?|examples?|images?|imgs?|batch(?:es)?|tok|tokens?|rows?|files?
+            |records?|epochs?|[kKMG]?i?B|bytes)/s(?:ec(?:ond)?)?
+          | [mµuμn]?s(?:ec)?/(?:it|iter|iteration|step|sample|example|image|batch|epoch|token))(?!\w) )
+      | (?P<loops> (?<!,)\d[\d,]{{0,12}}(?=[ ]loops?[ ]each\b|[ ]loops?,[ ]best[ ]of) )
+      | (?P<duration> (?<![,:/-]){_SPAN}(?:,?[ ]?(?:and[ ])?{_SPAN}){{0,5}} )
+      | (?P<uuid3> {_HEX}{{8}}-{_HEX}{{4}}-[1467]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}\b )
+      | (?P<address> (?<=\bat[ ])0x{_HEX}{{6,16}}\b | 0x(?:7f|55|56){_HEX}{{10}}\b
+          | (?:(?<=\bid[ ])|(?<=\bid[=:(])|(?<=\bid:[ ]))\d{{13,16}}\b )
+      | (?P<port2> 127\.0\.0\.1:\d{{4,5}}\b ) )
+  | (?P<path2> {OPEN}[^{CLOSE}]{{1,99}}{CLOSE}(?:/[\w.+@~=-]+)+/? )
+  | (?P<path3> (?=/)(?<![\w:/.{CLOSE}<-])(?:/[\w.+@~=-]+){{2,}}/? )
+  | (?=[-+.\d])(?P<number2> {_FLOATING} )
     """,
     re.VERBOSE,
 )
@@ -108,7 +125,7 @@ def tokens(line: str, only: str = "") -> list[Token]:
     """
     found, at = [], 0
     for match in (_NUMBER_TOKEN if only == "number" else _TOKEN).finditer(line):
-        kind = match.lastgroup or ""
+        kind = (match.lastgroup or "").rstrip("23")
         if kind == "duration" and _ABOUT_TIME.search(line, max(0, match.start() - 40), match.start()):
             continue
         found.append(Token(line[at : match.start()], kind, match[0]))
@@ -223,7 +240,11 @@ _TEMPORARY = re.compile(
 )
 _MADE = re.compile(r"/(?P<prefix>[\w.+-]*?)(?P<random>[a-z0-9_]{8})(?P<suffix>\.\w+)?(?=/|$)")
 """The name of a temporary file or folder, as Python's ``tempfile`` makes them."""
-_PYTHON = re.compile(r".*/(?=lib/python3\.\d+/)|.*/(?=(?:Lib/)?site-packages/)")
+_PYTHON = re.compile(
+    r".*/(?=lib/python3\.\d+/)|.*/(?=(?:Lib/)?site-packages/)|.*/(?=deriva_ml/[\w/]+\.py$)"
+    r"|.*/(?:\.?venv|environments/[\w.-]+)(?=/|$)"
+)
+"""Where Python's packages are, or the runner, or an environment; the repeated run has these elsewhere."""
 _HOME = re.compile(r"(?:/(?:home|Users)/[^/]+|/root|[A-Z]:/Users/[^/]+)(?=/|$)")
 
 
@@ -247,7 +268,7 @@ def _same_path(recorded: str, repeated: str) -> bool:
     (root, rest), (other_root, other_rest) = _parted(recorded), _parted(repeated)
     if rest == other_rest:
         return True
-    if root == other_root and root:
+    if OPEN in recorded or OPEN in repeated or (root == other_root and root):
         return False
     ours, theirs = rest.strip("/").split("/"), other_rest.strip("/").split("/")
     return ours[-1] == theirs[-1] and ours[0] != theirs[0] and min(len(ours), len(theirs)) > 2
