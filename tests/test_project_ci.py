@@ -214,11 +214,15 @@ MISTAKES = {
 
 
 def a_notebook(*sources: str) -> str:
-    """A notebook's file, with a parameters cell before these."""
-    cells = [nbformat.v4.new_code_cell("top_k: int = 2", metadata={"tags": ["parameters"]})]
-    return str(
-        nbformat.writes(nbformat.v4.new_notebook(cells=cells + [*map(nbformat.v4.new_code_cell, sources)]))
+    """A notebook's file that records a run, with these cells in it."""
+    begin, start = (
+        "from deriva_ml.execution import run_notebook",
+        "ml, execution, config = run_notebook('my_notebook')",
     )
+    texts = [begin, "top_k: int = 2", start, "print(top_k)", *sources, "execution.commit_output_assets()"]
+    cells = [nbformat.v4.new_code_cell(text) for text in texts]
+    cells[1].metadata.tags = ["parameters"]
+    return str(nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
 
 
 @pytest.fixture(scope="module")
