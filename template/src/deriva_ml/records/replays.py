@@ -81,9 +81,7 @@ def read(state: Path) -> list[Note]:
         with open(os.open(state / FILE, READING), "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
-                print(
-                    f"warning: which records were replayed cannot be read: {FILE} is no file", file=sys.stderr
-                )
+                warn(f"which records were replayed cannot be read: {FILE} is no file")
                 return []
             if status.st_size > LARGEST:  # the newest of what is more than a person ever replayed
                 stream.seek(-LARGEST, os.SEEK_END)
