@@ -60,6 +60,12 @@ EQUIVALENT = [
     ("worker pid=123 is up", "worker pid=9 is up"),
     ("serving on http://127.0.0.1:41231", "serving on http://127.0.0.1:38111"),
     ("id 0b0f3ae4-61c1-4b83-9b52-b9f9a1f2a3c4", "id 9b0f3ae4-61c1-4b83-8b52-b9f9a1f2a3c5"),
+    (
+        "/home/ada/digits/.venv/lib/python3.11/site-packages/a/b.py:3: FutureWarning: old",
+        "/srv/state/environments/0ab1/lib/python3.11/site-packages/a/b.py:3: FutureWarning: old",
+    ),
+    ("prefix /home/ada/digits/.venv", "prefix /srv/state/environments/0ab1"),
+    ("python /home/ada/digits/.venv/bin/python", "python /srv/state/environments/0ab1/bin/python"),
     # Rounding
     ("accuracy 0.1234567890123", "accuracy 0.1234567890124"),
     ("x = -1.3e-17", "x = 2e-17"),
@@ -124,6 +130,9 @@ DIFFERENT = [
     ("read /home/ada/data/train/a.csv", "read /home/ada/data/test/a.csv"),
     ("read /home/ada/digits/data/train/a.csv", "read /tmp/replay-x/worktree/other/deep/a.csv"),
     ("/usr/lib/python3.11/json/decoder.py", "/usr/lib/python3.12/json/decoder.py"),
+    ("/home/ada/digits/.venv/lib/python3.11/a.py", "/srv/environments/0ab1/lib/python3.11/b.py"),
+    ("read /home/ada/digits/data/train/a.csv", "read /tmp/replay-x/worktree/data/test/a.csv"),
+    ("read /home/ada/digits/data/train/a.csv", "read /srv/other/data/train/a.csv"),
     (
         "id 0b0f3ae4-61c1-5b83-9b52-b9f9a1f2a3c4",
         "id 9b0f3ae4-61c1-5b83-8b52-b9f9a1f2a3c5",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 
@@ -127,11 +129,31 @@ def _compare(
 
 
 def own_of(ours: Run, theirs: Run) -> Own:
-    """Return what each of both runs has its own of: RIDs and folders."""
+    """Return what each of both runs has its own of: RIDs, folders, and the time in which it ran."""
     first, second = ({**dict(_own_rids(run)), **_folders(run)} for run in (ours, theirs))
     both = sorted(name for name in first.keys() & second if first[name] != second[name])
     both.sort(key=lambda name: -len(first[name]))
-    return Own({name: first[name] for name in both}, {name: second[name] for name in both})
+    return Own(
+        {name: first[name] for name in both},
+        {name: second[name] for name in both},
+        _span(ours),
+        _span(theirs),
+    )
+
+
+def _span(run: Run) -> tuple[float, float] | None:
+    """Return when a run began and ended, in seconds since the epoch; None if that is not recorded."""
+    record = run.source.lookup_execution(run.rid)
+    made = [one.created for one in run.source.assets_of(run.rid) if one.role is AssetRole.output]
+    try:
+        start = datetime.fromisoformat(record.created).timestamp()
+        ends = [datetime.fromisoformat(created).timestamp() for created in made if created]
+    except ValueError:
+        return None
+    if record.execution_duration:
+        numbers = map(float, re.findall(r"\d+(?:\.\d+)?", record.execution_duration))
+        ends.append(start + sum(number * unit for number, unit in zip(numbers, (3600, 60, 1), strict=False)))
+    return (start, max(start, *ends)) if ends else None
 
 
 def _own_rids(run: Run) -> Iterator[tuple[str, RID]]:

@@ -74,7 +74,8 @@ _TOKEN = re.compile(
       | (?P<address> (?<=\bat[ ])0x{_HEX}{{6,16}}\b | 0x(?:7f|55|56){_HEX}{{10}}\b
           | (?:(?<=\bid[ ])|(?<=\bid[=:(])|(?<=\bid:[ ]))\d{{13,16}}\b )
       | (?P<port2> 127\.0\.0\.1:\d{{4,5}}\b ) )
-  | (?P<path2> (?=/)(?<![\w:/.{OPEN}{CLOSE}<-])(?:/[\w.+@~=-]+){{2,}}/? )
+  | (?P<path2> {OPEN}[^{CLOSE}]{{1,99}}{CLOSE}(?:/[\w.+@~=-]+)+/? )
+  | (?P<path3> (?=/)(?<![\w:/.{CLOSE}<-])(?:/[\w.+@~=-]+){{2,}}/? )
   | (?=[-+.\d])(?P<number2> {_FLOATING} )
     """,
     re.VERBOSE,
@@ -239,7 +240,11 @@ _TEMPORARY = re.compile(
 )
 _MADE = re.compile(r"/(?P<prefix>[\w.+-]*?)(?P<random>[a-z0-9_]{8})(?P<suffix>\.\w+)?(?=/|$)")
 """The name of a temporary file or folder, as Python's ``tempfile`` makes them."""
-_PYTHON = re.compile(r".*/(?=lib/python3\.\d+/)|.*/(?=(?:Lib/)?site-packages/)")
+_PYTHON = re.compile(
+    r".*/(?=lib/python3\.\d+/)|.*/(?=(?:Lib/)?site-packages/)|.*/(?=deriva_ml/[\w/]+\.py$)"
+    r"|.*/(?:\.?venv|environments/[\w.-]+)(?=/|$)"
+)
+"""Where Python's packages are, or the runner, or an environment; the repeated run has these elsewhere."""
 _HOME = re.compile(r"(?:/(?:home|Users)/[^/]+|/root|[A-Z]:/Users/[^/]+)(?=/|$)")
 
 
@@ -263,7 +268,7 @@ def _same_path(recorded: str, repeated: str) -> bool:
     (root, rest), (other_root, other_rest) = _parted(recorded), _parted(repeated)
     if rest == other_rest:
         return True
-    if root == other_root and root:
+    if OPEN in recorded or OPEN in repeated or (root == other_root and root):
         return False
     ours, theirs = rest.strip("/").split("/"), other_rest.strip("/").split("/")
     return ours[-1] == theirs[-1] and ours[0] != theirs[0] and min(len(ours), len(theirs)) > 2
