@@ -56,7 +56,7 @@ def configured(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Make it a parameter, or an entry in `src/configs`; export a variable before the run.
 
-    ```python
+    ```text
     # before                                      # after
     os.environ["CUDA_VISIBLE_DEVICES"] = "1"      # CUDA_VISIBLE_DEVICES=1 uv run deriva-ml-run-notebook ...
     config.top_k = 5                              # uv run deriva-ml-run-notebook ... -p top_k 5
@@ -125,9 +125,9 @@ def absolute_path(source: Source) -> Iterator[Problem]:
     **How to mend it.** Declare inputs in the configuration (`LocalFile` for a file of the project, an RID for a recorded
     one) and take their paths from `execution.asset_paths`. Register outputs with `execution.asset_file_path()`.
 
-    ```python
+    ```text
     # before                                          # after
-    rows = pd.read_csv("/home/eva/data/rows.csv")     path, = execution.asset_paths["File"]
+    rows = pd.read_csv("/data/eva/rows.csv")          path, = execution.asset_paths["File"]
                                                       rows = pd.read_csv(path)
     ```
 
@@ -213,7 +213,7 @@ def hostname(source: Source) -> Iterator[Problem]:
     **How to mend it.** The catalog is an entry of the configuration (`deriva_ml=production`). A file from the web is
     fetched once, and declared as an input.
 
-    ```python
+    ```text
     # before                                                        # after
     ml = DerivaML("data.example.org", "12")                         ml, execution, config = run_notebook("my_analysis")
     rows = pd.read_csv("https://data.example.org/rows.csv")         path, = execution.asset_paths["File"]
@@ -258,7 +258,7 @@ def rid(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Put the RID into an entry in `src/configs`, or make it a parameter:
 
-    ```python
+    ```text
     # before                                                  # after, in src/configs/datasets.py
     bag = execution.download_dataset_bag("2-B3C4")            datasets_store([DatasetSpecConfig(rid="2-B3C4", version="1.0.0")], name="cells")
     ```
@@ -329,13 +329,13 @@ def undeclared(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Declare it, and take the path from the execution:
 
-    ```python
+    ```text
     # before                                   # after
     rows = pd.read_csv("../data/rows.csv")     path, = execution.asset_paths["File"]
                                                rows = pd.read_csv(path)
     ```
 
-    ```python
+    ```text
     # src/configs/assets.py
     assets_store([LocalFileConfig(path="data/rows.csv")], name="rows")
     ```

@@ -120,7 +120,7 @@ def unseeded(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Take the seed from the parameters cell, so that the record has it:
 
-    ```python
+    ```text
     # before                                    # after
     rng = np.random.default_rng()               rng = np.random.default_rng(seed)
     train, test = train_test_split(rows)        train, test = train_test_split(rows, random_state=seed)
@@ -147,7 +147,7 @@ def wrong_kind(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Seed what draws:
 
-    ```python
+    ```text
     # before                          # after
     np.random.seed(seed)              np.random.seed(seed)
     rng = np.random.default_rng()     rng = np.random.default_rng(seed)
@@ -268,7 +268,7 @@ def clock(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Make the day a parameter. When a run was, its record says already.
 
-    ```python
+    ```text
     # before                        # after, in the parameters cell
     today = date.today()            today: date = date(2026, 1, 31)
     ```
