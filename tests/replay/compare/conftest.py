@@ -22,7 +22,7 @@ OWN = Own(
 
 KNOWN_TIMES = Own(OWN.recorded, OWN.repeated, (START, START + 60), (START + WEEK, START + WEEK + 60))
 
-USUAL = Tolerance()
+EXACTLY = Tolerance()
 
 Content = str | bytes
 Compare = Callable[..., Comparison]
@@ -38,7 +38,7 @@ def compare(tmp_path: Path) -> Compare:
     """Compares two contents under a name, and says the same the other way round."""
 
     def compared(
-        recorded: Content, repeated: Content, name: str, own: Own = OWN, tolerance: Tolerance = USUAL
+        recorded: Content, repeated: Content, name: str, own: Own = OWN, tolerance: Tolerance = EXACTLY
     ) -> Comparison:
         paths = tmp_path / "recorded", tmp_path / "repeated"
         for path, content in zip(paths, (recorded, repeated), strict=True):
