@@ -133,6 +133,7 @@ def main(argv: Sequence[str]) -> int:
     args.rids, args.named = _catalog_among(args.rids, args.named)
     _check(args)
     project = Project.find()
+    from deriva_ml.records.replays import Replays
     from deriva_ml.replay.junit import write_junit
     from deriva_ml.replay.kept import keep
     from deriva_ml.replay.many import replayable
@@ -152,6 +153,10 @@ def main(argv: Sequence[str]) -> int:
             source = connection.source
         records = Records(project, local, source)
         rids = [*dict.fromkeys(rid_of(local, rid) if source is local else rid for rid in args.rids)]
+        replays = Replays(source, project.state)
+        for rid in rids:
+            if first := replays.replayed_by(rid):
+                raise DerivaMLRequestError(f"{rid} is itself a replay, of {first}: replay that one")
         if args.all:
             rids = replayable(source, project, args.since)
         if args.all or len(rids) > 1:
@@ -248,7 +253,7 @@ def _replay_each(
         print_lines(aligned([headings, *rows], width(), ("workflow", "what")))
         counts = Counter(str(one.verdict) for one in reports)
         print(f"{len(reports)} records: {', '.join(f'{count} {name}' for name, count in counts.items())}")
-        print("show RID says where the report on one is")
+        print("uv run deriva-ml-catalog show RID says where the report on one is")
     return reports
 
 
