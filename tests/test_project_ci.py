@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -213,11 +214,15 @@ MISTAKES = {
 
 
 def a_notebook(*sources: str) -> str:
-    """A notebook's file, with a parameters cell before these."""
-    cells = [nbformat.v4.new_code_cell("top_k: int = 2", metadata={"tags": ["parameters"]})]
-    return str(
-        nbformat.writes(nbformat.v4.new_notebook(cells=cells + [*map(nbformat.v4.new_code_cell, sources)]))
+    """A notebook's file that records a run, with these cells in it."""
+    begin, start = (
+        "from deriva_ml.execution import run_notebook",
+        "ml, execution, config = run_notebook('my_notebook')",
     )
+    texts = [begin, "top_k: int = 2", start, "print(top_k)", *sources, "execution.commit_output_assets()"]
+    cells = [nbformat.v4.new_code_cell(text) for text in texts]
+    cells[1].metadata.tags = ["parameters"]
+    return str(nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +281,41 @@ def test_an_edited_runner_is_a_warning(change: ProjectFolder) -> None:
     assert re.search(r"^::warning title=[^:]+::src/deriva_ml is not as", done.out, re.MULTILINE)
     (change / "src/deriva_ml/SHA256SUMS").unlink()
     assert "::warning" in run_step(change, "check", "The runner is as the template brought it").out
+
+
+def test_what_an_exported_file_brings_is_replayed(
+    change: ProjectFolder, furnish: Callable[[Path], Path]
+) -> None:
+    """In a clone without records: it takes them in, replays them, and says the verdicts; what is not as it was fails."""
+    folder = change.path.parent
+    environment = {"UV_PROJECT_ENVIRONMENT": str(folder / "check")}
+    furnish(folder / "replay")
+
+    def own(*command: str) -> Outcome:
+        return change.run("uv", "run", *command, env=environment, check=True)
+
+    rid = re.findall(
+        r"^Execution (\S+): Uploaded",
+        own("deriva-ml-run-notebook", "notebooks/my-notebook.ipynb").out,
+        re.MULTILINE,
+    )[0]
+    own("deriva-ml-catalog", "export", rid, str(folder / "records.zip"), "--with-inputs", "--with-code")
+    (change / ".deriva-ml").rename(folder / "records")
+    [name] = steps(change, "replay")
+    try:
+        done = run_step(change, "replay", name, REPLAY_RECORDS=str(folder / "records.zip"))
+        assert done.rc == 0 and re.search(rf"^{rid} .* identical ", done.out, re.MULTILINE), done.text
+        assert f'name="{rid}"' in (change / "replay.xml").read_text()
+        assert [*change.path.glob("outputs/*/replay-*/report.html")]
+        missing = run_step(change, "replay", name, REPLAY_RECORDS="nowhere.zip")
+        assert missing.rc == 2 and "nowhere.zip" in missing.err
+        later = run_step(
+            change, "replay", name, REPLAY_RECORDS=str(folder / "records.zip"), REPLAY_SINCE="2099-01-01"
+        )
+        assert later.rc == 2 and "nothing is recorded since 2099-01-01" in later.err
+    finally:
+        shutil.rmtree(change / ".deriva-ml")
+        (folder / "records").rename(change / ".deriva-ml")
 
 
 @pytest.mark.parametrize("without", ["docs", "zensical.toml"])

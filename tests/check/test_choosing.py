@@ -234,6 +234,7 @@ def test_every_rule_has_a_page_in_the_terminal(check: Check) -> None:
         ("class A:\n    def f(self):\n        return lambda: (yield)", 0),
         ("async def f():\n    async for x in y:\n        continue\nx = [await y for y in z]", 0),
         ("%%time\n%matplotlib inline\nx = 1", 0),
+        ("import os\nfrom __future__ import division\ndef f():\n    global x", 0),
     ],
 )
 def test_what_only_the_compiler_sees_is_a_syntax_error(

@@ -140,7 +140,7 @@ def test_unseeded_random_numbers(evidence: Evidence) -> None:
     assert found[1].startswith("model.py, line 3: ") and found[1].endswith("(DML602)")
     assert repeats.ran == [{}]
     found = reasons(evidence, Repeats(same=Again(SAME, OTHER), PYTHONHASHSEED=Again(SAME, OTHER)))
-    assert found == [f"{NOT_BY_CHANCE}: what differs from the record is not drawn by chance"]
+    assert found[0].startswith(NOT_BY_CHANCE) and found[1].startswith("nothing else is known of it")
 
 
 def test_random_numbers_of_a_module_that_was_imported(evidence: Evidence) -> None:
@@ -174,7 +174,8 @@ def test_the_order_of_sets(evidence: Evidence) -> None:
     assert repeats.ran == [{}, {"PYTHONHASHSEED": "1"}]
     fixed = replace(evidence, recorded={**evidence.recorded, "environment": {"PYTHONHASHSEED": "0"}})
     repeats = Repeats(same=Again(SAME, OTHER))
-    assert len(reasons(fixed, repeats)) == len(repeats.ran) == 1
+    assert "libraries in C" in reasons(fixed, repeats)[1]
+    assert len(repeats.ran) == 1
 
 
 def test_the_number_of_threads(evidence: Evidence) -> None:
@@ -210,6 +211,14 @@ def test_the_clock_and_the_environment(evidence: Evidence) -> None:
     assert ["DML604" in found[1], "DML605" in found[2]] == [True, True]
     found = reasons(evidence, Repeats(same=Again(OTHER, OTHER), one=Again(OTHER, OTHER)))
     assert "DML604" in found[2] and not any("DML605" in line for line in found)
+
+
+def test_without_another_run(evidence: Evidence) -> None:
+    """What may be a reason is said, and which it is remains open."""
+    write(evidence, "import os, random\n\nrng = random.Random()\nuser = os.environ['USER']\n")
+    found = reasons(replace(evidence, recorded={**evidence.recorded, "usable_cpus": 16}), None)
+    assert found[0].startswith("it may depend on the number of threads: it had 16 processors")
+    assert ["DML602" in found[1], "DML605" in found[2]] == [True, True]
 
 
 def test_it_cannot_be_run_once_more(evidence: Evidence) -> None:

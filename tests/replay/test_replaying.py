@@ -56,6 +56,8 @@ def test_a_notebook_gets_the_values_and_the_inputs_that_it_had(lab: Lab, tmp_pat
         "files = sorted(path.name for path in bag.path.rglob('*') if path.is_file())",
         "write('read.txt', [files, bag.version, len(history), execution.asset_paths['File'][0].read_text()])",
         "print(execution.execution_rid, execution.working_dir, Path.cwd())",
+        "Path('made').mkdir()\n_ = Path('made/n.txt').write_text(str(count))",
+        "print(execution.add_files([Path('made')], description='made').dataset_rid)",
     ]
     path = lab.notebook("values", [f"write('values.txt', [{NAMES}])", *reading], PARAMETERS)
     file = tmp_path / "values.json"
@@ -90,7 +92,9 @@ def test_a_notebook_gets_the_values_and_the_inputs_that_it_had(lab: Lab, tmp_pat
     lab.commit()
     report = lab.replay(rid, "--record")
     assert report["verdict"] == "identical", report
-    assert verdicts(report) == dict.fromkeys(["values.ipynb", "values.txt", "read.txt"], "identical")
+    assert verdicts(report) == dict.fromkeys(
+        ["values.ipynb", "values.txt", "read.txt", "dataset-manifest-0.1.0.jsonl"], "identical"
+    )
     assert (lab.project / "data" / "table.csv").read_text() == "changed"
 
     shown = lab.show(report["recorded_as"])
@@ -102,6 +106,8 @@ def test_a_notebook_gets_the_values_and_the_inputs_that_it_had(lab: Lab, tmp_pat
     )
     assert {"replay-report.md", "environment.json", "uv.lock"} <= made.keys()
     assert {row["RID"] for row in shown["inputs"]} == {row["RID"] for row in lab.show(rid)["inputs"]}
+
+    assert rid in lab.replay_command(report["recorded_as"]).err
 
     [content] = [Path(row["content"]) for row in shown["inputs"] if row["file"] == "table.csv"]
     kept = content.read_bytes()
@@ -128,10 +134,10 @@ def test_a_failed_execution_fails_in_the_same_way_or_not(lab: Lab, tmp_path: Pat
     rid = lab.run_model(f"model_config.place={tmp_path}", status=1)
     assert lab.replay(rid)["verdict"] == "identical"
     (tmp_path / "wrong").write_text("the second time")
-    report = lab.replay(rid)
+    report = lab.replay(rid, "--once")
     assert (report["verdict"], report["ending"]["verdict"]) == ("different", "different")
     (tmp_path / "wrong").unlink()
-    report = lab.replay(rid)
+    report = lab.replay(rid, "--once")
     assert report["verdict"] == "different"
     assert report["ending"]["differences"][0]["repeated"] == "it came to its end"
 
@@ -160,14 +166,13 @@ def test_what_was_executed_in_a_kernel_is_executed_again(lab: Lab) -> None:
     assert outputs(report).keys() == {"area.txt"}
 
 
-def test_what_lacks_is_named(lab: Lab, tmp_path: Path) -> None:
+def test_what_lacks_is_named(lab: Lab) -> None:
     """A file that no commit and no input has; a record that ran no code of the project; an execution that there is not."""
-    (lab.project / "notebooks" / "own.txt").write_text("mine")
-    with (lab.project / ".git" / "info" / "exclude").open("a") as ignored:
-        ignored.write("own.txt\n")
-    rid = lab.run_notebook(lab.notebook("undeclared", ["write('a.txt', open('own.txt').read())"]))
+    (own := lab.project / "data" / "own").mkdir(parents=True, exist_ok=True)
+    (own / "go").touch()
+    rid = lab.run_model("model_config.place=data/own")
     report = lab.replay(rid)
-    assert report["verdict"] == "could not run" and "own.txt" in report["why"]
+    assert report["verdict"] == "could not run" and "data/own" in report["why"]
     report = lab.replay("DEMO-EXEC")
     assert report["verdict"] == "could not run" and "configuration.json" in report["why"]
     for words in (["9-NONE"], [], ["--rtol", "-1", rid]):

@@ -57,12 +57,14 @@ def _misplaced(cell: Cell) -> SyntaxError | None:
         for node in cell.nodes(*kinds)
         if not any(one.lineno <= node.lineno <= (one.end_lineno or 0) for one in cell.nodes(*around))
     ]
-    if suspects or any(cell.nodes(ast.Global, ast.Nonlocal)):
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                compile(cell.python, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        except SyntaxError as error:
-            return error
-        except NO_PYTHON:
-            pass
+    lines = {node.lineno for node in (*suspects, *cell.nodes(ast.Global, ast.Nonlocal))}
+    for statement in cell.tree.body if cell.tree and lines else ():
+        if any(statement.lineno <= line <= (statement.end_lineno or 0) for line in lines):
+            try:
+                with warnings.catch_warnings(action="ignore"):  # each alone, as IPython does
+                    compile(ast.Module([statement], []), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            except SyntaxError as error:
+                return error
+            except NO_PYTHON:
+                pass
     return None

@@ -32,7 +32,7 @@ def used_before(source: Source) -> Iterator[Problem]:
 
     **How to mend it.** Move the cell that defines the name up, or the one that uses it down:
 
-    ```python
+    ```text
     # before                        # after
     scores.mean()                   scores = score(model)
     # next cell                     # next cell
@@ -45,7 +45,7 @@ def used_before(source: Source) -> Iterator[Problem]:
     """
     for one in _missing(source):
         if one.comes:
-            yield Problem(one.cell, one.node, one.message)
+            yield Problem(one.cell, one.node, one.says)
 
 
 @rule("DML402", "undefined-name")
@@ -62,7 +62,7 @@ def undefined(source: Source) -> Iterator[Problem]:
     """
     for one in _missing(source):
         if not one.comes:
-            yield Problem(one.cell, one.node, one.message)
+            yield Problem(one.cell, one.node, one.says)
 
 
 class _Missing(NamedTuple):
@@ -70,7 +70,7 @@ class _Missing(NamedTuple):
 
     cell: Cell
     node: ast.AST
-    message: str
+    says: str
     comes: bool
     """A cell below defines it."""
 
@@ -132,12 +132,12 @@ def _told(source: Source, found: list[tuple[Cell, str, ast.AST, str]]) -> Iterat
             continue
         told.add(name)
         if function:
-            message = f"{function}() needs '{name}', which {place} is the first to define: call it below that"
+            says = f"{function}() needs '{name}', which {place} is the first to define: call it below that"
         elif name in first:
-            message = f"'{name}' is used here, and {place} is the first to define it: define it above"
+            says = f"'{name}' is used here, and {place} is the first to define it: define it above"
         else:
-            message = f"'{name}' is defined by no cell: define it above, or correct the name"
-        yield _Missing(cell, node, message, name in first)
+            says = f"'{name}' is defined by no cell: define it above, or correct the name"
+        yield _Missing(cell, node, says, name in first)
 
 
 def _needs(function: str, functions: dict[str, Step]) -> Iterator[str]:

@@ -36,14 +36,16 @@ def likely(source: Source) -> Cell | None:
     """Return the cell that is obviously meant as the parameters cell of a notebook that has none.
 
     It holds nothing but literal values under names that other cells use, and no other cell sets these. Either it is
-    the only such cell that says of itself that it has the parameters, or it comes right after the imports.
+    the only such cell that says of itself that it has the parameters, or it comes right after the imports and has
+    single values, and perhaps lists of such, rather than data.
     """
     if tagged(source)[0] or any(INJECTED in cell.tags for cell in source.cells):
         return None
     able = [cell for cell in source.cells if _holds_only_literals(cell)]
     said = [cell for cell in able if _HEADING.match(cell.text) or _is_announced(source, cell)]
     after = source.cells[len(_leading(source, ())) :]
-    able = said or [cell for cell in able if after and cell is after[0] and after[0] is not source.cells[0]]
+    first = after[0] if after and after[0] is not source.cells[0] else None
+    able = said or [cell for cell in able if cell is first and _holds_settings(cell)]
     if len(able) != 1:
         return None
     [cell] = able
@@ -68,6 +70,16 @@ def _holds_only_literals(cell: Cell) -> bool:
         and all(value and literal(value, ...) not in (..., [], {}) for value in values)
         and len(names) == len({*names})
         and not any(name.startswith("_") for name in names)
+    )
+
+
+def _holds_settings(cell: Cell) -> bool:
+    """Whether the values of a cell are single ones, and flat lists beside them."""
+    values = [literal(vars(one)["value"], ...) for one in cell.nodes(ast.Assign, ast.AnnAssign)]
+    single = [value for value in values if not isinstance(value, list | tuple)]
+    listed = [item for value in values if isinstance(value, list | tuple) for item in value]
+    return bool(single) and all(
+        one is None or isinstance(one, str | int | float) for one in (*single, *listed)
     )
 
 

@@ -33,8 +33,8 @@ def parameters_cell_missing(source: Source) -> Iterator[Problem]:
     **How to mend it.** Put what may change from run to run into one cell right after the imports, and tag it
     `parameters` (JupyterLab: Property Inspector, Cell Tags; VS Code: "..." on the cell, Add Cell Tag). A cell that
     obviously is the one is tagged by `--fix`: it holds nothing but literal values under names that other cells use,
-    and stands after the imports or says "Parameters" of itself. In a notebook that has nothing to set:
-    `# noqa: DML101` alone on the first line of its first code cell.
+    and stands after the imports or says "Parameters" of itself. In a notebook that has nothing to set, the first
+    code cell begins with a line that has `# noqa: DML101` alone.
 
     ```python
     # In the cell that is tagged `parameters`

@@ -82,6 +82,11 @@ def parser() -> argparse.ArgumentParser:
         help="with the packages that are installed here, and say how they differ",
     )
     how.add_argument(
+        "--once",
+        action="store_true",
+        help="run it no more than once: where it differs, it is otherwise run up to twice more to tell why",
+    )
+    how.add_argument(
         "--record",
         action="store_true",
         help="record the run that repeats it as an execution of this project, with the report",
@@ -128,6 +133,7 @@ def main(argv: Sequence[str]) -> int:
     args.rids, args.named = _catalog_among(args.rids, args.named)
     _check(args)
     project = Project.find()
+    from deriva_ml.records.replays import Replays
     from deriva_ml.replay.junit import write_junit
     from deriva_ml.replay.kept import keep
     from deriva_ml.replay.many import replayable
@@ -147,13 +153,17 @@ def main(argv: Sequence[str]) -> int:
             source = connection.source
         records = Records(project, local, source)
         rids = [*dict.fromkeys(rid_of(local, rid) if source is local else rid for rid in args.rids)]
+        replays = Replays(source, project.state)
+        for rid in rids:
+            if first := replays.replayed_by(rid):
+                raise DerivaMLRequestError(f"{rid} is itself a replay, of {first}: replay that one")
         if args.all:
             rids = replayable(source, project, args.since)
         if args.all or len(rids) > 1:
             reports = _replay_each(args, source, rids, project)
         else:
             options = Options(
-                Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, _sayer(rids[0])
+                Tolerance(args.rtol, args.atol), args.here, args.keep, args.record, args.once, _sayer(rids[0])
             )
             reports = [keep(replay(records, rids[0], options), source, project)]
             attach_report(local, project, reports[0])
@@ -222,7 +232,7 @@ def _replay_each(
 
     when = {rid: source.lookup_execution(rid).created[:16].replace("T", " ") for rid in rids}
     words = [f"--{name}={value}" for name, value in _passed_on(args)]
-    words += [f"--{name}" for name in ("here", "keep", "record") if getattr(args, name)]
+    words += [f"--{name}" for name in ("here", "keep", "record", "once") if getattr(args, name)]
     # `None` is quiet where the output is no terminal.
     with tqdm(desc="replayed", total=len(rids), unit="record", disable=None) as bar:
         reports = replay_each(rids, words, args.jobs, Path.cwd(), lambda report: bar.update())
@@ -243,7 +253,7 @@ def _replay_each(
         print_lines(aligned([headings, *rows], width(), ("workflow", "what")))
         counts = Counter(str(one.verdict) for one in reports)
         print(f"{len(reports)} records: {', '.join(f'{count} {name}' for name, count in counts.items())}")
-        print("show RID says where the report on one is")
+        print("uv run deriva-ml-catalog show RID says where the report on one is")
     return reports
 
 

@@ -73,8 +73,7 @@ def seen(notes: Path) -> Seen:
     with suppress(OSError):  # nothing was seen
         with notes.open("rb") as stream:
             lines = stream.read(LARGEST).splitlines()
-        home = Path.home()
-        tools = tuple(str(home / name) + os.sep for name in _OF_TOOLS)
+        tools = tuple(os.path.join(os.path.expanduser("~"), name) + os.sep for name in _OF_TOOLS)
         for line in dict.fromkeys(lines):
             with suppress(ValueError, AttributeError, TypeError):  # the disk took half of it
                 for kind, what in json.loads(line).items():

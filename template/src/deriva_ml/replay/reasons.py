@@ -83,9 +83,14 @@ class Evidence:
     ran: str = ""
 
 
-def reasons(evidence: Evidence, repeat: Repeat) -> list[str]:
-    """Return why a run differs; it is run again twice at most."""
+def reasons(evidence: Evidence, repeat: Repeat | None) -> list[str]:
+    """Return why a run differs; it is run again twice at most, or not at all without ``repeat``."""
     found = [*evidence.inputs, *_environment(evidence), *_not_recorded(evidence)]
+    if repeat is None:
+        threads = [
+            f"it may depend on the number of threads: {line}" for line in _threads(evidence)[:1] if line
+        ]
+        return [*found, *threads, *_some(_findings(evidence, (*RANDOM, *CIRCUMSTANCES)))]
     try:
         again = repeat("to see whether it gives the same each time", {})
         look = _each_time if again.itself is Verdict.different else _same_each_time
@@ -93,6 +98,8 @@ def reasons(evidence: Evidence, repeat: Repeat) -> list[str]:
             found.append(line)
     except CouldNotRun as error:
         found.append(f"it could not be run once more to tell: {error}")
+    if len(found) == 1:
+        found.append(f"nothing else is known of it: it read no file from outside of its record, {_BLIND}")
     return found
 
 
@@ -201,7 +208,7 @@ def _each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:
 
 def _same_each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:
     """Yield why it may give something else than it did, though it is the same each time."""
-    yield "repeated twice it gave the same: what differs from the record is not drawn by chance"
+    yield "repeated twice it gave the same: no random number has a part in that it differs from the record"
     threads, count = _threads(evidence)
     fixed = _variables(evidence.recorded).get("PYTHONHASHSEED", "random") != "random"
     if threads and (fixed or _are_close(evidence.outputs)):

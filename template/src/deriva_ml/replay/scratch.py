@@ -23,6 +23,7 @@ from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.replay.plan import Plan, declared
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.state_folder import STATE
+from deriva_ml.untrusted import plain_name
 
 _ELSEWHERE = ("Remote", "Input", "Destination")
 """Rows about other catalogs: a replay has nothing to do with those."""
@@ -47,7 +48,7 @@ def make_scratch(
     """
     scratch = Project(project.root, folder)
     state_folder.make(STATE, folder, project.home)
-    rids = _inputs(plan)
+    rids = [*_inputs(plan), *_changed(local, plan)]
     versions = {one.rid: one.version for one in plan.datasets}
     write_atomically(folder / scratch.replayed.name, json.dumps({"datasets": versions}))
     with closing(open_local(scratch)) as catalog:
@@ -77,6 +78,14 @@ def _inputs(plan: Plan) -> list[RID]:
     return list(dict.fromkeys(rids))
 
 
+def _changed(local: EmbeddedCatalog, plan: Plan) -> dict[RID, int]:
+    """Return the datasets that were there before and that an execution changed, each with the number of its last state then."""
+    made: dict[RID, int] = {}
+    for state in local.states_made(plan.rid):
+        made[state.dataset] = min(state.number - 1, made.get(state.dataset, state.number))
+    return {dataset: number for dataset, number in made.items() if number}
+
+
 def _carry(local: EmbeddedCatalog, plan: Plan, rids: Sequence[RID], catalog: EmbeddedCatalog) -> None:
     """Bring the rows of inputs, and of what made them, from one catalog into another."""
     with chosen(local, rids) as selection, merging(catalog) as merge:
@@ -94,13 +103,9 @@ class _AsItWas:
 
     def __init__(self, selection: Selection, local: EmbeddedCatalog, plan: Plan) -> None:
         self._selection, self._execution = selection, plan.rid
-        try:
-            read = local.states_read(plan.rid)
-        except NotFound:
-            read = []
-        self._limits = {
-            state.dataset: max(one.number for one in read if one.dataset == state.dataset) for state in read
-        }
+        self._limits = _changed(local, plan)
+        for state in local.states_read(plan.rid):
+            self._limits[state.dataset] = max(state.number, self._limits.get(state.dataset, 0))
         self._versions = {
             row["RID"]: (row["Dataset"], row["number"]) for row in selection.rows("Dataset_Version")
         }
@@ -184,7 +189,7 @@ def place_files(source: Source, plan: Plan, home: Path, top: Path) -> None:
             raise CouldNotRun(f"the input file {said} is not what it was, and its record does not have it")
         asset = named[0]
         recorded.remove(asset)
-        held = top / f".{asset.rid}"
+        held = top / plain_name(f".{asset.rid}")
         try:
             source.fetch(asset, held)
             path.parent.mkdir(parents=True, exist_ok=True)
