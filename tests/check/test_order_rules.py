@@ -48,7 +48,15 @@ def test_a_call_of_a_function_that_needs_what_is_defined_below(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "cell", ["print(x)", "def f():\n    return x", "lambda: x", "[x for _ in range(3)]", "a = b = x.y[0]"]
+    "cell",
+    [
+        "print(x)",
+        "if len([]):\n    print(x)",
+        "def f():\n    return x",
+        "lambda: x",
+        "[x for _ in range(3)]",
+        "a = b = x.y[0]",
+    ],
 )
 def test_a_name_that_no_cell_defines_is_found(tmp_path: Path, cell: str) -> None:
     [found] = planted(tmp_path, "import os", cell, rules=BOTH)
@@ -64,6 +72,10 @@ NOTHING_IS_MISSING: list[list[Any]] = [
     ["def f():\n    return g()", "def g():\n    return 1", "f()"],
     ["def f(flag):\n    if flag:\n        return x", "f(False)", "x = 1"],
     ["def f():\n    return 1\n    return x", "f()", "x = 1"],
+    ["if len([]) > 1:\n    print(x)", "x = 1"],
+    ["print(x if len([]) else 0)", "x = 1"],
+    ["def f():\n    return 1\n    return nothing"],
+    ["for i in []:\n    break\nelse:\n    x = 1", "print(x)"],
     ["def f(a, /, b, *c, d=1, **e):\n    return a, b, c, d, e", "f(1, 2)"],
     ["f = lambda a, *b: (a, b)"],
     ["from numpy import *", "array([1])"],

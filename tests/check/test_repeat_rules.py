@@ -203,6 +203,7 @@ class TestClock:
         [
             ["start = time.time()", "print(time.time() - start)"],
             ["start = datetime.datetime.now()", "print(datetime.datetime.now() - start)"],
+            ["start = time.time()", "print 'took', time.time()-start"],
             ["end = time.time() + 5\nwhile time.time() < end:\n    pass"],
             ["time.perf_counter(), time.monotonic(), time.sleep(1)"],
             ["time.strftime('%Y', moment), time.localtime(0), datetime.datetime(2024, 1, 1)"],
@@ -229,7 +230,12 @@ class TestEnvironment:
         assert len(found_in(tmp_path, "DML605", cell)) == 1
 
     @pytest.mark.parametrize(
-        "cell", ["os.environ['API_TOKEN']", "os.getenv('PASSWORD')", "os.environ['A'] = '1'"]
+        "cell",
+        [
+            "os.environ['API_TOKEN']",
+            "os.getenv('PASSWORD')",
+            "os.environ['A'] = '1'\nprint(os.environ['A'], os.getenv('A'))",
+        ],
     )
     def test_left_alone(self, tmp_path: Path, cell: str) -> None:
         assert not found_in(tmp_path, "DML605", cell)

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Set
 from typing import Any
 
-from deriva_ml.check.names import OPEN_ATTRIBUTES, OPEN_CALLS, arguments_of
+from deriva_ml.check.names import arguments_of
+from deriva_ml.check.open_names import OPEN_ATTRIBUTES, OPEN_CALLS
 from deriva_ml.check.source import Cell
 
 _SLOW = frozenset(

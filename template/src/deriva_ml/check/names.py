@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from deriva_ml.check.open_names import OPEN_ATTRIBUTES, cell_may_set_names, may_set_names
 from deriva_ml.check.source import Cell, children
 
-NEUTRAL_MAGICS = frozenset(
-    "alias autoawait autoreload autosave bash bookmark cat cd colors conda config cp debug dhist dirs doctest_mode echo"
-    " edit env file gui hist history html HTML javascript js latex ldir less lf lk ll load lprun ls lsmagic lx man"
-    " markdown matplotlib memit mkdir more mprun mv nbagg notebook page pastebin pdb pdef pdoc perl pfile pinfo pinfo2"
-    " pip popd pprint precision prun psearch psource pushd pwd pycat python python2 python3 quickref recall rehashx"
-    " rm rmdir ruby sc script set_env sh svg SVG sx system tb tensorboard time timeit unalias unload_ext uv"
-    " watermark who who_ls whos writefile xdel xmode cmd".split()
-)
-"""Magics that give no names to the notebook, but for those that they are asked to."""
-_EXTENSIONS = re.compile(
-    r"[\s'\"]*(autoreload|tensorboard\S*|memory_profiler|line_profiler|watermark|rpy2\.ipython|sql|[Cc]ython|\w*black\w*)"
-    r"[\s'\"]*"
-)
-"""Extensions that give no names."""
-_GIVES_OUTPUT = re.compile(r"%%.*(--out|--err|-o\b|<<|>>)")
-OPEN_ATTRIBUTES = frozenset({"user_ns", "user_global_ns", "run_cell", "run_code", "safe_execfile"})
-OPEN_CALLS = frozenset(
-    {
-        "exec",
-        "execfile",
-        "globals",
-        "init_session",
-        "install_import_hook",
-        "locals",
-        "run_path",
-        "vars",
-        "dir",
-    }
-    | {"run_line_magic", "run_cell_magic", "magic", "ex", "push", "var"}
-)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _OWN_NAMES = {*_FUNCTIONS, ast.ClassDef, ast.Name, ast.Constant}
+_LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _ENDS = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom)
 _CATCHES = frozenset({"NameError", "Exception", "BaseException"})
 
@@ -50,7 +21,7 @@ class Step(NamedTuple):
     """What happens to a name as a cell runs.
 
     Attributes:
-        kind: ``set``; ``read``; ``late``, read when a function is called; ``define``, a function gets this name; ``call``;
+        kind: ``set``; ``read``; ``late``, read when a function is called, or if a condition holds; ``define``, a function gets this name; ``call``;
             ``open``, names may be set that the text does not tell.
         name: of what.
         node: where.
@@ -70,12 +41,14 @@ class _Scope(NamedTuple):
         hidden: names that are not the notebook's here.
         closure: those of them that a function in here sees, which does not see names of a class.
         late: it runs when a function is called.
+        maybe: it runs if a condition holds.
         caught: that a name is not there is caught.
     """
 
     hidden: frozenset[str] = frozenset()
     closure: frozenset[str] = frozenset()
     late: bool = False
+    maybe: bool = False
     caught: bool = False
 
 
@@ -84,7 +57,7 @@ def steps_of(cell: Cell) -> list[Step]:
     reading = _Reading()
     if cell.tree is not None:
         reading.all(cell.tree.body, _Scope())
-    elif cell.error or cell.magic not in NEUTRAL_MAGICS or _GIVES_OUTPUT.match(cell.text.lstrip()):
+    elif cell_may_set_names(cell):
         reading.steps.append(Step("open", "", ast.Pass()))
     return reading.steps
 
@@ -99,6 +72,8 @@ class _Reading:
         for node in nodes:
             if node is not None:
                 self.one(node, scope)
+                if isinstance(node, _LEAVES):  # nothing below it runs
+                    return
 
     def one(self, node: ast.AST, scope: _Scope) -> None:
         read = _READERS.get(node.__class__)
@@ -124,7 +99,7 @@ class _Reading:
         if isinstance(node.ctx, ast.Store):
             self.set(node.id, node, scope)
         elif not scope.caught:
-            self.steps.append(Step("late" if scope.late else "read", node.id, node))
+            self.steps.append(Step("late" if scope.late or scope.maybe else "read", node.id, node))
 
     def attribute(self, node: ast.Attribute, scope: _Scope) -> None:
         self.one(node.value, scope)
@@ -137,7 +112,7 @@ class _Reading:
         self.all(node.keywords, scope)
         if may_set_names(node):
             self.open(node)
-        if isinstance(node.func, ast.Name) and not scope.late and not scope.caught:
+        if isinstance(node.func, ast.Name) and not (scope.late or scope.maybe or scope.caught):
             self.steps.append(Step("call", node.func.id, node))
 
     def assign(self, node: ast.Assign | ast.NamedExpr | ast.AnnAssign, scope: _Scope) -> None:
@@ -155,7 +130,8 @@ class _Reading:
         self.all([node.test] if isinstance(node, ast.While) else [node.iter, node.target], scope)
         for name in _bound(node.body):  # what a turn sets, the next can read
             self.set(name, node, scope)
-        self.all((*node.body, *node.orelse), scope)
+        self.all(node.body, scope)
+        self.all(node.orelse, scope)
 
     def attempt(self, node: ast.Try, scope: _Scope) -> None:
         caught = scope.caught or any(
@@ -164,7 +140,8 @@ class _Reading:
             for one in node.handlers
         )
         self.all(node.body, scope._replace(caught=caught))
-        self.all((*node.handlers, *node.orelse, *node.finalbody), scope)
+        for block in (node.handlers, node.orelse, node.finalbody):
+            self.all(block, scope)
 
     def handler(self, node: ast.ExceptHandler, scope: _Scope) -> None:
         self.all([node.type], scope)
@@ -173,16 +150,11 @@ class _Reading:
 
     def condition(self, node: ast.If | ast.IfExp, scope: _Scope) -> None:
         self.one(node.test, scope)
-        body, orelse = (node.body, node.orelse) if isinstance(node, ast.If) else ([node.body], [node.orelse])
-        if "version" in ast.unparse(node.test):  # names that another Python has
-            body_scope = orelse_scope = scope._replace(caught=True)
-        else:
-            never = scope._replace(caught=True)
-            constant = node.test.value if isinstance(node.test, ast.Constant) else None
-            body_scope = never if isinstance(node.test, ast.Constant) and not constant else scope
-            orelse_scope = never if isinstance(node.test, ast.Constant) and constant else scope
-        self.all(body, body_scope)
-        self.all(orelse, orelse_scope)
+        is_other_python = "version" in ast.unparse(node.test)  # with other names
+        for branch, runs in ((node.body, True), (node.orelse, False)):
+            never = isinstance(node.test, ast.Constant) and bool(node.test.value) is not runs
+            nodes: Any = branch if isinstance(branch, list) else [branch]
+            self.all(nodes, scope._replace(maybe=True, caught=scope.caught or never or is_other_python))
 
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: _Scope) -> None:
         arguments = arguments_of(node.args)
@@ -190,7 +162,8 @@ class _Reading:
         own = _bound(body).union((one.arg for one in arguments), _type_parameters(node))
         shared = {name for one in _nodes(body) if isinstance(one, ast.Global) for name in one.names}
         self.all((*node.args.defaults, *node.args.kw_defaults), scope)
-        inner = _Scope((scope.closure | own) - shared, (scope.closure | own) - shared, True, scope.caught)
+        seen = (scope.closure | own) - shared
+        inner = _Scope(seen, seen, late=True, caught=scope.caught)
         if not isinstance(node, ast.Lambda):
             self.all(node.decorator_list, scope)
             self.all((*(one.annotation for one in arguments), node.returns), inner)
@@ -338,23 +311,3 @@ def _bound(body: Iterable[ast.AST]) -> frozenset[str]:
 def _imported(node: ast.Import | ast.ImportFrom, one: ast.alias) -> str:
     """Return the name that an import sets."""
     return one.asname or (one.name.partition(".")[0] if isinstance(node, ast.Import) else one.name)
-
-
-def may_set_names(node: ast.Call) -> bool:
-    """Whether a call may give the notebook names that its text does not tell."""
-    name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-    if name not in OPEN_CALLS:
-        return False
-    match node:
-        case ast.Call(
-            func=ast.Attribute(attr="run_line_magic"), args=[ast.Constant(value=str(magic)), *rest]
-        ):
-            words = rest[0].value if rest and isinstance(rest[0], ast.Constant) else ""
-            if magic in {"load_ext", "reload_ext"}:
-                return not _EXTENSIONS.fullmatch(str(words))
-            return magic not in NEUTRAL_MAGICS
-        case ast.Call(func=ast.Attribute(attr="ex" | "push", value=value)):
-            return "get_ipython" in ast.unparse(value)
-        case ast.Call(func=ast.Attribute(attr="exec" | "var" | "dir" | "vars")):
-            return "sympy" in ast.unparse(node.func) or ast.unparse(node.func).startswith("sp.")
-    return name not in {"dir", "locals", "vars"} or not node.args

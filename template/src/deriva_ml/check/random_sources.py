@@ -28,7 +28,7 @@ MENDS = {
     "random": "random.seed(0)",
     "numpy": "numpy.random.seed(0), or a generator numpy.random.default_rng(0)",
     "torch": "torch.manual_seed(0)",
-    "tensorflow": "tensorflow.random.set_seed(0)",
+    "tensorflow": "keras.utils.set_random_seed(0)",
 }
 """How each kind is seeded."""
 _HELPER = re.compile(r"seed|reproducib|determinis", re.IGNORECASE)

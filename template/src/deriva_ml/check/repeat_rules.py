@@ -76,10 +76,10 @@ def installs(source: Source) -> Iterator[Problem]:
     for cell in source.cells:
         for line, command in _commands(cell):
             if found := _INSTALLS.search(command):
-                message = (
-                    f"{found['tool']} {found['verb']} in a cell: 'uv add' the package, and delete the line"
+                mend = (
+                    "'uv add' the package" if _IS_PYTHON.match(found["tool"]) else "install it before the run"
                 )
-                yield Problem(cell, line, message)
+                yield Problem(cell, line, f"{found['tool']} {found['verb']}: {mend}, and delete the line")
 
 
 def _commands(cell: Cell) -> Iterator[tuple[ast.AST | int, str]]:
@@ -291,7 +291,10 @@ def _is_duration(call: ast.Call, cell: Cell, source: Source) -> bool:
         if node.value is call
         for target in node.targets
     }
+    spelled = "|".join(map(re.escape, names))
     for one in source.cells:
+        if one.error and names and re.search(rf"\b(?:{spelled})\s*-|-\s*(?:{spelled})\b", one.text):
+            return True
         for node in one.nodes(ast.BinOp, ast.Compare):
             sides = node.left, *(node.comparators if isinstance(node, ast.Compare) else [node.right])
             if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.Add | ast.Sub):
@@ -308,15 +311,25 @@ def environment(source: Source) -> Iterator[Problem]:
     **What it protects.** Somebody else has another value, and so have you tomorrow. The record does not name it.
 
     **How to mend it.** Make it a parameter, or an entry of the configuration. Credentials belong into the environment:
-    variables whose names tell that they hold one are left alone.
+    variables whose names tell that they hold one are left alone, and so are those that the notebook sets itself.
     """
+    own = {
+        ast.unparse(node.slice)
+        for cell in source.cells
+        for node in cell.nodes(ast.Subscript)
+        if isinstance(node.ctx, ast.Store) and source.resolve(node.value) == "os.environ"
+    }
     for cell, call, name in source.calls:
         what = _ENVIRONMENT.get(name)
-        if what and source.means(call.func) and not (call.args and _SECRET.search(ast.unparse(call.args[0]))):
+        key = ast.unparse(call.args[0]) if what and call.args else ""
+        if what and source.means(call.func) and key not in own and not _SECRET.search(key):
             yield Problem(cell, call, f"{name}() reads {what}: a parameter says which value is meant")
     for cell in source.cells:
         for node in cell.nodes(ast.Subscript):
-            is_it = isinstance(node.ctx, ast.Load) and source.resolve(node.value) == "os.environ"
-            if is_it and not _SECRET.search(ast.unparse(node.slice)):
-                message = "os.environ[] reads an environment variable: a parameter says which value is meant"
-                yield Problem(cell, node, message)
+            if isinstance(node.ctx, ast.Load) and source.resolve(node.value) == "os.environ":
+                key = ast.unparse(node.slice)
+                if key not in own and not _SECRET.search(key):
+                    message = (
+                        "os.environ[] reads an environment variable: a parameter says which value is meant"
+                    )
+                    yield Problem(cell, node, message)
