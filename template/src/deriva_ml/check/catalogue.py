@@ -7,6 +7,7 @@ import deriva_ml.check.configuration_rules as configuration_rules
 import deriva_ml.check.file_rules as file_rules
 import deriva_ml.check.order_rules as order_rules
 import deriva_ml.check.parameters_rules as parameters_rules
+import deriva_ml.check.path_rules as path_rules
 import deriva_ml.check.place_rules as place_rules
 import deriva_ml.check.repeat_rules as repeat_rules
 import deriva_ml.check.run_rules as run_rules
@@ -19,6 +20,7 @@ MODULES = (
     file_rules,
     order_rules,
     parameters_rules,
+    path_rules,
     place_rules,
     repeat_rules,
     run_rules,
