@@ -56,6 +56,8 @@ def test_a_notebook_gets_the_values_and_the_inputs_that_it_had(lab: Lab, tmp_pat
         "files = sorted(path.name for path in bag.path.rglob('*') if path.is_file())",
         "write('read.txt', [files, bag.version, len(history), execution.asset_paths['File'][0].read_text()])",
         "print(execution.execution_rid, execution.working_dir, Path.cwd())",
+        "Path('made').mkdir()\n_ = Path('made/n.txt').write_text(str(count))",
+        "print(execution.add_files([Path('made')], description='made').dataset_rid)",
     ]
     path = lab.notebook("values", [f"write('values.txt', [{NAMES}])", *reading], PARAMETERS)
     file = tmp_path / "values.json"
@@ -90,7 +92,9 @@ def test_a_notebook_gets_the_values_and_the_inputs_that_it_had(lab: Lab, tmp_pat
     lab.commit()
     report = lab.replay(rid, "--record")
     assert report["verdict"] == "identical", report
-    assert verdicts(report) == dict.fromkeys(["values.ipynb", "values.txt", "read.txt"], "identical")
+    assert verdicts(report) == dict.fromkeys(
+        ["values.ipynb", "values.txt", "read.txt", "dataset-manifest-0.1.0.jsonl"], "identical"
+    )
     assert (lab.project / "data" / "table.csv").read_text() == "changed"
 
     shown = lab.show(report["recorded_as"])
@@ -102,6 +106,8 @@ def test_a_notebook_gets_the_values_and_the_inputs_that_it_had(lab: Lab, tmp_pat
     )
     assert {"replay-report.md", "environment.json", "uv.lock"} <= made.keys()
     assert {row["RID"] for row in shown["inputs"]} == {row["RID"] for row in lab.show(rid)["inputs"]}
+
+    assert rid in lab.replay_command(report["recorded_as"]).err
 
     [content] = [Path(row["content"]) for row in shown["inputs"] if row["file"] == "table.csv"]
     kept = content.read_bytes()

@@ -133,6 +133,7 @@ def main(argv: Sequence[str]) -> int:
     args.rids, args.named = _catalog_among(args.rids, args.named)
     _check(args)
     project = Project.find()
+    from deriva_ml.records.replays import Replays
     from deriva_ml.replay.junit import write_junit
     from deriva_ml.replay.kept import keep
     from deriva_ml.replay.many import replayable
@@ -152,6 +153,10 @@ def main(argv: Sequence[str]) -> int:
             source = connection.source
         records = Records(project, local, source)
         rids = [*dict.fromkeys(rid_of(local, rid) if source is local else rid for rid in args.rids)]
+        replays = Replays(source, project.state)
+        for rid in rids:
+            if first := replays.replayed_by(rid):
+                raise DerivaMLRequestError(f"{rid} is itself a replay, of {first}: replay that one")
         if args.all:
             rids = replayable(source, project, args.since)
         if args.all or len(rids) > 1:

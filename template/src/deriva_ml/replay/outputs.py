@@ -9,18 +9,19 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import zip_longest
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.definitions import RID, Asset, AssetRole
+from deriva_ml.definitions import RID, Asset, AssetRole, ExecMetadataType
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.manifest import parse
 from deriva_ml.project import Project
 from deriva_ml.replay.compare.files import compare_files
 from deriva_ml.replay.plan import Kind, is_executed_notebook, is_result
 from deriva_ml.replay.run import Repeated
-from deriva_ml.replay.verdict import Compared, Comparison, Own, Tolerance, Verdict
+from deriva_ml.replay.verdict import Compared, Comparison, Difference, Own, Tolerance, Verdict
 from deriva_ml.untrusted import plain_name
 
 
@@ -84,7 +85,7 @@ def compare_outputs(ours: Run, theirs: Run, own: Own, tolerance: Tolerance, fold
             asset = one or other
             kind = "notebook" if is_executed_notebook(asset) else asset.table
             try:
-                result = _compare(ours.source, theirs.local, one, other, own, tolerance, folder)
+                result = _compare(ours, theirs, one, other, own, tolerance, folder)
             except _Lost as lost:
                 found.lost.append(str(lost))
             else:
@@ -105,8 +106,8 @@ def _by_name(assets: Sequence[Asset]) -> Mapping[tuple[str, str], list[Asset]]:
 
 
 def _compare(
-    source: Source,
-    scratch: EmbeddedCatalog,
+    first: Run,
+    second: Run,
     ours: Asset | None,
     theirs: Asset | None,
     own: Own,
@@ -119,13 +120,64 @@ def _compare(
         return Comparison(Verdict.different, 0.0, "this run made no such file")
     if (ours.md5, ours.length) == (theirs.md5, theirs.length):
         return Comparison(Verdict.identical)
-    content = folder / ours.rid / ours.filename
-    if not content.exists():
+    recorded = folder / ours.rid / ours.filename
+    if not recorded.exists():
         try:
-            source.fetch(ours, content)
+            first.source.fetch(ours, recorded)
         except (OSError, DerivaMLException) as error:
             raise _Lost(f"{ours.filename} ({ours.rid}) cannot be compared: {error}") from error
-    return compare_files(content, scratch.objects.path(theirs.md5), ours.filename, own, tolerance)
+    again = second.local.objects.path(theirs.md5)
+    if ExecMetadataType.dataset_manifest in ours.types:
+        return _compare_manifests(first, second, recorded, again, own, tolerance)
+    return compare_files(recorded, again, ours.filename, own, tolerance)
+
+
+def _compare_manifests(
+    first: Run, second: Run, recorded: Path, again: Path, own: Own, tolerance: Tolerance
+) -> Comparison:
+    """Compare two versions of a dataset, file by file."""
+    try:
+        ours, theirs = (
+            {entry.path: entry for entry in parse(path.read_text(encoding="utf-8"))}
+            for path in (recorded, again)
+        )
+    except ValueError as error:
+        return Comparison(Verdict.different, 0.0, f"a manifest cannot be read: {error}")
+    results: dict[str, Comparison] = {}
+    for path in sorted({*ours, *theirs}):
+        one, other = ours.get(path), theirs.get(path)
+        if one is None or other is None:
+            results[path] = Comparison(
+                Verdict.different, 0.0, "there is no such file" if other is None else "a new file"
+            )
+        elif (one.digest, one.version) == (other.digest, other.version):
+            results[path] = Comparison(Verdict.identical)
+        elif one.version or other.version or not first.local.objects.has(one.digest, one.length):
+            results[path] = Comparison(Verdict.different, 0.0, "other content")
+        else:
+            contents = first.local.objects.path(one.digest), second.local.objects.path(other.digest)
+            results[path] = compare_files(*contents, PurePosixPath(path).name, own, tolerance)
+    odd = {path: one for path, one in results.items() if one.verdict is not Verdict.identical}
+    return Comparison(
+        max((one.verdict for one in odd.values()), default=Verdict.identical),
+        sum(one.similarity for one in results.values()) / max(1, len(results)),
+        "the mean over the files of the dataset",
+        [Difference(path, *_said(one)) for path, one in list(odd.items())[:SHOWN]],
+    )
+
+
+def _said(result: Comparison) -> tuple[str, str]:
+    """Return what is said of two files on either side of a table."""
+    first = next(iter(result.differences), None)
+    return (
+        (first.recorded, f"{first.repeated} ({first.where})")
+        if first
+        else ("", result.note or str(result.verdict))
+    )
+
+
+SHOWN = 10
+"""Files of a dataset that are named."""
 
 
 def own_of(ours: Run, theirs: Run) -> Own:

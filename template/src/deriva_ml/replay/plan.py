@@ -34,8 +34,9 @@ from deriva_ml.untrusted import DAMAGED, check_relative, read_json
 ENVIRONMENT = "environment.json"
 """The file that says on which machine, and with which packages, an execution ran."""
 
-OWN_METADATA = frozenset({*ExecMetadataType} - {ExecMetadataType.metrics_file})
-"""Types of files that the runner writes about a run, which are no results of it."""
+RESULTS = frozenset({ExecMetadataType.metrics_file, ExecMetadataType.dataset_manifest})
+OWN_METADATA = frozenset({*ExecMetadataType} - RESULTS)
+"""Types of metadata files that are results of a run, and of those that the runner writes about it."""
 
 
 class Kind(StrEnum):
@@ -190,7 +191,7 @@ def is_result(asset: Asset, kind: Kind) -> bool:
     """
     if asset.role is not AssetRole.output:
         return False
-    if asset.table == MLAsset.execution_metadata and ExecMetadataType.metrics_file not in asset.types:
+    if asset.table == MLAsset.execution_metadata and RESULTS.isdisjoint(asset.types):
         # Of which type they are has changed since version 0.1.0.
         if asset.filename in DESCRIBING or not OWN_METADATA.isdisjoint(asset.types):
             return False

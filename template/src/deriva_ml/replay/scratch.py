@@ -47,7 +47,7 @@ def make_scratch(
     """
     scratch = Project(project.root, folder)
     state_folder.make(STATE, folder, project.home)
-    rids = _inputs(plan)
+    rids = [*_inputs(plan), *_changed(local, plan)]
     versions = {one.rid: one.version for one in plan.datasets}
     write_atomically(folder / scratch.replayed.name, json.dumps({"datasets": versions}))
     with closing(open_local(scratch)) as catalog:
@@ -77,6 +77,14 @@ def _inputs(plan: Plan) -> list[RID]:
     return list(dict.fromkeys(rids))
 
 
+def _changed(local: EmbeddedCatalog, plan: Plan) -> dict[RID, int]:
+    """Return the datasets that were there before and that an execution changed, each with the number of its last state then."""
+    made: dict[RID, int] = {}
+    for state in local.states_made(plan.rid):
+        made[state.dataset] = min(state.number - 1, made.get(state.dataset, state.number))
+    return {dataset: number for dataset, number in made.items() if number}
+
+
 def _carry(local: EmbeddedCatalog, plan: Plan, rids: Sequence[RID], catalog: EmbeddedCatalog) -> None:
     """Bring the rows of inputs, and of what made them, from one catalog into another."""
     with chosen(local, rids) as selection, merging(catalog) as merge:
@@ -94,13 +102,9 @@ class _AsItWas:
 
     def __init__(self, selection: Selection, local: EmbeddedCatalog, plan: Plan) -> None:
         self._selection, self._execution = selection, plan.rid
-        try:
-            read = local.states_read(plan.rid)
-        except NotFound:
-            read = []
-        self._limits = {
-            state.dataset: max(one.number for one in read if one.dataset == state.dataset) for state in read
-        }
+        self._limits = _changed(local, plan)
+        for state in local.states_read(plan.rid):
+            self._limits[state.dataset] = max(state.number, self._limits.get(state.dataset, 0))
         self._versions = {
             row["RID"]: (row["Dataset"], row["number"]) for row in selection.rows("Dataset_Version")
         }
