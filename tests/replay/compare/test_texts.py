@@ -23,7 +23,13 @@ EQUIVALENT = [
     ("run 20261127_172001", "run 20261204-172011"),
     ("November 27, 2026 17:20", "December 4, 2026 17:20"),
     ("[17:20:01] loss 0.5", "[17:20:33] loss 0.5"),
+    ("E1127 17:20:01.123456   12345 cuda.cc:7] no device", "E1204 17:20:02.5   99 cuda.cc:7] no device"),
+    ("-rw-r--r-- 1 ada ada 12 Nov 27 17:20 x.csv", "-rw-r--r-- 1 ada ada 12 Dec  4 17:20 x.csv"),
+    ("saved run_20261127_172001.npz", "saved run_20261204_172011.npz"),
+    ("in outputs/2026-11-27/17-20-01", "in outputs/2026-12-04/17-20-09"),
+    ("in /home/ada/digits/runs/20261127-172001/a.pt", "in /tmp/replay-x/worktree/runs/20261204-172011/a.pt"),
     # Durations
+    ("{'train_runtime': 12.3, 'train_loss': 0.5}", "{'train_runtime': 14.1, 'train_loss': 0.5}"),
     ("finished in 1.2 s", "finished in 340 ms"),
     ("finished in 1 min 3 s", "finished in 59.3 s"),
     ("took 0:00:12.5", "took 0:00:09.1"),
@@ -66,6 +72,7 @@ EQUIVALENT = [
     ),
     ("prefix /home/ada/digits/.venv", "prefix /srv/state/environments/0ab1"),
     ("python /home/ada/digits/.venv/bin/python", "python /srv/state/environments/0ab1/bin/python"),
+    ("140234567890123", "139834567890456"),
     # Rounding
     ("accuracy 0.1234567890123", "accuracy 0.1234567890124"),
     ("x = -1.3e-17", "x = 2e-17"),
@@ -86,6 +93,13 @@ EQUIVALENT = [
     ),
     ("12it [00:01, 9.5it/s]", "12it [00:02, 7.5it/s]"),
     ("loading\rloading.\rloading..\rdone\n", "loading\rdone\n"),
+    # Two bars, one below the other
+    (
+        "a:  50%|█ | 1/2 [00:00<00:00, 1it/s]\n\rb: 100%|██| 2/2 [00:00<00:00, 1it/s]\x1b[A\n"
+        "\rb: 100%|██| 2/2 [00:00<00:00, 1it/s]\x1b[A\na: 100%|██| 2/2 [00:01<00:00, 1it/s]\nend\n",
+        "a:  50%|█ | 1/2 [00:00<00:00, 1it/s]\n\rb: 100%|██| 2/2 [00:00<00:00, 2it/s]\x1b[A\n"
+        "a: 100%|██| 2/2 [00:01<00:00, 1it/s]\nend\n",
+    ),
     # Columns that are as wide as a duration is long
     ("name    time\n----------\na       1.25 s\n", "name   time\n---------\na      0.5 s\n"),
 ]
@@ -147,6 +161,14 @@ DIFFERENT = [
         "\r100%|██████████| 10/10 [00:01<00:00, 9.5it/s, loss=0.6]\n",
     ),
     ("12it [00:01, 9.5it/s]", "13it [00:01, 9.5it/s]"),
+    (
+        "".join(f"fit: 100%|██| 2/2 [00:01<00:00, 9.5it/s, loss={loss}]\n" for loss in (0.5, 0.4)),
+        "".join(f"fit: 100%|██| 2/2 [00:01<00:00, 9.5it/s, loss={loss}]\n" for loss in (0.6, 0.4)),
+    ),
+    ("1: 50%|█ | 1/2 [00:01<00:01, 1it/s]\n", "2: 50%|█ | 1/2 [00:01<00:01, 1it/s]\n"),
+    ("{'train_runtime': 12.3, 'train_loss': 0.5}", "{'train_runtime': 12.3, 'train_loss': 0.6}"),
+    ("140234567890123", "840234567890123"),
+    ("number 20261127172001", "number 20261204172001"),
 ]
 
 
@@ -184,6 +206,10 @@ KNOWN = [
     ("17:20:30 start", "17:20:10 start", "equivalent"),
     ("took 12 s", "took 50 s", "equivalent"),
     ("2026-11-20 and 2026-11-27 17:20:30", "2026-11-20 and 2026-12-04 17:20:20", "equivalent"),
+    ("saved run_20261127_172021.npz", "saved run_20261204_172031.npz", "equivalent"),
+    ("saved run_20241127_172021.npz", "saved run_20241204_172031.npz", "different"),
+    ("ada 12 Nov 27 17:20 x.csv", "ada 12 Dec  4 17:20 x.csv", "equivalent"),
+    ("ada 12 Jan 27 17:20 x.csv", "ada 12 Feb  4 17:20 x.csv", "different"),
     ("as of 2026-11-27", "as of 2026-11-28", "different"),
     ("2024-03-05 10:00:00 peak", "2024-03-06 10:00:00 peak", "different"),
     ("2026-11-27T18:20:30Z", "2026-12-04T17:20:20Z", "different"),

@@ -41,6 +41,7 @@ _BAR = re.compile(
 )
 """A line of tqdm's, with a total or without (https://tqdm.github.io/docs/tqdm/, ``bar_format``)."""
 
+_UP = "\x1b[A"
 _SLOWEST = re.compile(r"The slowest run took [\d.]+ times longer than the fastest\.")
 _LAYOUT = re.compile(r"[ \t\n\u00a0]+|[-=_─━═]{3,}")
 _BESIDE = re.compile(r"^ | $|(?<=[\[(|,]) | (?=[\])|])")
@@ -172,22 +173,45 @@ def _alike_wrapped(ours: Sequence[Line], theirs: Sequence[Line], terms: Terms) -
 
 def _as_shown(lines: Iterable[str]) -> Iterator[Line]:
     """Yield the lines of a text as a terminal shows them in the end: without colours, of each progress bar the last."""
-    bars: dict[str, Line] = {}
-    for number, line in enumerate(lines, start=1):
-        line = _overwritten(line)
+    bars = _Bars()
+    for number, raw in enumerate(lines, start=1):
+        line = _overwritten(raw)
         if bar := _BAR.fullmatch(line) if "[" in line and ":" in line else None:
             name, total = bar["name"] or bar["called"] or "", bar["total"] or ""
             times = re.split(r"[,\]]", bar["times"] or bar["rates"] or "", maxsplit=2)
             said = f"{name.strip()} {bar['done'] or bar['counted']}/{total or bar['unit']}"
             said += f"{','.join(times[2:])}{bar['more'] or bar['rest'] or ''}"
-            bars[re.sub(r"\d", "", name) + total] = number, said
-        elif (bars and not line.strip()) or _SLOWEST.match(line):
+            ended = not total or bar["done"] == total
+            bars.add((number, said), (name, total), ended, _UP in raw)
+        elif (bars.moves and not line.strip()) or _SLOWEST.match(line):
             continue
         else:
-            yield from bars.values()
-            bars.clear()
+            yield from bars.lines
+            bars = _Bars()
             yield number, line
-    yield from bars.values()
+    yield from bars.lines
+
+
+class _Bars:
+    """Progress bars in lines in a row: of each its last state, where one that has ended stands for itself.
+
+    Attributes:
+        moves: the cursor goes up, as it does with one bar below another; then a state may be written several times.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.moves = False
+        self._last: dict[tuple[str, str], tuple[int, bool]] = {}
+
+    def add(self, line: Line, name: tuple[str, str], ended: bool, moves: bool) -> None:
+        """Add a state of a bar, or replace the one that it comes from."""
+        self.moves |= moves
+        place, had_ended = self._last.get(name, (len(self.lines), True))
+        if had_ended and not (self.moves and place < len(self.lines) and self.lines[place][1] == line[1]):
+            place = len(self.lines)
+        self.lines[place : place + 1] = [line]
+        self._last[name] = place, ended
 
 
 def _overwritten(line: str) -> str:

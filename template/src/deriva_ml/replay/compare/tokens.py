@@ -24,8 +24,8 @@ _HEX = "[0-9a-fA-F]"
 TIMED = re.compile(
     r"(?:(?:mean|std|min|max|total)_)?"
     r"(?:(?:fit|fitting|score|scoring|train|training|infer|inference|predict|prediction|eval|evaluation|wall|cpu"
-    r"|run|running|exec|execution|comput(?:e|ing|ation)|process|processing|load|loading|epoch|step|elapsed|total)"
-    r"[ _-]?(?:time|seconds|secs|duration)(?:[ _-]?(?:s|ms|sec|seconds?|in[ _]s))?"
+    r"|run|running|exec|execution|comput(?:e|ing|ation)|process|processing|load|loading|epoch|step|elapsed|total|test)"
+    r"[ _-]?(?:time|runtime|seconds|secs|duration|(?:samples|steps)_per_second)(?:[ _-]?(?:s|ms|sec|seconds?|in[ _]s))?"
     r"|elapsed|runtime|walltime|time[ _](?:taken|elapsed|spent)|took)",
     re.IGNORECASE,
 )
@@ -46,24 +46,26 @@ _TOKEN = re.compile(
             {_DAY}[ ]{_MONTH}[ ]{{1,2}}\d\d?[ ]\d\d:\d\d:\d\d(?:[ ][A-Z]{{3,4}})?[ ]\d{{4}}\b
           | {_DAY},?[ ]\d\d?[ -]{_MONTH}[ -]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?{_ZONE}
           | {_MONTH}[ ]\d\d?,?[ ]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?\b
-          | {_MONTH}[ ]\d\d?,[ ]\d{{4}}\b )
-      | (?P<timed> (?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?[ ]{{0,9}}[:=]?[ ]{{0,9}}{_FLOAT}(?![\w.]|[ ]?{_UNIT}\b) )
+          | {_MONTH}[ ]\d\d?,[ ]\d{{4}}\b
+          | {_MONTH}[ ]{{1,2}}\d\d?[ ]\d\d:\d\d(?::\d\d)?(?![\w:]) )
+      | (?P<clock> [IWEF]\d{{4}}[ ]\d\d:\d\d:\d+\.\d+[ ]+\d+(?=[ ]) )
+      | (?P<timed> (?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?["']?[ ]{{0,9}}[:=]?[ ]{{0,9}}{_FLOAT}(?![\w.]|[ ]?{_UNIT}\b) )
       | (?P<process> ipykernel_\d+(?:/\d+\.py)? | (?:pid|PID)[ ]?[=:]?[ ]?\d+\b | ForkPoolWorker-\d+ )
       | (?P<port> localhost:\d{{4,5}}\b )
       | (?P<path> [A-Za-z]:(?:\\{{1,2}}[\w.+@~=-]+){{2,}} )
       | (?P<number> (?:nan|inf|NaN|Infinity)(?![\w.]) )
       | (?P<uuid> {_HEX}{{8}}-{_HEX}{{4}}-[1467]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}\b ) )
+  | (?<![A-Za-z0-9.])(?P<moment2> (?:\d{{8}}[T_-]\d{{6}} | \d{{4}}-\d\d-\d\d[T_/@ ]\d\d[-:]\d\d[-:]\d\d(?=[^:.,\d+Z-]|$))(?!\d) )
   | (?<![A-Za-z0-9])(?P<uuid2> [0-9a-f]{{12}}4[0-9a-f]{{3}}[89ab][0-9a-f]{{15}}(?![0-9a-fA-F]) )
   | (?<![\w.])(?=\d)(?:
-        (?P<moment2>
+        (?P<moment3>
             \d{{4}}(?P<mark>[-/])\d\d(?P=mark)\d\d
                 [T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:[ ]?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?(?![\w:])
-          | \d{{8}}[T_-]\d{{6}}(?!\d)
           | \d\d?[ -]{_MONTH}[ -]\d{{4}},?[ ]\d\d:\d\d(?::\d\d)?{_ZONE}
           | (?<!/)\d\d?[/.]\d\d?[/.]\d{{4}},?[ ]\d\d?:\d\d(?::\d\d)?(?:[ ][AP]M)?
           | (?<!-)\d{{4}}(?P<dash>[-/])\d\d(?P=dash)\d\d(?![\w-])
           | \d\d?[ ]{_MONTH}[ ]\d{{4}}\b )
-      | (?P<clock> (?<!:)\d{{1,3}}:[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:[ ][AP]M)?(?![\w:]) )
+      | (?P<clock2> (?<!:)\d{{1,3}}:[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:[ ][AP]M)?(?![\w:]) )
       | (?P<rate> (?<!,){_NUMBER}[ ]?(?:
             (?:it|iters?|iterations?|steps?|samples?|examples?|images?|imgs?|batch(?:es)?|tok|tokens?|rows?|files?
             |records?|epochs?|[kKMG]?i?B|bytes)/s(?:ec(?:ond)?)?
@@ -72,7 +74,7 @@ _TOKEN = re.compile(
       | (?P<duration> (?<![,:/-]){_SPAN}(?:,?[ ]?(?:and[ ])?{_SPAN}){{0,5}} )
       | (?P<uuid3> {_HEX}{{8}}-{_HEX}{{4}}-[1467]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}\b )
       | (?P<address> (?<=\bat[ ])0x{_HEX}{{6,16}}\b | 0x(?:7f|55|56){_HEX}{{10}}\b
-          | (?:(?<=\bid[ ])|(?<=\bid[=:(])|(?<=\bid:[ ]))\d{{13,16}}\b )
+          | (?:13[89]|140)\d{{12}}(?![\w.]) | (?:(?<=\bid[ ])|(?<=\bid[=:(])|(?<=\bid:[ ]))\d{{13,16}}\b )
       | (?P<port2> 127\.0\.0\.1:\d{{4,5}}\b ) )
   | (?P<path2> {OPEN}[^{CLOSE}]{{1,99}}{CLOSE}(?:/[\w.+@~=-]+)+/? )
   | (?P<path3> (?=/)(?<![\w:/.{CLOSE}<-])(?:/[\w.+@~=-]+){{2,}}/? )
@@ -143,7 +145,7 @@ def same(a: Token, b: Token, terms: Terms) -> bool:
                 return int(a.text[:-1]) == int(b.text[:-1])
             return terms.close(float(a.text), float(b.text))
         case "path":
-            return _same_path(a.text, b.text)
+            return _same_path(_timeless(a.text, terms.recorded), _timeless(b.text, terms.repeated))
         case "uuid" | "address" | "port" | "loops" | "rate":
             return True
         case "process":
@@ -163,6 +165,8 @@ def _own(token: Token, side: Side) -> bool:
         case "moment":
             return is_own_moment(token.text, side)
         case "clock":
+            if token.text[0] in "IWEF":  # the prefix of a line that glog writes, with its thread
+                return True
             hours, minutes, seconds = re.findall(r"\d+(?:[.,]\d+)?", token.text)[:3]
             total = int(hours) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
             return side.could_take(total) or side.is_own_clock(total)
@@ -189,7 +193,7 @@ def _seconds(text: str) -> float:
 
 
 _FORMATS = (
-    "%Y%m%dT%H%M%S", "%Y%m%d_%H%M%S", "%Y%m%d-%H%M%S", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M",
+    "%b %d %H:%M %Y", "%b %d %H:%M:%S %Y", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M",
     "%a %b %d %H:%M:%S %Y", "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%d %B %Y %H:%M:%S", "%d %B %Y %H:%M",
     "%B %d %Y %H:%M:%S", "%B %d %Y %H:%M", "%b %d %Y %H:%M:%S", "%b %d %Y %H:%M",
     "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M",
@@ -200,10 +204,13 @@ _FORMATS = (
 
 def moments(text: str) -> Iterator[tuple[datetime, float]]:
     """Yield what a date and time may mean, and the seconds that it leaves out."""
+    if re.fullmatch(r"\d{4}-?\d\d-?\d\d[T_/@ -]\d\d[-:]?\d\d[-:]?\d\d", text):
+        text = re.sub(r"\D", "", text)
+        text = f"{text[:8]}T{text[8:]}"
     try:
         # A comma before the fraction, as logging writes it; a zone without a colon is taken by Python.
         found = datetime.fromisoformat(re.sub(r"[ ]?(?:UTC|GMT)$", "Z", re.sub(r"(?<=:\d\d),", ".", text)))
-        yield found, DAY if len(text) <= 10 else 1.0 if text.count(":") > 1 else 60.0
+        yield found, DAY if len(text) <= 10 else 60.0 if re.search(r"[T ]\d\d:\d\d(?![:\d])", text) else 1.0
         return
     except ValueError:
         pass
@@ -224,7 +231,10 @@ def moments(text: str) -> Iterator[tuple[datetime, float]]:
 def is_own_moment(text: str, side: Side) -> bool:
     """Whether a date, with its time or alone, is one at which the run ran."""
     if not side.span:
-        return ":" in text or bool(re.search(r"\d{6}$", text))
+        return ":" in text or bool(re.search(r"\d\d-?\d\d-?\d\d$", text) and len(text) > 10)
+    if not re.search(r"\d{4}", text):  # as in a listing of files
+        year = datetime.fromtimestamp(side.span[0], UTC).year
+        text = f"{text} {year}"
     return any(
         side.is_own_moment(
             (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp(),
@@ -248,6 +258,9 @@ _PYTHON = re.compile(
 _HOME = re.compile(r"(?:/(?:home|Users)/[^/]+|/root|[A-Z]:/Users/[^/]+)(?=/|$)")
 
 
+_STAMP = re.compile(r"(?<![A-Za-z0-9])(?:\d{8}[T_-]\d{6}|\d{4}-\d\d-\d\d[T_/@]\d\d[-:]\d\d[-:]\d\d)(?!\d)")
+
+
 def _parted(path: str) -> tuple[str, str]:
     """Return the part of an absolute path that is each machine's, and the rest."""
     path = re.sub(r"ipykernel_\d+(?:/\d+\.py)?", "ipykernel", re.sub(r"\\+", "/", path))
@@ -261,6 +274,11 @@ def _parted(path: str) -> tuple[str, str]:
         return temporary[0], f"<temporary>{path[temporary.end() :]}"
     home = _HOME.match(path)
     return (home[0], path[home.end() :]) if home else ("", path)
+
+
+def _timeless(path: str, side: Side) -> str:
+    """Return a path without what it says of the run's own time."""
+    return _STAMP.sub(lambda found: "*" if is_own_moment(found[0], side) else found[0], path)
 
 
 def _same_path(recorded: str, repeated: str) -> bool:
