@@ -304,6 +304,8 @@ class TestNeverUsed:
             "def f(limit):\n    return limit",
             "f = lambda limit: limit + 1",
             "import x as limit",
+            "def f():\n    limit = 4\n    return limit",
+            "[limit for limit in range(3)]",
         ],
     )
     def test_a_name_that_nothing_reads_is_found(self, tmp_path: Path, line: str) -> None:
@@ -337,6 +339,11 @@ class TestNeverUsed:
             "del limit",
             "def f(limit):\n    return limit\nf(limit)",
             "await fetch(limit)",
+            "def f():\n    limit = 4\n    return limit\nf(), limit",
+            "[limit for limit in range(limit)]",
+            "limit = limit + 1",
+            "def f():\n    global limit\n    limit += 1",
+            "class A:\n    limit = limit",
         ],
     )
     def test_what_reads_it_in_some_way_is_a_use(self, tmp_path: Path, line: str) -> None:

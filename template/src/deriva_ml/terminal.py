@@ -78,9 +78,9 @@ def warn(message: object) -> None:
     tell(f"warning: {message}")
 
 
-def agreed(question: str) -> bool:
+def agreed(message: str) -> bool:
     """Ask a person on the terminal, and return whether the answer is yes."""
-    print(f"{question} [y/N]", end=" ", file=sys.stderr, flush=True)
+    print(f"{message} [y/N]", end=" ", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 

@@ -22,12 +22,9 @@ def unread(source: Source, names: Sequence[str]) -> list[str]:
     if not names:
         return []
     used = {name for one in source.cells for name in _mentioned(one)}
-    arguments = {node.arg for one in source.cells for node in one.nodes(ast.arg)}
-    found = [
-        name
-        for name in names
-        if name not in used or (name in arguments and not _is_global_somewhere(source, name))
-    ]
+    others = {node.arg for one in source.cells for node in one.nodes(ast.arg)}
+    others.update(*(one.stores for one in source.cells if TAG not in one.tags))
+    found = [name for name in names if name not in used or (name in others and not _is_global(source, name))]
     if not found or any(_READS_ANY.search(one.text) for one in source.cells):
         return []
     return [name for name in found if not _is_in_text(source, name)]
@@ -45,8 +42,8 @@ def _changed(cell: Cell) -> Iterator[str]:
             yield one.target.id
 
 
-def _is_global_somewhere(source: Source, name: str) -> bool:
-    """Whether code uses the notebook's variable, and not only an argument of a function that has its name."""
+def _is_global(source: Source, name: str) -> bool:
+    """Whether code uses the notebook's variable, and not only a function's own that has its name."""
     return any(_uses(cell, name) for cell in source.cells if name in cell.text)
 
 
@@ -62,7 +59,7 @@ def _uses(cell: Cell, name: str) -> bool:
         tables += table.get_children()
         if name in table.get_identifiers():
             symbol = table.lookup(name)
-            if symbol.is_referenced() and (table.get_type() == "module" or symbol.is_global()):
+            if symbol.is_referenced() and (table.get_type() != "function" or symbol.is_global()):
                 return True
     return name in _changed(cell)
 
