@@ -126,10 +126,10 @@ def summary(parser: ArgumentParser) -> str:
 
 
 def arguments(parser: ArgumentParser) -> list[tuple[str, str]]:
-    """How each argument that a command takes is typed, and what it means; in the order of its parser."""
+    """How each argument that a command takes is typed, and what it means: positionals, then options, as argparse has them."""
     return [
         (typed(action), meaning(action))
-        for action in parser._actions
+        for action in sorted(parser._actions, key=lambda action: bool(action.option_strings))
         if not isinstance(action.choices, Mapping)
     ]
 

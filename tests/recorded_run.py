@@ -18,6 +18,7 @@ import deriva_ml
 from catalog_kinds import record, write
 from deriva_double import DerivaDouble
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Asset, AssetRole, Dataset, Status, Workflow
 from deriva_ml.deriva import hatrac
@@ -290,7 +291,7 @@ def ended(project: Project) -> list[str]:
     """The statuses of the project's executions; waiting ones are told apart."""
     with closing(EmbeddedCatalog(project)) as local:
         waiting = {rid for rid, _ in local.journal.pending()}
-        found = local.find_executions()
+        found = local.select_executions(Criteria())
         return [f"waits as {one.status}" if one.rid in waiting else one.status.value for one in found]
 
 

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deriva_ml.catalog import database
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.tables import VERSION
 from deriva_ml.definitions import RID, AssetRole, StagedAsset, Status, Workflow, format_duration
@@ -217,7 +218,7 @@ def test_parallel_runs_of_one_project_lose_nothing(catalog: EmbeddedCatalog) -> 
         executions = [*pool.map(_work, [str(catalog.project.root)] * 12, range(12))]
     again = EmbeddedCatalog(catalog.project)
     assert len(set(executions)) == 12
-    assert {record.rid for record in again.find_executions()} == set(executions)
+    assert {record.rid for record in again.select_executions(Criteria())} == set(executions)
     own = {
         Path(again.locate(a)).read_bytes()
         for e in executions
@@ -233,22 +234,22 @@ def test_several_processes_may_make_the_catalog_at_once(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
         executions = [*pool.map(_work, [str(tmp_path)] * 4, range(4))]
-    assert len(EmbeddedCatalog(Project(tmp_path)).find_executions()) == len(set(executions)) == 4
+    assert len(EmbeddedCatalog(Project(tmp_path)).select_executions(Criteria())) == len(set(executions)) == 4
 
 
 def test_a_write_that_fails_midway_leaves_nothing(catalog: EmbeddedCatalog) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         catalog.add_execution(Workflow("Analysis", checksum="c"), None, Owner(None, 1, 1.0))  # type: ignore[arg-type]
-    assert catalog.find_executions() == []
+    assert catalog.select_executions(Criteria()) == []
     assert catalog.open_executions() == []
 
 
 def test_newest_executions_come_first_and_can_be_limited_or_filtered(catalog: EmbeddedCatalog) -> None:
     executions = [an_execution(catalog) for _ in range(5)]
     catalog.update_execution(executions[2], Status.failed, "why")
-    assert [record.rid for record in catalog.find_executions()] == executions[::-1]
-    assert [record.rid for record in catalog.find_executions(2)] == executions[:2:-1]
-    [failed] = catalog.find_executions(status=Status.failed)
+    assert [record.rid for record in catalog.select_executions(Criteria())] == executions[::-1]
+    assert [record.rid for record in catalog.select_executions(Criteria(), limit=2)] == executions[:2:-1]
+    [failed] = catalog.select_executions(Criteria(status=Status.failed))
     assert (failed.rid, failed.status_detail) == (executions[2], "why")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import demo_files
 from deriva_ml import demo
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID_DIGITS, Status
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -118,7 +119,7 @@ def test_made_once(
     second = capsys.readouterr().out.splitlines()
     assert "made" in first[0] and "already there" in second[0]
     assert first[1:] == second[1:]
-    assert len(catalog.find_executions()) == 1
+    assert len(catalog.select_executions(Criteria())) == 1
 
 
 @pytest.mark.parametrize("step", ["add_asset", "link_asset", "add_dataset", "update_execution"])
@@ -146,4 +147,4 @@ def test_names_the_missing_file(
     monkeypatch.setattr(demo, "__file__", str(tmp_path / "demo.py"))
     with pytest.raises(DerivaMLRequestError, match=r"digits_train\.npz is not there"):
         demo.add_demo(catalog)
-    assert catalog.find_executions() == []
+    assert catalog.select_executions(Criteria()) == []

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from deriva_ml import DerivaML, disk
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.cli import catalog as catalog_command
@@ -118,7 +119,7 @@ def test_what_rows_name_is_on_the_disk_before_they_are(kind: str, cut: str, tmp_
     options = "loop,nouuid" if kind == "xfs" else "loop"
     with mounted(tmp_path / "after", "-o", options, copied) as folder:
         with closing(EmbeddedCatalog(Project(folder))) as catalog:
-            [record] = catalog.find_executions()
+            [record] = catalog.select_executions(Criteria())
             if cut == "a new catalog":
                 assert record.status is Status.failed
                 rows = catalog._db.query('SELECT "MD5", "Length" FROM "File"').fetchall()
@@ -258,7 +259,7 @@ def test_a_run_on_a_full_disk_ends_as_failed_with_that_reason(
             path.unlink(missing_ok=True)
         with closing(EmbeddedCatalog(project)) as catalog:
             recover(catalog, project)
-            [record] = catalog.find_executions()
+            [record] = catalog.select_executions(Criteria())
             assert record.status is Status.failed and record.status_detail.startswith(reason)
             kept = {asset.filename: Path(catalog.locate(asset)) for asset in catalog.assets_of(record.rid)}
             assert kept["kept.txt"].read_text() == "kept"

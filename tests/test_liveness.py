@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from conftest import SOURCE
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, Status, Workflow
 from deriva_ml.execution.recovery import recover_project
@@ -116,7 +117,7 @@ def closed(project: Project) -> list[RID]:
     """What a command that is started now closes."""
     recover_project(project)
     with closing(EmbeddedCatalog(project)) as catalog:
-        return [record.rid for record in catalog.find_executions(status=Status.aborted)]
+        return [record.rid for record in catalog.select_executions(Criteria(status=Status.aborted))]
 
 
 def on(monkeypatch: pytest.MonkeyPatch, file_system: str, options: str = "rw") -> None:

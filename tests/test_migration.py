@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.migrations import MIGRATIONS
@@ -51,7 +52,7 @@ def test_what_the_first_version_recorded_is_there_and_new_runs_are_recorded_besi
     project: Project,
 ) -> None:
     catalog = EmbeddedCatalog(project)
-    [old] = catalog.find_executions()
+    [old] = catalog.select_executions(Criteria())
     assert (old.rid, old.status, old.workflow.name) == ("E-8VZZ", Status.uploaded, "Old study")
     assert [(asset.filename, asset.role) for asset in catalog.assets_of(old.rid)] == [
         ("table.csv", AssetRole.output),
@@ -59,7 +60,7 @@ def test_what_the_first_version_recorded_is_there_and_new_runs_are_recorded_besi
     ]
     assert catalog.lookup_dataset("E-8W06", "1.0.0").description == "Old dataset"
     new = catalog.add_execution(Workflow("New study", checksum="c"), "", Owner.of())
-    assert [record.rid for record in catalog.find_executions()] == [new, old.rid]
+    assert [record.rid for record in catalog.select_executions(Criteria())] == [new, old.rid]
     assert catalog.journal.pending() == []
 
 
@@ -148,7 +149,7 @@ def test_a_migration_brings_terms(project: Project, monkeypatch: pytest.MonkeyPa
 
 def _open(root: str) -> int:
     catalog = EmbeddedCatalog(Project(Path(root)))
-    return len(catalog.find_executions())
+    return len(catalog.select_executions(Criteria()))
 
 
 def test_several_processes_may_migrate_at_once(project: Project) -> None:

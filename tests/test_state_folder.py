@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import SOURCE, ProjectFolder, on_environment_of
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.tables import VERSION
 from deriva_ml.cli import bump_version, init
@@ -61,7 +62,7 @@ def record(project: Project, name: str = "Study") -> str:
 
 def records(project: Project) -> set[str]:
     with closing(EmbeddedCatalog(project)) as catalog:
-        return {one.rid for one in catalog.find_executions()}
+        return {one.rid for one in catalog.select_executions(Criteria())}
 
 
 def refused(action: Callable[[], object]) -> str:

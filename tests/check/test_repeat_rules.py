@@ -180,6 +180,11 @@ class TestWrongKind:
         assert seed in found
         assert not found_in(tmp_path, "DML602", cell)
 
+    def test_a_seed_in_a_function_further_down_is_none_that_looks_like_it(self, tmp_path: Path) -> None:
+        cells = ["torch.rand(3)", "def noise(seed):\n    np.random.seed(seed)\n    return np.random.rand()"]
+        assert not found_in(tmp_path, "DML603", *cells)
+        assert len(found_in(tmp_path, "DML602", *cells)) == 1
+
 
 class TestClock:
     """DML604, which is advice."""

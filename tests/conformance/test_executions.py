@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from catalog_kinds import NOWHERE, Place, a_workflow, begin, status_there, uploaded
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import Owner
@@ -68,10 +69,10 @@ def test_newest_executions_come_first_and_can_be_limited_or_filtered(place: Plac
     catalog.update_execution(second, Status.failed, "no")
     uploaded(catalog, third)
     catalog.send(second)
-    assert [one.rid for one in catalog.find_executions(limit=2)] == [third, second]
-    assert [one.rid for one in catalog.find_executions()][:3] == [third, second, first]
-    assert catalog.find_executions(limit=1, status=Status.failed)[0].rid == second
-    found = catalog.find_executions(limit=1, status=Status.uploaded)[0]
+    assert [one.rid for one in catalog.select_executions(Criteria(), limit=2)] == [third, second]
+    assert [one.rid for one in catalog.select_executions(Criteria())][:3] == [third, second, first]
+    assert catalog.select_executions(Criteria(status=Status.failed), limit=1)[0].rid == second
+    found = catalog.select_executions(Criteria(status=Status.uploaded), limit=1)[0]
     assert (found.rid, found.workflow.name, found.description) == (third, "Analysis", "run 2")
 
 

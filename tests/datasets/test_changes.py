@@ -32,7 +32,7 @@ def text_of(catalog: EmbeddedCatalog, asset: Asset) -> str:
 
 def executions(catalog: EmbeddedCatalog) -> list[ExecutionRecord]:
     """All that are recorded."""
-    return catalog.find_executions()
+    return catalog.select_executions(Criteria())
 
 
 def test_a_change_is_recorded_with_who_when_by_which_command_and_at_which_commit(
@@ -75,7 +75,7 @@ def test_a_release_keeps_its_manifest_and_a_working_state_has_none(
         rid = changes.create(catalog, made, "pets", [put("a.png"), put("b/a.png", "other")])
     with changes.recorded(catalog, "deriva-ml-dataset", "") as changed:
         assert changes.add(catalog, changed, rid, [put("d.png")]) == "0.2.0.dev1"
-        assert changes.nest(catalog, changed, rid, [inner]) == "0.2.0.dev2"
+        assert changes.add(catalog, changed, rid, [changes.part(catalog, rid, inner)]) == "0.2.0.dev2"
         assert changes.remove(catalog, changed, rid, ["b"]) == "0.2.0.dev3"
     assert [*files_of(catalog, changed)] == ["configuration.json"]
     with changes.recorded(catalog, "deriva-ml-dataset", "") as released:
@@ -90,9 +90,9 @@ def test_nesting_again_moves_the_part_to_its_newer_version(catalog: EmbeddedCata
     with changes.recorded(catalog, "deriva-ml-dataset", "") as one:
         inner = changes.create(catalog, one, "cats", [put("c.png")])
         outer = changes.create(catalog, one, "pets")
-        changes.nest(catalog, one, outer, [inner], into="animals/cats")
+        changes.add(catalog, one, outer, [changes.part(catalog, outer, inner, into="animals/cats")])
         changes.add(catalog, one, inner, [put("d.png")])
-        changes.nest(catalog, one, outer, [inner])
+        changes.add(catalog, one, outer, [changes.part(catalog, outer, inner)])
     [nested] = catalog.lookup_dataset(outer).nested
     assert (nested.folder, nested.version) == ("animals/cats", "0.2.0.dev1")
 
@@ -107,10 +107,10 @@ def test_a_part_that_cannot_be_is_refused(catalog: EmbeddedCatalog, put: Put) ->
         ("a.png/b", None, "folder"),
     ):
         with pytest.raises(DerivaMLRequestError, match=why):
-            changes.nest(catalog, one, outer, [inner], into, version=version)
+            changes.add(catalog, one, outer, [changes.part(catalog, outer, inner, version, into)])
     changes.delete(catalog, inner)
     with pytest.raises(DerivaMLRequestError, match="has been deleted"):
-        changes.nest(catalog, one, outer, [inner])
+        changes.add(catalog, one, outer, [changes.part(catalog, outer, inner)])
     assert catalog.lookup_dataset(outer).version == "0.1.0"
 
 

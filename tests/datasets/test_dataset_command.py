@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.cli.dataset import main
 from deriva_ml.definitions import Status
@@ -129,7 +130,7 @@ def test_each_change_is_an_execution(type_: Type, pets: Said, project: Path) -> 
     type_("remove pets dog")
     type_("delete pets --yes")
     with closing(catalog_of(project)) as catalog:
-        [*records] = catalog.find_executions()
+        [*records] = catalog.select_executions(Criteria())
     assert [one.description for one in records] == [
         "Delete the dataset pets",
         "Remove from pets",
@@ -186,7 +187,7 @@ def test_a_wrong_request_is_one_line_and_leaves_nothing(type_: Type, pets: Said,
             states = [catalog.dataset_versions(one.rid) for one in catalog.find_datasets(deleted=True)]
             return (
                 states,
-                [one.rid for one in catalog.find_executions()],
+                [one.rid for one in catalog.select_executions(Criteria())],
                 (project / "datasets.toml").read_text(),
             )
 

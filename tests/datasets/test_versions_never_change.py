@@ -98,7 +98,7 @@ class World:
             }
         elif what == "nest":
             inner = self.rids[int(str(how[0]))]
-            changes.nest(catalog, execution, rid, [inner], into=inner)
+            changes.add(catalog, execution, rid, [changes.part(catalog, rid, inner, into=inner)])
             self.parts[rid] = {**self.parts[rid], inner: self.whole(inner)}
         elif what == "unnest":
             inner = self.rids[int(str(how[0]))]

@@ -13,6 +13,7 @@ import recorded_run
 from deriva_double import DerivaDouble, Fault
 from deriva_double.http import Request
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Workflow
 from deriva_ml.deriva import push
@@ -342,7 +343,7 @@ def test_a_run_whose_type_may_not_be_added_is_refused_before_it_begins(writing: 
     assert "nothing has been run" in str(refused)
     assert writing.executions() == before
     with closing(EmbeddedCatalog(project)) as local:
-        assert local.find_executions() == [] and local.journal.pending() == []
+        assert local.select_executions(Criteria()) == [] and local.journal.pending() == []
 
 
 @pytest.mark.parametrize("user", ["admin", "writer"])

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import ROOT
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.cli import compare as command
 from deriva_ml.definitions import RID, Asset, Status
@@ -465,7 +466,7 @@ def test_a_record_of_the_first_version_is_compared(tmp_path: Path) -> None:
     old = ROOT / "tests" / "data" / "embedded" / "catalog-v1.db.gz"
     project.database.write_bytes(gzip.decompress(old.read_bytes()))
     with closing(EmbeddedCatalog(project)) as catalog:
-        [before] = catalog.find_executions()
+        [before] = catalog.select_executions(Criteria())
         found = compare(catalog, [before.rid, run(catalog)])
     assert values(found, "code")["workflow"] == ("Old study", "Digits")
     assert changes(found, "inputs") == {"in.txt": "removed"}

@@ -15,6 +15,7 @@ from catalog_kinds import Place
 from deriva_double import DerivaDouble
 from deriva_ml import DerivaML
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import Workflow
 from deriva_ml.deriva.push import Push, destination_of
@@ -69,7 +70,7 @@ def test_who_may_not_record_is_refused_before_anything_runs(
     assert paths[0] == "schema" and set(paths[1:]) <= {"session"} and len(paths) <= 3
     assert double.dump(str(place.config.catalog_id)) == before
     with closing(EmbeddedCatalog(place.project)) as local:
-        assert local.find_executions() == []
+        assert local.select_executions(Criteria()) == []
 
 
 @pytest.mark.parametrize(("user", "words"), STRANGERS.items(), ids=STRANGERS)

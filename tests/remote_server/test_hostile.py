@@ -18,6 +18,7 @@ import pytest
 import catalog_kinds as kinds
 from deriva_double import DerivaDouble
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import Asset
 from deriva_ml.deriva import server as module
@@ -346,7 +347,7 @@ def test_rows_that_lack_something_or_have_it_otherwise_are_one_line(
                 for look_up in (
                     lambda: catalog.lookup_assets([asset]),
                     lambda: catalog.lookup_dataset(dataset),
-                    lambda: catalog.find_executions(),
+                    lambda: catalog.select_executions(Criteria()),
                     lambda: catalog.executions_of(next(iter(catalog.lookup_assets([asset])))),
                 ):
                     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, SOURCE
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, Member, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -189,7 +190,7 @@ def test_two_clones_may_share_one_catalog(clones: tuple[Project, Project]) -> No
             record(Project(clone.root), f"of {clone.root.name} {number}")
     assert things(clones[0]) == things(clones[1])
     with closing(EmbeddedCatalog(clones[1])) as catalog:
-        assert len(catalog.find_executions()) == 6
+        assert len(catalog.select_executions(Criteria())) == 6
         assert verify(catalog).problems == []
 
 

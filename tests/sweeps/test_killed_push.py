@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import recorded_run
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import AssetRole, Status
 from deriva_ml.exceptions import DerivaMLException
@@ -64,7 +65,7 @@ def check(beginning: Beginning, project: Project) -> None:
         recover(local, project)
     beginning.resume(project)
     with closing(EmbeddedCatalog(project)) as local:
-        executions = local.find_executions()
+        executions = local.select_executions(Criteria())
         outputs = [
             (one.filename, one.md5)
             for record in executions

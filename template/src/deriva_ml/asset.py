@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.definitions import RID, ExecAssetType
+from deriva_ml.definitions import RID, Asset, ExecAssetType, StagedAsset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.lazy import builds_of
 from deriva_ml.upstream import Upstream
@@ -93,6 +93,11 @@ class AssetFilePath(Upstream, type(Path())):  # type: ignore[misc]  # a Path can
         made.file_name.path = Path(made)
         made.asset_types, made.asset_rid = asset_types, rid
         return made
+
+    @classmethod
+    def of(cls, asset: Asset | StagedAsset, path: Path, rid: RID | None = None) -> AssetFilePath:
+        """The path ``path`` of a file that is recorded, under ``rid``, or registered."""
+        return cls.make(path, asset.table, asset.filename, asset.types, rid)
 
     @property
     def metadata(self) -> Mapping[str, Any]:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, SupportsInt
 
 from deriva_ml.definitions import RID, DatasetState
 from deriva_ml.exceptions import DerivaMLRequestError
+
+
+def state_with(states: Sequence[DatasetState], version: str | None, called: str) -> DatasetState:
+    """Return the state that has a version, of those of a dataset, newest first; by default the newest.
+
+    Raises:
+        DerivaMLRequestError: none has it.
+    """
+    for state in states:
+        if version in (None, state.version):
+            return state
+    there = ", ".join(one.version for one in reversed(states))
+    raise DerivaMLRequestError(f"{called} has no version {version}; it has {there}")
 
 
 class VersionPart(StrEnum):

@@ -71,14 +71,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 @command
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> None:
     """Put the demo content into the catalog, or say that it is there."""
     parser().parse_args(argv)
     project = Project.find()
     with closing(open_local(project)) as catalog:
         verb = "made the demo content" if add_demo(catalog) else "the demo content is already there,"
         print_lines(f"{verb} in {relative(project.database)}:\n{summary(catalog)}")
-    return 0
 
 
 def add_demo(catalog: EmbeddedCatalog) -> bool:

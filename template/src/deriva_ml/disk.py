@@ -41,21 +41,32 @@ def flush_names(folder: Path) -> None:
         _flush_each([folder, folder.parent])
 
 
+NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
+"""How a file is opened that is not there yet."""
+
+
 @contextmanager
 def opened(path: str | Path, flags: int = os.O_RDONLY) -> Iterator[int]:
-    """Give the descriptor of a file or folder, which is closed in the end."""
-    descriptor = os.open(path, flags)
+    """Give the descriptor of a file or folder, which is closed in the end; a new file is its owner's alone."""
+    descriptor = os.open(path, flags, 0o600)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
+def write(descriptor: int, data: bytes) -> None:
+    """Write all of the data into an open file."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
 def _flush_each(paths: Iterable[Path]) -> None:
     for path in paths:
-        with suppress(PermissionError):  # Windows opens no folder, and nothing read-only, for this
-            with opened(path) as descriptor:
-                flush_open(descriptor)
+        # Windows opens no folder, and nothing read-only, for this.
+        with suppress(PermissionError), opened(path) as descriptor:
+            flush_open(descriptor)
 
 
 def _flush_file_system(folder: Path) -> bool:
@@ -133,9 +144,8 @@ def clone(source: int, destination: int) -> bool:
 
 def can_clone(source: str | Path, folder: Path) -> bool:
     """Whether a file in a folder can share another one's content."""
-    with temporary(folder) as path, opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as copy:
-        with opened(source) as original:
-            return clone(original, copy)
+    with temporary(folder) as path, opened(path, NEW) as copy, opened(source) as original:
+        return clone(original, copy)
 
 
 def admit(source: os.stat_result, file: Path | int, also: int) -> None:

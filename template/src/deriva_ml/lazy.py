@@ -15,18 +15,17 @@ from deriva_ml.upstream import look_up
 def exporter(package: str, source: str) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of ``package``, whose names are those that it imports for type checkers only.
 
-    So each name is said with its module once: where ``if TYPE_CHECKING`` has it, which nothing else than type checkers
-    executes (as in https://scientific-python.org/specs/spec-0001/, without a file of stubs).
+    So each name is said with its module once, also for ``__all__``: where ``if TYPE_CHECKING`` has it, which nothing
+    else than type checkers executes (as in https://scientific-python.org/specs/spec-0001/, without a file of stubs).
+    They take ``import Name as Name`` for what a package exports.
 
     Args:
         package: its ``__name__``.
         source: its ``__file__``.
     """
-    imports = re.findall(
-        r"(?m)^    from (\S+) import (\([^)]*\)|.*)$", Path(source).read_text(encoding="utf-8")
-    )
-    modules = {name: module for module, names in imports for name in re.findall(r"\w+", names)}
-
+    text = Path(source).read_text(encoding="utf-8")
+    modules = {name: module for module, name in re.findall(r"(?m)^    from (\S+) import .* as (\w+)$", text)}
+    sys.modules[package].__dict__["__all__"] = sorted(modules)
     return _loading(package, modules, lambda name: getattr(import_module(modules[name]), name))
 
 

@@ -128,10 +128,9 @@ def clear(state: Path, needed: Container[str]) -> None:
     for path in (state / FOLDER).glob("*"):
         if path.name in needed:
             continue
-        with suppress(OSError):  # somebody else's
-            with disk.opened(path, READING) as descriptor:
-                if _lock(descriptor, alone=False):
-                    path.unlink(missing_ok=True)  # while it is locked, so that nobody has just taken it
+        with suppress(OSError), disk.opened(path, READING) as descriptor:  # or it is somebody else's
+            if _lock(descriptor, alone=False):
+                path.unlink(missing_ok=True)  # while it is locked, so that nobody has just taken it
 
 
 def _lock(descriptor: int, alone: bool) -> bool | None:

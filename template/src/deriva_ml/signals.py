@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from deriva_ml.definitions import Status
+from deriva_ml.exceptions import DerivaMLException
+
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -38,6 +41,14 @@ def signals_ignored() -> Iterator[None]:
     """Let no SIGINT or SIGTERM interrupt what is done inside: it is short, and a record depends on it."""
     with _handling(signal.SIG_IGN):
         yield
+
+
+def end_by(error: BaseException) -> tuple[Status, str]:
+    """Return how what an error has ended is recorded: its status and the reason."""
+    if isinstance(error, KeyboardInterrupt | Terminated):
+        return Status.aborted, "interrupted"
+    text = str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
+    return Status.failed, text
 
 
 def ignore_stops() -> None:

@@ -31,6 +31,24 @@ def one_line(text: object) -> str:
     return " ".join(_COLOUR.sub("", str(text)).split())
 
 
+def amount(size: int, plain: str = "bytes") -> str:
+    """Return a number of bytes as people say it; less than a thousand are called ``plain``."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} {plain}"
+
+
+def human(size: int) -> str:
+    """Return a number of bytes as tables and sums have it."""
+    return amount(size, "B")
+
+
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def complaint(text: str) -> str:
     """Return what a program (uv) says of an error, which it may wrap; else its last line, as of a traceback."""
     lines = [line for raw in text.splitlines() if (line := raw.strip(" \t│├╰─▶"))]
@@ -50,6 +68,22 @@ def print(*texts: object, **options: Any) -> None:
     builtins.print(*map(shown, texts), **options)
 
 
+def tell(message: object) -> None:
+    """Print a line on standard error, beside what a command answers."""
+    print(message, file=sys.stderr)
+
+
+def warn(message: object) -> None:
+    """Tell of what a person should know, and what does not stop the work."""
+    tell(f"warning: {message}")
+
+
+def agreed(message: str) -> bool:
+    """Ask a person on the terminal, and return whether the answer is yes."""
+    print(f"{message} [y/N]", end=" ", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def print_lines(text: str) -> None:
     """Print a text whose line ends are the runner's own."""
     print(*text.split("\n"), sep="\n")
@@ -64,9 +98,8 @@ def print_json(value: Any) -> None:
         return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
     try:
-        text = json.dumps(
-            value, indent=2, ensure_ascii=False, allow_nan=False
-        )  # whose line ends are all its own
+        # Its line ends are all its own.
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError:
         value = json.loads(json.dumps(value), parse_constant=str)
         text = json.dumps(value, indent=2, ensure_ascii=False)

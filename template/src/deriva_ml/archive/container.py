@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
@@ -58,7 +57,6 @@ class Writer:
         self._zip = zipfile.ZipFile(path, "w")
         self._top = top
         self._digests: dict[str, str] = {}
-        self._bytes = 0
 
     def add(self, name: str, pieces: Iterable[bytes], length: int | None = None) -> None:
         """Add a file to the payload.
@@ -66,12 +64,7 @@ class Writer:
         Args:
             length: bytes, of a content, which is stored as it is; other files are compressed.
         """
-        self._digests[f"data/{name}"] = self._write(f"data/{name}", self._counted(pieces), length)
-
-    def _counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        for piece in pieces:
-            self._bytes += len(piece)
-            yield piece
+        self._digests[f"data/{name}"] = self._write(f"data/{name}", pieces, length)
 
     def _write(self, name: str, pieces: Iterable[bytes], length: int | None = None) -> str:
         entry = zipfile.ZipInfo(f"{self._top}/{name}", _EARLIEST)
@@ -88,8 +81,9 @@ class Writer:
     def finish(self) -> None:
         """Write what makes the payload a bag."""
         payload = sorted(self._digests)
+        size = sum(entry.file_size for entry in self._zip.infolist())
         self._write_text("bagit.txt", "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
-        self._write_text("bag-info.txt", f"Payload-Oxum: {self._bytes}.{len(payload)}\n")
+        self._write_text("bag-info.txt", f"Payload-Oxum: {size}.{len(payload)}\n")
         self._write_text("manifest-sha256.txt", *self._listed(payload))
         self._write_text(_TAG_MANIFEST, *self._listed(_TAGS))
 
@@ -99,10 +93,8 @@ class Writer:
     def _listed(self, names: Iterable[str]) -> list[str]:
         return [f"{self._digests[name]}  {name}\n" for name in names]
 
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, *failed: object) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         self._zip.close()
 
 
@@ -210,9 +202,8 @@ class Reader:
             with self._zip.open(entry) as stream:
                 yield iter(lambda: stream.read(CHUNK), b"")
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, *DAMAGED) as error:
-            if (
-                isinstance(error, OSError) and error.errno != errno.EINVAL
-            ):  # which a place before the file's start is
+            # EINVAL is a place before the file's start.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             raise self.damaged(f"{name} in it is damaged ({error})") from error
 
@@ -256,14 +247,6 @@ class Reader:
     def close(self) -> None:
         """Let go of the file."""
         self._zip.close()
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def from_file(stream: IO[bytes]) -> Iterator[bytes]:

@@ -155,12 +155,10 @@ class Crate:
 
     def _version(self, row: Entity) -> Entity:
         """Return a dataset at a version: a collection of what is in it."""
-        parts = []
-        for member in self._catalog.members(row["RID"]):
-            if nested := member.get("nested"):
-                parts.append(f"#{nested}")
-            else:
-                parts.append(self._of_content(member["MD5"]))
+        parts = [
+            f"#{member['nested']}" if member.get("nested") else self._of_content(member["MD5"])
+            for member in self._catalog.members(row["RID"])
+        ]
         self._mentions.append(f"#{row['RID']}")
         name = self._catalog.name_of_dataset(row["Dataset"]) or row["Dataset"]
         return _entity(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,11 @@ from deriva_ml.configuration_file import is_configuration, read_configuration
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.git import listed
+from deriva_ml.progress import Report
 from deriva_ml.untrusted import DAMAGED, plain_name
 
 VERSION = 1
 """Of the form of these files; a newer one is refused by older runners."""
-
-Report = Callable[[int], None]
-"""Takes the bytes that went."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def _write(
         warnings.append(f"executions that have not ended are left out: {listed(selection.left_out, 5)}")
     records: dict[str, int] = {}
     others = {FORMAT: "The form of the rows"}
-    with Writer(part, top) as bag:
+    with closing(Writer(part, top)) as bag:
         form = {"format": VERSION, "catalog": catalog.catalog_id}
         bag.add(FORMAT, [json.dumps(form).encode() + b"\n"])
         for name in KINDS:

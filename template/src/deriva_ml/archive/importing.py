@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from typing import Any
 import deriva_ml.archive.bundle as git_bundle
 import deriva_ml.disk as disk
 from deriva_ml.archive.container import BUNDLE, CRATE, FORMAT, Reader, object_name
-from deriva_ml.archive.exporting import VERSION, Report
+from deriva_ml.archive.exporting import VERSION
 from deriva_ml.catalog.carried import KINDS
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.merging import Merged, merging
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import repository_root
+from deriva_ml.progress import Report
 from deriva_ml.untrusted import DAMAGED
 
 
@@ -61,7 +62,7 @@ def take_in(
         DerivaMLException: the file is damaged, or of a newer runner; nothing is taken in.
     """
     done = Imported()
-    with Reader(source) as bag, merging(catalog) as merge, ExitStack() as stack:
+    with closing(Reader(source)) as bag, merging(catalog) as merge, ExitStack() as stack:
         try:
             _check_format(bag)
             for name in KINDS:

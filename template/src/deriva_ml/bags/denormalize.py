@@ -5,6 +5,7 @@ The rules are upstream's: one row for each row of the table that refers to the o
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -15,6 +16,7 @@ from deriva_ml.bags.relations import FILE, Path, Reference, Relations
 from deriva_ml.bags.rows import Bag
 from deriva_ml.definitions import Row
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 SYSTEM = {"RCT", "RMT", "RCB", "RMB"}
 
@@ -182,9 +184,8 @@ class Plan:
         own = {one.path for one in self.relations.files.values()}
         about: dict[str, dict[Any, list[Row]]] = {}
         for table, reference in self.attached.items():
-            index = about[table] = {}
-            for row in chosen.get(table, self.relations.rows[table]):
-                index.setdefault(reference.value_of(row), []).append(row)
+            rows = chosen.get(table, self.relations.rows[table])
+            about[table] = grouped((reference.value_of(row), row) for row in rows)
         for row in chosen.get(self.row_per, self.relations.rows[self.row_per]):
             if self.row_per == FILE and self.attached and row.get("Path") in own:
                 continue  # a table that is joined is not what it is about
@@ -200,17 +201,25 @@ class Plan:
                 target = held[reference.other]
                 found = about[table].get(reference.key_of(target)) if target is not None else None
                 several.append(found or nothing)
-            for rows in product(*several):
-                yield {**held, **dict(zip(self.attached, rows, strict=True))}
+            for beside in product(*several):
+                yield {**held, **dict(zip(self.attached, beside, strict=True))}
 
-    def orphans(self, seen: dict[str, set[int]]) -> Iterator[tuple[str, Row]]:
-        """Members of the tables that no row refers to; files that are tables themselves are left out."""
+    def every(self, chosen: dict[str, list[Row]]) -> Iterator[tuple[dict[str, Row | None], bool]]:
+        """The rows that are joined, and then those of members that no such row has; each with whether it is of these.
+
+        Files that are tables themselves are left out.
+        """
+        seen: dict[str, set[int]] = defaultdict(set)
+        for held in self.joined(chosen):
+            for table, row in held.items():
+                seen[table].add(id(row))
+            yield held, False
         own = {one.path for one in self.relations.all_files.values()}
         for table in self.include:
             if table in self.paths and table in self.relations.members:
                 for row in self.relations.rows[table]:
-                    if id(row) not in seen.get(table, ()) and not (table == FILE and row.get("Path") in own):
-                        yield table, row
+                    if id(row) not in seen[table] and not (table == FILE and row.get("Path") in own):
+                        yield {table: row}, True
 
 
 def plan(bag: Bag, include: Sequence[str], row_per: str | None, via: Sequence[str] | None) -> Plan:
@@ -263,22 +272,11 @@ def wide_rows(
             " ignore_unrelated_anchors=True to leave them out"
         )
     columns = [(table, name) for table, name, _ in made.columns(system)]
-    chosen = _selected(bag, made, selector)
-    return [f"{table}.{name}" for table, name in columns], _wide(made, columns, chosen)
-
-
-def _wide(made: Plan, columns: list[tuple[str, str]], chosen: dict[str, list[Row]]) -> Iterator[Row]:
-    seen: dict[str, set[int]] = {}
-
-    def flat(held: dict[str, Row | None]) -> Row:
-        return {f"{table}.{name}": (held.get(table) or {}).get(name) for table, name in columns}
-
-    for held in made.joined(chosen):
-        for table, row in held.items():
-            seen.setdefault(table, set()).add(id(row))
-        yield flat(held)
-    for table, row in made.orphans(seen):
-        yield flat({table: row})
+    wide = (
+        {f"{table}.{name}": (held.get(table) or {}).get(name) for table, name in columns}
+        for held, _ in made.every(_selected(bag, made, selector))
+    )
+    return [f"{table}.{name}" for table, name in columns], wide
 
 
 def _selected(bag: Bag, made: Plan, selector: features.Selector | None) -> dict[str, list[Row]]:

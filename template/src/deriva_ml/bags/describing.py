@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,17 +52,11 @@ def describe(
         joined = list(dict.fromkeys([made.row_per, *(one for path in steps for one in path), *made.attached]))
         found["join_path"] = joined
         found["transparent_intermediates"] = [one for one in joined if one not in made.include]
-        seen: dict[str, set[int]] = {}
-        rows = 0
-        for held in made.joined({}):
-            rows += 1
-            for table, row in held.items():
-                seen.setdefault(table, set()).add(id(row))
-        orphans = sum(1 for _ in made.orphans(seen))
+        rows = Counter(is_orphan for _, is_orphan in made.every({}))
         found["estimated_row_count"] = {
-            "in_scope_row_per_rows": rows,
-            "orphan_rows": orphans,
-            "total": rows + orphans,
+            "in_scope_row_per_rows": rows[False],
+            "orphan_rows": rows[True],
+            "total": rows.total(),
         }
         if others := made.unrelated():
             found["warnings"] = [f"members of {', '.join(others)} have nothing to do with these tables"]

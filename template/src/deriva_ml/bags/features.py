@@ -12,6 +12,7 @@ from deriva_ml.bags import rows
 from deriva_ml.bags.rows import Name
 from deriva_ml.definitions import RID, FeatureDefinition, Row, TableDefinition
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
+from deriva_ml.grouping import grouped
 
 _OF_EVERY_TABLE = {"RID", "RMT", "RCB", "RMB"}
 _STRUCTURE = _OF_EVERY_TABLE | {"RCT", "Feature_Name", "Execution"}
@@ -170,13 +171,10 @@ class Feature:
         if selector is None:
             yield from records
             return
-        groups: dict[tuple[Any, ...], list[FeatureRecord]] = {}
-        for one in records:
-            values = [getattr(one, name, None) for name in (self.target_column, *self.qualifier_columns)]
-            if values[0] is not None:
-                groups.setdefault(tuple(values), []).append(one)
-        for group in groups.values():
-            if (chosen := selector(group)) is not None:
+        columns = (self.target_column, *self.qualifier_columns)
+        groups = grouped((tuple(getattr(one, name, None) for name in columns), one) for one in records)
+        for values, group in groups.items():
+            if values[0] is not None and (chosen := selector(group)) is not None:
                 yield chosen
 
 

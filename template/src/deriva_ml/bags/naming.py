@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from deriva_ml.bags import rows
-from deriva_ml.bags.tables import PARQUET, SEPARATORS, TableFile, file_rows, frame
+from deriva_ml.bags.tables import PARQUET, SEPARATORS, TableFile, file_rows, frame, opened
 from deriva_ml.definitions import Row
 
 _LOOKED_AT = 10_000
@@ -71,10 +69,8 @@ def header(table: TableFile) -> list[str]:
     if table.content is None:
         return []
     try:
-        with table.content.open("rb") as stream:
-            raw: Any = gzip.open(stream) if table.path.lower().endswith(".gz") else stream
-            with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
-                return next(csv.reader(text, delimiter=SEPARATORS[table.kind]), [])
+        with opened(table, table.content) as text:
+            return next(csv.reader(text, delimiter=SEPARATORS[table.kind]), [])
     except (OSError, EOFError, ValueError, csv.Error):
         return []  # it says what is wrong when its rows are asked for
 

@@ -123,13 +123,17 @@ def as_rows(bag: rows.Bag, table: str) -> Iterator[Row]:
         DerivaMLRequestError: the bag has no such table, or what reads it is not installed.
         DerivaMLException: the file is damaged.
     """
+    found = _found(bag, table)
+    yield from file_rows(found) if isinstance(found, TableFile) else found
+
+
+def _found(bag: rows.Bag, table: str) -> list[Row] | TableFile:
     held = rows.all_rows(bag)
     if table in held:
-        yield from held[table]
-    elif (found := find(table_files(bag), table)) is None:
-        raise no_table(bag, table)
-    else:
-        yield from file_rows(found)
+        return held[table]
+    if found := find(table_files(bag), table):
+        return found
+    raise no_table(bag, table)
 
 
 def file_rows(table: TableFile) -> Iterator[Row]:
@@ -142,12 +146,8 @@ def file_rows(table: TableFile) -> Iterator[Row]:
 def as_frame(bag: rows.Bag, table: str) -> Any:
     """A table of a bag as pandas' data frame."""
     pandas = needed("pandas", "a table as a data frame")
-    held = rows.all_rows(bag)
-    if table in held:
-        return pandas.DataFrame(held[table])
-    if found := find(table_files(bag), table):
-        return frame(found)
-    raise no_table(bag, table)
+    found = _found(bag, table)
+    return frame(found) if isinstance(found, TableFile) else pandas.DataFrame(found)
 
 
 def frame(table: TableFile) -> Any:
@@ -160,7 +160,7 @@ def frame(table: TableFile) -> Any:
         if table.kind == PARQUET:
             return pandas.read_parquet(path)
         # Inferred from a whole column: by parts, one column could have several types.
-        with _text(table, path) as text:
+        with opened(table, path) as text:
             parts, said = separator(text.readline(), table.kind)
         compression = "gzip" if _is_packed(table) else None
         return pandas.read_csv(path, sep=parts, skiprows=int(said), compression=compression, low_memory=False)
@@ -171,9 +171,9 @@ def frame(table: TableFile) -> Any:
 def _texts(table: TableFile) -> list[Row]:
     path = _content(table)
     try:
-        with _text(table, path) as text:
+        with opened(table, path) as text:
             parts, said = separator(text.readline(), table.kind)
-        with _text(table, path) as text:
+        with opened(table, path) as text:
             reader = csv.reader(text, delimiter=parts, strict=True)
             header = next(islice(reader, int(said), None), [])
             if not header:
@@ -184,7 +184,8 @@ def _texts(table: TableFile) -> list[Row]:
 
 
 @contextmanager
-def _text(table: TableFile, path: Path) -> Iterator[io.TextIOWrapper]:
+def opened(table: TableFile, path: Path) -> Iterator[io.TextIOWrapper]:
+    """Give the text of a file that is a table, unpacked."""
     with path.open("rb") as stream:
         raw: Any = gzip.open(stream) if _is_packed(table) else stream
         with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:

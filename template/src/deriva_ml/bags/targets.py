@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from deriva_ml.bags import features, naming, rows, tables
 from deriva_ml.bags.features import FeatureRecord, Selector
 from deriva_ml.definitions import Row
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 Targets = Sequence[str] | Mapping[str, Selector | None] | None
 FOLDER = "folder"
@@ -147,7 +148,7 @@ def _column(
             )
         values = features.feature_values(bag, table, name, select)
         key = feature.definition.feature.target.key[0] if feature.definition.feature else "RID"
-        by_key = _grouped((getattr(one, feature.target_column), one) for one in values)
+        by_key = grouped((getattr(one, feature.target_column), one) for one in values)
         return lambda row: _one(by_key.get(row[key], []), name, row, first, _value_of)
     if name in held[0]:
         return lambda row: _plain(row[name])
@@ -157,7 +158,7 @@ def _column(
         if named is None:
             raise DerivaMLRequestError(f"no column of {labels.path} says which files {column} is of")
         own.add(labels.path)
-        by_file = _grouped((id(file), row) for row, file in pairs if file is not None)
+        by_file = grouped((id(file), row) for row, file in pairs if file is not None)
 
         def read(row: Row) -> Any:
             several = by_file.get(id(row), [])
@@ -178,13 +179,6 @@ def _column(
         f"{table} has no target {name}: there is no such feature, no such column of a table that names files, and"
         f" its own columns are {', '.join(known)}"
     )
-
-
-def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
-    groups: dict[Any, list[Any]] = {}
-    for key, value in pairs:
-        groups.setdefault(key, []).append(value)
-    return groups
 
 
 def _one(

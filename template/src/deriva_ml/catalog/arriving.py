@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from deriva_ml.catalog.carried import KINDS, RECORDS
-from deriva_ml.catalog.database import mint
+from deriva_ml.catalog.database import literal, mint
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import OPEN_STATUSES, RID, RID_DIGITS, AssetRole, Status
 from deriva_ml.untrusted import DAMAGED, check_relative, is_deep
@@ -152,11 +152,8 @@ class Arrivals:
         )
         for table in self._tables():
             self._catalog.make_asset_table(table)
-            literal = table.replace("'", "''")
-            self._match(
-                "Asset",
-                f'"{table}" h ON i."table" = \'{literal}\' AND h."URL" = {_URL} AND h."Length" = i."Length"',
-            )
+            here = f'"{table}" h ON i."table" = {literal(table)} AND h."URL" = {_URL} AND h."Length" = i."Length"'
+            self._match("Asset", here)
 
     def _tables(self) -> list[str]:
         rows = self._db.query('SELECT DISTINCT "table" FROM temp.in_Asset ORDER BY "table"')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +16,7 @@ from deriva_ml.catalog.summaries import RecordedFile, summarize
 from deriva_ml.catalog.tables import asset_table
 from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import check_inside, is_inside, plain_name
 
 
@@ -101,9 +100,8 @@ class Assets(CatalogBase):
         """Read what the executions of older runners were given and came to, which these kept in files only."""
         waiting = self.summaries.waiting()
         if waiting and self._db.read_only:
-            print(
-                f"warning: what {len(waiting)} executions of older runners came to is left out: nothing can be written here",
-                file=sys.stderr,
+            warn(
+                f"what {len(waiting)} executions of older runners came to is left out: nothing can be written here"
             )
             return
         for execution in waiting:
@@ -236,18 +234,13 @@ class Assets(CatalogBase):
         for item in self.staged(execution):
             (written if self.is_written(item) else missing).append(item)
         taken = [*written, *beside]
-        contents = [self.objects.add(item.path) for item in taken]
+        contents = [(item, *self.objects.add(item.path)) for item in taken]
         recorded = []
-        summary = summarize(
-            execution,
-            (
-                RecordedFile(item.filename, item.types, self.objects.path(md5))
-                for item, (md5, _) in zip(taken, contents, strict=True)
-            ),
-        )
+        files = (RecordedFile(item.filename, item.types, self.objects.path(md5)) for item, md5, _ in contents)
+        summary = summarize(execution, files)
         with self._db.transaction(durable=True):  # only then may what was staged go
-            for item, content in zip(taken, contents, strict=True):
-                asset = self._insert_asset(item, *content)
+            for item, md5, length in contents:
+                asset = self._insert_asset(item, md5, length)
                 self.link_asset(execution, asset, AssetRole.output)
                 self.journal.keep_columns(item.number, asset.rid)
                 recorded.append(asset)

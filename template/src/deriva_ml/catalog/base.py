@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from deriva_ml.catalog.summaries import Summaries
 from deriva_ml.definitions import RID, Asset, MLAsset
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.project import Project
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import DAMAGED, well_formed
 
 T = TypeVar("T")
@@ -80,7 +79,7 @@ class CatalogBase:
         Raises:
             DerivaMLException: the row holds what no runner writes there.
         """
-        name = next((row[key] for key in ("RID", "execution") if key in row.keys()), "one")
+        name = next((row[key] for key in ("RID", "rid", "execution") if key in row.keys()), "one")
         with self._damage(kind, name):
             return well_formed(make(row))
 
@@ -93,7 +92,7 @@ class CatalogBase:
             except DerivaMLException as error:
                 if str(error) not in self._warned:
                     self._warned.add(str(error))
-                    print(f"warning: left out: {error}", file=sys.stderr)
+                    warn(f"left out: {error}")
         return built
 
     @contextmanager

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from deriva_ml.catalog.base import CatalogBase
+from deriva_ml.catalog.database import literal
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
 
 RECORDS = ("Workflow", "Execution", "Dataset", "Dataset_Version", "Asset")
@@ -29,7 +30,10 @@ class Kind(NamedTuple):
 
 
 _STAMPED = {"RCT": "time", "RMT": "time", "RCB": "text", "RMB": "text"}
-_E, _D = (f'(SELECT "rid" FROM temp.chosen WHERE "kind" = \'{kind}\')' for kind in ("Execution", "Dataset"))
+_E, _D, _W = (
+    f'(SELECT "rid" FROM temp.chosen WHERE "kind" = \'{kind}\')'
+    for kind in ("Execution", "Dataset", "Workflow")
+)
 _A = '(SELECT "rid" FROM temp.chosen WHERE "kind" = \'{asset}\')'
 
 KINDS: dict[str, Kind] = {
@@ -39,13 +43,11 @@ KINDS: dict[str, Kind] = {
             **_STAMPED,
             **dict.fromkeys(("Name", "Description", "URL", "Checksum", "Version"), "text"),
         },
-        'SELECT * FROM "Workflow" WHERE "RID" IN (SELECT "rid" FROM temp.chosen WHERE "kind" = \'Workflow\')'
-        ' ORDER BY "RID"',
+        f'SELECT * FROM "Workflow" WHERE "RID" IN {_W} ORDER BY "RID"',
     ),
     "Workflow_Type": Kind(
         {"Workflow": "Workflow", "Workflow_Type": "word"},
-        'SELECT * FROM "Workflow_Workflow_Type" WHERE "Workflow" IN'
-        ' (SELECT "rid" FROM temp.chosen WHERE "kind" = \'Workflow\') ORDER BY "RID"',
+        f'SELECT * FROM "Workflow_Workflow_Type" WHERE "Workflow" IN {_W} ORDER BY "RID"',
     ),
     "Execution": Kind(
         {
@@ -174,15 +176,16 @@ KINDS: dict[str, Kind] = {
 _EXECUTION = (
     'SELECT e."RID", CASE WHEN e."Status" IN '
     f"({', '.join(repr(status.value) for status in OPEN_STATUSES)}) THEN '' ELSE 'Execution' END"
-    ' FROM "Execution" e WHERE e."RID" IN '
+    ' FROM "Execution" e WHERE e."RID" '
 )
+_GIVEN = 'IN (SELECT "value" FROM json_each(?))'
 _MAKERS = 'SELECT "Execution" FROM "{asset}_Execution" WHERE "Asset_Role" = \'Output\' AND "{asset}" IN '
 
 _STEPS = (
-    _EXECUTION + f'(SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" IN {_E})',
+    _EXECUTION + f'IN (SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" IN {_E})',
     f'SELECT "Dataset", \'Dataset\' FROM "Dataset_Execution" WHERE "Execution" IN {_E}',
     f'SELECT "Dataset", \'Dataset\' FROM "Dataset_Version" WHERE "Execution" IN {_E}',
-    _EXECUTION + f'(SELECT "Execution" FROM "Dataset_Version" WHERE "Dataset" IN {_D})',
+    _EXECUTION + f'IN (SELECT "Execution" FROM "Dataset_Version" WHERE "Dataset" IN {_D})',
     'SELECT v."Dataset", \'Dataset\' FROM "local_member" m JOIN "Dataset_Version" v ON v."RID" = m."nested"'
     f' WHERE m."dataset" IN {_D}',
     f'SELECT "{{asset}}", \'{{asset}}\' FROM "{{asset}}_Execution" WHERE "Execution" IN {_E}',
@@ -209,14 +212,10 @@ class Selection:
         self._db.query(
             'CREATE TEMP TABLE chosen ("rid" TEXT PRIMARY KEY, "kind" TEXT NOT NULL) WITHOUT ROWID'
         )
-        self._choose(f'{_EXECUTION}(SELECT "value" FROM json_each(?))', given)
-        self._choose(
-            'SELECT "RID", \'Dataset\' FROM "Dataset" WHERE "RID" IN (SELECT "value" FROM json_each(?))',
-            given,
-        )
-        some = 'SELECT "RID", \'{asset}\' FROM "{asset}" WHERE "RID" IN (SELECT "value" FROM json_each(?))'
-        self._choose(some, given)
-        makers = f"{_EXECUTION}({_MAKERS}{_A})"
+        self._choose(f"{_EXECUTION}{_GIVEN}", given)
+        self._choose(f'SELECT "RID", \'Dataset\' FROM "Dataset" WHERE "RID" {_GIVEN}', given)
+        self._choose(f'SELECT "RID", \'{{asset}}\' FROM "{{asset}}" WHERE "RID" {_GIVEN}', given)
+        makers = f"{_EXECUTION}IN ({_MAKERS}{_A})"
         self._choose(makers)
         steps = [*_STEPS, makers] if inputs else _STEPS
         while sum([self._choose(step) for step in steps]):
@@ -229,11 +228,10 @@ class Selection:
     def _choose(self, query: str, given: Collection[RID] | None = ()) -> int:
         """Choose the records that a query returns, for each table of files where it names one; return how many are new."""
         values: list[str] = []
-        if "json_each" in query:
-            if given is None:
-                query = query.replace('IN (SELECT "value" FROM json_each(?))', "IS NOT NULL")
-            else:
-                values = [json.dumps([*given])]
+        if given is None:
+            query = query.replace(_GIVEN, "IS NOT NULL")
+        elif _GIVEN in query:
+            values = [json.dumps([*given])]
         return sum(
             self._db.query(f"INSERT OR IGNORE INTO temp.chosen {one}", *values).rowcount
             for one in self._each(query)
@@ -262,8 +260,7 @@ class Selection:
 
 
 def _of_table(query: str, table: str) -> str:
-    literal = table.replace("'", "''")
-    return query.replace("'{asset}'", f"'{literal}'").replace("{asset}", table)
+    return query.replace("'{asset}'", literal(table)).replace("{asset}", table)
 
 
 def imported(catalog: CatalogBase, rid: RID) -> str:

@@ -46,15 +46,7 @@ class DerivaMLConfig:
 
 
 def located(config: DerivaMLConfig, project: Project) -> DerivaMLConfig:
-    """The configuration with the path of its credential file, if it has one, made absolute: relative to the project."""
-    given = config.credential
-    if not given or not isinstance(given, str | Path):
-        return config
-    return replace(config, credential=str(project.root / os.path.expanduser(given)))
-
-
-def check_server(config: DerivaMLConfig) -> None:
-    """See that a configuration names a server and a catalog on it.
+    """A configuration that names a server and a catalog on it; the path of its credential file, if it has one, absolute.
 
     Raises:
         DerivaMLRequestError: it does not; the line says where to name them.
@@ -70,3 +62,7 @@ def check_server(config: DerivaMLConfig) -> None:
             f"this deriva_ml configuration names no catalog on {config.hostname}: give --catalog, or put its number"
             " or alias as catalog_id beside the hostname, in pyproject.toml or src/configs/deriva.py"
         )
+    given = config.credential
+    if not given or not isinstance(given, str | Path):
+        return config
+    return replace(config, credential=str(project.root / os.path.expanduser(given)))

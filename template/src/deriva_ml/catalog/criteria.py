@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -166,12 +166,7 @@ def parse_columns(text: str) -> list[str]:
     return ["-" * hyphen + name for name, hyphen in parse_order(text, "show")]
 
 
-_UNITS: dict[str, Callable[[int], timedelta]] = {
-    "m": lambda n: timedelta(minutes=n),
-    "h": lambda n: timedelta(hours=n),
-    "d": lambda n: timedelta(days=n),
-    "w": lambda n: timedelta(weeks=n),
-}
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_since(text: str | datetime) -> str:
@@ -186,7 +181,7 @@ def parse_since(text: str | datetime) -> str:
         if isinstance(text, datetime):
             moment = text
         elif match := re.fullmatch(r"(\d{1,6})\s*([mhdw])", text := str(text).strip()):
-            moment = datetime.now(UTC) - _UNITS[match[2]](int(match[1]))
+            moment = datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
         else:
             moment = datetime.fromisoformat(text)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

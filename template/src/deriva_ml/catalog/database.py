@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
 import secrets
@@ -60,9 +61,14 @@ def _assigned(values: Iterable[str], separator: str) -> str:
     return separator.join(f'"{name}" = ?' for name in values)
 
 
-def _insertion(table: str, row: Mapping[str, Any]) -> str:
+def literal(text: str) -> str:
+    """Return a text as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _insertion(table: str, row: Mapping[str, Any], verb: str = "INSERT") -> str:
     names = '", "'.join(row)
-    return f'INSERT INTO "{table}" ("{names}") VALUES ({", ".join("?" * len(row))})'
+    return f'{verb} INTO "{table}" ("{names}") VALUES ({", ".join("?" * len(row))})'
 
 
 class Database:
@@ -182,6 +188,11 @@ class Database:
         statement = f'SELECT * FROM "{table}" WHERE {_assigned(key, " AND ") or 1} {order}'
         return self.query(statement, *key.values()).fetchall()
 
+    def select_any(self, table: str, column: str, values: Iterable[Any]) -> list[sqlite3.Row]:
+        """Return the rows that have one of the values in a column."""
+        statement = f'SELECT * FROM "{table}" WHERE "{column}" IN (SELECT "value" FROM json_each(?))'
+        return self.query(statement, json.dumps([*values])).fetchall()
+
     def find(self, table: str, /, **key: Any) -> sqlite3.Row | None:
         """Return the row that has these values in these columns, if there is one."""
         return next(iter(self.select(table, **key)), None)
@@ -206,6 +217,10 @@ class Database:
     def add(self, table: str, row: Mapping[str, Any], conflict: str = "") -> int:
         """Insert a row without RID, and return its number; ``conflict`` is SQL's clause for one that is there."""
         return self.query(f"{_insertion(table, row)} {conflict}", *row.values()).lastrowid or 0
+
+    def put(self, table: str, row: Mapping[str, Any]) -> None:
+        """Insert a row in place of those that are there by one of its keys."""
+        self.query(_insertion(table, row, "INSERT OR REPLACE"), *row.values())
 
     def add_all(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert many rows without RIDs, each the values of these columns."""

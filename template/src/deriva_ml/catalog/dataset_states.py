@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from sqlite3 import Row
 from typing import Any
 
 from deriva_ml.catalog.base import CatalogBase, file_of
+from deriva_ml.dataset_version import state_with
 from deriva_ml.definitions import RID, Dataset, DatasetState, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.manifest import Entry, digest_of, lines
@@ -34,27 +36,12 @@ class DatasetStates(CatalogBase):
 
     def _states(self, condition: str, *values: Any) -> list[DatasetState]:
         rows = self._db.query(
-            f'SELECT s.*, l."number", l."digest", l."files", l."bytes" FROM "Dataset_Version" s JOIN "local_version" l'
-            f' ON l."version" = s."RID" WHERE {condition}',
+            'SELECT s."RID" AS "rid", s."Dataset" AS "dataset", s."Version" AS "version", s."Execution" AS "execution",'
+            ' coalesce(s."Description", \'\') AS "description", s."RCT" AS "created", l."number", l."digest", l."files",'
+            f' l."bytes" FROM "Dataset_Version" s JOIN "local_version" l ON l."version" = s."RID" WHERE {condition}',
             *values,
         )
-        return [
-            well_formed(
-                DatasetState(
-                    row["RID"],
-                    row["Dataset"],
-                    row["Version"],
-                    row["number"],
-                    row["Description"] or "",
-                    row["Execution"],
-                    row["RCT"],
-                    row["digest"],
-                    row["files"],
-                    row["bytes"],
-                )
-            )
-            for row in rows
-        ]
+        return [well_formed(DatasetState(**row)) for row in rows]
 
     def dataset_state(self, state: RID) -> DatasetState:
         """Return the state of a dataset that a row of ``Dataset_Version`` stands for.
@@ -82,12 +69,16 @@ class DatasetStates(CatalogBase):
         Raises:
             DerivaMLRequestError: it is not there, or deleted.
         """
-        row = self._db.find("Dataset", RID=rid)
-        if row is None:
-            raise self._not_found(rid, "dataset")
+        row = self._row(rid)
         if row["Deleted"]:
             raise DerivaMLRequestError(f"dataset {rid} has been deleted")
         return self.dataset_state(row["Version"])
+
+    def _row(self, rid: RID) -> Row:
+        row = self._db.find("Dataset", RID=rid)
+        if row is None:
+            raise self._not_found(rid, "dataset")
+        return row
 
     def _last_release(self, rid: RID) -> str:
         released = (one.version for one in self.dataset_versions(rid) if one.released)
@@ -106,6 +97,19 @@ class DatasetStates(CatalogBase):
         found = self.dataset_state(state)
         for row in self._db.query(MEMBERS, found.dataset, found.number, found.number):
             yield dict(row) if row["nested"] is None else {"Path": row["Path"], "nested": row["nested"]}
+
+    def files(self, state: RID, folder: str = "") -> Iterator[dict[str, Any]]:
+        """Return the rows of a state's files and of those in datasets nested in it, with their whole paths in ``Path``.
+
+        Args:
+            folder: that all of it lies in, with a slash at its end.
+        """
+        for row in self.members(state):
+            path = f"{folder}{row['Path']}"
+            if row.get("nested"):
+                yield from self.files(row["nested"], f"{path}/")
+            else:
+                yield row | {"Path": path}
 
     def manifest(self, state: RID) -> Iterator[str]:
         """Return the lines of the manifest of a state of a dataset."""
@@ -149,20 +153,11 @@ class DatasetStates(CatalogBase):
             raise DerivaMLRequestError(
                 f"dataset {above[0]} cannot be read, since {rid} in it contains itself"
             )
-        row = self._db.find("Dataset", RID=rid)
-        if row is None:
-            raise self._not_found(rid, "dataset")
-        if version is None and row["Deleted"]:
-            raise DerivaMLRequestError(f"dataset {rid} has been deleted")
-        states = {one.version: one for one in self.dataset_versions(rid)}
         if version is None:
-            version = self._db.get("Dataset_Version", "Version", RID=row["Version"])
-        if version not in states:
-            raise DerivaMLRequestError(
-                f"dataset {rid} has no version {version}; it has {', '.join(reversed(states))}"
-            )
-        state = states[version]
-        types = self._db.get_all("Dataset_Dataset_Type", "Dataset_Type", Dataset=rid)
+            version = self.current_state(rid).version
+        described = self.describe(rid)
+        states = self.dataset_versions(rid)
+        state = state_with(states, version, f"dataset {rid}")
         read, files, nested = functools.partial(file_of, MLAsset.file.value), [], []
         for member in self._db.query(MEMBERS, rid, state.number, state.number):
             path = check_relative(member["Path"])
@@ -170,49 +165,38 @@ class DatasetStates(CatalogBase):
                 nested.append(self._dataset(member["Dataset"], member["Version"], (*above, rid), path))
             elif self._build(member, read, "file"):
                 files.append(_file_row(member))
-        return Dataset(
-            rid=rid,
+        return replace(
+            described,
             version=version,
-            description=row["Description"] or "",
-            types=tuple(types),
             members={"File": files},
             nested=tuple(nested),
             version_rid=state.rid,
-            name=self.name_of_dataset(rid),
             digest=state.digest,
             folder=folder,
-            history=tuple(one for one in states.values() if one.number <= state.number),
+            history=tuple(one for one in states if one.number <= state.number),
             executions=tuple(dict.fromkeys(self._db.get_all("Dataset_Execution", "Execution", Dataset=rid))),
         )
 
     def describe(self, rid: RID) -> Dataset:
         """Return what is said of a dataset, also of a deleted one, without a version."""
-        if (row := self._db.find("Dataset", RID=rid)) is None:
-            raise self._not_found(rid, "dataset")
+        row = self._row(rid)
         types = self._db.get_all("Dataset_Dataset_Type", "Dataset_Type", Dataset=rid)
         return Dataset(rid, "", row["Description"] or "", tuple(types), name=self.name_of_dataset(rid))
 
     def find_datasets(self, limit: int | None = None, deleted: bool = False) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", d."Description", v."Version", v."RID" AS version_rid, n."name", l."digest", (SELECT'
-            ' json_group_array("Dataset_Type") FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS types'
-            ' FROM "Dataset" d JOIN "Dataset_Version" v ON v."RID" = d."Version" JOIN "local_version" l ON'
-            ' l."version" = v."RID" LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
+            'SELECT d."RID" AS "rid", coalesce(d."Description", \'\') AS "description", v."Version" AS "version", v."RID" AS'
+            ' "version_rid", coalesce(n."name", \'\') AS "name", l."digest", (SELECT json_group_array("Dataset_Type")'
+            ' FROM "Dataset_Dataset_Type" WHERE "Dataset" = d."RID") AS "types" FROM "Dataset" d JOIN "Dataset_Version" v'
+            ' ON v."RID" = d."Version" JOIN "local_version" l ON l."version" = v."RID"'
+            ' LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
             ' WHERE ? OR NOT coalesce(d."Deleted", 0) ORDER BY d."RCT" DESC, d."RID" DESC LIMIT ?',
             deleted,
             -1 if limit is None else limit,
         )
 
         def dataset(row: Row) -> Dataset:
-            return Dataset(
-                row["RID"],
-                row["Version"],
-                row["Description"] or "",
-                tuple(json.loads(row["types"])),
-                version_rid=row["version_rid"],
-                name=row["name"] or "",
-                digest=row["digest"],
-            )
+            return Dataset(**{**dict(row), "types": tuple(json.loads(row["types"]))})
 
         return self._build_all(rows, dataset, "dataset")
 
@@ -255,18 +239,15 @@ class DatasetStates(CatalogBase):
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
         rows = self._db.query(
-            'SELECT d."RID", v."Version", coalesce(d."Description", \'\') AS description, n."name", s."digest"'
-            ' FROM "Dataset_Execution" l JOIN "Dataset" d ON d."RID" = l."Dataset"'
-            ' JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version" LEFT JOIN "local_version" s ON s."version" = v."RID"'
-            ' LEFT JOIN "local_dataset" n ON n."dataset" = d."RID" WHERE l."Execution" = ?',
+            'SELECT d."RID" AS "rid", v."Version" AS "version", coalesce(d."Description", \'\') AS "description",'
+            ' coalesce(n."name", \'\') AS "name", coalesce(s."digest", \'\') AS "digest" FROM "Dataset_Execution" l'
+            ' JOIN "Dataset" d ON d."RID" = l."Dataset" JOIN "Dataset_Version" v ON v."RID" = l."Dataset_Version" LEFT JOIN'
+            ' "local_version" s ON s."version" = v."RID" LEFT JOIN "local_dataset" n ON n."dataset" = d."RID"'
+            ' WHERE l."Execution" = ?',
             execution,
         )
 
-        def dataset(row: Row) -> Dataset:
-            named, digest = row["name"] or "", row["digest"] or ""
-            return Dataset(row["RID"], row["Version"], row["description"], name=named, digest=digest)
-
-        return self._build_all(rows, dataset, "dataset")
+        return self._build_all(rows, lambda row: Dataset(**row), "dataset")
 
 
 def entry_of(row: Row) -> Entry:

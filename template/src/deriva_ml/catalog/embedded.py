@@ -149,11 +149,6 @@ class EmbeddedCatalog(Assets, Datasets, Intake, LinkedRecords, Source):
             return self._build(row, _record, "execution")
         raise self._not_found(rid, "execution")
 
-    def find_executions(
-        self, limit: int | None = None, status: Status | None = None
-    ) -> list[ExecutionRecord]:
-        return self.select_executions(Criteria(status=status), limit)
-
     def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
         """Return the executions that meet the criteria, in their order."""
         if criteria.where or criteria.order:

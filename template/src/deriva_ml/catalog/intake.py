@@ -39,10 +39,7 @@ class Intake(CatalogBase):
 
     def seen(self, paths: Iterable[str]) -> dict[str, Seen]:
         """Return what is known of files, by their paths."""
-        rows = self._db.query(
-            'SELECT * FROM "local_seen" WHERE "path" IN (SELECT "value" FROM json_each(?))',
-            json.dumps([*paths]),
-        )
+        rows = self._db.select_any("local_seen", "path", paths)
         return {row["path"]: Seen(*(row[name] for name in _SEEN)) for row in rows}
 
     def record_files(self, contents: Sequence[tuple[str, str, int]], seen: Sequence[Seen] = ()) -> list[RID]:
@@ -72,11 +69,7 @@ class Intake(CatalogBase):
         return [known[url] for url in urls]
 
     def _rids(self, table: str, urls: Iterable[str]) -> dict[str, RID]:
-        rows = self._db.query(
-            f'SELECT "URL", "RID" FROM "{table}" WHERE "URL" IN (SELECT "value" FROM json_each(?))',
-            json.dumps([*urls]),
-        )
-        return {row["URL"]: row["RID"] for row in rows}
+        return {row["URL"]: row["RID"] for row in self._db.select_any(table, "URL", urls)}
 
     def roots(self, dataset: RID) -> list[tuple[Path, str]]:
         """Return the folders that a dataset was made from, each with the folder in it that its contents lie in."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from deriva_ml.catalog.base import CatalogBase
 from deriva_ml.definitions import RID, AssetRole, MLAsset, Row
+from deriva_ml.grouping import grouped
 
 EXECUTION = "Execution"
 DATASET = "Dataset"
@@ -261,11 +261,7 @@ class LinkedRecords(CatalogBase):
         texts = [value for value in values if isinstance(value, str)]  # a damaged row may hold anything
         if not texts or not self._db.value("SELECT 1 FROM sqlite_master WHERE name = ?", table):
             return []
-        rows = self._db.query(
-            f'SELECT * FROM "{table}" WHERE "{column}" IN (SELECT "value" FROM json_each(?))',
-            json.dumps(texts),
-        )
-        return [dict(row) for row in rows]
+        return [dict(row) for row in self._db.select_any(table, column, texts)]
 
 
 class _LocalLinks(Links):
@@ -279,14 +275,11 @@ class _LocalLinks(Links):
 
     def in_order(self, links: Iterable[Link]) -> list[Link]:
         links = [*links]
-        records: dict[str, set[RID]] = {}
-        for link in links:
-            records.setdefault(link.table, set()).add(link.other)
+        records = grouped((link.table, link.other) for link in links)
         rows = (row for table, rids in records.items() for row in self._fetch(table, "RID", rids))
         recorded = {row["RID"]: str(row["RCT"]) for row in rows}
-        return sorted(
-            links, key=lambda link: (recorded.get(link.other, "later"), link.other)
-        )  # those of a server last
+        # Those of a server last.
+        return sorted(links, key=lambda link: (recorded.get(link.other, "later"), link.other))
 
     def follow(self, records: Records, up: bool) -> list[Link]:
         found = super().follow(records, up)

@@ -10,7 +10,7 @@ from typing import Any
 
 from deriva_ml.catalog.arriving import Arrivals, referred_kind
 from deriva_ml.catalog.carried import KINDS
-from deriva_ml.catalog.database import KEEP, now
+from deriva_ml.catalog.database import KEEP, literal, now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, is_dataset_name
 
@@ -120,8 +120,7 @@ class Merge(Arrivals):
     def _insert_assets(self) -> None:
         self._insert_terms("Asset_Type", "Asset_Type")
         for table in self._tables():
-            literal = table.replace("'", "''")
-            of_table = f'i."{{}}" IN (SELECT "RID" FROM temp.in_Asset WHERE "table" = \'{literal}\') AND "m_{{}}"."fresh"'
+            of_table = f'i."{{}}" IN (SELECT "RID" FROM temp.in_Asset WHERE "table" = {literal(table)}) AND "m_{{}}"."fresh"'
             for rows in self._rows("Asset", of_table.format("RID", "RID")):
                 for row in rows:
                     row["URL"] = f"/hatrac/{row.pop('table')}/{row['MD5']}.{row['Filename']}"
@@ -171,9 +170,8 @@ class Merge(Arrivals):
             ' o."until", 1) AND coalesce(o."since" < i."until", 1))'
         )
         again = beside.format('i."path" = o."path" AND i."since" > o."since"')
-        inside = beside.format(
-            'i."path" > o."path" || \'/\' AND i."path" < o."path" || \'0\''
-        )  # 0 follows the slash
+        # 0 follows the slash.
+        inside = beside.format('i."path" > o."path" || \'/\' AND i."path" < o."path" || \'0\'')
         wrong = self._db.value(
             'SELECT o."path" FROM "local_member" o WHERE o."dataset" = ?1 AND (o."since" < 1 OR o."until" <= o."since" OR'
             f' max(o."since", coalesce(o."until", 1)) > ?2 OR {again} OR {inside})',

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 import uuid
 from collections.abc import Callable
 from contextlib import closing
@@ -14,7 +13,7 @@ from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.tables import TERMS, VERSION, statements
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.manifest import Entry, digest_of
-from deriva_ml.terminal import print
+from deriva_ml.terminal import tell
 
 
 def add_destinations(database: Database) -> None:
@@ -202,11 +201,10 @@ def _bring_up_to_date(database: Database) -> None:
             database.query(f"PRAGMA user_version = {VERSION}")
     disk.flush_names(path.parent)
     if 0 < version < VERSION:
-        print(
+        tell(
             f"note: {path} was brought up to date (schema {version} to {VERSION}), and as it was it is"
             f" kept as {path.name}.v{version}; older runners, such as those of other working trees, are"
-            " refused from now on",
-            file=sys.stderr,
+            " refused from now on"
         )
 
 

@@ -48,9 +48,8 @@ class ObjectStore:
             digest = copy_hashing(source, copy)
             length = copy.stat().st_size
             target = self.path(digest)
-            if _content(target) == (digest, length) and self.keep(
-                digest, length
-            ):  # a record may name it: what is on the disk stays
+            # A record may name it: what is on the disk stays.
+            if _content(target) == (digest, length) and self.keep(digest, length):
                 with suppress(PermissionError):  # another user's
                     disk.admit(source.stat(), target, target.stat().st_mode & 0o444)
             else:
@@ -68,9 +67,8 @@ class ObjectStore:
             os.utime(content, ns=(now, status.st_mtime_ns if status.st_nlink > 1 else now))
         except FileNotFoundError:
             return False
-        except (
-            OSError
-        ):  # another user's, or the disk takes nothing: ``flush`` looks whether it is there still
+        except OSError:
+            # Another user's, or the disk takes nothing: ``flush`` looks whether it is there still.
             if not self.has(md5, length):
                 return False
         self.fresh.append(content)

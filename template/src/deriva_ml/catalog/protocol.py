@@ -9,16 +9,7 @@ from typing import Any, Protocol
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.links import Start
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import (
-    RID,
-    Asset,
-    AssetRole,
-    Dataset,
-    DatasetState,
-    ExecutionRecord,
-    Status,
-    Workflow,
-)
+from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, DatasetState, ExecutionRecord, Workflow
 
 
 class Source(Protocol):
@@ -38,11 +29,6 @@ class Source(Protocol):
 
     def lookup_execution(self, rid: RID) -> ExecutionRecord:
         """One execution's row, with its workflow."""
-
-    def find_executions(
-        self, limit: int | None = None, status: Status | None = None
-    ) -> list[ExecutionRecord]:
-        """Executions, newest first."""
 
     def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
         """Executions that meet criteria, in their order; raises as ``results`` does."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from deriva_ml.definitions import (
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.metrics import Metric, Number, read_metrics
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import DAMAGED, is_deep
 
 
@@ -79,9 +78,7 @@ def summarize(execution: RID, files: Iterable[RecordedFile]) -> Summary:
                 configuration = read_configuration(path)
                 summary.parameters, summary.choices = parameters_of(configuration), choices_of(configuration)
         except (OSError, DerivaMLException, *DAMAGED) as error:
-            print(
-                f"warning: {filename} of execution {execution} is not read in full: {error}", file=sys.stderr
-            )
+            warn(f"{filename} of execution {execution} is not read in full: {error}")
     return summary
 
 
@@ -142,9 +139,8 @@ class Summaries:
             if values:
                 self._db.delete("local_setting", execution=execution, kind=kind)
             for name, value in values.items():
-                with suppress(
-                    RecursionError
-                ):  # nested more deeply than can be written, which was hardly read
+                # Nested more deeply than can be written, it was hardly read.
+                with suppress(RecursionError):
                     row = (execution, kind, as_cell(name), as_cell(value), json.dumps(value))
                     self._db.query('INSERT OR REPLACE INTO "local_setting" VALUES (?, ?, ?, ?, ?)', *row)
         kept = self.of([execution])[execution].metrics if summary.metrics else {}
@@ -168,7 +164,6 @@ class Summaries:
         found = {rid: Summary() for rid in executions}
         chosen = 'WHERE "execution" IN (SELECT "value" FROM json_each(?))'
         rids = json.dumps(list(executions))
-        settings = 'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting"'
         settings = 'SELECT "execution", "kind", "name", "value", "json" FROM "local_setting"'
         for rid, kind, name, value, text in self._db.query(f"{settings} {chosen}", rids):
             try:

@@ -225,7 +225,7 @@ def _without(
             continue
         if not draw.mend:
             told.add(draw.kind)
-        other = next((name for _, name, _ in before), "")
+        other = next((name for where, name, _ in before if place.is_late or where.at < place.at), "")
         later = any(draw.kind in seeded for _, _, seeded in seeds)
         yield _Unseeded(cell, call, draw, other, later)
 

@@ -131,6 +131,33 @@ def add_server_flags(group: argparse._ActionsContainer, host: str, catalog: str)
     group.add_argument("--catalog", metavar="CATALOG", help=catalog)
 
 
+def subcommand(
+    commands: Any,
+    run: Callable[..., int | None],
+    name: str,
+    usage: str,
+    summary: str,
+    description: str,
+    json: bool = False,
+) -> CommandParser:
+    """Add a subcommand and return its parser.
+
+    Args:
+        run: does it; it is called with the catalog and the arguments.
+        usage: of its positionals; a ``NAME`` that comes first is that of a dataset, and is added.
+        json: it lists things, which programs may read.
+    """
+    parser: CommandParser = commands.add_parser(
+        name, help=summary, usage=f"{usage} [options]".strip(), description=description
+    )
+    if usage.startswith("NAME"):
+        parser.add_argument("name", metavar=usage.split()[0], help="the dataset's name, or its RID")
+    if json:
+        parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
+    parser.set_defaults(run=run)
+    return parser
+
+
 def whole_number(least: int, unit: str) -> Callable[[str], int]:
     """Return a type for arguments that are a number of something, from ``least`` on."""
 

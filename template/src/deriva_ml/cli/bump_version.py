@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 @command
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> None:
     """Tag HEAD with the next version and push it, or say which part of that was not done."""
     options = parser().parse_args(argv)
     root = _committed_root(Path.cwd())
@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
             print(f"would commit {lock_file}")
         print(f"would tag {_commit(root)} as {tag}{was}")
         print(f"would push {', '.join(refs)} to {remote}" if remote else "would not push: there is no remote")
-        return 0
+        return
 
     if lock_first:
         git(root, "add", lock_file)
@@ -90,12 +90,11 @@ def main(argv: Sequence[str]) -> int:
     if remote is None:
         print("not pushed: this repository has no remote (later: git remote add origin URL, then")
         print(f"  git push --set-upstream origin {branch or tag} --follow-tags)")
-        return 0
+        return
     _push(root, remote, branch, tag, refs)
     print(f"pushed {', '.join(refs)} to {remote}")
     if not branch:
         print("note: HEAD is detached, so no branch was pushed with the tag")
-    return 0
 
 
 def version_tags(names: str) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.cli.arguments import subcommand
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.git import listed
+from deriva_ml.progress import progress
 from deriva_ml.signals import raise_on_signals
-from deriva_ml.terminal import print
+from deriva_ml.terminal import counted, print, tell
 
 if TYPE_CHECKING:
     from deriva_ml.archive.exporting import Exported
@@ -21,18 +22,17 @@ if TYPE_CHECKING:
 SHOWN = 5
 """RIDs that a line names."""
 
-WORTH_SHOWING = 1 << 26
-"""Bytes from which on progress is shown."""
-
 
 def add_to(commands: Any) -> None:
     """Add the subcommands."""
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        export_records,
         "export",
-        help="write records into a file for another project",
-        usage="[RID ...] FILE.zip [options]",
-        description="Write executions, datasets and files, with all that belongs to them, into one file, which another"
-        " project imports and other programs read: it is an RO-Crate in a bag.",
+        "[RID ...] FILE.zip",
+        "write records into a file for another project",
+        "Write executions, datasets and files, with all that belongs to them, into one file, which another project imports"
+        " and other programs read: it is an RO-Crate in a bag.",
     )
     parser.add_argument(
         "rids",
@@ -55,20 +55,20 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--with-code", action="store_true", help="with the commits that the executions name, as a git bundle"
     )
-    parser.set_defaults(run=export_records)
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        import_records,
         "import",
-        help="take in records that another project wrote into a file",
-        usage="FILE.zip [options]",
-        description="Take in the records of a file that was exported. What is here stays as it is, and what is here"
-        " already is not taken in again. Of a damaged file nothing is taken in.",
+        "FILE.zip",
+        "take in records that another project wrote into a file",
+        "Take in the records of a file that was exported. What is here stays as it is, and what is here already is not"
+        " taken in again. Of a damaged file nothing is taken in.",
     )
     parser.add_argument("file", metavar="FILE.zip", help="the file to take in")
     parser.add_argument("--without-code", action="store_true", help="without the commits that are in it")
-    parser.set_defaults(run=import_records)
 
 
-def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Write the records that were asked for."""
     from deriva_ml.archive.exporting import export
 
@@ -82,15 +82,14 @@ def export_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             inputs=args.with_inputs,
             contents=not args.without_contents,
             code=args.with_code,
-            progress=_progress(stack, "exporting"),
+            progress=lambda size: stack.enter_context(progress("exporting", 0, size)),
         )
     for note in done.warnings:
-        print(f"note: {note}", file=sys.stderr)
+        tell(f"note: {note}")
     print(f"exported {_listed(done.records)} and {_contents(done)} to {args.file}")
-    return 0
 
 
-def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Take in a file."""
     from deriva_ml.archive.importing import take_in
     from deriva_ml.datasets import names
@@ -98,13 +97,15 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     before = names.read(catalog.project)
     with raise_on_signals(), ExitStack() as stack:
         done = take_in(
-            catalog, Path(args.file), code=not args.without_code, progress=_progress(stack, "importing")
+            catalog,
+            Path(args.file),
+            code=not args.without_code,
+            progress=lambda size: stack.enter_context(progress("importing", 0, size)),
         )
     merged, warnings = done.merged, done.warnings
     if merged.renamed:
-        shown = ", ".join(f"{old} is {new} here" for old, new in [*merged.renamed.items()][:SHOWN])
-        more = f" and {len(merged.renamed) - SHOWN} more" if len(merged.renamed) > SHOWN else ""
-        warnings.append(f"other records have the RIDs of some: {shown}{more}")
+        shown = listed([f"{old} is {new} here" for old, new in merged.renamed.items()], SHOWN)
+        warnings.append(f"other records have the RIDs of some: {shown}")
     for rid, name in merged.unnamed.items():
         warnings.append(
             f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
@@ -115,37 +116,18 @@ def import_records(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         except DerivaMLRequestError as error:
             warnings.append(str(error))
     for note in warnings:
-        print(f"note: {note}", file=sys.stderr)
-    commits = f", {_count(done.commits, 'commit')}" if done.commits else ""
+        tell(f"note: {note}")
+    commits = f", {counted(done.commits, 'commit')}" if done.commits else ""
     print(f"imported {_listed(merged.new)}, {_contents(done)}{commits} that were not here, from {args.file}")
     if names.read(catalog.project) != before:
         print(f"commit {names.FILE}")
-    return 0
 
 
 def _listed(counts: dict[str, int]) -> str:
     """Return how many records there are of the kinds that a person knows."""
     kinds = {"Execution": "execution", "Dataset": "dataset", "Dataset_Version": "version", "Asset": "file"}
-    return ", ".join(_count(counts.get(kind, 0), name) for kind, name in kinds.items())
+    return ", ".join(counted(counts.get(kind, 0), name) for kind, name in kinds.items())
 
 
 def _contents(done: Exported | Imported) -> str:
-    return f"{_count(done.contents, 'content')} ({done.bytes:,} bytes)"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
-
-
-def _progress(stack: ExitStack, title: str) -> Callable[[int], Callable[[int], None]]:
-    """Return what shows a bar on a terminal, where there is enough to do, until the stack is left."""
-
-    def begin(total: int) -> Callable[[int], None]:
-        if total < WORTH_SHOWING or not sys.stderr.isatty():
-            return lambda count: None
-        from tqdm import tqdm
-
-        bar = stack.enter_context(tqdm(desc=title, total=total, unit="B", unit_scale=True))
-        return lambda count: (bar.update(count), None)[1]
-
-    return begin
+    return f"{counted(done.contents, 'content')} ({done.bytes:,} bytes)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from deriva_ml.cli.deriva_catalog import named_catalog
 from deriva_ml.cli.named import rid_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.project import Project
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -54,13 +53,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 @command
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int | None:
     """Run the command; the exit status is 0, or 2 for a wrong request."""
     # A byte that is no text names nothing here; the database would not take it.
     words = [word.encode(errors="backslashreplace").decode() for word in argv]
     args = parser().parse_args(attach_values(words, "--sort"))
     project = Project.find()
-    status: int
+    status: int | None
     if "named" in args and (config := named_catalog(args, "--from", project)):
         from deriva_ml.deriva.connect import connect
 
@@ -88,7 +87,7 @@ def opened(project: Project) -> EmbeddedCatalog:
     except DerivaMLException as error:
         if not disk.fault(error, project.state) or not project.database.exists():
             raise
-        print(f"warning: {error}", file=sys.stderr)
+        warn(error)
         return open_local(project, read_only=True)
     try:
         recover(catalog, project)

@@ -17,20 +17,20 @@ from deriva_ml.cli.output import unbroken_output
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated, ignore_stops
-from deriva_ml.terminal import one_line, print
+from deriva_ml.terminal import one_line, tell, warn
 
 WRONG_REQUEST = 2
 COULD_NOT_RUN = 3
 FAILED = 1
 INTERRUPTED = 130
 
-Main = Callable[[Sequence[str]], int]
+Main = Callable[[Sequence[str]], int | None]
 
 
 def command(main: Main) -> Callable[..., int]:
     """Make ``main(argv) -> status`` a console script that never shows a traceback for a person's mistake.
 
-    A ``DerivaMLRequestError`` ends with status 2, any other ``DerivaMLException`` with 1, Ctrl-C with 130.
+    Returning no status is 0, as for the subcommands that a ``main`` calls. A ``DerivaMLRequestError`` ends with status 2, any other ``DerivaMLException`` with 1, Ctrl-C with 130.
     ``--debug`` among the arguments lets the traceback through.
     """
 
@@ -42,26 +42,26 @@ def command(main: Main) -> Callable[..., int]:
     def status(arguments: list[str]) -> int:
         debugging = "--debug" in take_parameters(arguments)[1]
         try:
-            return main(arguments)
+            return main(arguments) or 0
         except DerivaMLException as error:
             if debugging:
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            tell(f"error: {error}")
             return WRONG_REQUEST if isinstance(error, DerivaMLRequestError) else FAILED
         except Terminated:
             ignore_stops()
-            print("terminated", file=sys.stderr)
+            tell("terminated")
             return FAILED
         except Exception as error:
             # A disk that is full or read-only, or a damaged catalog; sqlite3 is not loaded for its errors' names.
             known = isinstance(error, OSError) or type(error).__module__ == "sqlite3"
             if debugging or not known:
                 raise
-            print(f"error: {_said(error)}", file=sys.stderr)
+            tell(f"error: {_said(error)}")
             return FAILED
         except KeyboardInterrupt:
             ignore_stops()  # another Ctrl-C, while Python shuts down, would change the exit status
-            print("interrupted", file=sys.stderr)
+            tell("interrupted")
             return INTERRUPTED
 
     return entry
@@ -95,7 +95,7 @@ def _warnings_as_lines() -> Iterator[None]:
             as_python_does(message, category, filename, *others, **named)
         elif (text := one_line(message)) not in told:
             told.add(text)
-            print(f"warning: {text}", file=sys.stderr)
+            warn(text)
 
     with warnings.catch_warnings():
         warnings.showwarning = tell

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.cli.arguments import subcommand
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.results import cell
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json, print_lines, width
+from deriva_ml.terminal import print, print_json, print_lines, warn, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Source
@@ -42,14 +42,16 @@ _DIGEST = re.compile("[0-9a-f]{32,64}")
 
 def add_to(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        run,
         "compare",
-        help="show what executions differ in",
-        usage="RID RID ... [options]",
-        description="Show what two or more executions differ in: how they were started, their code, parameters,"
-        " configuration, inputs, packages, metrics and outputs. What is equal is not shown. Files are compared by"
-        " digest; of outputs that are text, CSV or JSON the first lines that differ are shown, each execution's against"
-        " the first one's.",
+        "RID RID ...",
+        "show what executions differ in",
+        "Show what two or more executions differ in: how they were started, their code, parameters, configuration, inputs,"
+        " packages, metrics and outputs. What is equal is not shown. Files are compared by digest; of outputs that are text,"
+        " CSV or JSON the first lines that differ are shown, each execution's against the first one's.",
+        json=True,
     )
     parser.add_argument("rids", nargs="+", metavar="RID", help="the executions, two or more")
     parser.add_argument(
@@ -57,23 +59,20 @@ def add_to(commands: Any) -> None:
         action="store_true",
         help="show how the notebook's or model's source differs between the commits, by nbdime if it is installed",
     )
-    parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
     add_reading_flags(parser)
-    parser.set_defaults(run=run)
 
 
-def run(source: Source, args: argparse.Namespace) -> int:
+def run(source: Source, args: argparse.Namespace) -> None:
     """Show what the executions differ in."""
     from deriva_ml.records.comparison import compare
 
     comparison = compare(source, args.rids, Project.find().root if args.diff else None)
     for line in comparison.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        warn(line)
     if args.json:
         print_json(comparison.to_json())
     else:
         _show(comparison)
-    return 0
 
 
 def _show(comparison: Comparison) -> None:

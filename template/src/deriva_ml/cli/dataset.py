@@ -39,9 +39,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 @command
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int | None:
     """Run the command; the exit status is 0, 1 if ``verify`` found something wrong, or 2 for a wrong request."""
     args = parser().parse_args(list(argv))
     with closing(opened(Project.find())) as catalog:
-        status: int = args.run(catalog, args)
+        status: int | None = args.run(catalog, args)
     return status

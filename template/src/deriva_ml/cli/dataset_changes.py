@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.arguments import CommandParser
-from deriva_ml.cli.dataset_named import meant, name_of, only, subcommand, tell, told_to_commit
+from deriva_ml.cli.arguments import CommandParser, subcommand
+from deriva_ml.cli.dataset_named import meant, name_of, only, say_state, told_to_commit
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.terminal import print
+from deriva_ml.terminal import agreed, print
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -160,7 +161,7 @@ def _add_message(parser: CommandParser, required: bool = False) -> None:
     )
 
 
-def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Make a dataset."""
     from deriva_ml.datasets import changes, ingest, names, walk
 
@@ -173,7 +174,8 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         )
     found = walk.found(args.paths, into=args.into or "", project=catalog.project)
 
-    def change(execution: str) -> list[str]:
+    made: list[str] = []
+    with _changed(catalog, f"Make the dataset {args.name}", made) as execution:
         members = ingest.take_in(catalog, found, args.link)
         if args.paths and not members:
             raise DerivaMLRequestError(f"there is no file in {', '.join(args.paths)}")
@@ -183,12 +185,10 @@ def create(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
                 catalog, execution, args.name, members, args.type, args.description or "", version
             )
             catalog.add_roots(rid, found.roots)
-        return [rid]
-
-    return _changed(catalog, f"Make the dataset {args.name}", change)
+        made.append(rid)
 
 
-def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Add files."""
     from deriva_ml.datasets import changes, ingest, walk
 
@@ -196,17 +196,14 @@ def add(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     catalog.current_state(rid)  # it is not deleted
     found = walk.found(args.paths, catalog.roots(rid), args.into or "", catalog.project)
 
-    def change(execution: str) -> list[str]:
+    with _changed(catalog, args.message or f"Add to {name_of(catalog, rid)}", [rid]) as execution:
         members = ingest.take_in(catalog, found, args.link)
         with catalog.transaction():
             changes.add(catalog, execution, rid, members, args.message or "")
             catalog.add_roots(rid, found.roots)
-        return [rid]
-
-    return _changed(catalog, args.message or f"Add to {name_of(catalog, rid)}", change)
 
 
-def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Take files out."""
     from deriva_ml.datasets import changes
 
@@ -214,14 +211,11 @@ def remove(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     there = [row["Path"] for row in catalog.members(catalog.current_state(rid).rid)]
     paths = [*_matching(args.paths, there)]
 
-    def change(execution: str) -> list[str]:
+    with _changed(catalog, args.message or f"Remove from {name_of(catalog, rid)}", [rid]) as execution:
         changes.remove(catalog, execution, rid, paths, args.message or "")
-        return [rid]
-
-    return _changed(catalog, args.message or f"Remove from {name_of(catalog, rid)}", change)
 
 
-def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Make datasets parts of another."""
     from deriva_ml.datasets import changes
 
@@ -230,28 +224,22 @@ def nest(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         raise DerivaMLRequestError("--into is the folder of one dataset: nest each by a command of its own")
     others = [meant(catalog, other) for other in args.others]
 
-    def change(execution: str) -> list[str]:
+    with _changed(catalog, args.message or f"Nest in {name_of(catalog, rid)}", [rid]) as execution:
         members = [changes.part(catalog, rid, other, version, args.into or "") for other, version in others]
         changes.add(catalog, execution, rid, members, args.message or "")
-        return [rid]
-
-    return _changed(catalog, args.message or f"Nest in {name_of(catalog, rid)}", change)
 
 
-def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def release(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Make a version."""
     from deriva_ml.datasets import changes
 
     rid = only(catalog, args.name)
 
-    def change(execution: str) -> list[str]:
+    with _changed(catalog, f"Release {name_of(catalog, rid)}: {args.message}", [rid]) as execution:
         changes.release(catalog, execution, rid, args.bump, args.message)
-        return [rid]
-
-    return _changed(catalog, f"Release {name_of(catalog, rid)}: {args.message}", change)
 
 
-def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Make datasets of a dataset's parts."""
     from deriva_ml.datasets import parting
     from deriva_ml.datasets.split import parse_fractions
@@ -263,13 +251,12 @@ def split(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     )
     dataset = catalog.lookup_dataset(rid, version)
 
-    def change(execution: str) -> list[str]:
-        return parting.make_parts(catalog, execution, dataset, wanted)
+    made: list[str] = []
+    with _changed(catalog, f"Split {name_of(catalog, rid)} {dataset.version}: {wanted}", made) as execution:
+        made += parting.make_parts(catalog, execution, dataset, wanted)
 
-    return _changed(catalog, f"Split {name_of(catalog, rid)} {dataset.version}: {wanted}", change)
 
-
-def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Delete a dataset."""
     from deriva_ml.datasets import changes
 
@@ -281,25 +268,23 @@ def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             raise DerivaMLRequestError(
                 f"delete asks before it deletes {name}, and there is no terminal: give --yes"
             )
-        print(f"delete {name} {state.version}, {rid}? [y/N]", end=" ", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            return 0
+        if not agreed(f"delete {name} {state.version}, {rid}?"):
+            return
     with changes.recorded(catalog, changes.COMMAND, f"Delete the dataset {name}"):
         changes.delete(catalog, rid, args.recurse)
     print(f"{name} is deleted; its versions stay readable as {rid}@VERSION")
-    return 0
 
 
-def _changed(catalog: EmbeddedCatalog, description: str, change: Callable[[str], Iterable[str]]) -> int:
-    """Change datasets by an execution, and say what they are then."""
+@contextmanager
+def _changed(catalog: EmbeddedCatalog, description: str, rids: Sequence[str]) -> Iterator[str]:
+    """Give the execution that changes datasets, and say what these are then; ``rids`` may be added to inside."""
     from deriva_ml.datasets import changes
 
     with told_to_commit(catalog):
         with changes.recorded(catalog, changes.COMMAND, description) as execution:
-            changed = change(execution)
-        for rid in changed:
-            tell(catalog, rid)
-    return 0
+            yield execution
+        for rid in rids:
+            say_state(catalog, rid)
 
 
 def _matching(patterns: Iterable[str], paths: Sequence[str]) -> Iterable[str]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.dataset_named import meant, name_of, state_of, subcommand
+from deriva_ml.cli.arguments import subcommand
+from deriva_ml.cli.dataset_named import meant, name_of, state_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.signals import raise_on_signals
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json, print_lines, width
+from deriva_ml.terminal import counted, human, print, print_json, print_lines, tell, warn, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -58,14 +58,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="datasets (default: all)")
 
 
-def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show what two versions differ in."""
-    from deriva_ml.cli.storage import human
-    from deriva_ml.datasets.whole import files
-
     rid, _ = meant(catalog, args.name)
     states = [state_of(catalog, rid, args.version), state_of(catalog, rid, args.other)]
-    before, after = ({row["Path"]: row for row in files(catalog, state.rid)} for state in states)
+    before, after = ({row["Path"]: row for row in catalog.files(state.rid)} for state in states)
     changes = []
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
@@ -83,10 +80,10 @@ def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
                 ],
             }
         )
-        return 0
+        return
     if not changes:
         print(f"{name_of(catalog, rid)} {states[0].version} and {states[1].version} have the same files")
-        return 0
+        return
     rows = [
         (
             kind,
@@ -99,7 +96,6 @@ def diff(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     pairs = [(path, old, new) for kind, path, old, new in changes if old is not None and new is not None]
     for path, old, new in pairs[:COMPARED]:
         _show_lines(catalog, path, old, new)
-    return 0
 
 
 def _content(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -115,7 +111,7 @@ def _show_lines(catalog: EmbeddedCatalog, path: str, old: Mapping[str, Any], new
     try:
         first, other = (read_contents(catalog.objects.path(row["MD5"])) for row in (old, new))
     except (OSError, DerivaMLException) as error:
-        print(f"warning: the lines of {path} cannot be compared: {error}", file=sys.stderr)
+        warn(f"the lines of {path} cannot be compared: {error}")
         return
     if first is None or other is None:
         return
@@ -130,9 +126,8 @@ def _show_lines(catalog: EmbeddedCatalog, path: str, old: Mapping[str, Any], new
         print("  ... and more")
 
 
-def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Write a dataset's files."""
-    from deriva_ml.cli.storage import counted, human
     from deriva_ml.datasets.export import write
 
     rid, version = meant(catalog, args.name)
@@ -142,17 +137,14 @@ def export(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     said = {"dataset": rid, "version": state.version, "files": state.files, "bytes": state.bytes}
     if args.json:
         print_json(said | {"target": str(args.target)})
-        return 0
+        return
     print(
         f"{name_of(catalog, rid)} {state.version}: {counted(state.files, 'file')}, {human(state.bytes)} in {args.target}"
     )
-    return 0
 
 
 def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Check datasets; the exit status is 1 if something is wrong."""
-    from deriva_ml.cli.storage import counted, human
-    from deriva_ml.datasets.whole import files
     from deriva_ml.progress import progress
     from deriva_ml.storage.verify import manifest_fault, read_all
 
@@ -167,23 +159,17 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             called = f"{name_of(catalog, rid)} {state.version}"
             if wrong := manifest_fault(catalog, state.rid, state.digest):
                 problems.append((called, "", "damaged", wrong))
-            for row in files(catalog, state.rid):
+            for row in catalog.files(state.rid):
                 contents.setdefault(row["MD5"], (row["Length"], called, row["Path"]))
     size = sum(length for length, _, _ in contents.values())
     with progress("verifying", len(contents), size) as report:
         for md5, (what, how, length) in read_all(catalog, contents, report):
             expected, called, path = contents[md5]
             if what or length != expected:
-                problems.append(
-                    (
-                        called,
-                        path,
-                        what or "damaged",
-                        how or f"it has {length} bytes, and its row says {expected}",
-                    )
-                )
+                how = how or f"it has {length} bytes, and its row says {expected}"
+                problems.append((called, path, what or "damaged", how))
+    heads = ("dataset", "path", "what", "how")
     if args.json:
-        heads = ("dataset", "path", "what", "how")
         print_json(
             {
                 "versions": count,
@@ -198,11 +184,10 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             f" {counted(len(rids), 'dataset')} were checked"
         )
         if problems:
-            print_lines(aligned([("dataset", "path", "what", "how"), *problems], width(), ("path", "how")))
+            print_lines(aligned([heads, *problems], width(), ("path", "how")))
     if not problems:
         return 0
-    print(
-        "error: not all is as it was recorded: bring it back from a backup or import it, or add the same files again",
-        file=sys.stderr,
+    tell(
+        "error: not all is as it was recorded: bring it back from a backup or import it, or add the same files again"
     )
     return 1

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deriva_ml.cli.arguments import CommandParser
+from deriva_ml.dataset_version import state_with
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.terminal import print
+from deriva_ml.terminal import counted, human, print
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.definitions import DatasetState
-
-
-def subcommand(
-    commands: Any,
-    run: Callable[..., int],
-    name: str,
-    usage: str,
-    summary: str,
-    description: str,
-    json: bool = False,
-) -> CommandParser:
-    """Add a subcommand of ``deriva-ml-dataset`` and return its parser.
-
-    Args:
-        usage: of its positionals; the first is the dataset.
-        json: it lists things, which programs may read.
-    """
-    parser: CommandParser = commands.add_parser(
-        name, help=summary, usage=f"{usage} [options]".strip(), description=description
-    )
-    if usage.startswith("NAME"):
-        parser.add_argument("name", metavar=usage.split()[0], help="the dataset's name, or its RID")
-    if json:
-        parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
-    parser.set_defaults(run=run)
-    return parser
 
 
 def meant(catalog: EmbeddedCatalog, text: str) -> tuple[str, str | None]:
@@ -82,14 +56,7 @@ def only(catalog: EmbeddedCatalog, text: str) -> str:
 
 def state_of(catalog: EmbeddedCatalog, rid: str, version: str | None = None) -> DatasetState:
     """Return the state of a dataset with a version; by default its newest."""
-    states = catalog.dataset_versions(rid)
-    if version is None:
-        return states[0]
-    found = next((one for one in states if one.version == version), None)
-    if found is None:
-        there = ", ".join(one.version for one in reversed(states))
-        raise DerivaMLRequestError(f"{name_of(catalog, rid)} has no version {version}; it has {there}")
-    return found
+    return state_with(catalog.dataset_versions(rid), version, name_of(catalog, rid))
 
 
 def name_of(catalog: EmbeddedCatalog, rid: str) -> str:
@@ -97,9 +64,8 @@ def name_of(catalog: EmbeddedCatalog, rid: str) -> str:
     return catalog.name_of_dataset(rid) or rid
 
 
-def tell(catalog: EmbeddedCatalog, rid: str) -> None:
+def say_state(catalog: EmbeddedCatalog, rid: str) -> None:
     """Say what a dataset is now."""
-    from deriva_ml.cli.storage import counted, human
 
     state = state_of(catalog, rid)
     print(

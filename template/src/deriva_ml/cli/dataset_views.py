@@ -8,16 +8,19 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.arguments import CommandParser, whole_number
-from deriva_ml.cli.dataset_named import meant, state_of, subcommand
+from deriva_ml.cli.arguments import CommandParser, subcommand, whole_number
+from deriva_ml.cli.dataset_named import meant, state_of
 from deriva_ml.table import aligned
-from deriva_ml.terminal import one_line, print, print_json, print_lines, width
+from deriva_ml.terminal import counted, human, one_line, print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
 
 SHOWN = 20
 """Files that a person is shown; ``--json`` has all."""
+
+WITHIN = {"dataset", "name", "version", "released", "bytes"}
+"""Facts that a person is shown within others."""
 
 
 def add_to(commands: Any) -> None:
@@ -67,9 +70,8 @@ def _add_limit(parser: CommandParser, what: str) -> None:
     )
 
 
-def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """List datasets."""
-    from deriva_ml.cli.storage import human
 
     found = catalog.find_datasets(args.limit + 1 if args.limit else None, deleted=args.all)
     states = [catalog.dataset_state(str(one.version_rid)) for one in found]
@@ -88,10 +90,10 @@ def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     ]
     if args.json:
         print_json(listed[: args.limit or None])
-        return 0
+        return
     if not listed:
         print("no dataset is here yet; uv run deriva-ml-dataset create NAME PATH makes one")
-        return 0
+        return
     rows = [
         (
             one["name"],
@@ -108,15 +110,12 @@ def list_datasets(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     print_lines(aligned([heads, *rows], width(), ("name", "types", "description")))
     if args.limit and len(listed) > args.limit:
         print("... and more; -n 0 shows all")
-    return 0
 
 
-def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show what is known of a dataset."""
     from deriva_ml.cli.named import elsewhere
-    from deriva_ml.cli.storage import counted, human
     from deriva_ml.datasets.rows import is_table
-    from deriva_ml.datasets.whole import files
     from deriva_ml.records.lineage import made_by, read_by
 
     rid, version = meant(catalog, args.name)
@@ -133,12 +132,11 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         "version": state.version,
         "released": state.released,
         "digest": state.digest,
-        "description": dataset.description,
         "types": list(dataset.types),
         "versions": [one.version for one in catalog.dataset_versions(rid) if one.released],
         "files": state.files,
         "bytes": state.bytes,
-        "tables": [row["Path"] for row in files(catalog, state.rid) if is_table(row["Path"])],
+        "tables": [row["Path"] for row in catalog.files(state.rid) if is_table(row["Path"])],
         "nested": [
             {
                 "folder": folder,
@@ -152,38 +150,25 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         "pushed to": elsewhere(catalog, rid),
         "made by": made_by(catalog, rid),
         "read by": read_by(catalog, rid),
+        "description": dataset.description,
     }
     listed: Iterator[dict[str, Any]] = (
         {"path": row["Path"], "bytes": row["Length"], "md5": row["MD5"], "rid": row["RID"]}
-        for row in files(catalog, state.rid)
+        for row in catalog.files(state.rid)
     )
     if args.json:
         print_json(facts | {"members": list(listed)})
-        return 0
-    said = facts | {
+        return
+    said = {
         "dataset": f"{dataset.name or rid} {state.version}",
         "RID": rid if dataset.name else "",
+        **{name: value for name, value in facts.items() if name not in WITHIN},
         "files": f"{counted(state.files, 'file')}, {human(state.bytes)}",
         "nested": [
             f"{one['folder']}: {one['name'] or one['rid']} {one['version']}" for one in facts["nested"]
         ],
     }
-    for name in (
-        "dataset",
-        "RID",
-        "digest",
-        "types",
-        "versions",
-        "files",
-        "tables",
-        "nested",
-        "part of",
-        "pushed to",
-        "made by",
-        "read by",
-        "description",
-    ):
-        value = said[name]
+    for name, value in said.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         if text:
             print(f"{name + ':':13}{one_line(text)}")
@@ -192,12 +177,10 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         print_lines(aligned([("path", "bytes", "MD5"), *rows], width(), ("path",)))
     if args.limit and next(listed, None):
         print("... and more; -n 0 shows all")
-    return 0
 
 
-def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show a dataset's states."""
-    from deriva_ml.cli.storage import human
 
     rid, _ = meant(catalog, args.name)
     states = catalog.dataset_versions(rid)
@@ -211,7 +194,7 @@ def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
                 for one in states
             ]
         )
-        return 0
+        return
     rows = [
         (
             one.version,
@@ -227,4 +210,3 @@ def history(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     ]
     heads = ("version", "when (UTC)", "by", "files", "size", "digest", "execution", "what changed")
     print_lines(aligned([heads, *rows], width(), ("by", "what changed")))
-    return 0

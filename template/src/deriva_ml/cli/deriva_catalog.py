@@ -35,7 +35,7 @@ def named_catalog(args: argparse.Namespace, flag: str, project: Project) -> Deri
     Raises:
         DerivaMLRequestError: they do not go together, or name none.
     """
-    from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
+    from deriva_ml.catalog.catalog_config import DerivaMLConfig, located
     from deriva_ml.execution.configured_catalogs import connection
 
     if args.named and (args.host or args.catalog):
@@ -46,6 +46,4 @@ def named_catalog(args: argparse.Namespace, flag: str, project: Project) -> Deri
         return located(connection(project, args.named), project)
     if not args.host:
         return None
-    config = DerivaMLConfig(args.host, args.catalog)
-    check_server(config)
-    return located(config, project)
+    return located(DerivaMLConfig(args.host, args.catalog), project)

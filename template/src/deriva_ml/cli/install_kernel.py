@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 @command
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> None:
     """Install the kernel for the user, or into the environment itself, and print where it went."""
     options = parser().parse_args(argv)
     name = kernel_name(project_name(Project.find())) if options.name is None else options.name
@@ -48,7 +48,6 @@ def main(argv: Sequence[str]) -> int:
         name, options.display_name, Path(sys.prefix) if options.sys_prefix else None
     )
     print(f"kernel {name}: {'installed in' if fresh else 'already in'} {folder}")
-    return 0
 
 
 def install_kernel(

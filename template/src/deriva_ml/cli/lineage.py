@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.arguments import subcommand, whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.table import aligned
 from deriva_ml.terminal import print_json, print_lines, width
@@ -18,13 +18,15 @@ DIRECTIONS = {True: "came from", False: "led to"}
 
 def add_to(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        run,
         "lineage",
-        help="show what a record came from, and what came of it",
-        usage="RID [options]",
-        description="Show what an execution, dataset or file came from, and what came of it, as indented trees: the"
-        " executions that made it, what these read, and so on. What is reached on several ways is shown once in full"
-        " and then by its RID, with (above). Files that describe a run are left out, unless another execution read them.",
+        "RID",
+        "show what a record came from, and what came of it",
+        "Show what an execution, dataset or file came from, and what came of it, as indented trees: the executions that"
+        " made it, what these read, and so on. What is reached on several ways is shown once in full and then by its RID,"
+        " with (above). Files that describe a run are left out, unless another execution read them.",
     )
     parser.add_argument(
         "rid",
@@ -45,10 +47,9 @@ def add_to(commands: Any) -> None:
         "--json", action="store_true", help="write JSON, for a program to read: one graph of nodes and edges"
     )
     add_reading_flags(parser)
-    parser.set_defaults(run=run)
 
 
-def run(source: Source, args: argparse.Namespace) -> int:
+def run(source: Source, args: argparse.Namespace) -> None:
     """Show the lineage that the arguments ask for."""
     from deriva_ml.records.lineage import as_graph, beyond, describe, described, tree, walk
 
@@ -58,13 +59,11 @@ def run(source: Source, args: argparse.Namespace) -> int:
     nodes = described(start, walks)
     if args.json:
         print_json(as_graph(start, walks, nodes))
-        return 0
+        return
     lines = [f"{start.rid}  {describe(nodes[start.rid])}"]
     for found in walks:
         more = beyond(start, found)
         below = list(tree(found, nodes, more))
         nothing = "" if below else " ..." if more else " nothing that is recorded"
         lines += [f"{DIRECTIONS[found.up]}:{nothing}", *below]
-    room = width()
-    print_lines(aligned([[line] for line in lines], room))
-    return 0
+    print_lines(aligned([[line] for line in lines], width()))

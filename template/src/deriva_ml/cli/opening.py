@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.cli.arguments import subcommand
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.terminal import print
 from deriva_ml.untrusted import check_inside, plain_name
@@ -20,22 +21,23 @@ if TYPE_CHECKING:
 
 def add_to(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        open_record,
         "open",
-        help="open an execution's notebook, or an asset",
-        usage="RID [options]",
-        description="Open an execution's notebook, or an asset, with the desktop's program. Copies of the execution's"
-        " outputs, or of the asset, are put into outputs/ under their own names.",
+        "RID",
+        "open an execution's notebook, or an asset",
+        "Open an execution's notebook, or an asset, with the desktop's program. Copies of the execution's outputs, or of"
+        " the asset, are put into outputs/ under their own names.",
     )
     parser.add_argument(
         "rid",
         metavar="RID",
         help="the execution or asset, by its RID here or where it was pushed to, or by its name",
     )
-    parser.set_defaults(run=open_record)
 
 
-def open_record(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def open_record(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Put named copies of what was asked for under ``outputs/`` and open the one a person would read."""
     import webbrowser
 
@@ -67,7 +69,6 @@ def open_record(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     print(best)
     if sys.stdout.isatty():
         webbrowser.open(best.as_uri())
-    return 0
 
 
 def _rank(asset: Asset) -> int:

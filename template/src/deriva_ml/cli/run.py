@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from deriva_ml.cli.summary import print_summary, relative
 from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
-from deriva_ml.terminal import print
+from deriva_ml.terminal import print, tell
 
 
 def parser() -> argparse.ArgumentParser:
@@ -204,12 +203,12 @@ def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int
     failed = waiting = 0
     try:
         for number, job in enumerate(jobs):
-            print(f"[{number + 1}/{len(jobs)}] {' '.join(job)}", file=sys.stderr)
+            tell(f"[{number + 1}/{len(jobs)}] {' '.join(job)}")
             try:
                 waiting += not _run_job(job, (parent.local_rid, number) if parent else None)
             except (DerivaMLException, OSError) as error:
                 failed += 1
-                print(f"error: {error}", file=sys.stderr)
+                tell(f"error: {error}")
     except (KeyboardInterrupt, Terminated):
         if parent:
             parent.end(Status.aborted, "interrupted")

@@ -32,7 +32,7 @@ from deriva_ml.notebook.document import injected_earlier, read_notebook, source_
 from deriva_ml.notebook.language import check_language
 from deriva_ml.notebook.parameters import computed_from, describe, parameters_of, resolve
 from deriva_ml.project import Project
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import print, print_lines, warn
 
 if TYPE_CHECKING:
     from deriva_ml.execution.notebook_end import Result
@@ -318,7 +318,7 @@ def _print_end(notebook: Path, project: Project, result: Result, took: str) -> b
     from deriva_ml.definitions import Status
 
     for line in result.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        warn(line)
     good = result.status in {Status.uploaded, Status.stopped, Status.pending_upload}
     if not good:
         print(f"error: {result.reason}", file=sys.stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from deriva_ml.cli.results import show_table
 from deriva_ml.configuration_file import MODEL_COMMAND, is_configuration, is_of_model, read_configuration
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json
+from deriva_ml.terminal import print, print_json, warn
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -211,7 +210,7 @@ def _configuration_of(catalog: EmbeddedCatalog, rid: str, assets: Sequence[Asset
             try:
                 found = read_configuration(Path(catalog.locate(asset)))
             except (OSError, ValueError, DerivaMLException) as error:
-                print(f"warning: the configuration of {rid} cannot be shown: {error}", file=sys.stderr)
+                warn(f"the configuration of {rid} cannot be shown: {error}")
     return found
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.arguments import subcommand, whole_number
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.progress import bar
 from deriva_ml.table import aligned
-from deriva_ml.terminal import one_line, print, print_json, print_lines, width
+from deriva_ml.terminal import agreed, counted, human, one_line, print, print_json, print_lines, tell, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,28 +27,35 @@ SHOWN = 20
 
 def add_to(commands: Any) -> None:
     """Add the subcommands."""
-    parser = commands.add_parser(
+    subcommand(
+        commands,
+        verify,
         "verify",
-        help="check that every content is there, as it was recorded",
-        usage="[options]",
-        description="Read every content that a record names, and check its digest; check what is in each version of a"
-        " dataset, and the database itself. The exit status is 1 if anything is missing or damaged.",
+        "",
+        "check that every content is there, as it was recorded",
+        "Read every content that a record names, and check its digest; check what is in each version of a dataset, and the"
+        " database itself. The exit status is 1 if anything is missing or damaged.",
+        json=True,
     )
-    _add(parser, verify)
-    parser = commands.add_parser(
+    subcommand(
+        commands,
+        size,
         "size",
-        help="show what the catalog takes on the disk",
-        usage="[options]",
-        description="Show what the catalog takes on the disk, and the executions and files that take most of it.",
+        "",
+        "show what the catalog takes on the disk",
+        "Show what the catalog takes on the disk, and the executions and files that take most of it.",
+        json=True,
     )
-    _add(parser, size)
-    parser = commands.add_parser(
+    parser = subcommand(
+        commands,
+        gc,
         "gc",
-        help="remove contents that no record names, and old executions",
-        usage="[options]",
-        description="Remove contents that no record names and that are older than a day; with --older-than or --keep-last"
-        " also executions, with what only they need. It lists what goes and asks first. What a dataset or another execution"
+        "",
+        "remove contents that no record names, and old executions",
+        "Remove contents that no record names and that are older than a day; with --older-than or --keep-last also"
+        " executions, with what only they need. It lists what goes and asks first. What a dataset or another execution"
         " needs stays, and so does what waits to be pushed or has not ended.",
+        json=True,
     )
     parser.add_argument(
         "--older-than",
@@ -70,25 +77,6 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would go, and remove nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="remove it without asking")
-    _add(parser, gc)
-
-
-def _add(parser: argparse.ArgumentParser, run: Callable[..., int]) -> None:
-    parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
-    parser.set_defaults(run=run)
-
-
-def human(size: float) -> str:
-    """Return a number of bytes as people read it."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # ------------------------------------------------------------------------------------------------------------- verify
@@ -96,8 +84,8 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
     """Check everything; the exit status is 1 if something is wrong."""
     from deriva_ml.storage.verify import verify as verified
 
-    with _progress() as begin:
-        verdict = verified(catalog, begin)
+    with ExitStack() as stack:
+        verdict = verified(catalog, lambda size: stack.enter_context(bar("verifying", size)))
     if args.json:
         print_json(asdict(verdict))
     else:
@@ -120,40 +108,15 @@ def verify(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             _show([("RID", "what", "file", "of", "how", "path"), *rows], ("of", "how", "file"))
     if not verdict.problems:
         return 0
-    print(
+    tell(
         "error: not all is as it was recorded: bring the files at these paths back from a backup, or record the same"
-        " files again, and verify once more; catalog.db comes back as a whole",
-        file=sys.stderr,
+        " files again, and verify once more; catalog.db comes back as a whole"
     )
     return 1
 
 
 def _users(executions: Sequence[str], datasets: Sequence[str]) -> str:
     return ", ".join([*(f"dataset {one}" for one in datasets), *executions])
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int], Callable[[int], object]]]:
-    """Show on a terminal how much of so many bytes was read; gives what is told of each."""
-    if not sys.stderr.isatty():
-        yield lambda total: lambda count: None
-        return
-    import threading
-
-    from tqdm import tqdm
-
-    lock = threading.Lock()
-    with tqdm(desc="verifying", unit="B", unit_scale=True) as bar:
-
-        def progress(count: int) -> None:
-            with lock:
-                bar.update(count)
-
-        def begin(total: int) -> Callable[[int], object]:
-            bar.reset(total)
-            return progress
-
-        yield begin
 
 
 def _show(rows: Sequence[Sequence[Any]], elastic: Sequence[str]) -> None:
@@ -164,14 +127,14 @@ def _show(rows: Sequence[Sequence[Any]], elastic: Sequence[str]) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- size
-def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Show what takes how much."""
     from deriva_ml.storage.size import measure
 
     found = measure(catalog)
     if args.json:
         print_json(asdict(found))
-        return 0
+        return
     rows: list[tuple[str, str, str]] = [("database", "", human(found.database))]
     rows.append(("contents", f"{found.contents_count:,}", human(found.contents)))
     rows += [(f"  {name}", f"{count:,}", human(taken)) for name, (count, taken) in found.tables.items()]
@@ -190,11 +153,10 @@ def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             print("", f"largest {title}:", sep="\n")
             listed = [(one.rid, human(one.bytes), one_line(one.name)) for one in large]
             print_lines(aligned([("RID", "bytes", "name"), *listed], width(), ("name",)))
-    return 0
 
 
 # ----------------------------------------------------------------------------------------------------------------- gc
-def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
+def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Remove what can go, once a person has agreed to it."""
     from deriva_ml.catalog.criteria import parse_since
     from deriva_ml.storage.collect import prospect, remove_contents, remove_executions
@@ -224,7 +186,7 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
         if environments:
             print(f"environments of replays to remove: {human(environments)}")
     nothing = not (found.plan.remove or found.contents[0] or environments)
-    if not args.dry_run and not nothing and (args.yes or _agreed()):
+    if not args.dry_run and not nothing and (args.yes or agreed("remove it?")):
         given = {"--older-than": args.older_than, "--keep-last": args.keep_last}
         why = " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
         gone = remove_executions(catalog, found.plan.remove, limits, why) if found.plan.remove else []
@@ -241,7 +203,6 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             )
     if args.json:
         print_json(result)
-    return 0
 
 
 def _show_prospect(catalog: EmbeddedCatalog, found: Prospect, limits: Limits) -> None:
@@ -284,9 +245,3 @@ def _show_prospect(catalog: EmbeddedCatalog, found: Prospect, limits: Limits) ->
         print(
             f"{counted(count, 'content')} ({human(taken_bytes)}) fetched from a Deriva catalog: --cache removes these, too"
         )
-
-
-def _agreed() -> bool:
-    """Ask whether all that is to go."""
-    print("remove it? [y/N]", end=" ", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}

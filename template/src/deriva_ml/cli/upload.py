@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,9 @@ from deriva_ml.cli.deriva_catalog import named_catalog
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import print, print_lines, tell, warn
 
 if TYPE_CHECKING:
-    from deriva_ml.catalog.catalog_config import DerivaMLConfig
     from deriva_ml.catalog.embedded import EmbeddedCatalog
     from deriva_ml.catalog.journal import Destination
     from deriva_ml.deriva.push import Push
@@ -137,11 +135,15 @@ def _upload(args: argparse.Namespace, catalog: EmbeddedCatalog, project: Project
         return _forget(catalog, rids)
     waiting: Pending
     opened = None
-    config = _connection(args, project)
+    config = named_catalog(args, "--to", project)
     if config is None:
         waiting = [one for one in catalog.journal.pending() if not rids or one[0] in rids]
         waiting = [one for one in waiting if catalog.lookup_execution(one[0]).status not in OPEN_STATUSES]
         _refuse_local(catalog, rids)
+    elif not rids:
+        raise DerivaMLRequestError(
+            "say which executions to push there: uv run deriva-ml-catalog list shows what there is"
+        )
     else:
         from deriva_ml.deriva.push import destination_of
 
@@ -167,10 +169,10 @@ def _push(catalog: EmbeddedCatalog, project: Project, waiting: Pending, opened: 
         wrong += isinstance(pushed.error, DerivaMLRequestError)  # as without a login: nothing was tried
         if str(pushed.error) not in said:
             said.add(str(pushed.error))
-            print(f"error: {pushed.local}: {pushed.error}", file=sys.stderr)
+            tell(f"error: {pushed.local}: {pushed.error}")
     _note_names(catalog)
     if failed:
-        print(f"{failed} of {len(waiting)} still wait: uv run deriva-ml-upload goes on", file=sys.stderr)
+        tell(f"{failed} of {len(waiting)} still wait: uv run deriva-ml-upload goes on")
     return WRONG_REQUEST if 0 < wrong == len(waiting) else FAILED if failed else 0
 
 
@@ -179,10 +181,8 @@ def _note_names(catalog: EmbeddedCatalog) -> None:
     from deriva_ml.cli.dataset_named import told_to_commit
     from deriva_ml.datasets.names import note
 
-    with (
-        suppress(DerivaMLRequestError),
-        told_to_commit(catalog),
-    ):  # what is wrong there, each change of one says
+    # What is wrong there, each change of one says.
+    with suppress(DerivaMLRequestError), told_to_commit(catalog):
         for dataset in catalog.find_datasets():
             note(catalog, dataset.rid)
 
@@ -197,18 +197,6 @@ def _forget(catalog: EmbeddedCatalog, rids: Sequence[str]) -> int:
         catalog.cancel_push(rid)
         print(f"{rid} stays in this project's own catalog")
     return 0
-
-
-def _connection(args: argparse.Namespace, project: Project) -> DerivaMLConfig | None:
-    """Return the connection that the arguments name, if they name one."""
-    config = named_catalog(args, "--to", project)
-    if config is None:
-        return None
-    if not args.rids:
-        raise DerivaMLRequestError(
-            "say which executions to push there: uv run deriva-ml-catalog list shows what there is"
-        )
-    return config
 
 
 def _wanted(catalog: EmbeddedCatalog, rids: Sequence[str], destination: Destination) -> Pending:
@@ -252,10 +240,9 @@ def _warn_of_inputs(catalog: EmbeddedCatalog, rid: str, destination: Destination
         read = catalog.journal.inputs(rid, other) if other != destination else []
         if read:
             names = ", ".join(one.rid for one in read[:5])
-            print(
-                f"warning: execution {rid} read records of {other} ({names}), which {destination} does not have:"
-                " they are not linked there",
-                file=sys.stderr,
+            warn(
+                f"execution {rid} read records of {other} ({names}), which {destination} does not have:"
+                " they are not linked there"
             )
 
 

@@ -145,9 +145,8 @@ def _no_override(overrides: Sequence[str], place: int) -> str:
     text = re.match(r"([\w.]+)=[^\W\d]", whole) and not re.match(
         r"[\w.]+=(true|false|null) ", whole, re.IGNORECASE
     )
-    if word.strip() and text and whole.partition("=")[0] not in store.groups:
-        if _reads(whole):
-            return f"{_cut(word)} is no override: write NAME=VALUE, or one text as {shlex.quote(whole)}"
+    if word.strip() and text and whole.partition("=")[0] not in store.groups and _reads(whole):
+        return f"{_cut(word)} is no override: write NAME=VALUE, or one text as {shlex.quote(whole)}"
     shown = _cut(word) if word.strip() else repr(word)
     return f"{shown} is no override: write NAME=VALUE"
 

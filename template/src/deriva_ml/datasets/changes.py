@@ -29,12 +29,12 @@ from deriva_ml.definitions import (
     format_duration,
     is_release,
 )
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.git import differing_files, git, repository_root, version_of
 from deriva_ml.manifest import manifest_name
 from deriva_ml.process import Owner
 from deriva_ml.redaction import redact
-from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
+from deriva_ml.signals import end_by, raise_on_signals, signals_ignored
 from deriva_ml.web_address import workflow_url
 
 COMMAND = "deriva-ml-dataset"
@@ -82,12 +82,8 @@ def recorded(catalog: EmbeddedCatalog, command: str, description: str) -> Iterat
             yield rid
         except BaseException as error:
             if not (isinstance(error, DerivaMLRequestError) and _taken_back(catalog, rid)):
-                stopped = isinstance(error, KeyboardInterrupt | Terminated)
-                said = error if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
                 with disk.unless_refused(project.state):
-                    close(
-                        Status.aborted if stopped else Status.failed, "interrupted" if stopped else str(said)
-                    )
+                    close(*end_by(error))
             raise
         close(Status.uploaded)
 
@@ -143,13 +139,11 @@ def create(
     types: Sequence[str] = (),
     description: str = "",
     version: str = "0.1.0",
-    nested: Iterable[RID] = (),
 ) -> RID:
     """Make a dataset, with a first version, and return its RID.
 
     Args:
         name: what this project calls it, which ``datasets.toml`` says; it may have none.
-        nested: RIDs of datasets that are part of it, at their current versions.
 
     Raises:
         DerivaMLRequestError: the name is taken or cannot be one, or so is the version, or a member cannot be.
@@ -162,7 +156,7 @@ def create(
         check_name(name)
         check_new(catalog.project, name)
     with catalog.transaction():
-        rid = catalog.add_dataset(description, members, types, version, execution, nested, name=name)
+        rid = catalog.add_dataset(description, members, types, version, execution, name=name)
         _released(catalog, execution, rid)
     return rid
 
@@ -190,30 +184,6 @@ def remove(
             found = [one for one in there if one == path or one.startswith(f"{path}/")]
             out |= dict.fromkeys(found or [path])
         return catalog.change_dataset(rid, remove=out, description=description, execution=execution)
-
-
-def nest(
-    catalog: EmbeddedCatalog,
-    execution: RID,
-    rid: RID,
-    nested: Iterable[RID],
-    into: str = "",
-    description: str = "",
-    version: str | None = None,
-) -> str:
-    """Let datasets be parts of another; one that is part of it already becomes so at another version.
-
-    Args:
-        nested: their RIDs.
-        into: the folder that one lies in; by default one of its name.
-        version: by default the current one of each.
-
-    Returns:
-        The outer dataset's new working state.
-    """
-    with catalog.transaction():
-        members = [part(catalog, rid, one, version, into) for one in nested]
-        return add(catalog, execution, rid, members, description)
 
 
 def part(

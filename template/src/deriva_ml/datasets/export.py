@@ -19,8 +19,9 @@ from deriva_ml.catalog.objects import CHUNK, ObjectStore
 from deriva_ml.definitions import RID, Dataset
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.parallel import in_order
-from deriva_ml.progress import Report, amount, progress
+from deriva_ml.progress import Report, progress
 from deriva_ml.project import PARTIAL, replacing
+from deriva_ml.terminal import amount
 from deriva_ml.untrusted import READING, check_relative
 
 GROUP = 64
@@ -73,30 +74,23 @@ def _check_free(target: Path, is_zip: bool) -> None:
         raise DerivaMLRequestError(f"{target} is there already: choose another name, or remove it")
 
 
-def _files(catalog: EmbeddedCatalog, state: RID, folder: str = "") -> Iterator[_File]:
+def _files(catalog: EmbeddedCatalog, state: RID) -> Iterator[_File]:
     """Return the files of a dataset's state and of those nested in it."""
-    for row in catalog.members(state):
-        path = f"{folder}{check_relative(row['Path'])}"
-        if nested := row.get("nested"):
-            yield from _files(catalog, nested, f"{path}/")
-        else:
-            yield _File(path, row["MD5"], row["Length"] or 0)
+    for row in catalog.files(state):
+        yield _File(check_relative(row["Path"]), row["MD5"], row["Length"] or 0)
 
 
 @contextmanager
 def _content(objects: ObjectStore, file: _File) -> Iterator[int]:
     """Give a file's content, open."""
-    try:
-        descriptor = os.open(objects.path(file.md5), READING)
-    except FileNotFoundError as error:
+    path = objects.path(file.md5)
+    if not path.exists():
         raise DerivaMLException(
             f"the content of {file.path} (MD5 {file.md5}) is missing from {objects.folder}:"
             " bring .deriva-ml back from a backup, or import it"
-        ) from error
-    try:
+        )
+    with disk.opened(path, READING) as descriptor:
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _checked(objects: ObjectStore, file: _File, descriptor: int, report: Report) -> Iterator[bytes]:
@@ -122,10 +116,8 @@ def _write_zip(objects: ObjectStore, files: Iterator[_File], target: Path, repor
         with zipfile.ZipFile(stream, "w") as archive:
             for file in files:
                 info = zipfile.ZipInfo(file.path, EPOCH)
-                info.create_system, info.external_attr = (
-                    3,
-                    (stat.S_IFREG | 0o644) << 16,
-                )  # Unix, whatever this is
+                # Unix, whatever this is.
+                info.create_system, info.external_attr = 3, (stat.S_IFREG | 0o644) << 16
                 info.file_size = file.length  # which tells whether the entry has to be one for large files
                 with _content(objects, file) as content, archive.open(info, "w") as entry:
                     for data in _checked(objects, file, content, report):
@@ -165,14 +157,9 @@ def _write_folder(objects: ObjectStore, files: Iterator[_File], target: Path, re
 
 def _copy(objects: ObjectStore, file: _File, destination: str, report: Report) -> None:
     """Write one file, which its owner may write, for those who can read the content."""
-    with _content(objects, file) as content:
-        writer = os.open(destination, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            shared = file.length > 0 and disk.clone(content, writer)
-            for data in _checked(objects, file, writer if shared else content, report):
-                left = memoryview(data)
-                while left and not shared:
-                    left = left[os.write(writer, left) :]
-            disk.admit(os.fstat(content), writer, 0o600)
-        finally:
-            os.close(writer)
+    with _content(objects, file) as content, disk.opened(destination, disk.NEW) as writer:
+        shared = file.length > 0 and disk.clone(content, writer)
+        for data in _checked(objects, file, writer if shared else content, report):
+            if not shared:
+                disk.write(writer, data)
+        disk.admit(os.fstat(content), writer, 0o600)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -17,9 +16,10 @@ from deriva_ml.datasets.taking import SMALLEST_CLONE, Store
 from deriva_ml.datasets.walk import Found
 from deriva_ml.definitions import Member
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import parted
 from deriva_ml.parallel import in_order
-from deriva_ml.progress import Report, amount, is_much, progress
-from deriva_ml.terminal import print
+from deriva_ml.progress import Report, is_much, progress
+from deriva_ml.terminal import amount, counted, tell
 
 GROUP = 64, 1 << 26
 """Files, and bytes from which on there are fewer, that a thread is given at a time."""
@@ -90,7 +90,7 @@ def take_in(catalog: EmbeddedCatalog, found: Iterable[Found], link: bool = False
     members: list[Member] = []
     with progress("taking in", todo.files, todo.bytes) as report:
         done = _taken(catalog, found, Store(catalog.objects, link), report)
-        with closing(_batches(done)) as batches:
+        with closing(parted(done, lambda one: one.length, BATCH)) as batches:
             for batch in batches:
                 members += _record(catalog, batch, link)
     return members
@@ -103,8 +103,7 @@ def _check_room(catalog: EmbeddedCatalog, found: Iterable[Found], todo: Needed, 
     how = "linked" if link else "cloned" if share else "copied"
     if is_much(todo.files, todo.bytes):
         new = f"; {amount(todo.new)} are new and will be {how}" if todo.new else "; nothing of it is new"
-        count = f"{todo.files} {'file' if todo.files == 1 else 'files'}"
-        print(f"{count}, {amount(todo.bytes)}{new}", file=sys.stderr)
+        tell(f"{counted(todo.files, 'file')}, {amount(todo.bytes)}{new}")
     free = shutil.disk_usage(catalog.project.state).free
     if todo.new > free and not share:
         raise DerivaMLRequestError(
@@ -115,30 +114,7 @@ def _check_room(catalog: EmbeddedCatalog, found: Iterable[Found], todo: Needed, 
 
 def _groups(found: Iterable[Found]) -> Iterator[list[Found]]:
     """Return files as a thread is given them."""
-    group: list[Found] = []
-    size = 0
-    for one in found:
-        group.append(one)
-        size += one.stat.st_size
-        if len(group) >= GROUP[0] or size >= GROUP[1]:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
-
-
-def _batches(done: Iterable[_Done]) -> Generator[list[_Done], None, None]:
-    """Return files as they are recorded together."""
-    batch: list[_Done] = []
-    size = 0
-    for one in done:
-        batch.append(one)
-        size += one.length
-        if len(batch) >= BATCH[0] or size >= BATCH[1]:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    return parted(found, lambda one: one.stat.st_size, GROUP)
 
 
 def _known(store: Store, one: Found, seen: Mapping[str, Seen]) -> Seen | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import deriva_ml.disk as disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.datasets import changes, whole
+from deriva_ml.datasets import changes
 from deriva_ml.datasets.names import check_name, check_new
 from deriva_ml.datasets.rows import Files, Table, is_table
 from deriva_ml.datasets.split import check_filled, divide, grouped, part_names, part_types
@@ -84,7 +84,7 @@ def make_parts(catalog: EmbeddedCatalog, execution: RID, dataset: Dataset, split
     """
     names = names_of(catalog, dataset, split)
     called = f"{dataset.name or dataset.rid} {dataset.version}"
-    rows = {row["Path"]: row for row in whole.files(catalog, str(dataset.version_rid))}
+    rows = {row["Path"]: row for row in catalog.files(str(dataset.version_rid))}
     with disk.temporary_folder(catalog.project.state) as folder:
         tables = _Tables(catalog, rows, called, folder)
         parts = tables.parts(split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Protocol, Self
 
 from deriva_ml.catalog.connection import Connection
@@ -9,7 +10,7 @@ from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetBag, DatasetSpec
-from deriva_ml.dataset_version import DatasetHistory, DatasetVersion
+from deriva_ml.dataset_version import DatasetHistory, DatasetVersion, state_with
 from deriva_ml.definitions import RID, DatasetState, Row
 from deriva_ml.definitions import Dataset as Record
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -93,14 +94,7 @@ class DatasetReading(Upstream):
         return self._source.dataset_versions(self.rid)
 
     def _state(self, version: str | None = None) -> DatasetState:
-        version = version or self._asked
-        states = self._states
-        for state in states:
-            if version in (None, state.version):
-                return state
-        raise DerivaMLRequestError(
-            f"dataset {self.rid} has no version {version}; it has {', '.join(one.version for one in states)}"
-        )
+        return state_with(self._states, version or self._asked, f"dataset {self.rid}")
 
     @property
     def current_version(self) -> DatasetVersion:
@@ -139,11 +133,8 @@ class DatasetReading(Upstream):
         without a difference are left out.
         """
         before, after = (self._contents(str(version)) for version in (v_a, v_b))
-        found: dict[str, int] = {}
-        for key in sorted(before.keys() | after.keys()):
-            if before.get(key) != after.get(key):
-                found[key[0]] = found.get(key[0], 0) + 1
-        return found
+        keys = sorted(before.keys() | after.keys())
+        return dict(Counter(key[0] for key in keys if before.get(key) != after.get(key)))
 
     def _contents(self, version: str) -> dict[tuple[str, str], str]:
         """Return what is in a version: by table and place there, what it is."""

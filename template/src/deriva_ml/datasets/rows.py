@@ -9,8 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deriva_ml.bags.tables import PARQUET, SEPARATORS, separator
+from deriva_ml.bags.tables import PARQUET, SEPARATORS, needed, separator
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 
 def is_table(path: str) -> bool:
@@ -102,12 +103,7 @@ class Table:
             raise DerivaMLRequestError(f"the table {self.path} cannot be read: {error}") from error
 
     def _parquet(self) -> Any:
-        try:
-            arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-        except ImportError as error:
-            raise DerivaMLRequestError(
-                f"{self.path} needs pyarrow, which is not installed: uv add pyarrow"
-            ) from error
+        arrow, parquet = (needed(name, self.path, "pyarrow") for name in ("pyarrow", "pyarrow.parquet"))
         try:
             return parquet.read_table(self._content)
         except (arrow.ArrowException, OSError) as error:
@@ -119,9 +115,7 @@ class Files:
 
     def __init__(self, paths: Collection[str]) -> None:
         self._paths = frozenset(paths)
-        self._by_name: dict[str, list[str]] = {}
-        for path in paths:
-            self._by_name.setdefault(path.rpartition("/")[2], []).append(path)
+        self._by_name = grouped((path.rpartition("/")[2], path) for path in paths)
 
     def named(self, text: str, table: str) -> str | None:
         """Return the path of the file that a cell of a table names, from another folder perhaps; None for other texts."""

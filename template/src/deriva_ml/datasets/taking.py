@@ -107,7 +107,7 @@ class Store:
         content = _digest([data])
 
         def write(writer: int) -> tuple[str, int]:
-            _write(writer, data)
+            disk.write(writer, data)
             return content
 
         if not self._is_here(*content, before):  # what is there is not written once more
@@ -136,13 +136,10 @@ class Store:
     ) -> str:
         """Have a content in the store under its digest, which what fills a new file returns with the length."""
         copy = f"{self._objects.folder}/.{self._name}{next(self._numbers)}"  # as ``clear`` finds it
-        writer = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            try:
+            with disk.opened(copy, disk.NEW) as writer:
                 md5, length = fill(writer)
                 disk.admit(source, writer, 0o400)
-            finally:
-                os.close(writer)
             if absent or not self._is_here(md5, length, source):
                 self._rename(copy, md5)
                 return md5
@@ -203,7 +200,7 @@ def _read(source: str, reader: int, before: os.stat_result, report: Report) -> I
 def _written(writer: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Write each piece before it is given on."""
     for data in pieces:
-        _write(writer, data)
+        disk.write(writer, data)
         yield data
 
 
@@ -213,9 +210,3 @@ def _digest(pieces: Iterable[bytes]) -> tuple[str, int]:
         digest.update(data)
         length += len(data)
     return digest.hexdigest(), length
-
-
-def _write(writer: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(writer, left) :]

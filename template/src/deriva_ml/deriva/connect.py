@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deriva_ml.catalog.catalog_config import DerivaMLConfig, check_server, located
+from deriva_ml.catalog.catalog_config import DerivaMLConfig, located
 from deriva_ml.catalog.connection import Connection, Undelivered, open_local
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
@@ -29,7 +29,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
         local = open_local(project)
         local.make_asset_tables(config.asset_tables or ())
         return Connection(local, local, Undelivered(local))
-    check_server(config)
+    config = located(config, project)
     # A run in the project's own catalog needs none of it.
     from deriva_ml.deriva.delivery import DerivaDelivery
     from deriva_ml.deriva.source import DerivaSource
@@ -38,7 +38,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
     if project.replayed.exists():
         from deriva_ml.deriva.replayed import PinnedSource, ReadOnly, pinned
 
-        reading = ReadOnly(local, replace(located(config, project), offline=False))
+        reading = ReadOnly(local, replace(config, offline=False))
         return Connection(local, PinnedSource(reading, pinned(project)), reading)
-    delivery = DerivaDelivery(local, located(config, project))
+    delivery = DerivaDelivery(local, config)
     return Connection(local, DerivaSource(delivery), delivery)

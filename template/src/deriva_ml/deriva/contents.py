@@ -13,6 +13,7 @@ from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import Upload, object_name
 from deriva_ml.deriva.idempotent import Rows
 from deriva_ml.deriva.transfer import upload
+from deriva_ml.grouping import grouped
 
 T = TypeVar("T", Asset, RemoteInput)
 
@@ -30,10 +31,7 @@ _VALUE = r'(?:invalid input (?:syntax|value) for .*?: |value )"(?P<value>.*?)"'
 
 def by_table(records: Iterable[T]) -> dict[str, list[T]]:
     """Records by the table that they are rows of."""
-    found: dict[str, list[T]] = {}
-    for record in records:
-        found.setdefault(record.table, []).append(record)
-    return found
+    return grouped((record.table, record) for record in records)
 
 
 def send_assets(

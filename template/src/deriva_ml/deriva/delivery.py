@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -21,7 +20,7 @@ from deriva_ml.deriva.push import Push, destination_of
 from deriva_ml.deriva.retry import RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 
 IN_A_RUN = RetryPolicy(attempts=4, longest=5.0, read=30.0)
 """For what a run waits for: about two and a half minutes at most for a server that takes requests and does not answer."""
@@ -156,7 +155,7 @@ class DerivaDelivery(Delivery):
         if str(error) not in self._said:
             self._said.add(str(error))
             hint = "the record is kept in this project, and uv run deriva-ml-upload sends it"
-            print(f"warning: {error}; {hint}", file=sys.stderr)
+            warn(f"{error}; {hint}")
 
     @property
     def _in_backoff(self) -> bool:

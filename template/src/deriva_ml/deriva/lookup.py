@@ -22,7 +22,7 @@ from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
 from deriva_ml.deriva.manifests import Manifests
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, quote
-from deriva_ml.deriva.snapshot import Snapshot, newest, order
+from deriva_ml.deriva.snapshot import Snapshot, newest, order, states_of
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
 from deriva_ml.terminal import shown
 
@@ -47,23 +47,6 @@ def status_of(name: str | None) -> Status:
     """What a catalog's status means; one that no runner writes counts as ``Created``."""
     known = name if name in set(Status) else _MEANINGS.get(name or "", Status.created)
     return Status(known)
-
-
-@reads
-def read_executions(server: Server, condition: str = "", limit: int | None = None) -> list[ExecutionRecord]:
-    """Executions with their workflows, newest first.
-
-    Args:
-        condition: a filter in ERMrest's syntax, such as ``/RID=1-ABCD``.
-        limit: how many at most.
-    """
-    return executions_of_rows(server, read_execution_rows(server, condition, limit))
-
-
-def read_execution_rows(server: Server, condition: str = "", limit: int | None = None) -> list[Row]:
-    """Rows of executions, as ``read_executions`` finds them."""
-    tail = "@sort(RCT::desc::,RID::desc::)" + ("" if limit is None else f"?limit={limit}")
-    return server.get(f"/entity/{server.model.qualified('Execution')}{condition}{tail}")
 
 
 @reads
@@ -221,16 +204,14 @@ def find_dataset_states(server: Server, rid: RID, manifests: Manifests) -> list[
     So are files and bytes, unless the manifests that have to be fetched for them are large.
     """
     rid = _find_dataset_rid(server, rid)
-    rows = [row for row in server.find("Dataset_Version", {"Dataset": rid}) if row["Version"]]
-    assets = manifests.of(rows)
+    states = states_of(server.find("Dataset_Version", {"Dataset": rid}))
+    assets = manifests.of(row for row, _ in states)
     sizes = manifests.sizes(assets.values())
     found = []
-    for number, row in enumerate(sorted(rows, key=order), 1):
+    for row, state in states:
         digest = assets[row["RID"]].md5 if row["RID"] in assets else ""
         files, size = sizes.get(digest, (0, 0))
-        state = DatasetState(row["RID"], rid, row["Version"], number, row["Description"] or "")
-        made = {"execution": row["Execution"], "created": row["RCT"] or ""}
-        found.append(replace(state, **made, digest=digest, files=files, bytes=size))
+        found.append(replace(state, digest=digest, files=files, bytes=size))
     return found[::-1]
 
 
@@ -242,13 +223,25 @@ def datasets_of(server: Server, execution: RID) -> list[Dataset]:
     rows = {row["RID"]: row for row in server.find_any("Dataset", "RID", read)}
     noted = (link["Dataset_Version"] for link in links if link.get("Dataset_Version"))
     versions = {row["RID"]: row for row in server.find_any("Dataset_Version", "RID", noted)}
-    found = []
-    for link in links:
-        version = versions.get(link.get("Dataset_Version"), {})
-        description = rows.get(link["Dataset"], {}).get("Description") or ""
-        dataset = Dataset(link["Dataset"], version.get("Version") or "", description)
-        found.append(replace(dataset, snapshot=version.get("Snapshot"), version_rid=version.get("RID")))
-    return found
+    return [
+        dataset_of(
+            rows.get(link["Dataset"], {"RID": link["Dataset"]}), versions.get(link.get("Dataset_Version"))
+        )
+        for link in links
+    ]
+
+
+def dataset_of(row: Row, version: Row | None, types: Iterable[str] = ()) -> Dataset:
+    """A dataset without members, by its row and that of its version."""
+    version = version or {}
+    return Dataset(
+        row["RID"],
+        version.get("Version") or "",
+        row.get("Description") or "",
+        tuple(sorted(types)),
+        snapshot=version.get("Snapshot"),
+        version_rid=version.get("RID"),
+    )
 
 
 @reads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -14,8 +13,9 @@ from deriva_ml.deriva.answers import ServerRefused, ServerUnreachable, reads
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.grouping import grouped
 from deriva_ml.manifest import Entry, manifest_name, parse
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import LARGEST
 
 WORTH_COUNTING = 1 << 22
@@ -72,11 +72,11 @@ class Manifests:
         datasets = self._server.find_any("Dataset", "RID", (row["Dataset"] for row in rows))
         kept = {row["RID"] for row in datasets if not row["Deleted"]}
         manifests = self.of(row for row in rows if row["Dataset"] in kept)
-        found: dict[str, list[Row]] = {}
-        for row in sorted(rows, key=lambda one: str(one["RCT"])):
-            if (asset := manifests.get(row["RID"])) and asset.md5 in digests:
-                found.setdefault(asset.md5, []).append(row)
-        return found
+        return grouped(
+            (manifests[row["RID"]].md5, row)
+            for row in sorted(rows, key=lambda one: str(one["RCT"]))
+            if row["RID"] in manifests and manifests[row["RID"]].md5 in digests
+        )
 
     def _made_by(self, executions: Collection[RID]) -> dict[RID, list[Asset]]:
         model, found = self._server.model, dict[RID, list[Asset]]()
@@ -179,10 +179,9 @@ class Manifests:
             files = _at_their_paths(entries, dataset.members.get("File", ()))
             nested = self._nested([one for one in entries if one.version], dataset, look_up)
         except ValueError as error:
-            print(
-                f"warning: the manifest of dataset {dataset.rid} {dataset.version} is left out, and with it the paths of"
-                f" its files: {error}",
-                file=sys.stderr,
+            warn(
+                f"the manifest of dataset {dataset.rid} {dataset.version} is left out, and with it the paths of"
+                f" its files: {error}"
             )
             return dataset
         members = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -27,11 +26,11 @@ from deriva_ml.definitions import (
     Status,
 )
 from deriva_ml.deriva.answers import ServerUnreachable, reads
-from deriva_ml.deriva.lookup import assets_of_rows, executions_of_rows, read_execution_rows
-from deriva_ml.deriva.server import Server, any_of
+from deriva_ml.deriva.lookup import assets_of_rows, executions_of_rows
+from deriva_ml.deriva.server import Server
 from deriva_ml.deriva.transfer import download
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.terminal import print
+from deriva_ml.terminal import tell, warn
 
 NEWEST = 500
 """Executions of a Deriva catalog that are looked at, the newest ones, where none are named."""
@@ -112,12 +111,11 @@ class Mirror:
         elif criteria.sweep is not None:
             wanted = []
         if wanted is None:
-            found = read_execution_rows(self._server, limit=NEWEST)
+            found = self._server.newest("Execution", NEWEST)
             if len(found) == NEWEST:
-                print(f"note: only the newest {NEWEST} executions are looked at", file=sys.stderr)
+                tell(f"note: only the newest {NEWEST} executions are looked at")
             return found
-        conditions = any_of("RID", dict.fromkeys(wanted))
-        found = [row for one in conditions for row in read_execution_rows(self._server, f"/{one}")]
+        found = self._server.find_any("Execution", "RID", wanted)
         places = {rid: place for place, rid in enumerate(wanted)}
         return sorted(found, key=lambda row: places[row["RID"]])
 
@@ -144,27 +142,23 @@ class Mirror:
             workflow, rid = record.workflow, record.workflow.rid or ""
             times = {"RCT": _in_utc(record.created), "RMT": changed[record.rid]}
             execution = {"RID": record.rid, **times, "Workflow": rid, "Description": record.description}
-            _replace(database, "Execution", {**execution, "Status": record.status.value})
-            _replace(database, "Workflow", {"RID": rid, **times, **workflow.columns})
+            database.put("Execution", {**execution, "Status": record.status.value})
+            database.put("Workflow", {"RID": rid, **times, **workflow.columns})
             for name in workflow.types:
                 link = {"RID": f"{rid} {name}", **times, "Workflow": rid, "Workflow_Type": name}
-                _replace(database, "Workflow_Workflow_Type", link)
+                database.put("Workflow_Workflow_Type", link)
             if known.get(record.rid) != changed[record.rid]:  # how it ended may be there before its files
                 database.query('INSERT OR IGNORE INTO "local_unread" VALUES (?)', record.rid)
         above = [*(records if criteria.runs_only else ()), *filter(None, [criteria.sweep])]
+        above = above if self._model.executions_nest else []
         data = [*filter(None, [criteria.dataset])]
         for table, column, other, rids in (
-            (
-                "Execution_Execution",
-                "Execution",
-                "Nested_Execution",
-                above if self._model.executions_nest else [],
-            ),
+            ("Execution_Execution", "Execution", "Nested_Execution", above),
             ("Dataset_Execution", "Dataset", "Execution", data),
             ("Dataset_Version", "Dataset", "Execution", data),
         ):
             for row in self._server.find_any(table, column, rids):
-                _replace(database, table, {name: row[name] for name in ("RID", "RCT", "RMT", column, other)})
+                database.put(table, {name: row[name] for name in ("RID", "RCT", "RMT", column, other)})
 
     def _read(self, database: Database, summaries: Summaries, records: Records) -> None:
         """Read the files of executions that have ended and were not read since they changed."""
@@ -221,7 +215,7 @@ class Mirror:
                 if some is missing:
                     continue
                 [one] = some
-                print(f"warning: {one.filename} is left out: {error}", file=sys.stderr)
+                warn(f"{one.filename} is left out: {error}")
 
 
 def _in_utc(time: str) -> str:
@@ -229,9 +223,3 @@ def _in_utc(time: str) -> str:
     with contextlib.suppress(DerivaMLException):
         return parse_since(time)
     return time
-
-
-def _replace(database: Database, table: str, row: Mapping[str, object]) -> None:
-    names = ", ".join(f'"{name}"' for name in row)
-    marks = ", ".join("?" for _ in row)
-    database.query(f'INSERT OR REPLACE INTO "{table}" ({names}) VALUES ({marks})', *row.values())

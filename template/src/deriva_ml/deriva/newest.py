@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from fnmatch import fnmatchcase
 
-from deriva_ml.definitions import Asset, Dataset, Row, Workflow
+from deriva_ml.definitions import Asset, Dataset, Workflow
 from deriva_ml.deriva.answers import reads
-from deriva_ml.deriva.lookup import assets_of_rows, read_workflows
+from deriva_ml.deriva.lookup import assets_of_rows, dataset_of, read_workflows
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.terminal import print
+from deriva_ml.terminal import tell
 
 NEWEST = 1000
 """Rows of a table that are looked at."""
-
-
-def _newest(server: Server, table: str) -> list[Row]:
-    path = f"/entity/{server.model.qualified(table)}@sort(RCT::desc::,RID::desc::)?limit={NEWEST}"
-    return server.get(path)
 
 
 @reads
@@ -36,9 +30,9 @@ def find_newest_assets(
         raise DerivaMLRequestError(f"there is no asset table {table}; the catalog has {tables}")
     found: list[Asset] = []
     for one in server.model.asset_tables if table is None else [table]:
-        rows = _newest(server, one)
+        rows = server.newest(one, NEWEST)
         if len(rows) == NEWEST and (name is not None or asset_type is not None):
-            print(f"note: only the newest {NEWEST} files of {one} are looked at", file=sys.stderr)
+            tell(f"note: only the newest {NEWEST} files of {one} are looked at")
         found += [
             asset
             for asset in assets_of_rows(server, one, rows)
@@ -52,31 +46,18 @@ def find_newest_assets(
 @reads
 def find_newest_datasets(server: Server, limit: int | None = None) -> list[Dataset]:
     """The newest datasets; see ``Source.find_datasets``."""
-    rows = _newest(server, "Dataset")
+    rows = server.newest("Dataset", NEWEST)
     rows = [row for row in rows if not row["Deleted"]][:limit]
     current = [row["Version"] for row in rows if row["Version"]]
     versions = {row["RID"]: row for row in server.find_any("Dataset_Version", "RID", current)}
     rids = [row["RID"] for row in rows]
     types = server.find_linked("Dataset_Dataset_Type", "Dataset", rids, "Dataset_Type")
-    found = []
-    for row in rows:
-        version = versions.get(row["Version"], {})
-        found.append(
-            Dataset(
-                row["RID"],
-                version.get("Version") or "",
-                row["Description"] or "",
-                tuple(sorted(types.get(row["RID"], ()))),
-                snapshot=version.get("Snapshot"),
-                version_rid=version.get("RID"),
-            )
-        )
-    return found
+    return [dataset_of(row, versions.get(row["Version"]), types.get(row["RID"], ())) for row in rows]
 
 
 @reads
 def find_newest_workflows(server: Server) -> list[Workflow]:
     """The newest workflows."""
-    rows = _newest(server, "Workflow")
+    rows = server.newest("Workflow", NEWEST)
     known = read_workflows(server, (row["RID"] for row in rows))
     return [known[row["RID"]] for row in rows if row["RID"] in known]

@@ -6,7 +6,6 @@ unless they are there: whatever the network does, nothing comes to be there twic
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +38,7 @@ from deriva_ml.deriva.retry import LIVE, RetryPolicy
 from deriva_ml.deriva.server import Server
 from deriva_ml.deriva.versions import Versions, maker_of
 from deriva_ml.file_lock import file_lock
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 
 IN_CONFIG = "config "
 """What is noted for a credential that stands in a configuration, before the catalog's number or alias there."""
@@ -291,10 +290,9 @@ class Push:
             self._mark_as_read(rid, MLAsset.file, [row["RID"]])
         self._admitted.add(execution)
         if not any(journal.inputs(execution, other) for other in journal.destinations(execution)):
-            print(
-                f"warning: execution {rid} made files and read none that the record knows of: declare what it depends"
-                " on, with datasets= or assets=",
-                file=sys.stderr,
+            warn(
+                f"execution {rid} made files and read none that the record knows of: declare what it depends"
+                " on, with datasets= or assets="
             )
 
     # Sweeps
@@ -321,7 +319,4 @@ def _as_far_as_allowed(execution: RID) -> Iterator[None]:
     except ServerRefused as refusal:
         if refusal.status != 403:
             raise
-        print(
-            f"warning: the inputs of execution {execution} could not all be marked there: {refusal}",
-            file=sys.stderr,
-        )
+        warn(f"the inputs of execution {execution} could not all be marked there: {refusal}")

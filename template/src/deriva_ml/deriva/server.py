@@ -31,6 +31,7 @@ from deriva_ml.deriva.login import CATALOG, address, catalog_name, checked_crede
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.retry import PATIENT, Retrier, RetryPolicy
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 T = TypeVar("T")
 
@@ -223,12 +224,14 @@ class Server:
             found += self.get(f"/entity/{self.model.qualified(table)}/{filter_}")
         return found
 
+    def newest(self, table: str, most: int) -> list[Row]:
+        """The newest rows of a table, the newest first."""
+        tail = f"@sort(RCT::desc::,RID::desc::)?limit={most}"
+        return self.get(f"/entity/{self.model.qualified(table)}{tail}")
+
     def find_linked(self, table: str, column: str, rids: Iterable[RID], other: str) -> dict[RID, list[str]]:
         """What a table joins records to: the values of its other column, by those of its column for the records."""
-        linked: dict[RID, list[str]] = {}
-        for row in self.find_any(table, column, rids):
-            linked.setdefault(row[column], []).append(row[other])
-        return linked
+        return grouped((row[column], row[other]) for row in self.find_any(table, column, rids))
 
     def schema(self) -> dict[str, Any]:
         """The catalog's model as this login sees it, read once; ``kept_schema`` if it has the same ETag, ``etag``."""

@@ -25,6 +25,7 @@ from deriva_ml.deriva.answers import checked
 from deriva_ml.deriva.model import Model
 from deriva_ml.deriva.server import Server, any_of, quote
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 FIRST_VERSION = "0.1.0"
 """What upstream calls the state of a dataset that has no version yet."""
@@ -69,9 +70,9 @@ class Snapshot:
         rows = {row["RID"]: row for row in self._of("Dataset", "RID", children)}
         if rid not in rows:
             raise DerivaMLRequestError(f"dataset {rid} was not yet there in the catalog's state {self.name}")
-        versions = _grouped(self._of("Dataset_Version", "Dataset", children))
-        types = _grouped(self._of("Dataset_Dataset_Type", "Dataset", children))
-        readers = _grouped(self._of("Dataset_Execution", "Dataset", children))
+        versions = _by_dataset(self._of("Dataset_Version", "Dataset", children))
+        types = _by_dataset(self._of("Dataset_Dataset_Type", "Dataset", children))
+        readers = _by_dataset(self._of("Dataset_Execution", "Dataset", children))
         members = self._members(children)
         made: dict[RID, Dataset] = {}
 
@@ -161,18 +162,19 @@ class Snapshot:
         them is endless.
         """
         queue = deque([(table, rows, path, frozenset[tuple[str, ForeignKey]]())])
+
+        def fresh(table: str, path: str) -> list[Row]:
+            found = (self._get(f"/entity/{start}{path}") for start in starts)
+            return [row for rows in found for row in self._hold(table, rows)]
+
         while queue:
             table, rows, path, taken = queue.popleft()
             for name, feature in self._model.features_of(table).items() if rows else ():
                 step = (name, feature.target)
                 if step not in taken:
                     join = self._join(ForeignKey(feature.target.key, name, feature.target.columns))
-                    fresh = [
-                        row
-                        for start in starts
-                        for row in self._hold(name, self._get(f"/entity/{start}{path}/{join}"))
-                    ]
-                    queue.append((name, fresh, f"{path}/{join}", taken | {step}))
+                    longer = f"{path}/{join}"
+                    queue.append((name, fresh(name, longer), longer, taken | {step}))
             for reference in self._model.references(table):
                 wanted = {_values(row, reference.columns) for row in rows}
                 held = {_values(row, reference.key) for row in self._rows.get(reference.table, {}).values()}
@@ -180,12 +182,7 @@ class Snapshot:
                 if step in taken or all(None in values or values in held for values in wanted):
                     continue
                 longer = f"{path}/{self._join(reference)}"
-                fresh = [
-                    row
-                    for start in starts
-                    for row in self._hold(reference.table, self._get(f"/entity/{start}{longer}"))
-                ]
-                queue.append((reference.table, fresh, longer, taken | {step}))
+                queue.append((reference.table, fresh(reference.table, longer), longer, taken | {step}))
 
     def _references(self, members: Tables) -> Tables:
         """Of the rows that are held, those that one dataset's members lead to, with the values of features of all."""
@@ -213,10 +210,8 @@ class Snapshot:
     def _values_of(self, table: str, feature: FeatureDefinition, row: Row) -> list[Row]:
         """The values of a feature that a row has; for when all have been read."""
         if table not in self._values:
-            index: dict[tuple[Any, ...], list[Row]] = {}
-            for value in self._rows.get(table, {}).values():
-                index.setdefault(_values(value, feature.target.columns), []).append(value)
-            self._values[table] = index
+            held = self._rows.get(table, {}).values()
+            self._values[table] = grouped((_values(value, feature.target.columns), value) for value in held)
         return self._values[table].get(_values(row, feature.target.key), [])
 
     def _definitions(self, tables: Iterable[str]) -> dict[str, TableDefinition]:
@@ -239,25 +234,29 @@ def _values(row: Row, columns: Sequence[str]) -> tuple[Any, ...]:
 
 def _states(versions: Iterable[Row], last: Row) -> tuple[DatasetState, ...]:
     """A dataset's states up to one, the newest first."""
-    known = sorted((row for row in versions if row["Version"]), key=order)
-    made = [
-        DatasetState(
-            row["RID"],
-            row["Dataset"],
-            row["Version"],
-            number,
-            row["Description"] or "",
-            row["Execution"],
-            row["RCT"] or "",
-        )
-        for number, row in enumerate(known, 1)
-        if not last or order(row) <= order(last)
-    ]
+    made = [state for row, state in states_of(versions) if not last or order(row) <= order(last)]
     return tuple(reversed(made))
 
 
-def _grouped(rows: Iterable[Row]) -> dict[RID, list[Row]]:
-    groups: dict[RID, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["Dataset"], []).append(row)
-    return groups
+def states_of(versions: Iterable[Row]) -> list[tuple[Row, DatasetState]]:
+    """The rows of ``Dataset_Version`` that have numbers, oldest first, each with the state that it stands for."""
+    known = sorted((row for row in versions if row["Version"]), key=order)
+    return [
+        (
+            row,
+            DatasetState(
+                row["RID"],
+                row["Dataset"],
+                row["Version"],
+                number,
+                row["Description"] or "",
+                row["Execution"],
+                row["RCT"] or "",
+            ),
+        )
+        for number, row in enumerate(known, 1)
+    ]
+
+
+def _by_dataset(rows: Iterable[Row]) -> dict[RID, list[Row]]:
+    return grouped((row["Dataset"], row) for row in rows)

@@ -12,16 +12,7 @@ from deriva_ml.catalog.links import Start
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import (
-    RID,
-    Asset,
-    AssetRole,
-    Dataset,
-    DatasetState,
-    ExecutionRecord,
-    Status,
-    Workflow,
-)
+from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, DatasetState, ExecutionRecord, Workflow
 from deriva_ml.deriva import lookup
 from deriva_ml.deriva.answers import ServerRefused, reads, unless_refused
 from deriva_ml.deriva.delivery import DerivaDelivery
@@ -89,19 +80,12 @@ class DerivaSource(Source):
             return replace(record, rid=rid, workflow=workflow)
 
         def find(server: Server) -> ExecutionRecord:
-            found = lookup.read_executions(server, f"/RID={quote(rid)}")
-            if not found:
+            rows = server.find("Execution", {"RID": rid})
+            if not rows:
                 raise lookup.not_found(server, rid, "execution")
-            return found[0]
+            return lookup.executions_of_rows(server, rows)[0]
 
         return self._look_up(find)
-
-    def find_executions(
-        self, limit: int | None = None, status: Status | None = None
-    ) -> list[ExecutionRecord]:
-        server = self._delivery.server
-        condition = f"/Status={quote(lookup.status_name(status, server.model))}" if status else ""
-        return lookup.read_executions(server, condition, limit)
 
     def select_executions(self, criteria: Criteria, limit: int | None = None) -> list[ExecutionRecord]:
         return [record for record, _ in self._mirrored(criteria, limit, files=False)]

@@ -19,6 +19,7 @@ from deriva_ml.deriva.answers import ServerRefused
 from deriva_ml.deriva.hatrac import Report, Upload, get_object, put_object
 from deriva_ml.deriva.server import Server
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.grouping import grouped
 from deriva_ml.progress import progress
 
 T = TypeVar("T", bound=Upload | Asset)
@@ -40,9 +41,7 @@ def upload(
         DerivaMLException: one could not be put. Those under way are finished and reported, no other is begun.
             After KeyboardInterrupt (or what ``done`` raises) nothing is waited for.
     """
-    named: dict[str, list[Upload]] = {}
-    for item in items:
-        named.setdefault(item.name, []).append(item)
+    named = grouped((item.name, item) for item in items)
 
     def all_done(item: Upload, url: str) -> None:
         for same in named[item.name]:

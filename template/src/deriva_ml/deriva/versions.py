@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from deriva_ml.deriva.manifests import Manifests
 from deriva_ml.deriva.snapshot import newest, order
 from deriva_ml.file_lock import file_lock
 from deriva_ml.manifest import manifest_name
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 
 _MEMBERS = (("Dataset_File", "File"), ("Dataset_Dataset", "Nested_Dataset"))
 """The tables that say what is in a dataset, with the column for what that is."""
@@ -63,10 +62,9 @@ class Versions:
         version = next((one for one in before if one.released), state)
         if state.rid not in self._told and version != state:
             self._told.add(state.rid)
-            print(
-                f"warning: catalogs of deriva-ml 1.17, as {self._server.host} has, take no working states of datasets:"
-                f" {state.version} of dataset {state.dataset} is kept in this project, and {version.version} sent",
-                file=sys.stderr,
+            warn(
+                f"catalogs of deriva-ml 1.17, as {self._server.host} has, take no working states of datasets:"
+                f" {state.version} of dataset {state.dataset} is kept in this project, and {version.version} sent"
             )
         return version
 
@@ -237,10 +235,9 @@ class Versions:
             except ServerRefused as refusal:
                 if refusal.status != 403:
                     raise
-                print(
-                    f"warning: dataset {rid} on {self._server.host} keeps {len(now - wanted)} members that are not in the"
-                    " version that is sent, since you may not remove them; its manifest says which are",
-                    file=sys.stderr,
+                warn(
+                    f"dataset {rid} on {self._server.host} keeps {len(now - wanted)} members that are not in the"
+                    " version that is sent, since you may not remove them; its manifest says which are"
                 )
 
     def _restore(self, rid: RID, version: Row) -> None:

@@ -27,8 +27,6 @@ def connection(project: Project, name: str) -> DerivaMLConfig:
     Raises:
         DerivaMLRequestError: there is none of that name, or it names no server.
     """
-    from deriva_ml.catalog.catalog_config import check_server
-
     known = connections(project)
     if name not in known:
         raise DerivaMLRequestError(
@@ -36,5 +34,4 @@ def connection(project: Project, name: str) -> DerivaMLConfig:
         )
     if known[name].hostname is None:
         raise DerivaMLRequestError(f"deriva_ml={name} is this project's own catalog: name one with a server")
-    check_server(known[name])
     return known[name]

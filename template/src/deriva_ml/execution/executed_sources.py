@@ -6,7 +6,6 @@ It is for kernels that own their execution, as in JupyterLab: in a run by the co
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from deriva_ml.execution.configuration_record import CONFIGURATION
 from deriva_ml.git import git, repository_root
 from deriva_ml.process import shell
 from deriva_ml.project import Project, write_atomically
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import is_inside
 
 if TYPE_CHECKING:
@@ -118,10 +117,7 @@ def conclude(catalog: EmbeddedCatalog, project: Project, rid: RID, record: dict[
     record = finish(catalog, project, rid) or record
     if new := [line for line in record["provenance"]["differences"] if line not in said]:
         more = f"; and {len(new) - 1} more" if new[1:] else ""
-        print(
-            f"warning: what ran is not what is committed: {new[0]}{more} (recorded in {NAME})",
-            file=sys.stderr,
-        )
+        warn(f"what ran is not what is committed: {new[0]}{more} (recorded in {NAME})")
     return record
 
 

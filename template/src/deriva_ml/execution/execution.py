@@ -14,12 +14,13 @@ from typing import Any, Protocol
 import deriva_ml.disk as disk
 import deriva_ml.execution.inputs as inputs
 from deriva_ml.asset import AssetFilePath
-from deriva_ml.catalog.connection import Connection, Undelivered
+from deriva_ml.catalog.connection import Undelivered
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.dataset_version import DatasetVersion
 from deriva_ml.datasets import names
 from deriva_ml.datasets.files import FileSpec, take_in
 from deriva_ml.datasets.live import Dataset, changed_by
+from deriva_ml.datasets.reading import Opened
 from deriva_ml.definitions import (
     DRY_RUN_RID,
     OPEN_STATUSES,
@@ -32,27 +33,24 @@ from deriva_ml.definitions import (
     Workflow,
     format_duration,
 )
-from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
+from deriva_ml.grouping import grouped
 from deriva_ml.metrics import LOGGED_METRICS, metrics_line
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.records.recorded import RecordedExecution
-from deriva_ml.signals import Terminated, signals_ignored
-from deriva_ml.terminal import print
+from deriva_ml.signals import end_by, signals_ignored
+from deriva_ml.terminal import warn
 from deriva_ml.upstream import Upstream
 
 
-class Connected(Protocol):
+class Connected(Opened, Protocol):
     """What an execution needs of the ``DerivaML`` that made it, and hands on to the code that runs."""
 
     project: Project
-    connection: Connection
-
-    def download_dataset_bag(self, dataset: DatasetSpec) -> DatasetBag:
-        """Fetch a dataset into a folder."""
 
 
 class UploadReport(dict[str, list[AssetFilePath]]):
@@ -176,7 +174,7 @@ class Execution(Upstream):
         commit = run.provenance.get("commit", "") if run else self.workflow.commit
         said = keep_commit(commit, file.resolve().parent)
         if said and not run:  # the runner tries again at the end, and says it where it is read
-            print(f"warning: {said}", file=sys.stderr)
+            warn(said)
 
     def __repr__(self) -> str:
         return f"<Execution {self.execution_rid} {self.status}>"
@@ -253,12 +251,7 @@ class Execution(Upstream):
         with signals_ignored():
             self._stop()
             if error is not None:
-                aborted = isinstance(error, (KeyboardInterrupt, Terminated))
-                said = (
-                    str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
-                )
-                reason = "interrupted" if aborted else said
-                self._close(Status.aborted if aborted else Status.failed, reason)
+                self._close(*end_by(error))
         if error is None:
             self._delivery.show(self.local_rid)
         else:
@@ -319,7 +312,7 @@ class Execution(Upstream):
             copy_atomically(source, staged.path)
         elif existing:
             staged.path.symlink_to(source.absolute())
-        path = AssetFilePath.make(staged.path, table, name, staged.types)
+        path = AssetFilePath.of(staged, staged.path)
         path.columns, path.change = values, lambda *now: self._restage(staged, *now)
         return path
 
@@ -423,11 +416,7 @@ class Execution(Upstream):
         self._metrics = {name: path for name, path in self._metrics.items() if not path.is_file()}
         if self.dry_run:
             missing = [item for item in self._dry_staged if not item.path.is_file()]
-            paths = [
-                AssetFilePath.make(item.path, item.table, item.filename, item.types)
-                for item in self._dry_staged
-                if item.path.is_file()
-            ]
+            paths = [AssetFilePath.of(item, item.path) for item in self._dry_staged if item.path.is_file()]
         else:
             with signals_ignored():
                 # A runner has the executed notebook; here, what ran is to be told from it.
@@ -440,20 +429,14 @@ class Execution(Upstream):
                 recorded, missing = self._record(keep=clean_folder is False)
             self.deliver()
             paths = [
-                AssetFilePath.make(
-                    Path(self._local.locate(asset)),
-                    asset.table,
-                    asset.filename,
-                    asset.types,
-                    self._connection.delivery.rid(asset.rid),
+                AssetFilePath.of(
+                    asset, Path(self._local.locate(asset)), self._connection.delivery.rid(asset.rid)
                 )
                 for asset in recorded
             ]
         if missing:
             raise DerivaMLRunError(describe_missing(missing))
-        report = self.uploaded_assets = UploadReport()
-        for path in paths:
-            report.setdefault(path.asset_table, []).append(path)
+        report = self.uploaded_assets = UploadReport(grouped((path.asset_table, path) for path in paths))
         if progress_callback:
             progress_callback(report)
         return report

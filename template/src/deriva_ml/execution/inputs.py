@@ -14,15 +14,9 @@ from deriva_ml.catalog.connection import Connection
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.datasets.names import found
-from deriva_ml.definitions import (
-    RID,
-    Asset,
-    Dataset,
-    MLAsset,
-    Row,
-    Workflow,
-)
+from deriva_ml.definitions import RID, Asset, Dataset, MLAsset, Row, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.grouping import grouped
 from deriva_ml.project import Project
 from deriva_ml.untrusted import check_relative, plain_name
 
@@ -80,9 +74,8 @@ def _specification(item: Any, kind: Any) -> Any:
     if isinstance(item, (DatasetSpec, AssetSpec, LocalFile)):
         return item
     if isinstance(item, Mapping):
-        found_out = {
-            one.name for one in fields(kind) if not one.init
-        }  # which a composed configuration has, too
+        # A composed configuration has those, too.
+        found_out = {one.name for one in fields(kind) if not one.init}
         try:
             return kind(**{name: value for name, value in item.items() if name not in found_out})
         except TypeError as error:
@@ -199,10 +192,6 @@ def _place(asset: Asset, folder: Path, path: str = "") -> Path:
     return folder.joinpath(*map(plain_name, (asset.table, asset.rid, asset.filename)))
 
 
-def _local_path(asset: Asset, path: Path) -> AssetFilePath:
-    return AssetFilePath.make(path, asset.table, asset.filename, asset.types, asset.rid)
-
-
 def _fetch(source: Source, wanted: Wanted) -> None:
     """Fetch all that is not there already."""
     missing = [(asset, path) for path, asset in wanted.items() if not path.exists()]
@@ -217,7 +206,7 @@ def fetch_asset(source: Source, asset: Asset, folder: Path, directly: Path | Non
     """
     path = directly / plain_name(asset.filename) if directly else _place(asset, folder)
     _fetch(source, {path: asset})
-    return _local_path(asset, path)
+    return AssetFilePath.of(asset, path, asset.rid)
 
 
 def fetch_dataset(source: Source, dataset: Dataset, folder: Path, materialize: bool = True) -> DatasetBag:
@@ -285,8 +274,5 @@ def fetch(
             connection.delivery.link_input(execution, dataset)
         for asset in assets:
             connection.delivery.link_input(execution, asset)
-    paths = [*(_local_path(asset, place) for place, asset in places.items()), *unrecorded]
-    by_table = AssetPaths()
-    for path in paths:
-        by_table.setdefault(path.asset_table, []).append(path)
-    return DatasetBags(bags), by_table
+    paths = [*(AssetFilePath.of(asset, place, asset.rid) for place, asset in places.items()), *unrecorded]
+    return DatasetBags(bags), AssetPaths(grouped((path.asset_table, path) for path in paths))

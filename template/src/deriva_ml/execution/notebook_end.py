@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from deriva_ml.notebook.execute import ExecutionResult, Outcome, errors_of_last_
 from deriva_ml.process import Owner
 from deriva_ml.project import PARTIAL, Project, copy_atomically, write_atomically
 from deriva_ml.redaction import redact, redact_override
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import check_inside, is_inside, plain_name
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def end_run(
             check_inside(kept / output.path.name, project.outputs)
         _copy_for_reader(outputs, kept)
     except (OSError, DerivaMLException) as error:  # the record is safe; these are for the reader's comfort
-        print(f"warning: no copy for the reader in {kept}: {error}", file=sys.stderr)
+        warn(f"no copy for the reader in {kept}: {error}")
     reason = catalog.lookup_execution(executions[0]).status_detail
     return Result(executions, status, ended.outcome, reason, kept, warnings)
 
@@ -263,7 +262,7 @@ def _complete(run: NotebookRun, markdown: Path, reason: str) -> None:
             text = f"**This run did not complete:** {reason}\n\n{text}"
         write_atomically(markdown, text)
     except Exception as error:
-        print(f"warning: {executed.name} could not be converted to Markdown: {error}", file=sys.stderr)
+        warn(f"{executed.name} could not be converted to Markdown: {error}")
     finally:
         if not may_stay:
             executed.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.definitions import ExecMetadataType, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.process import shell
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 
 if TYPE_CHECKING:
     from deriva_ml.execution.execution import Execution
@@ -30,7 +29,7 @@ def record_environment(execution: Execution, version: str) -> None:
 
     environment = describe(execution.ml.project, version)
     for line in () if execution.dry_run else warnings_of(environment):
-        print(f"warning: {line}", file=sys.stderr)
+        warn(line)
     text = json.dumps(environment, indent=2, ensure_ascii=False)
     execution.add_metadata("environment.json", text, ExecMetadataType.runtime_env)
     with suppress(OSError):  # there is none
@@ -53,7 +52,7 @@ def record_start(
         What `configuration.json` holds.
     """
     for line in () if execution.dry_run else provenance.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        warn(line)
     record = execution.record_circumstances({**provenance.to_json(), **(known or {})}, hydra_config)
     record_environment(execution, provenance.version)
     return record
@@ -75,9 +74,8 @@ def record_own_start(
     reasons: dict[str, Any] = {}
     try:
         provenance = Provenance.from_json(known) if known else current_provenance(execution.ml.project)
-    except (
-        DerivaMLRequestError
-    ) as error:  # no repository: the workflow that the execution was given says what it is
+    except DerivaMLRequestError as error:
+        # No repository: the workflow that the execution was given says what it is.
         provenance = Provenance("", "", "", "", "", dirty=True, diff="", warnings=())
         reasons = {"differences": [str(error)]}
     if not (reasons or provenance.path or shell()):  # cells are compared at the end

@@ -81,7 +81,6 @@ def _try_to_compose(name: str, overrides: list[str]) -> DerivaMLRequestError | N
 
 
 if __name__ == "__main__":
-    answer = _why_refused(
-        json.loads(sys.argv[1])
-    )  # raises, and so does not answer, where the kernel is to tell
+    # Raises, and so does not answer, where the kernel is to tell.
+    answer = _why_refused(json.loads(sys.argv[1]))
     print(f"\n{json.dumps({'refused': answer})}", end="", flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -33,7 +32,7 @@ from deriva_ml.notebook.kernel import GRACE_SECONDS, clear_connection, kill_grou
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.state_folder import STATE, named_apart
-from deriva_ml.terminal import print
+from deriva_ml.terminal import tell, warn
 
 REASON = "the process that ran it ended without recording its end"
 
@@ -54,17 +53,16 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
     except Exception as error:
         if not (why := disk.fault(error, project.state)):
             raise
-        print(f"warning: what was left open cannot be closed yet: {why}", file=sys.stderr)
+        warn(f"what was left open cannot be closed yet: {why}")
     return closed
 
 
 def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> None:
     own, apart = project.root / STATE, project.apart or named_apart()
     if not apart and (own / "catalog.db").exists() and not own.samefile(project.state):
-        print(
-            f"warning: {own} has records that are not seen here, for the catalog is {project.database}: keep that"
-            " folder, also when the working tree is removed",
-            file=sys.stderr,
+        warn(
+            f"{own} has records that are not seen here, for the catalog is {project.database}: keep that"
+            " folder, also when the working tree is removed"
         )
     waiting, recorded = _record_unstarted(catalog, project)
     for rid, owner, folder in catalog.open_executions():
@@ -83,7 +81,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> N
             except Exception as error:  # whatever it is, it must not keep every later command from its work
                 if disk.fault(error, project.state):
                     raise
-                print(f"warning: execution {rid} cannot be closed yet: {error}", file=sys.stderr)
+                warn(f"execution {rid} cannot be closed yet: {error}")
                 continue
             closed.append(rid)
     _clear(catalog, project, waiting)
@@ -104,9 +102,9 @@ def _close_orphan(
         said = join_reasons(dropped, commit_readable(catalog, rid))
         catalog.unstage(rid)
         hint = _hint(catalog, rid)
-        print(f"recovered files that execution {rid} registered after it was recorded{hint}", file=sys.stderr)
+        tell(f"recovered files that execution {rid} registered after it was recorded{hint}")
         if said:
-            print(f"warning: {said}", file=sys.stderr)
+            warn(said)
         return
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
@@ -114,7 +112,7 @@ def _close_orphan(
         outputs = run_outputs(run, failure or REASON)
     status, reason = (Status.failed, failure) if failure else (Status.aborted, REASON)
     close_execution(catalog, project, rid, status, join_reasons(reason, dropped), outputs)
-    print(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}", file=sys.stderr)
+    tell(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}")
 
 
 def _stop_kernel_of(run: NotebookRun) -> None:
@@ -164,7 +162,7 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[P
         except Exception as error:  # as above
             if disk.fault(error, project.state):
                 raise
-            print(f"warning: the run in {folder} cannot be recorded yet: {error}", file=sys.stderr)
+            warn(f"the run in {folder} cannot be recorded yet: {error}")
             waiting.add(folder)
     return waiting, recorded
 
@@ -179,7 +177,7 @@ def _record(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> lis
     # What the file says of another place is nothing to git, and a working tree may have been removed.
     place = place if place.is_relative_to(root) and place.is_dir() else root
     if said := keep_commit(str(run.provenance.get("commit", "")), place):
-        print(f"warning: {said}", file=sys.stderr)
+        warn(said)
     owner = Owner.here(project.state)
     with catalog.transaction():  # a kernel elsewhere, or another command, may have been faster
         if catalog.executions_of_run(run.folder):

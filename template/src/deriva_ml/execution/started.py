@@ -133,9 +133,8 @@ def _papermill(arguments: list[str], folder: Path | None) -> tuple[Path | None, 
     except (Exception, SystemExit):  # another version's, or an option of a plug-in
         return None, None
     source, written, moved = (given.get(name) or "" for name in ("notebook_path", "output_path", "cwd"))
-    if (
-        moved and folder and not Path(source).is_absolute()
-    ):  # it has left the folder that its paths are relative to
+    # It has left the folder that its paths are relative to.
+    if moved and folder and not Path(source).is_absolute():
         before = Path(os.environ.get("PWD", ""))
         certain = not Path(moved).is_absolute() and before.is_absolute()
         folder = before if certain and (before / moved).resolve() == folder.resolve() else None

@@ -13,6 +13,7 @@ from deriva_ml.catalog.journal import Destination
 from deriva_ml.definitions import RID, Status
 from deriva_ml.deriva.answers import ServerUnreachable
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, NotFound
+from deriva_ml.grouping import grouped
 from deriva_ml.project import Project
 
 if TYPE_CHECKING:
@@ -93,11 +94,8 @@ def upload(
     """
     from deriva_ml.deriva.push import Push
 
-    groups: dict[tuple[Destination, str | None], list[RID]] = {}
-    for rid, destination in waiting:
-        noted = catalog.journal.credential(rid, destination)
-        groups.setdefault((destination, noted), []).append(rid)
-    for (destination, noted), rids in groups.items():
+    keyed = (((there, catalog.journal.credential(rid, there)), rid) for rid, there in waiting)
+    for (destination, noted), rids in grouped(keyed).items():
         try:
             push = opened or Push.open(catalog, destination, _credential(project, destination, noted))
         except DerivaMLException as error:

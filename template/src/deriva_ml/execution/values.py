@@ -14,6 +14,8 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from deriva_ml.grouping import ordered
+
 LARGEST = 100_000
 """What one value may hold: items, and characters of text. A larger one is not a setting but data."""
 
@@ -87,7 +89,7 @@ def _plain(value: Any, budget: list[float], otherwise: Callable[[Any], Any]) -> 
             return each(value)
         case set() | frozenset():
             fits(len(value))
-            return _ordered(each(value))
+            return ordered(each(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: _plain(getattr(value, field.name), budget, otherwise)
@@ -99,14 +101,6 @@ def _plain(value: Any, budget: list[float], otherwise: Callable[[Any], Any]) -> 
 def _text(text: str) -> str:
     """Return the text as a file can hold it: a lone half of a character is written out."""
     return text.encode(errors="backslashreplace").decode()
-
-
-def _ordered(items: list[Any]) -> list[Any]:
-    """Return a set's items in the same order each time."""
-    try:
-        return sorted(items)
-    except TypeError:
-        return sorted(items, key=repr)
 
 
 def _refused(value: Any) -> Any:

@@ -241,9 +241,8 @@ def dependencies(tree: ast.Module) -> dict[str, frozenset[str]]:
     for statement in tree.body:
         used, stored = _names(statement)
         used = used.union(*(found[name] for name in used if name in found))
-        certain = isinstance(
-            statement, ast.Assign | ast.AnnAssign | _DEFINITIONS
-        )  # it replaces what was there
+        # It replaces what was there.
+        certain = isinstance(statement, ast.Assign | ast.AnnAssign | _DEFINITIONS)
         for name in stored:
             found[name] = used if certain else used | found.get(name, frozenset())
     return found

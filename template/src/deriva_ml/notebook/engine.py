@@ -24,7 +24,7 @@ from papermill.execute import ERROR_ANCHOR_MSG, ERROR_MARKER_TAG, ERROR_MESSAGE_
 
 from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.project import replacing
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 
 KERNEL_NAME = "python3"
 """What Papermill is told, whatever the file says: it is this project's Python that executes the notebook."""
@@ -184,7 +184,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
             return
         outputs.cancel()
         cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=f"{LOST}\n"))
-        print(f"warning: cell [{cell.execution_count}]: {LOST}", file=sys.stderr)
+        warn(f"cell [{cell.execution_count}]: {LOST}")
 
     async def _async_check_alive(self) -> None:
         try:

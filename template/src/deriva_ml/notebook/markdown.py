@@ -42,9 +42,8 @@ _OTHERS = {
     "video/": "a video",
 }
 _LEFT_OUT = re.compile(r"remove[-_](cell|input|output)s?")  # Jupyter Book's tags, and nbconvert's
-_BAR_BELOW = re.compile(
-    r"\n{1,9}\r[^\n]*?(?:\x1b\[A)+"
-)  # an inner progress bar, which the outer one outlives
+# An inner progress bar, which the outer one outlives.
+_BAR_BELOW = re.compile(r"\n{1,9}\r[^\n]*?(?:\x1b\[A)+")
 _NO_COLOUR = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|(?!\[)[ -/]*[0-~]?)")  # links, character sets
 _ESCAPES = re.compile(r"\x1b\[.*?[@-~]")  # colours, and what moves the cursor
 _REWRITTEN = re.compile(r"(?m)^[^\n]*[\r\b][^\n]*")

@@ -16,6 +16,7 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.cells import NO_PYTHON, Names, assignments, dependencies, is_ipythons, literal, parse
 from deriva_ml.notebook.declarations import Parameter, Unevaluated, Value
 from deriva_ml.notebook.document import TAG, source_of, tags_of
+from deriva_ml.table import aligned
 from deriva_ml.terminal import suggest
 
 HOW_TO_TAG = (
@@ -163,5 +164,4 @@ def describe(parameters: Sequence[Parameter] | None) -> str:
         default = "(required)" if p.required else p.default_source
         shown = default if len(default) <= 60 else f"{default[:57]}..."
         rows.append((p.name, p.type_name, shown, p.comment))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join("  ".join([*map(str.ljust, row, widths), row[3]]).rstrip() for row in rows)
+    return aligned(rows)

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from deriva_ml.grouping import ordered
 from deriva_ml.notebook.declarations import Value
 
 
@@ -70,7 +71,7 @@ def _source(value: Any, spelled: Mapping[type, str]) -> str:
         case tuple():
             return f"({', '.join(map(inner, value))}{',' if len(value) == 1 else ''})"
         case set() | frozenset():
-            items = f"{{{', '.join(map(inner, _ordered(value)))}}}" if value else "set()"
+            items = f"{{{', '.join(map(inner, ordered(value)))}}}" if value else "set()"
             return items if isinstance(value, set) else f"frozenset({items if value else ''})"
         case dict():
             return f"{{{', '.join(f'{inner(key)}: {inner(one)}' for key, one in value.items())}}}"
@@ -99,7 +100,7 @@ def _plain(value: Any) -> Any:
             plain = ((_plain(key), _plain(one)) for key, one in value.items())
             return {key if isinstance(key, str) else str(key): one for key, one in plain}
         case set() | frozenset():
-            return [_plain(one) for one in _ordered(value)]
+            return [_plain(one) for one in ordered(value)]
         case list() | tuple():
             return [_plain(one) for one in value]
     return str(value)
@@ -110,11 +111,3 @@ def _quoted(text: str) -> str:
     text.encode()  # a lone surrogate is no text that a file could hold
     literal = repr(str(text))
     return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in literal else literal
-
-
-def _ordered(values: set[Any] | frozenset[Any]) -> list[Any]:
-    """Return values in the same order each time."""
-    try:
-        return sorted(values)
-    except TypeError:
-        return sorted(values, key=repr)

@@ -12,6 +12,7 @@ from typing import Any
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID, Asset
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.grouping import grouped
 from deriva_ml.records.differing_lines import LARGEST_TEXT, Line, first_differences, read_contents
 from deriva_ml.untrusted import plain_name
 
@@ -50,13 +51,13 @@ class FetchedFiles:
                     self._paths[asset.url] = path
                 except (OSError, DerivaMLException) as error:
                     self._paths[asset.url] = None
-                    self.warn(execution, asset, error)
+                    self.leave_out(execution, asset, error)
 
     def path(self, asset: Asset) -> Path | None:
         """Return where a file's content is; None if it could not be fetched."""
         return self._paths.get(asset.url)
 
-    def warn(self, execution: RID, asset: Asset, error: Exception) -> None:
+    def leave_out(self, execution: RID, asset: Asset, error: Exception) -> None:
         """Note that what a file says is not compared."""
         self.warnings.append(f"what {asset.filename} of execution {execution} says is left out: {error}")
 
@@ -120,12 +121,8 @@ def compare_lines(
     if more := len(chosen[MOST_FILES:]):
         fetched.warnings.append(f"the lines of {more} more outputs are not compared")
     chosen = chosen[:MOST_FILES]
-    small: dict[RID, list[Asset]] = {}
-    for place in chosen:
-        for rid, asset in [(first, rows[place][first]), *paired[place]]:
-            if asset.length <= LARGEST_TEXT:
-                small.setdefault(rid, []).append(asset)
-    for rid, assets in small.items():
+    read = (pair for place in chosen for pair in [(first, rows[place][first]), *paired[place]])
+    for rid, assets in grouped(pair for pair in read if pair[1].length <= LARGEST_TEXT).items():
         fetched.fetch(rid, assets)
     found: list[list[FileLines]] = [[] for _ in rows]
     for place in chosen:

@@ -173,7 +173,7 @@ class _Run:
                         raise ValueError("it is no mapping")
                     contents[asset.filename] = content
                 except (OSError, *DAMAGED) as error:
-                    fetched.warn(record.rid, asset, error)
+                    fetched.leave_out(record.rid, asset, error)
         return cls(
             record,
             summary,

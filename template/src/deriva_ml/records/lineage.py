@@ -10,6 +10,7 @@ from deriva_ml.catalog.links import DATASET, EXECUTION, Link, Links, Node, Recor
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.grouping import grouped
 
 INDENTED = 30
 """Levels of a tree that are indented; a line of a deeper one begins with its level, so that it has room for itself."""
@@ -34,10 +35,7 @@ class Walk:
     @property
     def records(self) -> dict[str, list[RID]]:
         """The records that were reached, by table."""
-        found: dict[str, list[RID]] = {}
-        for rid, table in self.tables.items():
-            found.setdefault(table, []).append(rid)
-        return found
+        return grouped((table, rid) for rid, table in self.tables.items())
 
 
 def walk(
@@ -111,10 +109,7 @@ def _within(version: str, limit: str, up: bool) -> bool:
 
 def beyond(start: Start, found: Walk) -> set[RID]:
     """Return the records that a walk reached and did not follow, though there is more."""
-    records: dict[str, list[RID]] = {}
-    for rid, table in found.tables.items():
-        if rid not in found.steps:
-            records.setdefault(table, []).append(rid)
+    records = grouped((table, rid) for rid, table in found.tables.items() if rid not in found.steps)
     return {link.rid for link in _ordered(start.links, records, found.up)}
 
 
@@ -184,11 +179,8 @@ def described(start: Start, walks: Collection[Walk]) -> dict[RID, Node]:
 
 def executions_beside(links: Links, records: Records, up: bool) -> dict[RID, list[RID]]:
     """Return the executions that made each of some files and datasets (``up``), or that read it."""
-    found: dict[RID, list[RID]] = {}
-    for link in _ordered(links, records, up):
-        if link.table == EXECUTION:
-            found.setdefault(link.rid, []).append(link.other)
-    return found
+    steps = _ordered(links, records, up)
+    return grouped((link.rid, link.other) for link in steps if link.table == EXECUTION)
 
 
 def made_by(source: Source, dataset: RID) -> list[RID]:
@@ -214,9 +206,8 @@ def read_by(source: Source, rid: RID) -> list[RID]:
 def makers_of_inputs(source: Source, execution: RID) -> list[dict[str, str]]:
     """Return what made the files and datasets that an execution read: a row for each maker and input."""
     start = source.links_from(execution)
-    inputs: dict[str, list[RID]] = {}
-    for link in _ordered(start.links, start.records, up=True):
-        inputs.setdefault(link.table, []).append(link.other)
+    read = _ordered(start.links, start.records, up=True)
+    inputs = grouped((link.table, link.other) for link in read)
     makers = executions_beside(start.links, inputs, up=True)
     executions = {rid for rids in makers.values() for rid in rids}
     nodes = start.links.nodes({**inputs, EXECUTION: executions})

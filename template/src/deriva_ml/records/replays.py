@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -18,7 +17,7 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID
 from deriva_ml.file_lock import file_lock
-from deriva_ml.terminal import print
+from deriva_ml.terminal import warn
 from deriva_ml.untrusted import DAMAGED, LARGEST, READING, well_formed
 
 FILE, LOCK = "replays.jsonl", "replays.lock"
@@ -82,9 +81,7 @@ def read(state: Path) -> list[Note]:
         with open(os.open(state / FILE, READING), "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
-                print(
-                    f"warning: which records were replayed cannot be read: {FILE} is no file", file=sys.stderr
-                )
+                warn(f"which records were replayed cannot be read: {FILE} is no file")
                 return []
             if status.st_size > LARGEST:  # the newest of what is more than a person ever replayed
                 stream.seek(-LARGEST, os.SEEK_END)
@@ -93,11 +90,11 @@ def read(state: Path) -> list[Note]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        print(f"warning: which records were replayed cannot be read: {error}", file=sys.stderr)
+        warn(f"which records were replayed cannot be read: {error}")
         return []
     found = [*map(_note, filter(None, lines))]
     if damaged := found.count(None):
-        print(f"warning: {damaged} of the lines of {state / FILE} are damaged, and left out", file=sys.stderr)
+        warn(f"{damaged} of the lines of {state / FILE} are damaged, and left out")
     return [one for one in found if one]
 
 

@@ -80,7 +80,7 @@ def prepared(
                 remove_tree(place)
                 raise
             if not (found := _ready(folder, key, state)):
-                raise CouldNotRun(f"uv made no environment in {place}")
+                raise CouldNotRun(f"{place} has no environment, though uv says that it made one")
             _drop(folder, state, KEPT)
             return found
 

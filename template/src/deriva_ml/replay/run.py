@@ -16,6 +16,7 @@ from typing import Any
 
 import deriva_ml
 from deriva_ml.catalog.connection import open_local
+from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.configuration_file import MODEL_COMMAND
 from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, MLAsset
 from deriva_ml.execution.environment import VARIABLES
@@ -97,7 +98,7 @@ def run(
     (runner := folder / "runner").mkdir()
     (runner / "deriva_ml").symlink_to(Path(deriva_ml.__file__).parent)
     with closing(open_local(scratch)) as catalog:
-        before = {record.rid for record in catalog.find_executions()}
+        before = {record.rid for record in catalog.select_executions(Criteria())}
     log, begun = folder / "output.txt", time.monotonic()
     notes = folder / "audit.jsonl"
     variables = {
@@ -108,7 +109,7 @@ def run(
     ended = _wait(_command(plan, scratch, python, folder), scratch.root, variables, log)
     seconds = time.monotonic() - begun
     with closing(open_local(scratch)) as catalog:
-        made = [record for record in catalog.find_executions() if record.rid not in before]
+        made = [record for record in catalog.select_executions(Criteria()) if record.rid not in before]
         made.sort(key=lambda record: (record.created, record.rid))
         if ended < 0 or any(record.status in OPEN_STATUSES for record in made):
             how = f"by {signal.Signals(-ended).name}" if ended < 0 else "before it had recorded its end"

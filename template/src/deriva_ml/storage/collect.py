@@ -15,7 +15,7 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, RID_DIGITS, MLAsset
 from deriva_ml.execution.kept_commits import drop_commits
 from deriva_ml.storage import removed
-from deriva_ml.storage.contents import SETTLED, Named, fetched, own_table, stored
+from deriva_ml.storage.contents import SETTLED, Named, fetched, outputs, own_table, stored
 from deriva_ml.storage.plan import Limits, Plan, plan
 
 BATCH = 500
@@ -61,14 +61,11 @@ def prospect(catalog: EmbeddedCatalog, limits: Limits, cache: bool = False) -> P
             kind = "fetched" if one.md5 in known else "young" if young else "contents"
             count, size = getattr(found, kind)
             setattr(found, kind, (count + 1, size + one.bytes))
-    for table in catalog.asset_tables():
-        rows = catalog.database.query(
-            f'SELECT l."Execution" AS "execution", sum(a."Length") AS "bytes" FROM "{table}_Execution" l'
-            f' JOIN "{table}" a ON a."RID" = l."{table}" WHERE l."Asset_Role" = \'Output\' AND l."Execution" IN'
-            ' (SELECT "rid" FROM temp."doomed" WHERE "table" = \'Execution\') GROUP BY l."Execution"'
-        )
-        for row in rows:
-            found.sizes[row["execution"]] = found.sizes.get(row["execution"], 0) + row["bytes"]
+    rows = catalog.database.query(
+        f'SELECT "execution", sum("bytes") FROM ({outputs(catalog)}) WHERE "execution" IN'
+        ' (SELECT "rid" FROM temp."doomed" WHERE "table" = \'Execution\') GROUP BY "execution"'
+    )
+    found.sizes = {rid: size for rid, size in rows}
     return found
 
 
@@ -143,16 +140,14 @@ def _delete(catalog: EmbeddedCatalog, table: str, column: str, doomed: str) -> N
 
 def _lines(catalog: EmbeddedCatalog, executions: Sequence[RID], why: str) -> Iterator[dict[str, Any]]:
     """Return what is kept of each execution."""
-    at, tables = now(), catalog.asset_tables()
-    files = " UNION ALL ".join(
-        f'SELECT a."RID", a."Filename" AS "file", a."Length" AS "bytes", a."MD5" FROM "{table}_Execution" l'
-        f' JOIN "{table}" a ON a."RID" = l."{table}" JOIN temp."doomed" d ON d."table" = ? AND d."rid" = a."RID"'
-        ' WHERE l."Execution" = ? AND l."Asset_Role" = \'Output\''
-        for table in tables
+    at = now()
+    files = (
+        f'SELECT o."RID", o."file", o."bytes", o."MD5" FROM ({outputs(catalog)}) o JOIN temp."doomed" d'
+        ' ON d."table" = o."table" AND d."rid" = o."RID" WHERE o."execution" = ?'
     )
     for rid in executions:
         record = catalog.lookup_execution(rid)
-        rows = catalog.database.query(files, *(value for table in tables for value in (table, rid)))
+        rows = catalog.database.query(files, rid)
         yield {
             "execution": rid,
             "removed": at,
@@ -211,8 +206,5 @@ def _named_now(catalog: EmbeddedCatalog, md5s: Sequence[str]) -> set[str]:
     """Return those of some contents that a row names by now."""
     found: set[str] = set()
     for table in catalog.asset_tables():
-        rows = catalog.database.query(
-            f'SELECT "MD5" FROM "{table}" WHERE "MD5" IN (SELECT "value" FROM json_each(?))', json.dumps(md5s)
-        )
-        found |= {row["MD5"] for row in rows}
+        found |= {row["MD5"] for row in catalog.database.select_any(table, "MD5", md5s)}
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deriva_ml.catalog.base import CatalogBase
-from deriva_ml.catalog.database import Database
+from deriva_ml.catalog.database import Database, literal
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.definitions import RID
 from deriva_ml.project import Project
@@ -78,6 +78,16 @@ def own_table(database: Database, name: str, columns: str) -> None:
     """Make a table that is this connection's own, and empty."""
     database.query(f'DROP TABLE IF EXISTS temp."{name}"')
     database.query(f'CREATE TEMP TABLE "{name}" ({columns}) WITHOUT ROWID')
+
+
+def outputs(catalog: CatalogBase) -> str:
+    """Return a query of all files that executions made: execution, RID, file, bytes, MD5, table."""
+    return " UNION ALL ".join(
+        'SELECT l."Execution" AS "execution", a."RID", a."Filename" AS "file", a."Length" AS "bytes", a."MD5",'
+        f' {literal(table)} AS "table" FROM "{table}_Execution" l JOIN "{table}" a ON a."RID" = l."{table}"'
+        " WHERE l.\"Asset_Role\" = 'Output'"
+        for table in catalog.asset_tables()
+    )
 
 
 def stored(folder: Path) -> Iterator[Stored]:

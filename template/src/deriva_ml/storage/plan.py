@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -107,21 +108,15 @@ def _old(
 def _reasons(catalog: EmbeddedCatalog) -> Iterator[tuple[RID, str]]:
     """Return the executions that are needed in themselves, and why."""
     database, state = catalog.database, catalog.project.state
-    marks = ", ".join("?" for _ in OPEN_STATUSES)
-    rows = database.query(
-        f'SELECT "RID" FROM "Execution" WHERE "Status" IN ({marks})', *(one.value for one in OPEN_STATUSES)
-    )
-    yield from ((row["RID"], "has not ended") for row in rows.fetchall())
+    for row in database.select_any("Execution", "Status", OPEN_STATUSES):
+        yield row["RID"], "has not ended"
     yield from (
         (rid, "has files that are not recorded yet") for rid in database.get_all("local_staged", "execution")
     )
-    held: dict[str, bool] = {}
+    is_held = functools.cache(functools.partial(liveness.is_held, state))
     for row in database.select("local_run"):
-        if lock := row["lock"]:
-            if lock not in held:
-                held[lock] = bool(liveness.is_held(state, lock))
-            if held[lock]:
-                yield row["execution"], "is of a process that has not ended"
+        if row["lock"] and is_held(row["lock"]):
+            yield row["execution"], "is of a process that has not ended"
     yield from (
         (rid, f"waits to be pushed to {destination}") for rid, destination in catalog.journal.pending()
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID, MLAsset
-from deriva_ml.storage.contents import Named, fetched, folder_size, stored
+from deriva_ml.storage.contents import Named, fetched, folder_size, outputs, stored
 
 LARGEST = 10
 """Executions and files that are named."""
@@ -89,13 +89,8 @@ def measure(catalog: EmbeddedCatalog) -> Size:
 
 
 def _largest_executions(catalog: EmbeddedCatalog) -> list[Large]:
-    outputs = " UNION ALL ".join(
-        f'SELECT l."Execution" AS "execution", a."Length" AS "length" FROM "{table}_Execution" l JOIN "{table}" a'
-        f' ON a."RID" = l."{table}" WHERE l."Asset_Role" = \'Output\''
-        for table in catalog.asset_tables()
-    )
     rows = catalog.database.query(
-        f'SELECT o."execution", e."Description", sum(o."length") AS "bytes" FROM ({outputs}) o'
+        f'SELECT o."execution", e."Description", sum(o."bytes") AS "bytes" FROM ({outputs(catalog)}) o'
         ' JOIN "Execution" e ON e."RID" = o."execution" GROUP BY o."execution" ORDER BY "bytes" DESC LIMIT ?',
         LARGEST,
     )

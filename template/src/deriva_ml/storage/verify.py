@@ -6,10 +6,7 @@ import hashlib
 import os
 import sqlite3
 import stat
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +14,10 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import CHUNK, is_digest
 from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.parallel import in_order
+from deriva_ml.progress import Report
 from deriva_ml.storage.contents import Named, stored
 from deriva_ml.untrusted import DAMAGED, READING
-
-WORKERS = 8
-"""Contents that are read at a time at most; hashing is what is waited for, and runs beside Python."""
 
 AHEAD = 256
 """Contents that are given to the threads before the first one's answer is waited for."""
@@ -66,11 +62,8 @@ class Verdict:
     problems: list[Problem] = field(default_factory=list)
 
 
-Progress = Callable[[int], object]
-
-
 def verify(
-    catalog: EmbeddedCatalog, begin: Callable[[int], Progress] = lambda total: lambda count: None
+    catalog: EmbeddedCatalog, begin: Callable[[int], Report] = lambda total: lambda count: None
 ) -> Verdict:
     """Look at everything; what a run records meanwhile is not waited for.
 
@@ -108,36 +101,19 @@ Found = tuple[str, str, int]
 """What is wrong with a content, how that shows, and its length; the first two are empty where nothing is."""
 
 
-def read_all(
-    catalog: EmbeddedCatalog, named: Iterable[str], progress: Progress
-) -> Iterator[tuple[str, Found]]:
+def read_all(catalog: EmbeddedCatalog, named: Iterable[str], progress: Report) -> Iterator[tuple[str, Found]]:
     """Read all contents of these digests in some threads, and return in this one what was found of each."""
-    stopped = threading.Event()
 
-    def look(md5: str) -> Found:
+    def look(md5: str, progress: Report) -> tuple[str, Found]:
         try:
-            path = catalog.objects.path(md5)
+            return md5, read(catalog.objects.path(md5), md5, progress)
         except DerivaMLException as error:
-            return "damaged", str(error), -1
-        return read(path, md5, progress, stopped)
+            return md5, ("damaged", str(error), -1)
 
-    waiting: deque[tuple[str, Future[Found]]] = deque()
-    with ThreadPoolExecutor(min(WORKERS, (os.cpu_count() or 1) + 2)) as pool:
-        try:
-            for md5 in named:
-                waiting.append((md5, pool.submit(look, md5)))
-                if len(waiting) >= AHEAD:
-                    md5, future = waiting.popleft()
-                    yield md5, future.result()
-            while waiting:
-                md5, future = waiting.popleft()
-                yield md5, future.result()
-        finally:
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
+    return in_order(look, named, progress, ahead=AHEAD)
 
 
-def read(path: Path, md5: str, progress: Progress, stopped: threading.Event) -> Found:
+def read(path: Path, md5: str, progress: Report) -> Found:
     """Read a content, and say what is wrong with it."""
     digest, length = hashlib.md5(usedforsecurity=False), 0
     try:
@@ -146,7 +122,7 @@ def read(path: Path, md5: str, progress: Progress, stopped: threading.Event) -> 
             if not stat.S_ISREG(status.st_mode):
                 return "damaged", "it is no file", -1
             most = min(CHUNK, status.st_size + 1)  # memory for a whole one would be got for each small file
-            while (piece := stream.read(most)) and not stopped.is_set():
+            while piece := stream.read(most):
                 digest.update(piece)
                 length += len(piece)
                 progress(len(piece))
