@@ -56,7 +56,10 @@ def configured(source: Source) -> Iterator[Problem]:
     Variables that only say how much is logged or shown are left alone.
     """
     for cell, call, name in source.calls:
-        argument = ast.unparse(call.args[0]) if call.args and (name or _is_magic(call)) else ""
+        may_set = name.startswith("os.") or _is_magic(
+            call
+        )  # writing syntax as text takes longer than all else here
+        argument = ast.unparse(call.args[0]) if call.args and may_set else ""
         if name in {"os.putenv", "os.environ.setdefault", "os.environ.update"} and not _COSMETIC.search(
             argument
         ):
