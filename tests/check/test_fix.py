@@ -378,7 +378,7 @@ _CELLS = st.one_of(
 
 
 @settings(
-    max_examples=120,
+    max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     database=None,

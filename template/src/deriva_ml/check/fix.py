@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,6 +123,8 @@ def _replace(path: Path, before: bytes, after: bytes) -> None:
             file.flush()
             disk.flush_open(file.fileno())
         shutil.copymode(path, part)
+        with suppress(OSError, AttributeError):  # another user's, or Windows
+            os.chown(part, path.stat().st_uid, path.stat().st_gid)
         if path.read_bytes() != before:
             raise DerivaMLRequestError(f"{path} is left as it is: it changed meanwhile")
         os.replace(part, path)
