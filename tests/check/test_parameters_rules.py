@@ -97,6 +97,10 @@ class TestMisplaced:
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas",
             "'''What the notebook is for.'''",
             "print(np.__version__)",
+            "np.__version__, json.__version__",
+            "_ = np.seterr(all='raise')",
+            "import tensorflow as tf\ntf.get_logger().setLevel('ERROR')",
+            "%config InlineBackend.figure_format = 'retina'",
             "import sys\nassert sys.version_info >= (3, 11)",
             "import sys\nsys.path.insert(0, '..')",
             "with warnings.catch_warnings():\n    import tensorflow",
@@ -300,6 +304,8 @@ class TestNeverUsed:
             "def f(limit):\n    return limit",
             "f = lambda limit: limit + 1",
             "import x as limit",
+            "def f():\n    limit = 4\n    return limit",
+            "[limit for limit in range(3)]",
         ],
     )
     def test_a_name_that_nothing_reads_is_found(self, tmp_path: Path, line: str) -> None:
@@ -333,6 +339,11 @@ class TestNeverUsed:
             "del limit",
             "def f(limit):\n    return limit\nf(limit)",
             "await fetch(limit)",
+            "def f():\n    limit = 4\n    return limit\nf(), limit",
+            "[limit for limit in range(limit)]",
+            "limit = limit + 1",
+            "def f():\n    global limit\n    limit += 1",
+            "class A:\n    limit = limit",
         ],
     )
     def test_what_reads_it_in_some_way_is_a_use(self, tmp_path: Path, line: str) -> None:

@@ -195,6 +195,7 @@ class TestUnknownConfiguration:
             "run_notebook(**options)",
             "run_notebook(name=f'{x}')",
             "run_notebook('deriva_base')",
+            "run_notebook('wrong', config_package='lab_configs')",
             "other.run_notebook('wrong')",
             "from elsewhere import run_notebook\nrun_notebook('wrong')",
             "notebook_config('wrong')\nrun_notebook('wrong')",

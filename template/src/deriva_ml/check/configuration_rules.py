@@ -20,7 +20,7 @@ _NO_NAME = frozenset({"", "???", "null", "_self_"})
 
 @rule("DML701", "input-file-missing", reads=Kind.configuration, own=True)
 def input_file_missing(source: Source) -> Iterator[Problem]:
-    """Finds entries that name a file of the project that does not exist.
+    """An entry names a file that does not exist.
 
     **What it protects.** A run that chooses the entry is refused, perhaps on another machine and months later. Paths are
     relative to the project's root. A path in a folder that is not here, and that git ignores or that lies outside of the
@@ -56,7 +56,7 @@ def input_file_missing(source: Source) -> Iterator[Problem]:
 
 @rule("DML702", "entry-not-registered", reads=Kind.configuration, own=True)
 def entry_not_registered(source: Source) -> Iterator[Problem]:
-    """Finds names of entries, in defaults lists and overrides, that no module registers.
+    """A defaults list or an override names an entry that no module registers.
 
     **What it protects.** Hydra refuses such a configuration only when it is composed, which for an experiment or a sweep
     is when somebody runs it again. Where a module registers entries under names that its text does not say, in a loop

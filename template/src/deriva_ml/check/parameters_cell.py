@@ -175,10 +175,14 @@ def _is_preparation(source: Source, statement: ast.AST, needed: Collection[str])
         return all(_is_preparation(source, one, needed) for block in blocks for one in block)
 
     match statement:
-        case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Assert() | ast.Expr(value=ast.Constant()):
+        case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Assert():
             return True
         case ast.Expr(value=ast.Call(func=function)):
             return _is_setting(source, function)
+        case ast.Expr():  # which shows something
+            return not any(
+                isinstance(one, ast.Call | ast.Await | ast.NamedExpr) for one in ast.walk(statement)
+            )
         case ast.If(body=body, orelse=orelse):
             return each(body, orelse)
         case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=last):
@@ -190,7 +194,7 @@ def _is_preparation(source: Source, statement: ast.AST, needed: Collection[str])
         case ast.Assign(value=ast.Call(func=function)) if source.resolve(function) == "logging.getLogger":
             return True
     names = {name for name, *_ in sets(statement)}
-    return bool(names) and all(name in needed or name in source.imports for name in names)
+    return bool(names) and all(name in needed or name in source.imports or name == "_" for name in names)
 
 
 def _is_setting(source: Source, function: ast.expr) -> bool:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
-import symtable
 from collections.abc import Iterator
 from functools import lru_cache
 
-from deriva_ml.check.parameters_cell import likely, out_of_place, parameters_cell, reads, sets, tagged
+from deriva_ml.check.parameter_uses import unread
+from deriva_ml.check.parameters_cell import likely, out_of_place, parameters_cell, sets, tagged
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.notebook.cells import BUILTINS, NO_PYTHON, assignments, is_ipythons, literal
+from deriva_ml.notebook.cells import BUILTINS, assignments, is_ipythons, literal
 from deriva_ml.notebook.declarations import Parameter
 from deriva_ml.notebook.document import INJECTED, TAG
 from deriva_ml.notebook.parameters import parameters_of
 
-_READS_ANY = re.compile(r"\b(?:globals|locals|vars|dir)\(\s*\)|\buser_ns\b|%run\b|%who|\b(?:exec|eval)\(")
-"""What may read a variable without naming it."""
-_TAKES_CODE = frozenset({"evaluate", "execute", "query", "sql", "timeit"})
-"""Functions and methods whose texts may name variables."""
-
 
 @rule("DML101", "parameters-cell-missing", own=True, fixable=True)
 def parameters_cell_missing(source: Source) -> Iterator[Problem]:
-    """Finds a notebook without a code cell that is tagged `parameters`.
+    """No cell of code is tagged `parameters`.
 
     **What it protects.** A run sets values in that cell only, and the record says which they were. Without it nothing
     can be set from the command line, and another value needs another commit.
@@ -59,7 +54,7 @@ def parameters_cell_missing(source: Source) -> Iterator[Problem]:
 
 @rule("DML102", "parameters-cell-twice", own=True)
 def parameters_cell_twice(source: Source) -> Iterator[Problem]:
-    """Finds a second cell that is tagged `parameters`.
+    """A second cell is tagged `parameters`.
 
     **What it protects.** The values that a run is given are put behind the first such cell. What the second one assigns
     takes their place, and nobody is told.
@@ -82,7 +77,7 @@ def parameters_cell_twice(source: Source) -> Iterator[Problem]:
 
 @rule("DML103", "parameters-cell-misplaced", own=True, fixable=True)
 def parameters_cell_misplaced(source: Source) -> Iterator[Problem]:
-    """Finds a parameters cell that does not stand right after the imports.
+    """The parameters cell does not stand right after the imports.
 
     **What it protects.** Code above the cell runs before the values of a run arrive, and so without them: an execution
     that `run_notebook()` starts there is recorded without its parameters. Imports below it may give its names another
@@ -108,7 +103,7 @@ def parameters_cell_misplaced(source: Source) -> Iterator[Problem]:
 
 @rule("DML104", "parameters-cell-holds-more", own=True)
 def parameters_cell_holds_more(source: Source) -> Iterator[Problem]:
-    """Finds statements in the parameters cell that are no assignments of one value to a name.
+    """The parameters cell has a statement that is no assignment of one value to a name.
 
     **What it protects.** What the cell computes is computed before the values of a run arrive. Only plain and annotated
     assignments to single names are parameters: an unpacking, `a, b = 1, 2`, declares none.
@@ -117,7 +112,6 @@ def parameters_cell_holds_more(source: Source) -> Iterator[Problem]:
 
     ```python
     # Before
-    import json
     low, high = 0.1, 0.9
     # After
     low: float = 0.1
@@ -154,7 +148,7 @@ def parameters_cell_holds_more(source: Source) -> Iterator[Problem]:
 
 @rule("DML105", "parameter-without-annotation", own=True, advice=True, fixable=True)
 def parameter_without_annotation(source: Source) -> Iterator[Problem]:
-    """Finds parameters without a type. This is advice.
+    """A parameter has no type.
 
     **What it protects.** Given values are checked against the type before a kernel starts. Without an annotation the
     type of the default counts, which is too narrow for `limit = None` and too wide for `mode = "low"`.
@@ -181,7 +175,7 @@ def parameter_without_annotation(source: Source) -> Iterator[Problem]:
 
 @rule("DML106", "parameter-assigned-again", own=True)
 def parameter_assigned_again(source: Source) -> Iterator[Problem]:
-    """Finds code below the parameters cell that assigns a parameter again.
+    """A cell below the parameters cell assigns a parameter again.
 
     **What it protects.** The value that a run was given is gone there, but the record names it. A value that is made
     of the given one, as in `folder = Path(folder)`, is not found, and neither is one that is set depending on it,
@@ -212,7 +206,7 @@ def parameter_assigned_again(source: Source) -> Iterator[Problem]:
 
 @rule("DML107", "parameter-never-used", own=True)
 def parameter_never_used(source: Source) -> Iterator[Problem]:
-    """Finds parameters that no cell uses.
+    """A parameter is used by no cell.
 
     **What it protects.** A value that is given for such a parameter changes nothing, but the record says that the run
     had it. Often its name was changed in one place only.
@@ -226,24 +220,14 @@ def parameter_never_used(source: Source) -> Iterator[Problem]:
     ```
     """
     cell, declared = _declared(source)
-    used = {name for one in source.cells for name in _mentioned(one)} if declared else set()
-    unsure = {node.arg for one in source.cells for node in one.nodes(ast.arg)} if declared else set()
-    for one in declared:
-        if one.name in used and not (one.name in unsure and not _is_global_somewhere(source, one.name)):
-            continue
-        if not any(_READS_ANY.search(other.text) for other in source.cells) and not _is_in_text(
-            source, one.name
-        ):
-            yield Problem(
-                cell,
-                _last(cell, one.name) or 1,
-                f"parameter '{one.name}' is never used: use it, or remove it",
-            )
+    unused = unread(source, [one.name for one in declared])
+    for name in unused:
+        yield Problem(cell, _last(cell, name) or 1, f"parameter '{name}' is never used: use it, or remove it")
 
 
 @rule("DML108", "parameter-computed", own=True)
 def parameter_computed(source: Source) -> Iterator[Problem]:
-    """Finds parameters whose default is computed from another parameter.
+    """A parameter's default is computed from another parameter.
 
     **What it protects.** The default is computed before the values of a run arrive: given `width`, `area` is still that
     of the default width.
@@ -300,64 +284,3 @@ def annotation_of(source: Source, name: str, value: ast.expr | None) -> str:
         if any(kind == one for cell in source.cells for one, *_ in sets(cell.tree)) or kind == name
         else kind
     )
-
-
-# Uses
-
-
-def _mentioned(cell: Cell) -> Iterator[str]:
-    """Yield the names that a cell's code reads, or changes in place."""
-    yield from (node.id for node in cell.nodes(ast.Name) if not isinstance(node.ctx, ast.Store))
-    yield from _changed(cell)
-
-
-def _changed(cell: Cell) -> Iterator[str]:
-    for one in cell.nodes(ast.AugAssign):
-        if isinstance(one.target, ast.Name):
-            yield one.target.id
-
-
-def _is_global_somewhere(source: Source, name: str) -> bool:
-    """Whether code uses the notebook's variable, and not only an argument of a function that has its name."""
-    return any(_uses(cell, name) for cell in source.cells if name in cell.text)
-
-
-def _uses(cell: Cell, name: str) -> bool:
-    if cell.tree is None:
-        return False
-    try:
-        tables = [symtable.symtable(cell.python, "cell", "exec")]
-    except NO_PYTHON:
-        return name in reads(cell.tree)
-    while tables:
-        table = tables.pop()
-        tables += table.get_children()
-        if name in table.get_identifiers():
-            symbol = table.lookup(name)
-            if symbol.is_referenced() and (table.get_type() == "module" or symbol.is_global()):
-                return True
-    return name in _changed(cell)
-
-
-def _is_in_text(source: Source, name: str) -> bool:
-    """Whether a text may name a variable: of another language, of IPython's own lines, or one that is read as code."""
-    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-    marked = re.compile(rf"[@{{$:]{re.escape(name)}(?!\w)")
-    called = {
-        getattr(node.func, "attr", getattr(node.func, "id", ""))
-        for cell in source.cells
-        for node in cell.nodes(ast.Call)
-    }
-    for cell in source.cells:
-        if (
-            (cell.tree is None or cell.python != cell.text)
-            and TAG not in cell.tags
-            and word.search(cell.text)
-        ):
-            return True
-        for node in cell.nodes(ast.Constant):
-            if isinstance(node.value, str) and (
-                marked.search(node.value) or (called & _TAKES_CODE and word.search(node.value))
-            ):
-                return True
-    return False

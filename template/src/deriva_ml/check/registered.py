@@ -6,8 +6,9 @@ import ast
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,9 @@ _LOADERS = frozenset({"hydra_zen", "hydra", "omegaconf", "deriva_ml"})
 _REGISTERS = re.compile(r"\b(?:conf\w*|stores?|experiments?)\b|hydra", re.IGNORECASE)
 """What is in the name of somebody else's module that may register something."""
 _UNTOLD = re.compile(r"\b(?:exec|eval|importlib|__import__|globals|ConfigStore|searchpath)\b")
+
+_TAKES_PART = re.compile(r"\b(?:configs|hydra_zen|notebook_config|ConfigStore)\b")
+"""What is in the text of any module that registers something."""
 
 Keywords = dict[str, ast.expr]
 
@@ -64,7 +68,10 @@ def registered(asking: Source) -> Registered:
         return _known[asking.committed]
     found = Registered()
     modules: list[tuple[str, Source]] = []
+    configs = asking.root / "src" / "configs"
     for path in _files(asking.root / "src"):
+        if not path.is_relative_to(configs) and not _TAKES_PART.search(_text(path)):
+            continue
         name = ".".join(path.relative_to(asking.root / "src").with_suffix("").parts)
         try:
             modules.append((name, read_source(path, asking.root)))
@@ -80,6 +87,19 @@ def registered(asking: Source) -> Registered:
     return found
 
 
+def is_plainly_registered(asking: Source, names: Sequence[str]) -> bool:
+    """Whether the text of a configuration has ``notebook_config("NAME"`` for one of these names; no syntax is read."""
+    quoted = "|".join(map(re.escape, names))
+    call = rf"""(?m)^[^#\n]*\bnotebook_config\(\s*(?:name\s*=\s*)?["'](?:{quoted})["']"""
+    return re.search(call, _configurations(asking.root, asking.committed or object())) is not None
+
+
+@lru_cache(maxsize=1)
+def _configurations(root: Path, check: object) -> str:
+    """Return the text of a project's configurations, which is read once a check."""
+    return "\n".join(_text(path) for path in _files(root / "src" / "configs"))
+
+
 def also(found: Registered, source: Source) -> Registered:
     """Return what is registered together with what a notebook registers itself."""
     whole = Registered({*found.entries}, {*found.unsure})
@@ -93,6 +113,13 @@ def _files(folder: Path) -> Iterator[Path]:
             name for name in folders if name != "__pycache__" and Path(parent, name) != folder / "deriva_ml"
         )
         yield from (Path(parent, name) for name in sorted(names) if name.endswith(".py"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def qualified(module: str, source: Source, node: ast.AST) -> str:

@@ -10,9 +10,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from deriva_ml.check.parameters_cell import parameters_cell
-from deriva_ml.check.registered import ANY, Registered, also, registered
+from deriva_ml.check.registered import ANY, Registered, also, is_plainly_registered, registered
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
+from deriva_ml.notebook.calls import ARGUMENTS
 from deriva_ml.notebook.document import EXPECTS_ERROR
 from deriva_ml.terminal import suggest
 
@@ -24,7 +25,7 @@ _RUNS_FILE = re.compile(r"%run\b|\brunpy\b|\bexec\(")
 
 @rule("DML501", "run-notebook-missing", own=True)
 def run_notebook_missing(source: Source) -> Iterator[Problem]:
-    """Finds a notebook that never calls `run_notebook()`.
+    """The notebook never calls `run_notebook()`.
 
     **What it protects.** That call fetches the inputs that the configuration declares, and makes an execution to which
     outputs belong. Without it the record has neither.
@@ -48,7 +49,7 @@ def run_notebook_missing(source: Source) -> Iterator[Problem]:
 
 @rule("DML502", "run-notebook-twice", own=True)
 def run_notebook_twice(source: Source) -> Iterator[Problem]:
-    """Finds a second call of `run_notebook()`.
+    """`run_notebook()` is called a second time.
 
     **What it protects.** Each call starts an execution of its own: what the notebook makes is divided among them, and
     the first is left without an end.
@@ -76,7 +77,7 @@ def run_notebook_twice(source: Source) -> Iterator[Problem]:
 
 @rule("DML503", "run-notebook-in-parameters-cell", own=True)
 def run_notebook_in_parameters_cell(source: Source) -> Iterator[Problem]:
-    """Finds a call of `run_notebook()` in the parameters cell.
+    """`run_notebook()` is called in the parameters cell.
 
     **What it protects.** The values of a run are put into a cell below this one. A call in it does not see them, and the
     record has the defaults.
@@ -99,7 +100,7 @@ def run_notebook_in_parameters_cell(source: Source) -> Iterator[Problem]:
 
 @rule("DML504", "run-notebook-unknown-configuration", own=True)
 def run_notebook_unknown_configuration(source: Source) -> Iterator[Problem]:
-    """Finds a call of `run_notebook()` with the name of a configuration that no module registers.
+    """`run_notebook()` is called with the name of a configuration that no module registers.
 
     **What it protects.** Such a run is refused before it begins. Without a name, the configuration is the one that has
     the name of the notebook's file. Where a module registers under a name that its text does not say, nothing is found.
@@ -113,11 +114,17 @@ def run_notebook_unknown_configuration(source: Source) -> Iterator[Problem]:
     ml, execution, config = run_notebook("my_analysis")
     ```
     """
-    calls = _calls_run_notebook(source)
-    known = registered(source) if calls and (source.root / "src" / "configs").is_dir() else None
-    if known is None or not any(_is_unknown(known, _names_asked(source, call)) for _, call in calls):
+    calls = [
+        (cell, call)
+        for cell, call in _calls_run_notebook(source)
+        if (asked := _names_asked(source, call)) and not is_plainly_registered(source, asked)
+    ]
+    if not calls or not (source.root / "src" / "configs").is_dir():
         return
-    if _does(source, _REGISTER, ()):
+    known = registered(source)
+    if not any(_is_unknown(known, _names_asked(source, call)) for _, call in calls) or _does(
+        source, _REGISTER, ()
+    ):
         return
     known = also(known, source)
     for cell, call in calls:
@@ -141,7 +148,7 @@ def _is_unknown(known: Registered, asked: Sequence[str]) -> bool:
 
 @rule("DML505", "outputs-never-committed", own=True)
 def outputs_never_committed(source: Source) -> Iterator[Problem]:
-    """Finds a notebook that calls `run_notebook()`, and never `commit_output_assets()`.
+    """The notebook calls `run_notebook()`, and never `commit_output_assets()`.
 
     **What it protects.** In JupyterLab and VS Code that call ends the execution. Without it, the next command in the
     project closes it as aborted. (A run by `deriva-ml-run-notebook` commits at its end what the notebook did not.)
@@ -224,6 +231,8 @@ def _names_asked(source: Source, call: ast.Call) -> list[str]:
     keywords = {one.arg: one.value for one in call.keywords}
     if None in keywords or any(isinstance(one, ast.Starred) for one in call.args):
         return []
+    if "config_package" in keywords or len(call.args) > ARGUMENTS.index("config_package"):
+        return []  # it may be anywhere
     given = [*call.args[:1], *(keywords[key] for key in ("name", "config_name") if key in keywords)]
     for one in given:
         match one:

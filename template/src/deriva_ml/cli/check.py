@@ -16,12 +16,15 @@ from deriva_ml.check.settings import codes
 from deriva_ml.cli.arguments import CommandParser
 from deriva_ml.cli.command import FAILED, command
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.progress import progress
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_lines
 
 DEFAULT = ("notebooks", "src/configs", "src/models")
 """What is checked of a project where no path is given."""
+WORTH_A_BAR = 200
+"""Files from which on a terminal shows how far it is."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,7 +95,13 @@ def main(argv: Sequence[str]) -> int:
     checker = Checker(_codes(args.select, "--select"), _codes(args.ignore, "--ignore"))
     files = [*dict.fromkeys(checker.files(args.paths or _default()))]
     refused = args.fix and not all([_fix(checker, file) for file in files])
-    findings = [finding for found in check_all(checker, files) for finding in found]
+    findings = []
+    shown = len(files) > WORTH_A_BAR and sys.stderr.isatty()
+    sizes = [file.stat().st_size if shown else 0 for file in files]
+    with progress("checking", len(files) if shown else 0, sum(sizes)) as report:
+        for size, found in zip(sizes, check_all(checker, files), strict=True):
+            findings += found
+            report(size)
     if args.statistics:
         print_lines(aligned([("findings", "code", "rule"), *statistics(findings)]))
     else:
