@@ -140,7 +140,7 @@ def test_unseeded_random_numbers(evidence: Evidence) -> None:
     assert found[1].startswith("model.py, line 3: ") and found[1].endswith("(DML602)")
     assert repeats.ran == [{}]
     found = reasons(evidence, Repeats(same=Again(SAME, OTHER), PYTHONHASHSEED=Again(SAME, OTHER)))
-    assert found == [f"{NOT_BY_CHANCE}: what differs from the record is not drawn by chance"]
+    assert found[0].startswith(NOT_BY_CHANCE) and found[1].startswith("nothing else is known of it")
 
 
 def test_random_numbers_of_a_module_that_was_imported(evidence: Evidence) -> None:
@@ -174,7 +174,8 @@ def test_the_order_of_sets(evidence: Evidence) -> None:
     assert repeats.ran == [{}, {"PYTHONHASHSEED": "1"}]
     fixed = replace(evidence, recorded={**evidence.recorded, "environment": {"PYTHONHASHSEED": "0"}})
     repeats = Repeats(same=Again(SAME, OTHER))
-    assert len(reasons(fixed, repeats)) == len(repeats.ran) == 1
+    assert "libraries in C" in reasons(fixed, repeats)[1]
+    assert len(repeats.ran) == 1
 
 
 def test_the_number_of_threads(evidence: Evidence) -> None:

@@ -134,10 +134,10 @@ def test_a_failed_execution_fails_in_the_same_way_or_not(lab: Lab, tmp_path: Pat
     rid = lab.run_model(f"model_config.place={tmp_path}", status=1)
     assert lab.replay(rid)["verdict"] == "identical"
     (tmp_path / "wrong").write_text("the second time")
-    report = lab.replay(rid)
+    report = lab.replay(rid, "--once")
     assert (report["verdict"], report["ending"]["verdict"]) == ("different", "different")
     (tmp_path / "wrong").unlink()
-    report = lab.replay(rid)
+    report = lab.replay(rid, "--once")
     assert report["verdict"] == "different"
     assert report["ending"]["differences"][0]["repeated"] == "it came to its end"
 
@@ -166,14 +166,13 @@ def test_what_was_executed_in_a_kernel_is_executed_again(lab: Lab) -> None:
     assert outputs(report).keys() == {"area.txt"}
 
 
-def test_what_lacks_is_named(lab: Lab, tmp_path: Path) -> None:
+def test_what_lacks_is_named(lab: Lab) -> None:
     """A file that no commit and no input has; a record that ran no code of the project; an execution that there is not."""
-    (lab.project / "notebooks" / "own.txt").write_text("mine")
-    with (lab.project / ".git" / "info" / "exclude").open("a") as ignored:
-        ignored.write("own.txt\n")
-    rid = lab.run_notebook(lab.notebook("undeclared", ["write('a.txt', open('own.txt').read())"]))
+    (own := lab.project / "data" / "own").mkdir(parents=True, exist_ok=True)
+    (own / "go").touch()
+    rid = lab.run_model("model_config.place=data/own")
     report = lab.replay(rid)
-    assert report["verdict"] == "could not run" and "own.txt" in report["why"]
+    assert report["verdict"] == "could not run" and "data/own" in report["why"]
     report = lab.replay("DEMO-EXEC")
     assert report["verdict"] == "could not run" and "configuration.json" in report["why"]
     for words in (["9-NONE"], [], ["--rtol", "-1", rid]):

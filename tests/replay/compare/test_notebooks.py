@@ -106,6 +106,16 @@ OUTPUTS = [
     ([displayed(html=frame("a,1,1.2"))], [displayed(html=frame("a,2,1.2"))], "different"),
     ([displayed(html=frame("a,0.5,1.2"))], [displayed(html=frame("a,0.5,1.2", "b,1,1"))], "different"),
     ([displayed(html=frame("a,0.5,1.2"))], [displayed(html=frame("a,0.5,1.2").replace("<td>a", "<td class='x'>a"))], "different"),
+    (
+        [displayed(html=frame("a,0.5,1.2"), plain="loss fit_time\na 0.5 1.2")],
+        [displayed(html=frame("a,0.5,1.3"), plain="loss fit_time\na 0.5 1.3")],
+        "equivalent",
+    ),
+    (
+        [displayed(html=frame("a,0.5,1.2"), plain="loss fit_time\na 0.5 1.2")],
+        [displayed(html=frame("a,0.6,1.2"), plain="loss fit_time\na 0.6 1.2")],
+        "different",
+    ),
     ([displayed(html="<p>3 items</p>")], [displayed(html="<p>4 items</p>")], "different"),
     ([displayed(html='<i id="a"></i><b for="a">')], [displayed(html='<i id="z"></i><b for="z">')], "equivalent"),
     ([displayed(html='<i id="a"></i><b for="a">')], [displayed(html='<i id="a"></i><b for="b">')], "different"),

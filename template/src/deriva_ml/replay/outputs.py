@@ -120,7 +120,7 @@ def _compare(
         return Comparison(Verdict.different, 0.0, "this run made no such file")
     if (ours.md5, ours.length) == (theirs.md5, theirs.length):
         return Comparison(Verdict.identical)
-    recorded = folder / ours.rid / ours.filename
+    recorded = folder / plain_name(ours.rid) / plain_name(ours.filename)
     if not recorded.exists():
         try:
             first.source.fetch(ours, recorded)

@@ -15,11 +15,11 @@ from deriva_ml.catalog.database import now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.configuration_file import CONFIGURATION
-from deriva_ml.definitions import RID, AssetRole, ExecutionRecord, Status
+from deriva_ml.definitions import RID, AssetRole
 from deriva_ml.project import Project
 from deriva_ml.replay import environment
 from deriva_ml.replay.audit import seen
-from deriva_ml.replay.outcome import compare_failures
+from deriva_ml.replay.endings import check_nothing_lacked, compare_endings
 from deriva_ml.replay.outputs import Run, compare_outputs, own_of, side_of
 from deriva_ml.replay.plan import (
     ENVIRONMENT,
@@ -36,11 +36,7 @@ from deriva_ml.replay.report import Report, Side
 from deriva_ml.replay.run import Repeated, code_of, run, said_by, top_of
 from deriva_ml.replay.scratch import make_scratch, place_files
 from deriva_ml.replay.verdict import (
-    Compared,
-    Comparison,
     CouldNotRun,
-    Difference,
-    Own,
     Tolerance,
     Verdict,
     worst,
@@ -162,6 +158,7 @@ def _replay_in(
     options.say("running it")
     files = untracked(top)
     repeated = run(plan, scratch, python, folder / "run", place=_place(records.source, plan))
+    check_nothing_lacked(plan.record, repeated.record)
     options.say("comparing")
     record = Run(
         records.project,
@@ -173,7 +170,7 @@ def _replay_in(
     )
     with side_of(repeated, plan.kind) as side:
         own = own_of(record, side)
-        ending = _ending(plan, repeated, own)
+        ending = compare_endings(plan.record, repeated.record, own)
         outputs = compare_outputs(record, side, own, options.tolerance, folder / "recorded")
     verdict = worst([*outputs.compared, *([ending] if ending else [])])
     why = ""
@@ -201,7 +198,10 @@ def _replay_in(
             ran=plan.record.created,
         )
         again = _Again(record, plan, scratch, python, folder, options, repeated, top, files)
-        told = reasons(evidence, None if options.once else again)
+        try:
+            told = reasons(evidence, None if options.once else again)
+        except CouldNotRun as error:
+            told = [f"why is not known, since it could not be run once more: {error}"]
     return replace(
         report,
         verdict=verdict,
@@ -305,42 +305,6 @@ def _place(source: Source, plan: Plan) -> int:
         return 0
     made = sorted((source.lookup_execution(rid).created, rid) for rid in siblings)
     return [rid for _, rid in made].index(plan.rid)
-
-
-def _ending(plan: Plan, repeated: Repeated, own: Own) -> Compared | None:
-    """Compare how two runs ended.
-
-    Raises:
-        CouldNotRun: the second one failed for want of something that the record does not bring.
-    """
-    lacking = _LACKING.search(repeated.record.status_detail)
-    if lacking and _failed(repeated.record) and not _failed(plan.record):
-        raise CouldNotRun(f"something that it needs is not in its record: {lacking[0]}")
-    return compare_endings(plan.record, repeated.record, own)
-
-
-def _failed(record: ExecutionRecord) -> bool:
-    return record.status in {Status.failed, Status.aborted}
-
-
-def compare_endings(before: ExecutionRecord, now: ExecutionRecord, own: Own) -> Compared | None:
-    """Compare how two runs ended; None where both came to their end."""
-    if not _failed(before) and not _failed(now):
-        return None
-    if _failed(before) and _failed(now):
-        result = compare_failures(before.status_detail, now.status_detail, own)
-    else:
-        ends = [
-            f"{one.status}: {one.status_detail}" if _failed(one) else "it came to its end"
-            for one in (before, now)
-        ]
-        differences = [Difference("how it ended", *ends)]
-        result = Comparison(Verdict.different, 0.0, "one failed, and the other did not", differences)
-    return Compared("how it ended", "end", result)
-
-
-_LACKING = re.compile(r"(?:ModuleNotFoundError|FileNotFoundError): .*")
-"""How a run says that a package or a file is not there."""
 
 
 def _runner_of(root: Path) -> str:

@@ -41,6 +41,7 @@ _BAR = re.compile(
 )
 """A line of tqdm's, with a total or without (https://tqdm.github.io/docs/tqdm/, ``bar_format``)."""
 
+_CLEARED = re.compile(r"\r {3,}(?:[\r\n\x1b]|$)")
 _UP = "\x1b[A"
 _SLOWEST = re.compile(r"The slowest run took [\d.]+ times longer than the fastest\.")
 _LAYOUT = re.compile(r"[ \t\n\u00a0]+|[-=_─━═]{3,}")
@@ -146,9 +147,13 @@ def alike(a: str, b: str, terms: Terms, strict: bool = False, only: str = "") ->
         if one.before != other.before and (strict or _laid_out(one.before) != _laid_out(other.before)):
             return None
         if one.text != other.text:
-            if not (_same_picture(one, other) if one.kind == "picture" else same(one, other, terms)):
+            if one.kind == "picture":
+                kind = "picture" if _same_picture(one, other) else ""
+            else:
+                kind = same(one, other, terms)
+            if not kind:
                 return None
-            kinds.append(one.kind)
+            kinds.append(kind)
     return kinds or ["layout"]
 
 
@@ -183,6 +188,8 @@ def _as_shown(lines: Iterable[str]) -> Iterator[Line]:
             said += f"{','.join(times[2:])}{bar['more'] or bar['rest'] or ''}"
             ended = not total or bar["done"] == total
             bars.add((number, said), (name, total), ended, _UP in raw)
+        elif bars.lines and _CLEARED.search(raw) and not line.strip():
+            bars.clear()
         elif (bars.moves and not line.strip()) or _SLOWEST.match(line):
             continue
         else:
@@ -212,6 +219,14 @@ class _Bars:
             place = len(self.lines)
         self.lines[place : place + 1] = [line]
         self._last[name] = place, ended
+
+    def clear(self) -> None:
+        """Take away the last bar that has not ended: its line was cleared, however far it had come."""
+        going = [(place, name) for name, (place, ended) in self._last.items() if not ended]
+        if going:
+            place, name = max(going)
+            self.lines[place] = self.lines[place][0], ""
+            del self._last[name]
 
 
 def _overwritten(line: str) -> str:

@@ -49,7 +49,8 @@ _TOKEN = re.compile(
           | {_MONTH}[ ]\d\d?,[ ]\d{{4}}\b
           | {_MONTH}[ ]{{1,2}}\d\d?[ ]\d\d:\d\d(?::\d\d)?(?![\w:]) )
       | (?P<clock> [IWEF]\d{{4}}[ ]\d\d:\d\d:\d+\.\d+[ ]+\d+(?=[ ]) )
-      | (?P<timed> (?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?["']?[ ]{{0,9}}[:=]?[ ]{{0,9}}{_FLOAT}(?![\w.]|[ ]?{_UNIT}\b) )
+      | (?P<timed> (?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?["']?[ ]{{0,9}}[:=]?[ ]{{0,9}}(?:{_FLOAT}(?![\w.]|[ ]?{_UNIT}\b)
+            | (?:array\()?\[[\d.e+, -]*\]\)?) )
       | (?P<process> ipykernel_\d+(?:/\d+\.py)? | (?:pid|PID)[ ]?[=:]?[ ]?\d+\b | ForkPoolWorker-\d+ )
       | (?P<port> localhost:\d{{4,5}}\b )
       | (?P<path> [A-Za-z]:(?:\\{{1,2}}[\w.+@~=-]+){{2,}} )
@@ -71,6 +72,7 @@ _TOKEN = re.compile(
             |records?|epochs?|[kKMG]?i?B|bytes)/s(?:ec(?:ond)?)?
           | [mµuμn]?s(?:ec)?/(?:it|iter|iteration|step|sample|example|image|batch|epoch|token))(?!\w) )
       | (?P<loops> (?<!,)\d[\d,]{{0,12}}(?=[ ]loops?[ ]each\b|[ ]loops?,[ ]best[ ]of) )
+      | (?P<stamp> 1[5-9]\d{{8}}(?:\d{{3}}|\d{{6}}|\d{{9}})?(?!\.?\w|\.\d) )
       | (?P<duration> (?<![,:/-]){_SPAN}(?:,?[ ]?(?:and[ ])?{_SPAN}){{0,5}} )
       | (?P<uuid3> {_HEX}{{8}}-{_HEX}{{4}}-[1467]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}\b )
       | (?P<address> (?<=\bat[ ])0x{_HEX}{{6,16}}\b | 0x(?:7f|55|56){_HEX}{{10}}\b
@@ -135,28 +137,34 @@ def tokens(line: str, only: str = "") -> list[Token]:
     return [*found, Token(line[at:], "", "")]
 
 
-def same(a: Token, b: Token, terms: Terms) -> bool:
-    """Whether two tokens of a kind, which are not the same text, stand for the same; of the recorded and the repeated run."""
+def same(a: Token, b: Token, terms: Terms) -> str:
+    """Return as what two tokens of a kind, which are not the same text, stand for the same; empty if they do not.
+
+    Args:
+        a: of the recorded run.
+        b: of the repeated one.
+    """
+    good = True
     match a.kind:
         case "number":
             if a.text.endswith(".") and b.text.endswith(
                 "."
             ):  # a whole number, perhaps at the end of a sentence
-                return int(a.text[:-1]) == int(b.text[:-1])
-            return terms.close(float(a.text), float(b.text))
+                good = int(a.text[:-1]) == int(b.text[:-1])
+            elif not terms.close(float(a.text), float(b.text)):
+                return "stamp" if terms.own_stamps(float(a.text), float(b.text)) else ""
+        case "stamp":
+            good = terms.own_stamps(float(a.text), float(b.text))
         case "path":
-            return _same_path(_timeless(a.text, terms.recorded), _timeless(b.text, terms.repeated))
+            good = _same_path(_timeless(a.text, terms.recorded), _timeless(b.text, terms.repeated))
         case "uuid" | "address" | "port" | "loops" | "rate":
-            return True
+            pass
         case "process":
-            return re.sub(r"\d+", "", a.text) == re.sub(r"\d+", "", b.text)
-        case "timed":
-            return (
-                _timed_name(a.text) == _timed_name(b.text)
-                and _own(a, terms.recorded)
-                and _own(b, terms.repeated)
-            )
-    return _own(a, terms.recorded) and _own(b, terms.repeated)
+            good = re.sub(r"\d+", "", a.text) == re.sub(r"\d+", "", b.text)
+        case _:
+            good = a.kind != "timed" or _timed_name(a.text) == _timed_name(b.text)
+            good = good and _own(a, terms.recorded) and _own(b, terms.repeated)
+    return a.kind if good else ""
 
 
 def _own(token: Token, side: Side) -> bool:
@@ -171,8 +179,8 @@ def _own(token: Token, side: Side) -> bool:
             total = int(hours) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
             return side.could_take(total) or side.is_own_clock(total)
         case "timed":
-            number = float(re.findall(r"\d+\.\d+(?:e[-+]?\d+)?$", token.text)[0])
-            return side.could_take(number)
+            numbers = re.findall(rf"{_FLOAT}", token.text)
+            return bool(numbers) and side.could_take(max(map(float, numbers)))
         case "duration":
             if re.search(r"\b(?:CPU times|user|sys|total|cumulative)\W*$", token.before):
                 return True  # of several cores
@@ -181,7 +189,8 @@ def _own(token: Token, side: Side) -> bool:
 
 
 def _timed_name(text: str) -> str:
-    return re.sub(r"\d+\.\d+(?:e[-+]?\d+)?$", "", text)
+    name, values = re.split(r"(?=\d|array\(|\[)", text, maxsplit=1)
+    return f"{name}{values.count(',')}"
 
 
 def _seconds(text: str) -> float:
@@ -264,11 +273,12 @@ _STAMP = re.compile(r"(?<![A-Za-z0-9])(?:\d{8}[T_-]\d{6}|\d{4}-\d\d-\d\d[T_/@]\d
 def _parted(path: str) -> tuple[str, str]:
     """Return the part of an absolute path that is each machine's, and the rest."""
     path = re.sub(r"ipykernel_\d+(?:/\d+\.py)?", "ipykernel", re.sub(r"\\+", "/", path))
+    path = re.sub(r"(?<=/)tmp[a-z0-9_]{8}(?=[./]|$)", "tmp*", path)
     if python := _PYTHON.match(path):
         return python[0], path[python.end() :]
     if temporary := _TEMPORARY.match(path):
         made = _MADE.match(path, temporary.end())
-        if made and (made["prefix"] == "tmp" or re.search(r"[\d_]", made["random"])):
+        if made and re.search(r"[\d_]", made["random"]):
             rest = f"{made['prefix']}*{made['suffix'] or ''}{path[made.end() :]}"
             return path[: made.end()], f"<temporary>/{rest}"
         return temporary[0], f"<temporary>{path[temporary.end() :]}"
