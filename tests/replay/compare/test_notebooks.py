@@ -73,6 +73,7 @@ OUTPUTS = [
     ([printed("a\n"), printed("w\n", "stderr"), printed("b\n")], [printed("a\nb\n"), printed("w\n", "stderr")], "identical"),
     ([printed("2-ABCD")], [printed("3-WXYZ")], "identical"),
     ([printed("took 1.2 s")], [printed("took 1.3 s")], "equivalent"),
+    ([printed("loading\rloading.\rdone\n")], [printed("loading\rdone\n")], "equivalent"),
     ([printed("loss 0.5")], [printed("loss 0.6")], "different"),
     ([printed("a\n")], [printed("a\n", "stderr")], "different"),
     ([printed("a\n"), displayed(plain="x"), printed("b\n")], [printed("a\nb\n"), displayed(plain="x")], "different"),
@@ -119,6 +120,9 @@ OUTPUTS = [
     ([displayed(html="<p>3 items</p>")], [displayed(html="<p>4 items</p>")], "different"),
     ([displayed(html='<i id="a"></i><b for="a">')], [displayed(html='<i id="z"></i><b for="z">')], "equivalent"),
     ([displayed(html='<i id="a"></i><b for="a">')], [displayed(html='<i id="a"></i><b for="b">')], "different"),
+    ([displayed(html='<h1 id="loss">loss</h1>')], [displayed(html='<h1 id="gain">gain</h1>')], "different"),
+    ([displayed(html=frame("a,0.5,1.2").replace("<tr>", "<caption>one</caption><tr>", 1))],
+     [displayed(html=frame("a,0.5,1.2").replace("<tr>", "<caption>two</caption><tr>", 1))], "different"),
     # Figures
     ([displayed(png=coded(picture(pnginfo=noted("1"))))], [displayed(png=coded(picture(pnginfo=noted("2"))))], "identical"),
     ([displayed(png=coded(picture(compress_level=1)))], [displayed(png=coded(picture(compress_level=9)))], "equivalent"),

@@ -62,8 +62,11 @@ def compare_text(recorded: str, repeated: str, terms: Terms, where: str = "line 
     )
 
 
-def compare_text_files(recorded: Path, repeated: Path, terms: Terms) -> Comparison:
+def compare_text_files(recorded: Path, repeated: Path, terms: Terms, only: str = "") -> Comparison:
     """Compare two files of text that are not the same; a bounded number of their lines is held.
+
+    Args:
+        only: the one kind of what may differ, in a file of data.
 
     Raises:
         UnicodeDecodeError: one is no text.
@@ -73,6 +76,8 @@ def compare_text_files(recorded: Path, repeated: Path, terms: Terms) -> Comparis
         lambda: named_lines(repeated, terms.repeated),
         terms,
         "line {}",
+        only=only,
+        printed=False,
     )
 
 
@@ -96,21 +101,31 @@ def same_text(recorded: Path, repeated: Path, terms: Terms) -> bool:
     return all(one == other for one, other in pairs)
 
 
-def _loosely(ours: Lines, theirs: Lines, terms: Terms, where: str, strict: bool = False) -> Comparison:
+def _loosely(
+    ours: Lines,
+    theirs: Lines,
+    terms: Terms,
+    where: str,
+    strict: bool = False,
+    only: str = "",
+    printed: bool = True,
+) -> Comparison:
     """Compare two texts that are not the same, with names for what is each run's own.
 
     Args:
         strict: blanks count.
+        only: the one kind of what may differ; empty for all.
+        printed: what comes before a carriage return was overwritten, whatever it was; in a file it may be a line.
     """
     kinds: Counter[str] = Counter()
     masked: list[Difference] = []
     equal = 0
-    left, right = _as_shown(ours()), _as_shown(theirs())
+    left, right = _as_shown(ours(), printed), _as_shown(theirs(), printed)
     for one, other in zip_longest(left, right):
-        found = alike(one[1], other[1], terms, strict) if one and other else None
+        found = alike(one[1], other[1], terms, strict, only) if one and other else None
         if found is None:
             rest = [one, *islice(left, HELD)] if one else [], [other, *islice(right, HELD)] if other else []
-            found = _alike_wrapped(*rest, terms) if not strict else None
+            found = _alike_wrapped(*rest, terms) if not (strict or only) else None
             if found is None:
                 return _different(*rest, equal, terms, where)
             kinds.update(found)
@@ -120,7 +135,7 @@ def _loosely(ours: Lines, theirs: Lines, terms: Terms, where: str, strict: bool 
         if found and found != ["layout"] and len(masked) < MOST and one and other:
             masked.append(_difference(one, other, where))
     if [*kinds] == ["layout"]:  # blanks that nothing explains
-        return _loosely(ours, theirs, terms, where, strict=True)
+        return _loosely(ours, theirs, terms, where, True, only, printed)
     return Comparison(Verdict.equivalent, 1.0, note_of(kinds), masked)
 
 
@@ -176,11 +191,11 @@ def _alike_wrapped(ours: Sequence[Line], theirs: Sequence[Line], terms: Terms) -
     return found if found and "number" in found else None
 
 
-def _as_shown(lines: Iterable[str]) -> Iterator[Line]:
+def _as_shown(lines: Iterable[str], printed: bool = True) -> Iterator[Line]:
     """Yield the lines of a text as a terminal shows them in the end: without colours, of each progress bar the last."""
     bars = _Bars()
     for number, raw in enumerate(lines, start=1):
-        line = _overwritten(raw)
+        line = _overwritten(raw, printed or "%|" in raw or "it/s]" in raw)
         if bar := _BAR.fullmatch(line) if "[" in line and ":" in line else None:
             name, total = bar["name"] or bar["called"] or "", bar["total"] or ""
             times = re.split(r"[,\]]", bar["times"] or bar["rates"] or "", maxsplit=2)
@@ -229,10 +244,16 @@ class _Bars:
             del self._last[name]
 
 
-def _overwritten(line: str) -> str:
-    """Return what a terminal shows of a line in the end."""
+def _overwritten(line: str, returns: bool) -> str:
+    """Return what a terminal shows of a line in the end.
+
+    Args:
+        returns: it goes back to the line's beginning.
+    """
     if "\x1b" in line:
         line = _ESCAPE.sub("", line)
+    if not returns:
+        return line.replace("\r\n", "\n")
     if "\x08" in line:
         line = re.sub("\x08+", "\r", line)
     if "\r" in line:
