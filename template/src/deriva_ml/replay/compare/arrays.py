@@ -65,7 +65,7 @@ def _add_elements(ours: Any, theirs: Any, terms: Terms, place: str, tally: Tally
             parts = (
                 [(one.real, other.real), (one.imag, other.imag)] if one.dtype.kind == "c" else [(one, other)]
             )
-            same = numpy.logical_and.reduce([_close(a, b, terms) for a, b in parts])
+            same = numpy.logical_and.reduce([_within(a, b, terms) for a, b in parts])
             rounded = bool((same & ~equal & (one == one)).any())
             equal = same
         elif one.dtype.kind in "mM":
@@ -82,7 +82,7 @@ def _add_elements(ours: Any, theirs: Any, terms: Terms, place: str, tally: Tally
             )
 
 
-def _close(one: Any, other: Any, terms: Terms) -> Any:
+def _within(one: Any, other: Any, terms: Terms) -> Any:
     """Return which elements are equal within the tolerance."""
     import numpy
 
