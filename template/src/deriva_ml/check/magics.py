@@ -73,5 +73,5 @@ def _plain_line(found: re.Match[str]) -> str:
     """Return what IPython makes of most lines of its own; IPython itself takes a fifth of a second to load."""
     indent, magic, rest, shell, line = found.groups()
     if magic:
-        return f"{indent}get_ipython().run_line_magic({magic!r}, {rest or ''!r})"
-    return f"{indent}get_ipython().{'system' if shell == '!' else 'getoutput'}({line!r})"
+        return f"{indent}get_ipython().run_line_magic({magic!r}, {(rest or '').rstrip()!r})"
+    return f"{indent}get_ipython().{'system' if shell == '!' else 'getoutput'}({line.rstrip()!r})"

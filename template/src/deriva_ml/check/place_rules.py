@@ -14,7 +14,7 @@ from deriva_ml.notebook.document import TAG
 
 _COSMETIC = re.compile(r"LOG|VERBOS|WARN|PROGRESS|COLOR|PARALLELISM|TELEMETRY", re.IGNORECASE)
 _SETS_VARIABLES = frozenset({"os.putenv", "os.environ.setdefault", "os.environ.update"})
-_CONFIGURING = re.compile(
+_CONFIGURING = (
     r"hydra\.(initialize\w*|compose)|hydra_zen\.(store|builds|make_config|make_custom_builds_fn|zen)"
     r"|omegaconf\.OmegaConf\.(create|update|load|from_cli|from_dotlist)"
     r"|deriva_ml(\.\w+)*\.(DerivaMLConfig|create_model_config|notebook_config|multirun_config|with_description)"
@@ -26,7 +26,7 @@ _HOST_WORDS = re.compile(r"(?:.*_)?(host|hostname|host_name|server|servername|se
 _LOCAL = re.compile(
     r"localhost|127\.|0\.0\.0\.0|.*\.(py|txt|csv|json|html?|log|ipynb|ya?ml|md)\Z", re.IGNORECASE
 )
-_TAKES_HOST = re.compile(
+_TAKES_HOST = (
     r"deriva\.core(\.\w+)*\.(DerivaServer|ErmrestCatalog|HatracStore|get_credential|DerivaBinding)"
     r"|deriva_ml(\.\w+)*\.(DerivaML|DerivaMLConfig|demo_catalog\.\w+)"
 )
@@ -61,7 +61,7 @@ def configured(source: Source) -> Iterator[Problem]:
             if not _COSMETIC.search(ast.unparse(call.args[0]) if call.args else ""):
                 yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
         elif name:
-            if _CONFIGURING.fullmatch(name):
+            if name.startswith(("hydra", "omegaconf", "deriva")) and re.fullmatch(_CONFIGURING, name):
                 what = f"{name.rpartition('.')[2]}() configures in a cell"
                 yield Problem(cell, call, f"{what}: make it an entry in src/configs")
         elif getattr(call.func, "attr", "") == "run_line_magic" and (variable := _set_by_magic(call)):
@@ -129,7 +129,10 @@ def hostname(source: Source) -> Iterator[Problem]:
         if TAG in cell.tags:
             continue
         given = [one.value for one in call.keywords if one.arg and _HOST_WORDS.match(one.arg)]
-        for node in [*given, *(call.args[:2] if name and _TAKES_HOST.fullmatch(name) else ())]:
+        for node in [
+            *given,
+            *(call.args[:2] if name.startswith("deriva") and re.fullmatch(_TAKES_HOST, name) else ()),
+        ]:
             if text := _host(node):
                 yield Problem(cell, node, f"{text!r} ties the notebook to one server: name it in src/configs")
         if address := server_read(call, name, source):

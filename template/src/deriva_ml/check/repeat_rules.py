@@ -12,7 +12,7 @@ from deriva_ml.check.random_sources import MENDS, SEEDS, Draw, drawn_by, seeded_
 from deriva_ml.check.rule import Kind, Problem, rule
 from deriva_ml.check.source import Cell, Source
 
-_INSTALLS = re.compile(
+_INSTALLS = (
     r"(?:^|[;&|(]\s*|\bsudo\s+(?:-\S+\s+)*|-m\s+|\byes\s*\|\s*)"
     r"(?:[\w./{}-]*/)?(?P<tool>pip[\d.]*|conda|mamba|micromamba|apt|apt-get|brew|uv|uv\s+pip|poetry|pipx|npm|yum|dnf|easy_install)\s+"
     r"(?:-\S+\s+)*(?P<verb>install|add|sync)\b"
@@ -75,7 +75,7 @@ def installs(source: Source) -> Iterator[Problem]:
     """
     for cell in source.cells:
         for line, command in _commands(cell):
-            if found := _INSTALLS.search(command):
+            if found := re.search(_INSTALLS, command):
                 mend = (
                     "'uv add' the package" if _IS_PYTHON.match(found["tool"]) else "install it before the run"
                 )

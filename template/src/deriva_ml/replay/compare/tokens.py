@@ -93,6 +93,18 @@ _ABOUT_TIME = re.compile(
 )
 """Words before a duration that was set, or found, and not measured of the run."""
 
+_VERSION = re.compile(r"(?:\b(?:version|release|revision)s?\W{0,3}|[=<>~!]=[ ]?)$", re.IGNORECASE)
+"""What stands before a version, which is no number: 2.10 is not 2.1."""
+
+_DIGEST = re.compile(
+    r"\b(?:md5|sha\d*|hash|digest|checksum|etag|fingerprint)(?:sum)?\W{0,4}(?:of|is|was|to)?\W{0,3}$",
+    re.IGNORECASE,
+)
+"""Words before a digest, which may look like an identifier that is made anew each time."""
+
+_NOT_AFTER = {"duration": _ABOUT_TIME, "number": _VERSION, "uuid": _DIGEST}
+"""What a kind of token is none after."""
+
 _SECONDS = {
     "n": 1e-9,
     "µ": 1e-6,
@@ -130,7 +142,8 @@ def tokens(line: str, only: str = "") -> list[Token]:
     found, at = [], 0
     for match in (_NUMBER_TOKEN if only == "number" else _TOKEN).finditer(line):
         kind = (match.lastgroup or "").rstrip("23")
-        if kind == "duration" and _ABOUT_TIME.search(line, max(0, match.start() - 40), match.start()):
+        other = _NOT_AFTER.get(kind)
+        if other and other.search(line, max(0, match.start() - 40), match.start()):
             continue
         found.append(Token(line[at : match.start()], kind, match[0]))
         at = match.end()
