@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from replay.conftest import Lab, outputs, verdicts
+from replay.conftest import END, START, Lab, outputs, verdicts
 
 PARAMETERS = """
 from datetime import date, datetime
@@ -128,6 +129,15 @@ def test_a_sweep_is_replayed_with_all_its_runs(lab: Lab) -> None:
     assert (report["kind"], report["verdict"]) == ("sweep", "identical")
 
 
+def test_each_of_a_notebooks_executions_is_compared_with_its_own(lab: Lab) -> None:
+    """Whose outputs name what all of them made."""
+    made = "execution.asset_file_path('Execution_Asset', '{0}.txt').write_text('{0}')"
+    path = lab.notebook("two", [made.format("first"), END, START, made.format("second")])
+    for rid, name in zip(lab.run("deriva-ml-run-notebook", path), ("first", "second"), strict=True):
+        report = lab.replay(rid)
+        assert verdicts(report) == {f"{name}.txt": "identical", "two.ipynb": "identical"}, report
+
+
 def test_a_failed_execution_fails_in_the_same_way_or_not(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     (tmp_path / "wrong").write_text("the first time")
@@ -173,6 +183,15 @@ def test_what_lacks_is_named(lab: Lab) -> None:
     rid = lab.run_model("model_config.place=data/own")
     report = lab.replay(rid)
     assert report["verdict"] == "could not run" and "data/own" in report["why"]
+    done = lab.replay_command(rid, "--here", "--keep", "--json")
+    [note] = [one for one in json.loads(done.out)["notes"] if one.startswith("kept")]
+    for place in note.partition(": ")[2].split(" and "):
+        assert Path(place).is_dir()
+        (git := Path(place, ".git")).exists() and lab.project.git(
+            "worktree", "remove", "--force", str(git.parent)
+        )
+        shutil.rmtree(place, ignore_errors=True)
+    lab.is_clean()
     report = lab.replay("DEMO-EXEC")
     assert report["verdict"] == "could not run" and "configuration.json" in report["why"]
     for words in (["9-NONE"], [], ["--rtol", "-1", rid]):
