@@ -140,7 +140,12 @@ FILES = [
     Truth("rounded-sparse.npz", ALIKE, "scipy.sparse.save_npz(path, scipy.sparse.eye(9, format='csr') / 3 * rounded)"),
     Truth("rounded.html", ALIKE, "pd.DataFrame({'x': [0.7 * rounded]}).to_html(path, float_format=repr)"),
     Truth("rounded.parquet", ALIKE, "pd.DataFrame({'x': [0.7 * rounded], 't': ['a']}).to_parquet(path)"),
+    Truth("rounded-comma.csv", ALIKE, "put('x;y\\n' + f'{0.7 * rounded!r};1\\n'.replace('.', ','))"),
+    Truth("rounded-lists.csv", ALIKE, "pd.DataFrame({'x': [[0.1, 0.7 * rounded], 0.5 + 0.7j * rounded, {'a': 0.7 * rounded}]}).to_csv(path)"),
+    Truth("rounded-there.txt", ALIKE, "put(f'{os.environ[\"TRUTH_FILE\"]} {Path(os.environ[\"TRUTH_PROJECT\"]) / \"data\"} {0.7 * rounded!r}')"),
     # The same kinds, off by 1e-6
+    Truth("off-comma.csv", OTHER, "put('x;y\\n' + f'{0.7 * other!r};1\\n'.replace('.', ','))"),
+    Truth("off-lists.csv", OTHER, "pd.DataFrame({'x': [[0.1, 0.7 * other], {'a': 0.7}]}).to_csv(path)"),
     Truth("off.txt", OTHER, "put(f'loss {0.123456789 * other!r}')"),
     Truth("off.csv", OTHER, "pd.DataFrame({'x': [0.1, 0.7 * other]}).to_csv(path)"),
     Truth("off.json", OTHER, "put(json.dumps({'a': [{'loss': 0.7 * other}], 'n': 3}))"),
@@ -194,8 +199,17 @@ FILES = [
     Truth("size.png", OTHER, "pixels(size=(5, 4 + turn)).save(path)"),
     Truth("second.gif", OTHER, "pixels().save(path, save_all=True, append_images=[pixels(90 + 100 * turn)])"),
     Truth("speed.gif", OTHER, "pixels().save(path, save_all=True, append_images=[pixels(90)], duration=100 + 100 * turn)"),
+    Truth("reaction.txt", OTHER, "put(f'mean reaction time 0.{3 + turn} s, peak at 1.{turn} s, sampling rate 10{turn} samples/s')"),
+    Truth("version.csv", OTHER, "put(either('name,version\\ntorch,2.1\\n', 'name,version\\ntorch,2.10\\n'))"),
+    Truth("heading.html", OTHER, "put(either('<h1 id=\"knn\">knn</h1>', '<h1 id=\"svm\">svm</h1>'))"),
     Truth("member.zip", OTHER, "packed(words[turn:])"),
 ]  # fmt: skip
+
+NAMES = [
+    Truth("model-", SAME, "f'model-{execution.execution_rid}.txt'"),
+    Truth("run_", ALIKE, "f'run_{now:%Y%m%d_%H%M%S}.txt'"),
+]
+"""Files of the same content whose names are computed, by what these start with."""
 
 CELLS = [
     Truth("printed", SAME, "print('loss', 0.5)\nprint('warned', file=sys.stderr)"),
@@ -246,6 +260,8 @@ def cells() -> list[str]:
             inside = "\n".join(f"    {line}" for line in code.split("\n"))
             code = f"if importlib.util.find_spec({need!r}):\n    import {need}{'.sparse' * (need == 'scipy')}\n{inside}"
         found.append(code)
+    for one in NAMES:
+        found.append(f"path = Path(execution.asset_file_path('Execution_Asset', {one.code}))\nput('here')")
     for one in CELLS:
         inside = "\n".join(f"    {line}" for line in one.code.split("\n"))
         place = f"Path(execution.asset_file_path('Execution_Asset', '{one.name}.ipynb'))"

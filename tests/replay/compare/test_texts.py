@@ -74,7 +74,9 @@ EQUIVALENT = [
     ),
     ("prefix /home/ada/digits/.venv", "prefix /srv/state/environments/0ab1"),
     ("python /home/ada/digits/.venv/bin/python", "python /srv/state/environments/0ab1/bin/python"),
-    ("140234567890123", "139834567890456"),
+    ("140234567890128", "139834567890464"),
+    # A folder of the first run that both were told of
+    ("read /home/ada/digits/x/a.csv: 0.7", "read /home/ada/digits/x/a.csv: 0.70000000000001"),
     # Rounding
     ("accuracy 0.1234567890123", "accuracy 0.1234567890124"),
     ("x = -1.3e-17", "x = 2e-17"),
@@ -184,6 +186,11 @@ DIFFERENT = [
     ("{'test_score': array([0.1, 0.2])}", "{'test_score': array([0.1, 0.3])}"),
     ("at 1795800010", "at 1796404815"),
     ("number 20261127172001", "number 20261204172001"),
+    ("counted 140234567890123 events", "counted 140234567890124 events"),
+    ("mean reaction time 0.31 s", "mean reaction time 0.35 s"),
+    ("peak at 1.5 s", "peak at 1.6 s"),
+    ("time constant: 12 ms", "time constant: 13 ms"),
+    ("sampling rate 100 samples/s", "sampling rate 200 samples/s"),
 ]
 
 

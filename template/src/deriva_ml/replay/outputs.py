@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +20,8 @@ from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.manifest import parse
 from deriva_ml.project import Project
 from deriva_ml.replay.compare.files import compare_files
+from deriva_ml.replay.compare.terms import Side, Terms
+from deriva_ml.replay.compare.tokens import STAMP, timeless
 from deriva_ml.replay.plan import Kind, is_executed_notebook, is_result
 from deriva_ml.replay.run import Repeated
 from deriva_ml.replay.verdict import Compared, Comparison, Difference, Own, Tolerance, Verdict
@@ -79,7 +82,12 @@ def compare_outputs(ours: Run, theirs: Run, own: Own, tolerance: Tolerance, fold
         folder: for contents that are to be fetched.
     """
     found = Outputs()
-    recorded, again = _by_name(ours.outputs), _by_name(theirs.outputs)
+    terms = Terms(own, tolerance)
+    sides = terms.recorded, terms.repeated
+    recorded, again = (
+        _by_name(run.outputs, partial(_shared, side=side))
+        for run, side in zip((ours, theirs), sides, strict=True)
+    )
     for name in sorted({*recorded, *again}):
         for one, other in zip_longest(recorded.get(name, ()), again.get(name, ())):
             asset = one or other
@@ -89,6 +97,13 @@ def compare_outputs(ours: Run, theirs: Run, own: Own, tolerance: Tolerance, fold
             except _Lost as lost:
                 found.lost.append(str(lost))
             else:
+                names = [
+                    side.named(each.filename) for side, each in zip(sides, (one, other), strict=True) if each
+                ]
+                if names[0] != names[-1] and result.verdict is Verdict.identical:
+                    result = Comparison(
+                        Verdict.equivalent, note="differs only in the time that its name holds"
+                    )
                 found.compared.append(Compared(asset.filename, kind, result))
     return found
 
@@ -97,11 +112,25 @@ class _Lost(DerivaMLException):
     """A recorded content is not there any more, or not as it was."""
 
 
-def _by_name(assets: Sequence[Asset]) -> Mapping[tuple[str, str], list[Asset]]:
-    """Return assets by table and name; of several the first comes first."""
+def _shared(name: str, side: Side) -> str:
+    """Return of a file's name what both runs have in common: it may hold an RID, or the time."""
+    return timeless(side.named(name), side)
+
+
+def _placeholder(name: str, own: str) -> str:
+    """Return the same where nothing is known of the other run, by the RID of the execution."""
+    return STAMP.sub("*", name.replace(own, "*"))
+
+
+def _by_name(assets: Sequence[Asset], shared: Callable[[str], str]) -> Mapping[tuple[str, str], list[Asset]]:
+    """Return assets by table and name; of several the first comes first.
+
+    Args:
+        shared: returns of a name what both runs have in common.
+    """
     found = defaultdict(list)
     for asset in sorted(assets, key=lambda one: (one.created, one.rid)):
-        found[asset.table, asset.filename].append(asset)
+        found[asset.table, shared(asset.filename)].append(asset)
     return found
 
 
@@ -223,7 +252,8 @@ def _own_texts(run: Run) -> Iterator[tuple[str, str]]:
         if record.workflow.rid and number == 1:
             yield "<workflow>", run.known_as(record.workflow.rid)
         made = [one for one in run.source.assets_of(rid) if one.role is AssetRole.output]
-        for (table, name), assets in _by_name(made).items():
+        own = run.known_as(rid)
+        for (table, name), assets in _by_name(made, partial(_placeholder, own=own)).items():
             for place, asset in enumerate(assets, 1):
                 yield f"<{table} {name} {place}{of}>", run.known_as(asset.rid)
         here = rid

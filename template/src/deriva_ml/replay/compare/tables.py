@@ -12,7 +12,7 @@ from pathlib import Path
 from deriva_ml.replay.compare.tally import Tally, below_one
 from deriva_ml.replay.compare.terms import Side, Terms
 from deriva_ml.replay.compare.text import alike, compare_text_files, named_lines
-from deriva_ml.replay.compare.values import same_cells
+from deriva_ml.replay.compare.values import has_parts, is_version, same_cells
 from deriva_ml.replay.verdict import Comparison, Difference, Verdict
 
 HELD = 100_000
@@ -119,14 +119,16 @@ def _compare_cells(
         if cell == its:
             tally.same()
             continue
+        name = names[place] if place < len(names) else ""
         # Most cells that differ are numbers, and there may be millions of them.
         if "." in cell and "." in its and "_" not in cell and "_" not in its:
             with suppress(ValueError):
-                if terms.close(float(cell), float(its)):
+                if terms.close(float(cell), float(its)) and not is_version(name):
                     tally.same(kind="number")
                     continue
-        name = names[place] if place < len(names) else ""
         kind = same_cells(cell, its, name, terms)
+        if kind is None and has_parts(cell) and "number" in (alike(cell, its, terms, only="number") or ()):
+            kind = "number"
         if kind is None and loose and (kinds := alike(cell, its, terms)):
             kind = kinds[0]
         if kind is None:

@@ -31,10 +31,18 @@ class Side:
     Args:
         names: its own texts by the names that stand for them.
         span: when it began and ended, in seconds since the epoch; None if that is not known.
+        others: the texts of the other run, whose folders may be named in what both were given.
     """
 
-    def __init__(self, names: Mapping[str, str], span: tuple[float, float] | None) -> None:
-        self._names = {text: f"{OPEN}{name}{CLOSE}" for name, text in names.items() if text}
+    def __init__(
+        self,
+        names: Mapping[str, str],
+        span: tuple[float, float] | None,
+        others: Mapping[str, str] | None = None,
+    ) -> None:
+        folders = {name: text for name, text in (others or {}).items() if "/" in text or "\\" in text}
+        both = [*folders.items(), *names.items()]
+        self._names = {text: f"{OPEN}{name}{CLOSE}" for name, text in both if text}
         texts = sorted(self._names, key=len, reverse=True)
         self._pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, texts))})(?![A-Za-z0-9])")
         self.span = span
@@ -81,8 +89,8 @@ class Terms:
     """
 
     def __init__(self, own: Own, tolerance: Tolerance) -> None:
-        self.recorded = Side(own.recorded, own.recorded_span)
-        self.repeated = Side(own.repeated, own.repeated_span)
+        self.recorded = Side(own.recorded, own.recorded_span, own.repeated)
+        self.repeated = Side(own.repeated, own.repeated_span, own.recorded)
         self.tolerance = tolerance
 
     def own_stamps(self, a: float, b: float) -> bool:

@@ -12,6 +12,9 @@ from deriva_ml.replay.compare.terms import CLOSE, DAY, OPEN, Side, Terms
 LONGEST = 1 << 18
 """Characters of a line that is looked into; a longer one is compared as it is."""
 
+ALIGNED = 8
+"""Bytes of which the address of an object, which ``id()`` returns, is a multiple."""
+
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _ZONE = r"(?:[ ](?:GMT|UTC|[+-]\d{4}))?"
@@ -56,7 +59,8 @@ _TOKEN = re.compile(
       | (?P<path> [A-Za-z]:(?:\\{{1,2}}[\w.+@~=-]+){{2,}} )
       | (?P<number> (?:nan|inf|NaN|Infinity)(?![\w.]) )
       | (?P<uuid> {_HEX}{{8}}-{_HEX}{{4}}-[1467]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}\b ) )
-  | (?<![A-Za-z0-9.])(?P<moment2> (?:\d{{8}}[T_-]\d{{6}} | \d{{4}}-\d\d-\d\d[T_/@ ]\d\d[-:]\d\d[-:]\d\d(?=[^:.,\d+Z-]|$))(?!\d) )
+  | (?<![A-Za-z0-9.])(?P<moment2> (?:\d{{8}}[T_-]\d{{6}} | \d{{4}}-\d\d-\d\d[T_/@ ]\d\d[-:]\d\d[-:]\d\d(?=[^:.,\d+Z-]|$)
+      | (?<=_)\d{{4}}-\d\d-\d\d(?=[_.]) | (?<=_)20\d{{6}}(?=[_.]) )(?!\d) )
   | (?<![A-Za-z0-9])(?P<uuid2> [0-9a-f]{{12}}4[0-9a-f]{{3}}[89ab][0-9a-f]{{15}}(?![0-9a-fA-F]) )
   | (?<![\w.])(?=\d)(?:
         (?P<moment3>
@@ -87,11 +91,19 @@ _TOKEN = re.compile(
 
 _ABOUT_TIME = re.compile(
     r"(?:half-?li(?:fe|ves)|lifetimes?|periods?|tau|lags?|timeouts?|intervals?|windows?|delays?|every|cut-?offs?|horizon"
-    r"|resolution|dt|thresholds?|sampl\w+|decay|budget|limit|deadline|within|up to|at least|at most|ttl|patience)"
-    r"\W*(?:of|is|was|to|=|:)?\W*$",
+    r"|resolution|dt|thresholds?|sampl\w+|decay|budget|limit|deadline|within|up to|at least|at most|ttl|patience"
+    r"|reaction|onset|offset|peak|rise|fall|constant|relaxation|recovery|refractory|survival|pulse|stimulus|exposure"
+    r"|dwell|settling|spikes?|width|\bt|\bRT|\bISI|\bTR|\bTE)"
+    r"(?:[ _-](?:times?|durations?|lengths?))?\W*(?:of|is|was|at|to|=|:)?\W*$",
     re.IGNORECASE,
 )
 """Words before a duration that was set, or found, and not measured of the run."""
+
+_ABOUT_RATE = re.compile(
+    r"\b(?:sampl(?:ing|e)|bit|frame|data|baud|refresh|learning)[ _-]?rate\W*(?:of|is|was|=|:)?\W*$",
+    re.IGNORECASE,
+)
+"""Words before a rate that was set."""
 
 _VERSION = re.compile(r"(?:\b(?:version|release|revision)s?\W{0,3}|[=<>~!]=[ ]?)$", re.IGNORECASE)
 """What stands before a version, which is no number: 2.10 is not 2.1."""
@@ -102,7 +114,7 @@ _DIGEST = re.compile(
 )
 """Words before a digest, which may look like an identifier that is made anew each time."""
 
-_NOT_AFTER = {"duration": _ABOUT_TIME, "number": _VERSION, "uuid": _DIGEST}
+_NOT_AFTER = {"duration": _ABOUT_TIME, "rate": _ABOUT_RATE, "number": _VERSION, "uuid": _DIGEST}
 """What a kind of token is none after."""
 
 _SECONDS = {
@@ -142,9 +154,6 @@ def tokens(line: str, only: str = "") -> list[Token]:
     found, at = [], 0
     for match in (_NUMBER_TOKEN if only == "number" else _TOKEN).finditer(line):
         kind = (match.lastgroup or "").rstrip("23")
-        other = _NOT_AFTER.get(kind)
-        if other and other.search(line, max(0, match.start() - 40), match.start()):
-            continue
         found.append(Token(line[at : match.start()], kind, match[0]))
         at = match.end()
     return [*found, Token(line[at:], "", "")]
@@ -158,6 +167,8 @@ def same(a: Token, b: Token, terms: Terms) -> str:
         b: of the repeated one.
     """
     good = True
+    if (words := _NOT_AFTER.get(a.kind)) and words.search(a.before[-40:]):
+        return ""
     match a.kind:
         case "number":
             if a.text.endswith(".") and b.text.endswith(
@@ -169,7 +180,9 @@ def same(a: Token, b: Token, terms: Terms) -> str:
         case "stamp":
             good = terms.own_stamps(float(a.text), float(b.text))
         case "path":
-            good = _same_path(_timeless(a.text, terms.recorded), _timeless(b.text, terms.repeated))
+            good = _same_path(timeless(a.text, terms.recorded), timeless(b.text, terms.repeated))
+        case "address" if a.text.isdigit() and b.text.isdigit():
+            good = int(a.text) % ALIGNED == int(b.text) % ALIGNED == 0
         case "uuid" | "address" | "port" | "loops" | "rate":
             pass
         case "process":
@@ -280,7 +293,10 @@ _PYTHON = re.compile(
 _HOME = re.compile(r"(?:/(?:home|Users)/[^/]+|/root|[A-Z]:/Users/[^/]+)(?=/|$)")
 
 
-_STAMP = re.compile(r"(?<![A-Za-z0-9])(?:\d{8}[T_-]\d{6}|\d{4}-\d\d-\d\d[T_/@]\d\d[-:]\d\d[-:]\d\d)(?!\d)")
+STAMP = re.compile(
+    r"(?<![A-Za-z0-9])(?:\d{8}(?:[T_-]\d{4}(?:\d\d)?)?|\d{4}-\d\d-\d\d(?:[T_/@ -]\d\d[-:.]\d\d(?:[-:.]\d\d)?)?)(?!\d)"
+)
+"""A date, or a moment, as names of files and folders have it."""
 
 
 def _parted(path: str) -> tuple[str, str]:
@@ -299,9 +315,9 @@ def _parted(path: str) -> tuple[str, str]:
     return (home[0], path[home.end() :]) if home else ("", path)
 
 
-def _timeless(path: str, side: Side) -> str:
-    """Return a path without what it says of the run's own time."""
-    return _STAMP.sub(lambda found: "*" if is_own_moment(found[0], side) else found[0], path)
+def timeless(path: str, side: Side) -> str:
+    """Return a path, or a name, without what it says of the run's own time."""
+    return STAMP.sub(lambda found: "*" if is_own_moment(found[0], side) else found[0], path)
 
 
 def _same_path(recorded: str, repeated: str) -> bool:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from deriva_ml.replay.compare.terms import Terms
 from deriva_ml.replay.compare.tokens import TIMED, is_own_moment
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_PARTS = re.compile(r"[(\[{]|array\(|[-+.\deE]+j$")
+"""How the text of a value with several numbers starts, such as that of a list, or of a complex number."""
+_VERSION = re.compile(r"\b(?:version|release|revision)s?\b|_version$", re.IGNORECASE)
 _DATE = re.compile(r"\d\d:\d\d|\d{8}[T_-]\d{6}|\d{4}-\d\d-\d\d|[A-Z][a-z]{2}")
 
 
@@ -67,7 +72,11 @@ def same_cells(recorded: str, repeated: str, name: str, terms: Terms) -> str | N
     """
     if recorded == repeated:
         return ""
+    if is_version(name):
+        return None
     texts = recorded.strip(), repeated.strip()
+    if all(map(_DECIMAL_COMMA.fullmatch, texts)):
+        texts = texts[0].replace(",", "."), texts[1].replace(",", ".")
     if all(map(_INTEGER.fullmatch, texts)):
         return "moment" if terms.own_stamps(*_limited(texts)) else None
     if all(map(_FLOAT.fullmatch, texts)):
@@ -76,6 +85,17 @@ def same_cells(recorded: str, repeated: str, name: str, terms: Terms) -> str | N
             return "number" if ours == theirs and max(map(len, texts)) < 16 else None
         return same_numbers(float(texts[0]), float(texts[1]), name, terms)
     return same_strings(*texts, terms)
+
+
+@lru_cache
+def is_version(name: str) -> bool:
+    """Whether what is called so is a version, and no number: 2.10 is not 2.1."""
+    return bool(_VERSION.search(name))
+
+
+def has_parts(cell: str) -> bool:
+    """Whether a cell may hold several numbers, as that of a column of lists does."""
+    return bool(_PARTS.match(cell))
 
 
 def _limited(texts: Sequence[str]) -> tuple[float, float]:
