@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replay.conftest import Lab, outputs, verdicts
+from replay.conftest import END, START, Lab, outputs, verdicts
 
 PARAMETERS = """
 from datetime import date, datetime
@@ -126,6 +126,15 @@ def test_a_sweep_is_replayed_with_all_its_runs(lab: Lab) -> None:
     report = lab.replay(sweep)
     assert [(run["rid"], run["verdict"]) for run in report["runs"]] == [(rid, "identical") for rid in jobs]
     assert (report["kind"], report["verdict"]) == ("sweep", "identical")
+
+
+def test_each_of_a_notebooks_executions_is_compared_with_its_own(lab: Lab) -> None:
+    """Whose outputs name what all of them made."""
+    made = "execution.asset_file_path('Execution_Asset', '{0}.txt').write_text('{0}')"
+    path = lab.notebook("two", [made.format("first"), END, START, made.format("second")])
+    for rid, name in zip(lab.run("deriva-ml-run-notebook", path), ("first", "second"), strict=True):
+        report = lab.replay(rid)
+        assert verdicts(report) == {f"{name}.txt": "identical", "two.ipynb": "identical"}, report
 
 
 def test_a_failed_execution_fails_in_the_same_way_or_not(lab: Lab, tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ from deriva_ml.project import Project
 from deriva_ml.replay import environment
 from deriva_ml.replay.audit import seen
 from deriva_ml.replay.endings import check_nothing_lacked, compare_endings
-from deriva_ml.replay.outputs import Run, compare_outputs, own_of, side_of
+from deriva_ml.replay.outputs import Run, compare_outputs, own_of, seconds_of, side_of
 from deriva_ml.replay.plan import (
     ENVIRONMENT,
+    Kind,
     Plan,
     is_executed_notebook,
     jobs_of,
@@ -139,7 +140,7 @@ def _base(plan: Plan) -> Report:
             detail=record.status_detail,
             python=plan.python,
             platform=platform_of(plan.environment),
-            seconds=_seconds(record.execution_duration),
+            seconds=seconds_of(record.execution_duration),
         ),
         parameters=dict(plan.configuration.get("parameters", {})),
     )
@@ -157,14 +158,15 @@ def _replay_in(
     python = _python(records.project, plan, tree, options)
     options.say("running it")
     files = untracked(top)
-    repeated = run(plan, scratch, python, folder / "run", place=_place(records.source, plan))
+    executions = _executions(records.source, plan)
+    repeated = run(plan, scratch, python, folder / "run", place=_place(plan, executions))
     check_nothing_lacked(plan.record, repeated.record)
     options.say("comparing")
     record = Run(
         records.project,
         records.local,
         records.source,
-        plan.rid,
+        executions,
         plan.outputs,
         delivered=plan.was_delivered and records.source is records.local,
     )
@@ -217,7 +219,7 @@ def _replay_in(
             runner=_runner_of(records.project.root),
             python=python_of(there),
             platform=platform_of(there),
-            seconds=_seconds(repeated.record.execution_duration),
+            seconds=seconds_of(repeated.record.execution_duration),
         ),
         recorded_as=take_in(records.local, repeated, plan.rid) if options.record else "",
     )
@@ -241,7 +243,7 @@ class _Again:
         self.options.say(f"running it once more, {what}")
         remove_new(self.top, self.files)
         folder = next(path for n in count(2) if not (path := self.folder / f"run-{n}").exists())
-        place = _place(self.record.source, self.plan)
+        place = _place(self.plan, self.record.executions)
         repeated = run(self.plan, self.scratch, self.python, folder, place=place, more=variables)
         with side_of(self.before, self.plan.kind) as before, side_of(repeated, self.plan.kind) as now:
             return Again(
@@ -295,16 +297,21 @@ def _project_in(top: Path, plan: Plan, project: Project) -> Project:
     return Project(home)
 
 
-def _place(source: Source, plan: Plan) -> int:
-    """Return which one of a notebook's executions a record is; its kernel's last one where that is not known."""
+def _executions(source: Source, plan: Plan) -> list[RID]:
+    """Return all executions that a notebook started, in order; of another run, the one."""
     executed = next((one for one in plan.outputs if is_executed_notebook(one)), None)
-    if executed is None:
-        return -1
-    siblings = [rid for rid, role in source.executions_of(executed) if role is AssetRole.output]
-    if len(siblings) < 2 or plan.rid not in siblings:
-        return 0
-    made = sorted((source.lookup_execution(rid).created, rid) for rid in siblings)
-    return [rid for _, rid in made].index(plan.rid)
+    siblings = source.executions_of(executed) if executed else []
+    made = {rid for rid, role in siblings if role is AssetRole.output} | {plan.rid}
+    return (
+        sorted(made, key=lambda rid: (source.lookup_execution(rid).created, rid))
+        if len(made) > 1
+        else [plan.rid]
+    )
+
+
+def _place(plan: Plan, executions: Sequence[RID]) -> int:
+    """Return which one of its executions a record is; of an interactive kernel the last one, whatever ran before it."""
+    return -1 if plan.kind is Kind.interactive else executions.index(plan.rid)
 
 
 def _runner_of(root: Path) -> str:
@@ -314,9 +321,3 @@ def _runner_of(root: Path) -> str:
     except (OSError, ValueError):
         return ""
     return found[1] if found else ""
-
-
-def _seconds(duration: str | None) -> float | None:
-    """Return how many seconds a duration as rows have it is."""
-    found = re.fullmatch(r"(\d+)H (\d+)min ([\d.]+)sec", duration or "")
-    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None

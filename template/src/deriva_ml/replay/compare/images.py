@@ -98,6 +98,9 @@ def _pixels(ours: Any, theirs: Any, where: str) -> Comparison:
         ours.seek(number)
         theirs.seek(number)
         share, spot = _frame(ours, theirs)
+        times = [image.info.get("duration") for image in (ours, theirs)]
+        if spot is None and times[0] != times[1]:  # it moves, but not as fast
+            spot = "how long it is shown", f"{times[0]} ms", f"{times[1]} ms"
         apart += share / frames[0]
         if spot and not first:
             first = Difference(

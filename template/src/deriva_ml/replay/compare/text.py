@@ -81,23 +81,24 @@ def compare_text_files(recorded: Path, repeated: Path, terms: Terms, only: str =
     )
 
 
-def named_lines(path: Path, side: Side) -> Iterator[str]:
+def named_lines(path: Path, side: Side, encoding: str = "utf-8-sig") -> Iterator[str]:
     """Yield the lines of a file of text, each with its end, with names for what is the run's own.
 
     Raises:
         UnicodeDecodeError: it is no text.
     """
-    with path.open(encoding="utf-8-sig", newline="\n") as stream:
+    with path.open(encoding=encoding, newline="\n") as stream:
         yield from map(side.named, stream)
 
 
 def same_text(recorded: Path, repeated: Path, terms: Terms) -> bool:
-    """Whether two files hold the same text, but for what is each run's own.
+    """Whether two files hold the same text, byte order mark included, but for what is each run's own.
 
     Raises:
         UnicodeDecodeError: one is no text.
     """
-    pairs = zip_longest(named_lines(recorded, terms.recorded), named_lines(repeated, terms.repeated))
+    sides = (recorded, terms.recorded), (repeated, terms.repeated)
+    pairs = zip_longest(*(named_lines(path, side, "utf-8") for path, side in sides))
     return all(one == other for one, other in pairs)
 
 

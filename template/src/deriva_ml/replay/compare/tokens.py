@@ -93,6 +93,18 @@ _ABOUT_TIME = re.compile(
 )
 """Words before a duration that was set, or found, and not measured of the run."""
 
+_VERSION = re.compile(r"(?:\b(?:version|release|revision)s?\W{0,3}|[=<>~!]=[ ]?)$", re.IGNORECASE)
+"""What stands before a version, which is no number: 2.10 is not 2.1."""
+
+_DIGEST = re.compile(
+    r"\b(?:md5|sha\d*|hash|digest|checksum|etag|fingerprint)(?:sum)?\W{0,4}(?:of|is|was|to)?\W{0,3}$",
+    re.IGNORECASE,
+)
+"""Words before a digest, which may look like an identifier that is made anew each time."""
+
+_NOT_AFTER = {"duration": _ABOUT_TIME, "number": _VERSION, "uuid": _DIGEST}
+"""What a kind of token is none after."""
+
 _SECONDS = {
     "n": 1e-9,
     "µ": 1e-6,
@@ -142,6 +154,9 @@ def same(a: Token, b: Token, terms: Terms) -> str:
         a: of the recorded run.
         b: of the repeated one.
     """
+    other = _NOT_AFTER.get(a.kind)
+    if other and (other.search(a.before[-40:]) or other.search(b.before[-40:])):
+        return ""
     good = True
     match a.kind:
         case "number":
@@ -180,8 +195,6 @@ def _own(token: Token, side: Side) -> bool:
             numbers = re.findall(rf"{_FLOAT}", token.text)
             return bool(numbers) and side.could_take(max(map(float, numbers)))
         case "duration":
-            if _ABOUT_TIME.search(token.before[-40:]):
-                return False
             if re.search(r"\b(?:CPU times|user|sys|total|cumulative)\W*$", token.before):
                 return True  # of several cores
             return side.could_take(_seconds(token.text))
