@@ -43,6 +43,9 @@ def test_zip(compare: Compare) -> None:
     assert str(compare(zipped(*ONE), zipped(*ONE, year=2021), "a.zip").verdict) == "identical"
     assert str(compare(zipped(*ONE), zipped(*ONE, packed=zipfile.ZIP_STORED), "a.zip").verdict) == "identical"
     assert str(compare(zipped(*ONE), zipped(*ONE[::-1]), "a.zip").verdict) == "equivalent"
+    named = [zipped((f"{rid}/a.csv", "x\n1\n")) for rid in ("2-ABCD", "3-WXYZ", "4-AAAA")]
+    assert str(compare(*named[:2], "a.zip").verdict) == "identical"
+    assert str(compare(*named[1:], "a.zip").verdict) == "different"
     noise = ("a.csv", "x,y\n1,0.5000000000001\n")
     assert str(compare(zipped(*ONE), zipped(noise, ONE[1]), "a.zip").verdict) == "equivalent"
     found = compare(zipped(*ONE), zipped(("a.csv", "x,y\n1,0.75\n"), ONE[1]), "a.zip")

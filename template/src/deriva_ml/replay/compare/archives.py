@@ -9,12 +9,13 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, cast
 
 from deriva_ml.replay.compare.tally import Tally
+from deriva_ml.replay.compare.terms import Side
 from deriva_ml.replay.verdict import Comparison, Difference, Verdict
 from deriva_ml.untrusted import plain_name
 
@@ -51,17 +52,20 @@ class _Archive(Protocol):
     def close(self) -> None: ...
 
 
-def compare_archives(recorded: Path, repeated: Path, compare: CompareFiles) -> Comparison | None:
+def compare_archives(
+    recorded: Path, repeated: Path, compare: CompareFiles, sides: Sequence[Side]
+) -> Comparison | None:
     """Compare two ZIP or tar archives; None if one cannot be read as such. The similarity is the mean of the members'.
 
     Args:
         compare: what compares two files, of that name.
+        sides: the two runs, whose RIDs may be in members' names.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
             ours, theirs = (_opened(path) for path in (recorded, repeated))
             with ours[0], theirs[0]:
-                return _compare_members(ours[1], theirs[1], Path(folder), compare)
+                return _compare_members(ours[1], theirs[1], Path(folder), compare, sides)
     except BROKEN:
         return None
 
@@ -97,17 +101,20 @@ def _tar_opener(archive: tarfile.TarFile, one: tarfile.TarInfo) -> Callable[[], 
 
 
 def _compare_members(
-    ours: list[Member], theirs: list[Member], folder: Path, compare: CompareFiles
+    ours: list[Member], theirs: list[Member], folder: Path, compare: CompareFiles, sides: Sequence[Side]
 ) -> Comparison:
     """Compare members by name; those of the same name in their order."""
-    names = [[member.name for member in members] for members in (ours, theirs)]
+    names = [
+        [side.named(member.name) for member in members]
+        for side, members in zip(sides, (ours, theirs), strict=True)
+    ]
     others: dict[str, list[Member]] = {}
-    for member in theirs:
-        others.setdefault(member.name, []).append(member)
+    for name, member in zip(names[1], theirs, strict=True):
+        others.setdefault(name, []).append(member)
     found: list[tuple[str, Comparison]] = []
-    for member in ours:
-        if others.get(member.name):
-            found.append((member.name, _compare_member(member, others[member.name].pop(0), folder, compare)))
+    for name, member in zip(names[0], ours, strict=True):
+        if others.get(name):
+            found.append((member.name, _compare_member(member, others[name].pop(0), folder, compare)))
         else:
             found.append((member.name, _only(member.name, "there", "(not there)")))
     for left in others.values():

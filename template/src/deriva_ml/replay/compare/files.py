@@ -98,7 +98,7 @@ def _by_kind(recorded: Path, repeated: Path, name: str, terms: Terms, depth: int
         return compare_parquet(recorded, repeated, terms)
     if depth < DEEPEST:
         if both(b"PK\x03\x04") or all(head[257:262] == b"ustar" for head in heads):
-            found = compare_archives(recorded, repeated, inside)
+            found = compare_archives(recorded, repeated, inside, (terms.recorded, terms.repeated))
             if found and found.verdict is Verdict.different and name.endswith(".npz"):
                 return _sparse(recorded, repeated, terms) or found
             return found
