@@ -124,6 +124,7 @@ DIFFERENT = [
     ("numpy 2.1", "numpy 2.2"),
     ("version 2.1", "version 2.10"),
     ("numpy==2.1", "numpy==2.10"),
+    ("Python 3.1", "Python 3.10"),
     ("md5: 0123456789ab4def8123456789abcdef", "md5: 1123456789ab4def8123456789abcdef"),
     ("input 5-AAAA", "input 5-BBBB"),
     ("12-ABCD", "13-WXYZ"),

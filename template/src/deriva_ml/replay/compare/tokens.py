@@ -159,6 +159,11 @@ def tokens(line: str, only: str = "") -> list[Token]:
     return [*found, Token(line[at:], "", "")]
 
 
+def _zeros(number: str) -> str:
+    """Return a number without the zeros at its end, which rounding does not leave: 3.10 is a version, and not 3.1."""
+    return number.rstrip("0") if re.fullmatch(r"[-+]?\d*\.\d+", number) else number
+
+
 def same(a: Token, b: Token, terms: Terms) -> str:
     """Return as what two tokens of a kind, which are not the same text, stand for the same; empty if they do not.
 
@@ -176,6 +181,8 @@ def same(a: Token, b: Token, terms: Terms) -> str:
                 "."
             ):  # a whole number, perhaps at the end of a sentence
                 good = float(a.text) == float(b.text) and max(len(a.text), len(b.text)) < 17
+            elif _zeros(a.text) == _zeros(b.text):
+                good = False
             elif not terms.close(float(a.text), float(b.text)):
                 return "stamp" if terms.own_stamps(float(a.text), float(b.text)) else ""
         case "stamp":
