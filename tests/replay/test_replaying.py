@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,6 +183,15 @@ def test_what_lacks_is_named(lab: Lab) -> None:
     rid = lab.run_model("model_config.place=data/own")
     report = lab.replay(rid)
     assert report["verdict"] == "could not run" and "data/own" in report["why"]
+    done = lab.replay_command(rid, "--here", "--keep", "--json")
+    [note] = [one for one in json.loads(done.out)["notes"] if one.startswith("kept")]
+    for place in note.partition(": ")[2].split(" and "):
+        assert Path(place).is_dir()
+        (git := Path(place, ".git")).exists() and lab.project.git(
+            "worktree", "remove", "--force", str(git.parent)
+        )
+        shutil.rmtree(place, ignore_errors=True)
+    lab.is_clean()
     report = lab.replay("DEMO-EXEC")
     assert report["verdict"] == "could not run" and "configuration.json" in report["why"]
     for words in (["9-NONE"], [], ["--rtol", "-1", rid]):

@@ -16,6 +16,7 @@ from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.configuration_file import CONFIGURATION
 from deriva_ml.definitions import RID, AssetRole
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.replay import environment
 from deriva_ml.replay.audit import seen
@@ -95,10 +96,13 @@ def replay(records: Records, rid: RID, options: Options) -> Report:
     try:
         if jobs := jobs_of(records.source, rid):
             runs = [replay(records, job, options) for job in jobs]
-            report = Report(rid, _of_all([one.verdict for one in runs]), "sweep", workflow, runs=runs)
+            verdict = _of_all([one.verdict for one in runs])
+            report = Report(rid, verdict, "sweep", workflow, runs[0].commit, runs=runs)
         else:
             report = _replay_one(records, rid, options)
-    except CouldNotRun as missing:
+    except DerivaMLRequestError:
+        raise
+    except DerivaMLException as missing:  # also of a server that does not answer, or a damaged catalog
         report = Report(rid, Verdict.could_not_run, workflow=workflow, why=str(missing))
     return replace(report, begun=begun, seconds=time.monotonic() - started, tolerance=options.tolerance)
 
@@ -113,13 +117,16 @@ def _replay_one(records: Records, rid: RID, options: Options) -> Report:
         folder = stack.enter_context(workspace(records.project, options.keep))
         folder.mkdir()
         plan = read_plan(records.source, rid, folder / "record")
-        report = _base(plan)
+        report, places = _base(plan), [folder]
         try:
             options.say("checking its code out")
             top = stack.enter_context(checked_out(records.project, plan.commit, plan.patch, options.keep))
-            return _replay_in(records, plan, report, top, folder, options)
+            places.append(top)
+            report = _replay_in(records, plan, report, top, folder, options)
         except CouldNotRun as missing:
-            return replace(report, verdict=Verdict.could_not_run, why=str(missing))
+            report = replace(report, verdict=Verdict.could_not_run, why=str(missing))
+        kept = [f"kept for you to look at: {' and '.join(map(str, places))}"] if options.keep else []
+        return replace(report, notes=[*report.notes, *kept])
 
 
 def _base(plan: Plan) -> Report:
@@ -178,7 +185,6 @@ def _replay_in(
     why = ""
     if outputs.lost and verdict is not Verdict.different:
         verdict, why = Verdict.could_not_run, outputs.lost[0]
-    kept = [f"kept for you to look at: {top} (a working tree) and {folder}"] if options.keep else []
     there = said_by(repeated, ENVIRONMENT)
     own_name = str(tree.metadata().get("name") or "")
     told: list[str] = []
@@ -211,7 +217,7 @@ def _replay_in(
         ending=ending,
         outputs=outputs.compared,
         reasons=told,
-        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost, *kept],
+        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost],
         repeated=Side(
             execution=repeated.rid,
             status=repeated.record.status.value,
