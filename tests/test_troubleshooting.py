@@ -36,7 +36,6 @@ WITHOUT_WORDS = {
         "_run_sweep",
     ): "which job of a sweep begins; and its error, which may be the operating system's",
     ("execution/own_start.py", "record_environment"): "what `locked.warnings_of` says",
-    ("execution/execution.py", "__exit__"): "what the model or notebook raised",
     ("execution/model_run.py", "_call"): "what the model raised, with its traceback",
     ("git.py", "git"): "git's words",
     ("notebook/coercion.py", "_resolve"): "caught there: an annotation that is not known counts as none",

@@ -31,17 +31,17 @@ def one_line(text: object) -> str:
     return " ".join(_COLOUR.sub("", str(text)).split())
 
 
-def amount(size: int, plain: str = "bytes") -> str:
-    """Return a number of bytes as people say it; less than a thousand are called ``plain``."""
-    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} {plain}"
+def amount(size: int) -> str:
+    """Return a number of bytes as people say it."""
+    return human(size) if size >= 1000 else f"{size} bytes"
 
 
 def human(size: int) -> str:
     """Return a number of bytes as tables and sums have it."""
-    return amount(size, "B")
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} B"
 
 
 def counted(count: int, what: str) -> str:
@@ -71,9 +71,9 @@ def warn(message: object) -> None:
     tell(f"warning: {message}")
 
 
-def agreed(question: str) -> bool:
+def agreed(message: str) -> bool:
     """Ask a person on the terminal, and return whether the answer is yes."""
-    print(f"{question} [y/N]", end=" ", file=sys.stderr, flush=True)
+    print(message, end=" ", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 

@@ -179,7 +179,7 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     if not args.json:
         _show_prospect(catalog, found, limits)
     nothing = not found.plan.remove and not found.contents[0]
-    if not args.dry_run and not nothing and (args.yes or agreed("remove it?")):
+    if not args.dry_run and not nothing and (args.yes or agreed("remove it? [y/N]")):
         given = {"--older-than": args.older_than, "--keep-last": args.keep_last}
         why = " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
         gone = remove_executions(catalog, found.plan.remove, limits, why) if found.plan.remove else []
