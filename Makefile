@@ -50,8 +50,9 @@ pictures: .venv ## Make the pictures of real runs in docs/pictures/ again (needs
 digests: .venv ## Write the digests of the runner's files into the template
 	.venv/bin/python scripts/digests.py
 
-reference: .venv ## Write what the commands take into docs/cli-reference.md
+reference: .venv ## Write what the commands take, and the pages of checks, into docs/
 	.venv/bin/python scripts/cli_reference.py
+	.venv/bin/python scripts/check_pages.py
 
 release: .venv ## Release the template: changelog, commit and tag (VERSION=1.2.3)
 	@.venv/bin/python scripts/release.py "$(VERSION)"

@@ -11,6 +11,7 @@ import pytest
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.git import changed_files, git, has_identity, repository_root
+from deriva_ml.replay import audit_hook
 from git_repository import Repository, isolate_git
 
 
@@ -185,3 +186,12 @@ def test_the_module_needs_nothing_slow() -> None:
     code = f"import sys, deriva_ml.git; sys.exit(any(name in sys.modules for name in {heavy!r}))"
     source = Path(sys.modules["deriva_ml"].__path__[0]).parent
     assert subprocess.run([sys.executable, "-c", code], cwd=source).returncode == 0
+
+
+def test_what_git_starts_is_not_looked_at_by_a_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hook notes what the run that is repeated starts; filters of notebooks are the runner's affair."""
+    monkeypatch.setenv(audit_hook.NOTES, "notes")
+    git(tmp_path, "init", "--quiet")
+    assert "notes" not in git(tmp_path, "-c", f"alias.told=!echo ${audit_hook.NOTES}", "told")

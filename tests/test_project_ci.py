@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -62,13 +63,16 @@ def steps(project: ProjectFolder, job: str) -> dict[str, dict[str, Any]]:
     return {step["name"]: step for step in listed if "run" in step}
 
 
-def run_step(project: ProjectFolder, job: str, name: str) -> Outcome:
-    """Run a step as GitHub does, in the environment that the steps of its job share."""
+def run_step(project: ProjectFolder, job: str, name: str, **variables: str) -> Outcome:
+    """Run a step as GitHub does, in the environment that the steps of its job share; with the repository's variables."""
     script = steps(project, job)[name]["run"]
     assert "${{" not in script
     file = project.path.parent / "step.sh"
     file.write_text(script)
     env = {"UV_PROJECT_ENVIRONMENT": str(project.path.parent / job), "CI": "true", "GITHUB_ACTIONS": "true"}
+    for variable, given in parse(project / WORKFLOW)["jobs"][job].get("env", {}).items():
+        if named := re.fullmatch(r"\$\{\{ vars\.(\w+) \}\}", given):
+            env[variable] = variables.get(named[1], "")
     return project.run("bash", "--noprofile", "--norc", "-eo", "pipefail", str(file), env=env)
 
 
@@ -111,7 +115,7 @@ def test_every_job_is_bounded_and_every_action_says_its_version(rendered: Path) 
     workflow = parse(rendered / WORKFLOW)
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["group"] == "${{ github.workflow }}-${{ github.ref }}"
-    assert set(workflow["jobs"]) == {"check", "test", "docs"}
+    assert set(workflow["jobs"]) == {"check", "test", "docs", "replay"}
     assert workflow["jobs"]["test"]["env"] == {"UV_PYTHON": "${{ matrix.python }}"}
     for job in workflow["jobs"].values():
         assert 0 < job["timeout-minutes"] <= 30 and "permissions" not in job
@@ -132,7 +136,7 @@ def test_every_job_is_bounded_and_every_action_says_its_version(rendered: Path) 
 # ------------------------------------------------------------------------------------------------------------- running
 
 
-@pytest.mark.parametrize("job", ["check", "test", "docs"])
+@pytest.mark.parametrize("job", ["check", "test", "docs", "replay"])
 def test_every_step_succeeds_on_a_new_project(clone: ProjectFolder, job: str) -> None:
     """In their order, in what is committed, without what `deriva-ml-init` sets up."""
     names = list(steps(clone, job))
@@ -143,6 +147,8 @@ def test_every_step_succeeds_on_a_new_project(clone: ProjectFolder, job: str) ->
     assert clone.git("status", "--porcelain") == ""
     if job == "docs":
         assert (clone / "site/index.html").is_file()
+    if job == "replay":  # no records are named: one line, and nothing is installed
+        assert done.text.splitlines()[1:] == [] and "nothing to replay" in done.text
 
 
 OUTPUTS, PARAMETERS = "No committed notebook has outputs", "The parameters of every notebook can be read"
@@ -208,11 +214,15 @@ MISTAKES = {
 
 
 def a_notebook(*sources: str) -> str:
-    """A notebook's file, with a parameters cell before these."""
-    cells = [nbformat.v4.new_code_cell("top_k: int = 2", metadata={"tags": ["parameters"]})]
-    return str(
-        nbformat.writes(nbformat.v4.new_notebook(cells=cells + [*map(nbformat.v4.new_code_cell, sources)]))
+    """A notebook's file that records a run, with these cells in it."""
+    begin, start = (
+        "from deriva_ml.execution import run_notebook",
+        "ml, execution, config = run_notebook('my_notebook')",
     )
+    texts = [begin, "top_k: int = 2", start, "print(top_k)", *sources, "execution.commit_output_assets()"]
+    cells = [nbformat.v4.new_code_cell(text) for text in texts]
+    cells[1].metadata.tags = ["parameters"]
+    return str(nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +281,41 @@ def test_an_edited_runner_is_a_warning(change: ProjectFolder) -> None:
     assert re.search(r"^::warning title=[^:]+::src/deriva_ml is not as", done.out, re.MULTILINE)
     (change / "src/deriva_ml/SHA256SUMS").unlink()
     assert "::warning" in run_step(change, "check", "The runner is as the template brought it").out
+
+
+def test_what_an_exported_file_brings_is_replayed(
+    change: ProjectFolder, furnish: Callable[[Path], Path]
+) -> None:
+    """In a clone without records: it takes them in, replays them, and says the verdicts; what is not as it was fails."""
+    folder = change.path.parent
+    environment = {"UV_PROJECT_ENVIRONMENT": str(folder / "check")}
+    furnish(folder / "replay")
+
+    def own(*command: str) -> Outcome:
+        return change.run("uv", "run", *command, env=environment, check=True)
+
+    rid = re.findall(
+        r"^Execution (\S+): Uploaded",
+        own("deriva-ml-run-notebook", "notebooks/my-notebook.ipynb").out,
+        re.MULTILINE,
+    )[0]
+    own("deriva-ml-catalog", "export", rid, str(folder / "records.zip"), "--with-inputs", "--with-code")
+    (change / ".deriva-ml").rename(folder / "records")
+    [name] = steps(change, "replay")
+    try:
+        done = run_step(change, "replay", name, REPLAY_RECORDS=str(folder / "records.zip"))
+        assert done.rc == 0 and re.search(rf"^{rid} .* identical ", done.out, re.MULTILINE), done.text
+        assert f'name="{rid}"' in (change / "replay.xml").read_text()
+        assert [*change.path.glob("outputs/*/replay-*/report.html")]
+        missing = run_step(change, "replay", name, REPLAY_RECORDS="nowhere.zip")
+        assert missing.rc == 2 and "nowhere.zip" in missing.err
+        later = run_step(
+            change, "replay", name, REPLAY_RECORDS=str(folder / "records.zip"), REPLAY_SINCE="2099-01-01"
+        )
+        assert later.rc == 2 and "nothing is recorded since 2099-01-01" in later.err
+    finally:
+        shutil.rmtree(change / ".deriva-ml")
+        (folder / "records").rename(change / ".deriva-ml")
 
 
 @pytest.mark.parametrize("without", ["docs", "zensical.toml"])

@@ -103,7 +103,7 @@ def test_a_new_project_passes_its_checks_before_a_commit(project_copy: ProjectCo
     project.git("add", "--all")
     done = project.run("git", "commit", "--message", "Mine", env=nowhere)
     assert done.rc == 0, done.text
-    assert done.text.count("Passed") == 4
+    assert done.text.count("Passed") == 5
     assert {repository["repo"] for repository in parse(project / ".pre-commit-config.yaml")["repos"]} == {
         "local"
     }

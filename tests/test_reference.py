@@ -102,8 +102,8 @@ def test_an_argument_is_shown_as_it_is_typed_and_meant() -> None:
         "--kind", choices=("one", "two"), default="one", help="%(choices)s (default: %(default)s)"
     )
     parser.add_argument("where", metavar="FOLDER", help="in src/configs")
-    _, *rows = reference.arguments(parser)
-    assert rows == [
+    positional, _help, *options = reference.arguments(parser)
+    assert [*options, positional] == [
         ("`-a`, `--add NAME VALUE`", r"the project's `x`; see `--kind`, `a=1`\|2"),
         ("`--kind {one,two}`", "one, two (default: one)"),
         ("`FOLDER`", "in `src/configs`"),
@@ -157,7 +157,7 @@ def test_the_page_has_every_exit_status() -> None:
     """The table of exit statuses has those that commands return."""
     from deriva_ml.cli import command
 
-    statuses = {0, command.FAILED, command.WRONG_REQUEST, command.INTERRUPTED}
+    statuses = {0, command.FAILED, command.WRONG_REQUEST, command.COULD_NOT_RUN, command.INTERRUPTED}
     listed = re.findall(r"^\| (\d+) \|", section("Every command"), re.MULTILINE)
     assert {int(status) for status in listed} == statuses
 

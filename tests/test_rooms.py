@@ -15,6 +15,8 @@ ROOMS = {
     "cli",
     "archive",
     "storage",
+    "check",
+    "replay",
     "execution",
     "records",
     "datasets",

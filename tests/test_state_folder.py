@@ -362,6 +362,23 @@ def test_records_may_lie_in_an_empty_folder_elsewhere(
     assert records(Project(tree)) == {rid}
 
 
+def test_a_process_may_be_told_to_record_elsewhere(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It and what it starts; the folder is the project's from then on, and none but an absolute path will do."""
+    apart = tmp_path / "apart"
+    monkeypatch.setenv("DERIVA_ML_STATE", str(apart))
+    record(project)
+    assert (apart / "catalog.db").is_file() and not (project.root / ".deriva-ml").exists()
+    (other := tmp_path / "other").mkdir()
+    (other / "pyproject.toml").touch()
+    with pytest.raises(DerivaMLRequestError, match="is that of the project in"):
+        _ = Project(other).state
+    monkeypatch.setenv("DERIVA_ML_STATE", "apart")
+    with pytest.raises(DerivaMLRequestError, match="absolute path"):
+        _ = Project(project.root).state
+
+
 def test_records_may_be_moved_to_another_place_which_is_then_named(project: Project, tmp_path: Path) -> None:
     rid = record(project)
     setting(project, tmp_path / "disk")

@@ -26,8 +26,11 @@ RUNNER = SOURCE / "deriva_ml"
 WITHOUT_WORDS = {
     ("catalog/summaries.py", "summarize"): "caught there: what is wrong with a file of metrics",
     ("catalog/arriving.py", "_refuse"): "what is wrong with rows, after `PATH is not taken in`",
+    ("cli/check.py", "_fix"): "why `fix` left a file as it is; and what it did",
     ("cli/command.py", "status"): "the operating system's or SQLite's words",
     ("cli/command.py", "tell"): "a library's words",
+    ("cli/replay.py", "_sayer"): "what a replay is doing now",
+    ("replay/child.py", ""): "no words: the exit status of what a replay starts",
     ("disk.py", "_flush_file_system"): "the operating system's words",
     ("execution/model_run.py", "_commit"): "what the commit raised",
     ("execution/recovery.py", "_close_orphan"): "what its process noted, see `disk.fault`",

@@ -11,6 +11,7 @@ BROWSER = "opens a browser at the server; the reader of this test is logged in a
 MEASURES = "measures for minutes; the numbers are for a person to read"
 TEMPLATE = "is for who works on the template: the suite would run itself, or make every environment anew"
 GITHUB = "fetches from GitHub"
+REPLAYS = "replays all that the page has run; docs/reproducing.md does that with less"
 NOT_TYPED: dict[str, dict[str, str]] = {
     "README.md": {
         "make demo": TEMPLATE,
@@ -29,9 +30,14 @@ NOT_TYPED: dict[str, dict[str, str]] = {
         ".venv/bin/python benchmarks/transfer.py": MEASURES,
         ".venv/bin/python benchmarks/push.py": MEASURES,
         ".venv/bin/python benchmarks/datasets.py": MEASURES,
+        ".venv/bin/python benchmarks/check.py": MEASURES,
+        ".venv/bin/python benchmarks/replay.py": MEASURES,
     },
     "docs/architecture.md": {
         'DERIVA_TEST_HOST=www.example.org make test ARGS="tests/conformance"': TEMPLATE,
+    },
+    "docs/cli-reference.md": {
+        "uv run deriva-ml-replay --all --since v0.1.0 --jobs 2 --junit replay.xml": REPLAYS,
     },
     "docs/deriva-catalog.md": {LOGIN: BROWSER},
     "docs/moving.md": {"uv sync": GITHUB},

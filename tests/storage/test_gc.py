@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import deriva_ml.liveness as liveness
 from conftest import SOURCE
 from deriva_ml.archive.importing import take_in
 from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -462,3 +463,21 @@ AT_ONCE = """
             item.path.write_text(f"text {number}")
             catalog.commit(rid)
     """
+
+
+def test_environments_of_replays_are_counted_and_go_with_the_cache(
+    project: Project, catalog: EmbeddedCatalog, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are made anew when they are needed; one that a replay uses stays."""
+    for name in ("used", "unused"):
+        (project.environments / name).mkdir(parents=True)
+        (project.environments / name / "deriva-ml.json").write_text("x" * 1000)
+    (project.environments / "used" / f"deriva-ml.json-{liveness.show(project.state)}").touch()
+    assert command("size", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["environments"] >= 2000
+    assert command("gc", "--yes") == command("gc", "--cache", "--dry-run") == 0
+    assert (project.environments / "unused").exists()
+    assert command("gc", "--cache", "--yes") == 0
+    assert "environments of replays to remove: 2.0 kB" in capsys.readouterr().out
+    assert not (project.environments / "unused").exists()
+    assert (project.environments / "used").exists()

@@ -34,6 +34,7 @@ def git(cwd: Path, *args: str, check: bool = True) -> str:
             (the message is git's own line, a note holds all that it said).
     """
     environment = {**os.environ, "LANGUAGE": "en"}  # its words become part of our English messages
+    environment.pop("DERIVA_ML_AUDIT", None)  # a replay asks what the run starts, not what git's filters do
     if "GIT_DIR" in environment and "GIT_WORK_TREE" not in environment and WorkingTree.around(cwd):
         # A hook's, that git then takes for the repository of whichever folder it is started in.
         for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX"):

@@ -20,9 +20,14 @@ from deriva_ml.state_folder import OUTPUTS, STATE
 
 @dataclass(frozen=True)
 class Project:
-    """A rendered project, known by its root folder (the one with ``pyproject.toml``)."""
+    """A rendered project, known by its root folder (the one with ``pyproject.toml``).
+
+    Attributes:
+        apart: a folder for its records instead of its own, as ``DERIVA_ML_STATE`` names one for a whole process.
+    """
 
     root: Path
+    apart: Path | None = None
 
     @classmethod
     def find(cls, start: Path | None = None) -> Project:
@@ -48,11 +53,13 @@ class Project:
     def state(self) -> Path:
         """The folder with the embedded catalog and everything still in progress; never committed.
 
-        It is where ``state`` of ``[tool.deriva-ml]`` says; links are resolved.
+        It is where ``DERIVA_ML_STATE`` says, or else ``state`` of ``[tool.deriva-ml]``; links are resolved.
 
         Raises:
             DerivaMLRequestError: it may not be used, or the records are in another place.
         """
+        if apart := self.apart or state_folder.named_apart():
+            return state_folder.checked(STATE, lambda root: apart, self.home)
         found, default = state_folder.checked(STATE, _state_place, self.home), self.home / STATE
         if found != default and (default / "catalog.db").exists() and not (found / "catalog.db").exists():
             raise DerivaMLRequestError(
@@ -84,6 +91,16 @@ class Project:
     def runs(self) -> Path:
         """Working folders of notebook runs that are under way."""
         return self.state / "runs"
+
+    @property
+    def replayed(self) -> Path:
+        """The file that makes a state folder a replay's: nothing is sent from there, and it says what is read how."""
+        return self.state / "replay.json"
+
+    @property
+    def environments(self) -> Path:
+        """Environments that were made to repeat runs with the packages that they had."""
+        return self.state / "environments"
 
     @property
     def outputs(self) -> Path:

@@ -13,6 +13,9 @@ from deriva_ml.working_tree import WorkingTree
 STATE, OUTPUTS = ".deriva-ml", "outputs"
 """The names of the two folders that the runner makes in a project."""
 
+VARIABLE = "DERIVA_ML_STATE"
+"""The environment variable that names another folder for the records of a process and of those that it starts."""
+
 _MARKERS = {STATE: ".deriva-ml-of", OUTPUTS: ".outputs-of"}
 """The file in each that says whose it is: the project's path, then what `_identity` says of its repository.
 
@@ -31,6 +34,18 @@ def home_of(root: Path) -> Path:
     tree = WorkingTree.around(root)
     main = tree.main() if tree else None
     return main / root.relative_to(tree.top) if tree and main and main.is_dir() else root
+
+
+def named_apart() -> Path | None:
+    """Return the folder that the environment names for the records of this process.
+
+    Raises:
+        DerivaMLRequestError: it is no absolute path; the working directory of a notebook is its own.
+    """
+    named = os.environ.get(VARIABLE)
+    if named and not os.path.isabs(named):
+        raise DerivaMLRequestError(f"{VARIABLE} is {named}, which is no absolute path: give one")
+    return Path(named) if named else None
 
 
 def checked(name: str, place_in: Callable[[Path], Path], root: Path) -> Path:

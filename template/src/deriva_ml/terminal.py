@@ -31,22 +31,29 @@ def one_line(text: object) -> str:
     return " ".join(_COLOUR.sub("", str(text)).split())
 
 
-def amount(size: int) -> str:
-    """Return a number of bytes as people say it."""
-    return human(size) if size >= 1000 else f"{size} bytes"
+def amount(size: int, plain: str = "bytes") -> str:
+    """Return a number of bytes as people say it; less than a thousand are called ``plain``."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} {plain}"
 
 
 def human(size: int) -> str:
     """Return a number of bytes as tables and sums have it."""
-    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} B"
+    return amount(size, "B")
 
 
 def counted(count: int, what: str) -> str:
     """Return how many there are of something."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def complaint(text: str) -> str:
+    """Return what a program (uv) says of an error, which it may wrap; else its last line, as of a traceback."""
+    lines = [line for raw in text.splitlines() if (line := raw.strip(" \t│├╰─▶"))]
+    begun = [n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)] or [-1]
+    return one_line(" ".join(lines[begun[0] :])).removeprefix("× ")
 
 
 def width() -> int | None:
@@ -73,7 +80,7 @@ def warn(message: object) -> None:
 
 def agreed(message: str) -> bool:
     """Ask a person on the terminal, and return whether the answer is yes."""
-    print(message, end=" ", file=sys.stderr, flush=True)
+    print(f"{message} [y/N]", end=" ", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 

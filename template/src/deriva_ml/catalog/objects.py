@@ -148,6 +148,26 @@ class ObjectStore:
                 )
             os.replace(copy, destination)
 
+    def lend(self, md5: str, store: ObjectStore) -> None:
+        """Let another store have the content, under a second name of its file where the disk can; it is checked first.
+
+        Raises:
+            DerivaMLException: the content is missing, or is not what its name says.
+        """
+        source, target = self.path(md5), store.path(md5)
+        found = _content(source)
+        if found is None or found[0] != md5:
+            raise DerivaMLException(
+                f"{source} {'has changed since it was recorded' if found else 'is missing'}: bring it back from a backup"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            return
+        except OSError:  # another disk
+            copy_hashing(source, target)
+
 
 def _content(path: Path) -> tuple[str, int] | None:
     """Return the MD5 and the length of a file's content; None if it cannot be read."""

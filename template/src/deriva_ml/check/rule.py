@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from deriva_ml.check.source import Cell, Source
 
-NOQA = "DML"
+PREFIX = "DML"
 """What every rule's code begins with."""
 
 
@@ -32,8 +33,10 @@ class Kind(StrEnum):
     """What a rule reads."""
 
     notebook = "notebooks"
+    document = "notebooks of any language"
     code = "notebooks and modules"
     configuration = "modules of configurations"
+    unreadable = "files that cannot be read"
 
 
 Check = Callable[[Source], Iterator[Problem]]
@@ -48,6 +51,7 @@ class Rule:
         name: a few words in kebab case.
         check: yields what is wrong in a file.
         reads: which files it is for.
+        own: it is about conventions of a project with the runner, and says nothing of other files.
         advice: what it finds is worth a look, and no reason to fail.
         fixable: ``--fix`` can mend what it finds.
         page: what it protects and how to mend it, in Markdown: the check's docstring.
@@ -57,6 +61,7 @@ class Rule:
     name: str
     check: Check
     reads: Kind
+    own: bool
     advice: bool
     fixable: bool
     page: str = field(repr=False)
@@ -67,12 +72,19 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(
-    code: str, name: str, *, reads: Kind = Kind.notebook, advice: bool = False, fixable: bool = False
+    code: str,
+    name: str,
+    *,
+    reads: Kind = Kind.notebook,
+    own: bool = False,
+    advice: bool = False,
+    fixable: bool = False,
 ) -> Callable[[Check], Check]:
     """Register a check as the rule ``code``; its docstring is the rule's page."""
 
     def register(check: Check) -> Check:
-        RULES[code] = Rule(code, name, check, reads, advice, fixable, check.__doc__ or "")
+        page = inspect.cleandoc(check.__doc__ or "")
+        RULES[code] = Rule(code, name, check, reads, own, advice, fixable, page)
         return check
 
     return register

@@ -3,16 +3,76 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from deriva_ml.check.committed import Committed
+from deriva_ml.check.magics import PYTHON_CELLS, parse_as_ipython, take_cell_magics
+from deriva_ml.notebook.cells import NO_PYTHON
+from deriva_ml.notebook.document import read_notebook, read_text, source_of, tags_of
+from deriva_ml.notebook.language import other_language
+
 Node = TypeVar("Node", bound=ast.AST)
 
+_TEXTS = frozenset(
+    "attr conversion ctx id is_async kind kwd_attrs level module op ops simple str tag type_ignores".split()
+)
+"""Fields of syntax that hold no nodes, or only an operator or a context."""
+_NAMED = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.ExceptHandler,
+    ast.MatchAs,
+    ast.MatchStar,
+)
+"""Syntax with a ``name`` that gets a value."""
+_LEAVES = ast.Constant | ast.Global | ast.MatchSingleton | ast.Nonlocal | ast.alias
 
-@dataclass
+
+def _fields(kind: type[ast.AST]) -> list[str]:
+    """Return the fields of a kind of syntax that hold nodes, the last first."""
+    if issubclass(kind, _LEAVES):
+        return []
+    names = [name for name in kind._fields if name not in _TEXTS]
+    # A name is a text everywhere but in ``type X = ...``, and the argument of a keyword is one.
+    return [
+        name
+        for name in reversed(names)
+        if name not in {"arg", "rest", "name", "type_comment"} or kind.__name__ == "TypeAlias"
+    ]
+
+
+class _FieldsByKind(dict[type[ast.AST], list[str]]):
+    """The fields that hold nodes by kind of syntax, as these are met."""
+
+    def __missing__(self, kind: type[ast.AST]) -> list[str]:
+        self[kind] = found = _fields(kind)
+        return found
+
+
+_FIELDS = _FieldsByKind()
+
+
+def children(node: ast.AST) -> list[Any]:
+    """Return the nodes that are directly in another, but operators and contexts, the last first."""
+    found: list[Any] = []
+    for name in _FIELDS[node.__class__]:
+        value = getattr(node, name, None)
+        if value.__class__ is list:
+            found.extend([one for one in reversed(value) if one is not None])
+        elif value is not None:
+            found.append(value)
+    return found
+
+
+@dataclass(eq=False)
 class Cell:
     """A cell of code.
 
@@ -22,6 +82,7 @@ class Cell:
         python: what IPython makes of it, line by line; as ``text`` where nothing is IPython's own.
         tree: its syntax; None where it is no Python (``%%bash``) or is wrong.
         error: what is wrong with its syntax.
+        magic: the name of the cell magic at its top (``bash``, ``capture``), which is no part of ``python``.
         tags: of the cell.
         raw: the cell in the file, with outputs.
     """
@@ -31,32 +92,64 @@ class Cell:
     python: str
     tree: ast.Module | None
     error: SyntaxError | None = None
+    magic: str = ""
     tags: Sequence[str] = ()
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_type(self) -> dict[type[ast.AST], list[ast.AST]]:
-        """All nodes of the tree in the order of the text, by type."""
-        found: dict[type[ast.AST], list[ast.AST]] = {}
-        for node in ast.walk(self.tree) if self.tree else ():
-            found.setdefault(type(node), []).append(node)
-        return found
+        """All nodes of the tree but operators and contexts, a node before what is in it, by type."""
+        found: defaultdict[type[ast.AST], list[ast.AST]] = defaultdict(list)
+        rest: list[Any] = [self.tree] if self.tree else []
+        while rest:
+            node = rest.pop()
+            kind = node.__class__
+            found[kind].append(node)
+            for name in _FIELDS[kind]:
+                value = getattr(node, name, None)
+                if value.__class__ is list:
+                    rest.extend([one for one in reversed(value) if one is not None])
+                elif value is not None:
+                    rest.append(value)
+        return dict(found)
+
+    @cached_property
+    def called(self) -> frozenset[str]:
+        """The plain names that are called."""
+        return frozenset(one.func.id for one in self.nodes(ast.Call) if isinstance(one.func, ast.Name))
 
     def nodes(self, *types: type[Node]) -> Iterator[Node]:
         """Yield the nodes of these types."""
         for one in types:
             yield from self.by_type.get(one, ())  # type: ignore[misc]
 
+    def says(self, words: Iterable[str]) -> bool:
+        """Whether its text has one of these, which is much sooner told than a pattern is searched for."""
+        return any(word in self.text for word in words)
 
-@dataclass
+    @cached_property
+    def stores(self) -> frozenset[str]:
+        """The names that get a value anywhere in it, those of functions' own variables too."""
+        names = {one.id for one in self.nodes(ast.Name) if one.ctx.__class__ is ast.Store}
+        names |= {one.asname or one.name.partition(".")[0] for one in self.nodes(ast.alias)}
+        for kind in _NAMED:
+            names |= {vars(one)["name"] or "" for one in self.by_type.get(kind, ())}
+        return frozenset(names | {one.rest or "" for one in self.nodes(ast.MatchMapping)})
+
+
+@dataclass(eq=False)
 class Source:
     """A notebook, or a Python file as one cell.
 
     Attributes:
         path: of the file.
         root: of the project, or the working directory.
-        cells: of code, in order.
+        cells: of code, in order; without their syntax in another language than Python.
         is_notebook: whether it is one.
+        is_own: whether ``root`` is that of a project with the runner, so that its conventions hold.
+        language: of the notebook, where that is not Python.
+        unreadable: why there is nothing in it to look at.
+        committed: tells what git has of the notebook.
         raw: the notebook's document.
     """
 
@@ -64,6 +157,10 @@ class Source:
     root: Path
     cells: list[Cell]
     is_notebook: bool
+    is_own: bool = False
+    language: str = ""
+    unreadable: str = ""
+    committed: Committed | None = None
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -81,11 +178,108 @@ class Source:
                     found[one.asname or one.name] = f"{'.' * origin.level}{origin.module or ''}.{one.name}"
         return found
 
+    @cached_property
+    def calls(self) -> list[tuple[Cell, ast.Call, str]]:
+        """All calls, each with what imports say is called."""
+        return [(cell, call, self.resolve(call.func)) for cell in self.cells for call in cell.nodes(ast.Call)]
+
+    @cached_property
+    def values(self) -> dict[str, list[ast.expr | None]]:
+        """What names are set to but by imports, in any cell and function; None where that is no expression of its own."""
+        found: dict[str, list[ast.expr | None]] = {}
+        node: Any
+        for cell in self.cells:
+            simple = set()
+            for node in cell.nodes(ast.Assign, ast.AnnAssign, ast.NamedExpr):
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    if isinstance(target, ast.Name):
+                        simple.add(id(target))
+                        found.setdefault(target.id, []).append(node.value)
+            for node in cell.nodes(ast.Name):
+                if isinstance(node.ctx, ast.Store) and id(node) not in simple:
+                    found.setdefault(node.id, []).append(None)
+            for node in cell.nodes(ast.arg):
+                found.setdefault(node.arg, []).append(None)
+            for node in cell.nodes(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
+                found.setdefault(node.name, []).append(None)
+        return found
+
+    def means(self, node: ast.AST) -> str:
+        """Return what ``resolve`` does, if the name has no other meaning anywhere."""
+        found = self.resolve(node)
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return found if found and getattr(node, "id", "") not in self.values else ""
+
     def resolve(self, node: ast.AST | None) -> str:
         """Return what ``np.random.rand`` stands for, ``numpy.random.rand``; empty where it is nothing imported."""
-        match node:
-            case ast.Name(id=name):
-                return self.imports.get(name, "")
-            case ast.Attribute(value=value, attr=name) if before := self.resolve(value):
-                return f"{before}.{name}"
-        return ""
+        attributes = []
+        while node.__class__ is ast.Attribute:
+            attributes.append(node.attr)
+            node = node.value
+        origin = self.imports.get(node.id, "") if isinstance(node, ast.Name) else ""
+        return ".".join([origin, *reversed(attributes)]) if origin else ""
+
+
+def read_source(path: Path, root: Path) -> Source:
+    """Read a notebook, or a Python file; nothing in it is run.
+
+    IPython is loaded for cells only that are no plain Python.
+
+    Args:
+        path: of the file, which is a notebook if its name ends in ``.ipynb``.
+        root: of the project, or the working directory.
+
+    Raises:
+        DerivaMLRequestError: it cannot be read, or is no notebook.
+    """
+    is_own = (root / "src" / "deriva_ml").is_dir() and path.absolute().is_relative_to(root.absolute())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes that are none, which are not looked for here
+        if path.suffix != ".ipynb":
+            return Source(path, root, [_plain(read_text(path))], False, is_own)
+        document = read_notebook(path)
+        language = other_language(document["metadata"])
+        raws = [
+            (number, raw) for number, raw in enumerate(document["cells"], 1) if raw["cell_type"] == "code"
+        ]
+        cells = [Cell(n, source_of(raw), "", None, tags=_tags(raw), raw=raw) for n, raw in raws]
+        for cell in () if language else cells:
+            _parse(cell, cells)
+    return Source(path, root, cells, True, is_own, language, raw=document)
+
+
+def _plain(text: str) -> Cell:
+    """Return a Python file as a cell."""
+    try:
+        return Cell(0, text, text, ast.parse(text))
+    except NO_PYTHON as error:
+        return Cell(0, text, text, None, _syntax_error(error))
+
+
+def _tags(raw: dict[str, Any]) -> list[str]:
+    return [tag for tag in tags_of(raw) if isinstance(tag, str)]
+
+
+def _parse(cell: Cell, others: Sequence[Cell]) -> None:
+    """Parse a cell as IPython would, among the others of its notebook."""
+    cell.magic, cell.python = take_cell_magics(cell.text)
+    if cell.magic and cell.magic not in PYTHON_CELLS:
+        return
+    try:
+        cell.tree, cell.python = parse_as_ipython(cell.python, lambda name: _is_variable(name, others))
+    except NO_PYTHON as error:
+        cell.error = _syntax_error(error)
+
+
+def _is_variable(name: str, cells: Sequence[Cell]) -> bool:
+    """Whether a notebook seems to give a value to a name anywhere."""
+    sets = re.compile(
+        rf"\b(?:import|as|def|class|for|global)\s+{name}\b|\b{name}\s*(?:=(?!=)|,|:=| in\b)|import.*\b{name}\b"
+    )
+    return any(sets.search(cell.text) for cell in cells)
+
+
+def _syntax_error(error: Exception) -> SyntaxError:
+    """Return the error as one of syntax, which some of a cell that cannot be parsed are not."""
+    return error if isinstance(error, SyntaxError) else SyntaxError(str(error) or type(error).__name__)

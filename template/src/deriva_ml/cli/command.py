@@ -20,6 +20,7 @@ from deriva_ml.signals import Terminated, ignore_stops
 from deriva_ml.terminal import one_line, tell, warn
 
 WRONG_REQUEST = 2
+COULD_NOT_RUN = 3
 FAILED = 1
 INTERRUPTED = 130
 

@@ -268,7 +268,7 @@ def delete(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
             raise DerivaMLRequestError(
                 f"delete asks before it deletes {name}, and there is no terminal: give --yes"
             )
-        if not agreed(f"delete {name} {state.version}, {rid}? [y/N]"):
+        if not agreed(f"delete {name} {state.version}, {rid}?"):
             return
     with changes.recorded(catalog, changes.COMMAND, f"Delete the dataset {name}"):
         changes.delete(catalog, rid, args.recurse)

@@ -6,7 +6,6 @@ import argparse
 import importlib
 import importlib.util
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -26,7 +25,7 @@ from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.git import IDENTITY_HELP, git, has_identity, listed, repository_root
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.state_folder import OUTPUTS, STATE
-from deriva_ml.terminal import one_line, print, print_lines
+from deriva_ml.terminal import complaint, print, print_lines
 from deriva_ml.working_tree import WorkingTree
 
 DONE = "done"
@@ -271,12 +270,5 @@ def _run(cwd: Path, *args: str) -> None:
     """Run a program; raises DerivaMLRunError with what it said of its failure."""
     done = subprocess.run(args, cwd=cwd, check=False, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
-        said = _complaint(done.stderr) or _complaint(done.stdout) or done.returncode
+        said = complaint(done.stderr) or complaint(done.stdout) or done.returncode
         raise DerivaMLRunError(f"{Path(args[0]).name} failed: {said}")
-
-
-def _complaint(text: str) -> str:
-    """Return what a program (uv) says of an error, which it may wrap; else its last line, as of a traceback."""
-    lines = [line for raw in text.splitlines() if (line := raw.strip(" \t│├╰─▶"))]
-    begun = [n for n, line in enumerate(lines) if re.match(r"(?i)×|error\b|fatal:", line)] or [-1]
-    return one_line(" ".join(lines[begun[0] :])).removeprefix("× ")

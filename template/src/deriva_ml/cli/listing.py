@@ -10,6 +10,7 @@ from deriva_ml.cli.arguments import whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.named import elsewhere, rids_there
 from deriva_ml.cli.results import add_filters, meant, narrowed
+from deriva_ml.project import Project
 from deriva_ml.table import aligned
 from deriva_ml.terminal import one_line, print, print_json, print_lines, width
 
@@ -26,7 +27,7 @@ def add_list(commands: Any) -> None:
         help="list executions",
         usage="[options]",
         description="List executions, the newest first: RID here and where it was pushed to, status, time, duration,"
-        " what started it, workflow, and the description or the reason of a failure.",
+        " what started it, workflow, how its latest replay came out, and the description or the reason of a failure.",
     )
     add_filters(parser)
     _add_shared(parser, list_executions, "executions")
@@ -76,7 +77,9 @@ NARROW = 100
 def list_executions(catalog: Source, args: argparse.Namespace) -> int:
     """List executions."""
     from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.records.replays import Replays, as_json
 
+    replays = Replays(catalog, Project.find().state)
     own = catalog if isinstance(catalog, EmbeddedCatalog) else None
     found = catalog.select_executions(meant(args), args.limit + 1 if args.limit else None)
     room = width()
@@ -91,21 +94,30 @@ def list_executions(catalog: Source, args: argparse.Namespace) -> int:
             "command" if record.started_by.startswith("deriva-ml-") else record.started_by for record in found
         ],
         "workflow": [record.workflow.name for record in found],
+        "replayed": [replays.said(record.rid) for record in found],
         "description": [
             one_line((record.status_detail or record.description).strip().split("\n")[0]) for record in found
         ],
     }
     if narrow:
         del columns["duration"]
-    if not any(columns["there"]):
-        del columns["there"]
-    listed = [asdict(record) | {"pushed_to": elsewhere(own, record.rid) if own else []} for record in found]
+    for name in ("there", "replayed"):
+        if not any(columns[name]):
+            del columns[name]
+    listed = [
+        asdict(record)
+        | {"pushed_to": elsewhere(own, record.rid) if own else []}
+        | {"replays": as_json(replays.of(record.rid))}
+        for record in found
+    ]
     nothing = "nothing has been recorded yet; uv run deriva-ml-run-notebook NOTEBOOK records a run"
     if narrowed(args):
         nothing = (
             f"no execution is {args.status}" if narrowed(args) == ["status"] else "no execution meets that"
         )
-    return _print_columns(columns, listed, args, nothing, ("started by", "workflow", "description"))
+    return _print_columns(
+        columns, listed, args, nothing, ("started by", "workflow", "replayed", "description")
+    )
 
 
 def list_files(source: Source, args: argparse.Namespace) -> int:

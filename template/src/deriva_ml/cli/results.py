@@ -16,6 +16,7 @@ from deriva_ml.cli.arguments import whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.git import listed
+from deriva_ml.project import Project
 from deriva_ml.table import aligned, breadth
 from deriva_ml.terminal import one_line, print, print_json, print_lines, width
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from deriva_ml.catalog.criteria import Criteria
     from deriva_ml.catalog.protocol import Source
     from deriva_ml.catalog.summaries import Result
+    from deriva_ml.records.replays import Replays
     from deriva_ml.records.results import Table
 
 WIDE = 20
@@ -78,7 +80,7 @@ def add_to(commands: Any) -> None:
         help="compare the results of runs in a table",
         usage="[RID ...] [options]",
         description="Show one row a run, the newest first: RID, when, the parameters, settings and choices that differ"
-        " among the rows, and the last value of each metric.",
+        " among the rows, how its latest replay came out, and the last value of each metric.",
     )
     parser.add_argument("rids", nargs="*", metavar="RID", help="only these executions, in this order")
     add_filters(parser)
@@ -111,6 +113,7 @@ def add_to(commands: Any) -> None:
 
 def run(source: Source, args: argparse.Namespace) -> int:
     """Show the results that the arguments ask for."""
+    from deriva_ml.records.replays import Replays
     from deriva_ml.records.results import find_results, tabulate
 
     limit = args.limit
@@ -120,10 +123,11 @@ def run(source: Source, args: argparse.Namespace) -> int:
     found = find_results(source, asked, limit + 1 if limit else None)
     more = bool(limit) and len(found) > (limit or 0)
     found = found[: limit or None]
+    replays = Replays(source, Project.find().state)
     if args.json:
-        print_json([as_json(result) for result in found])
+        print_json([_as_json(result, replays) for result in found])
         return 0
-    table = tabulate(found, args.best, args.columns)
+    table = tabulate(found, args.best, args.columns, replays)
     if args.csv:
         text = io.StringIO()
         rows = ([cell(value, whole=True) for value in row] for row in table.rows)
@@ -141,8 +145,10 @@ def run(source: Source, args: argparse.Namespace) -> int:
     return 0
 
 
-def as_json(result: Result) -> dict[str, Any]:
+def _as_json(result: Result, replays: Replays) -> dict[str, Any]:
     """Return all that is known of a run's results, in plain types."""
+    from deriva_ml.records.replays import as_json
+
     record, summary = result
     return {
         "rid": record.rid,
@@ -154,6 +160,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "parameters": summary.parameters,
         "choices": summary.choices,
         "metrics": {name: metric._asdict() for name, metric in summary.metrics.items()},
+        "replays": as_json(replays.of(record.rid)),
     }
 
 

@@ -25,14 +25,14 @@ from deriva_ml.cli.arguments import (
 from deriva_ml.cli.command import FAILED, INTERRUPTED, command
 from deriva_ml.cli.configuration import show_configuration
 from deriva_ml.cli.summary import print_summary, relative
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.notebook.calls import Call, call_of
 from deriva_ml.notebook.declarations import Parameter, Value
 from deriva_ml.notebook.document import injected_earlier, read_notebook, source_of
 from deriva_ml.notebook.language import check_language
 from deriva_ml.notebook.parameters import computed_from, describe, parameters_of, resolve
 from deriva_ml.project import Project
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import print, print_lines, warn
 
 if TYPE_CHECKING:
     from deriva_ml.execution.notebook_end import Result
@@ -98,6 +98,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="the longest that one cell may take, in whole seconds (default: no limit)",
     )
+    how.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse the run if deriva-ml-check finds anything but advice in the notebook",
+    )
+    how.add_argument(
+        "--repeat",
+        type=whole_number(1, "runs"),
+        default=1,
+        metavar="NUMBER",
+        help="run it so often: what is recorded of the first run is then replayed here, and the verdicts are said"
+        " (default: %(default)s)",
+    )
     how.add_argument("--log-output", action="store_true", help="show what the cells print, on stderr")
     add_run_flags(parser, how)
     return parser
@@ -129,11 +142,17 @@ def main(argv: Sequence[str]) -> int:
             from deriva_ml.notebook.parameter_file import load_parameter_file
 
             from_file = load_parameter_file(args.file)
+        if args.repeat > 1 and (args.kernel or "dry_run=true" in args.overrides):
+            what = "--kernel" if args.kernel else "dry_run=true"
+            raise DerivaMLRequestError(
+                f"--repeat replays what is recorded, with the project's Python: it does not go with {what}"
+            )
         values = resolve(declared, from_file, args.parameter)
         _say_computed(declared or (), values)
         plain = all(re.fullmatch("dry_run=(true|false)", word) for word in args.overrides)
         call = None if plain or args.kernel else call_of(notebook)
         names = [parameter.name for parameter in declared or ()]
+        _check(args.notebook, strict=args.strict)
         return _run(args, project, names, values, overrides, argv, call)
     except DerivaMLRequestError as error:
         _refuse_parameter(declared or (), overrides, error)
@@ -192,6 +211,30 @@ def _say_left_out(path: Path, notebook: dict[str, Any]) -> None:
             f"warning: {path} was executed before: the cell that set parameters then is left out ({values})",
             file=sys.stderr,
         )
+
+
+def _check(path: Path, *, strict: bool) -> None:
+    """Say in one line what keeps the run from being repeated with the same result, as far as the notebook's text tells.
+
+    Raises:
+        DerivaMLRequestError: there is something, and the run is to be refused then.
+    """
+    from deriva_ml.check.checking import Checker
+
+    try:
+        found = [one.code for one in Checker(only=path).check(path) if not one.advice]
+    except DerivaMLException as error:
+        if strict:
+            raise
+        print(f"warning: {error}", file=sys.stderr)
+        return
+    if not found:
+        return
+    count = "1 finding" if len(found) == 1 else f"{len(found)} findings"
+    where = f"{count} in {path} ({', '.join(sorted({*found}))}): 'deriva-ml-check {shlex.quote(str(path))}' says where"
+    if strict:
+        raise DerivaMLRequestError(f"not run, because of {where}")
+    print(f"check: {where}", file=sys.stderr)
 
 
 def _say_computed(declared: Sequence[Parameter], values: dict[str, Value]) -> None:
@@ -262,7 +305,12 @@ def _run(
     good = _print_end(args.notebook, project, result, f" ({time.monotonic() - begun:.1f} s)")
     if result.outcome is Outcome.interrupted:
         return INTERRUPTED
-    return 0 if good else FAILED
+    status = 0
+    if args.repeat > 1 and result.outcome in {Outcome.completed, Outcome.failed}:
+        from deriva_ml.cli.replay import replay_here
+
+        status = replay_here(project, result.executions, args.repeat - 1)
+    return status if good else FAILED
 
 
 def _print_end(notebook: Path, project: Project, result: Result, took: str) -> bool:
@@ -270,7 +318,7 @@ def _print_end(notebook: Path, project: Project, result: Result, took: str) -> b
     from deriva_ml.definitions import Status
 
     for line in result.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+        warn(line)
     good = result.status in {Status.uploaded, Status.stopped, Status.pending_upload}
     if not good:
         print(f"error: {result.reason}", file=sys.stderr)

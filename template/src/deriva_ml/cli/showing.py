@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from deriva_ml.cli.results import show_table
 from deriva_ml.configuration_file import MODEL_COMMAND, is_configuration, is_of_model, read_configuration
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json
+from deriva_ml.terminal import print, print_json, warn
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
@@ -62,11 +61,13 @@ def show(catalog: EmbeddedCatalog, args: argparse.Namespace) -> int:
             print(f"{name + ':':13}{first}", *(f"{'':13}{line}" for line in others), sep="\n")
     if runs := facts.get("sweep of"):
         from deriva_ml.catalog.criteria import Criteria
+        from deriva_ml.records.replays import Replays
         from deriva_ml.records.results import tabulate
 
         print()
         print("results:")
-        show_table(tabulate(catalog.results(Criteria(rids=runs))))
+        replays = Replays(catalog, catalog.project.state)
+        show_table(tabulate(catalog.results(Criteria(rids=runs)), replays=replays))
     return 0
 
 
@@ -126,8 +127,10 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     from deriva_ml.catalog.carried import imported
     from deriva_ml.records.lineage import makers_of_inputs
+    from deriva_ml.records.replays import Replays, as_json
 
     record = catalog.lookup_execution(rid)
+    replays = Replays(catalog, catalog.project.state)
     assets = catalog.assets_of(rid)
     configuration = _configuration_of(catalog, rid, assets)
     provenance = configuration.get("provenance", {})
@@ -162,6 +165,8 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "differs": provenance.get("differences", []),
         "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
         "repeat": _repeat(configuration),
+        "replay of": replays.replayed_by(rid),
+        "replays": as_json(replays.of(rid)),
         "parameters": configuration.get("parameters", {}),
         "given": configuration.get("parameters_given", {}),
         "not set yet": configuration.get("parameters_not_set", []),
@@ -205,7 +210,7 @@ def _configuration_of(catalog: EmbeddedCatalog, rid: str, assets: Sequence[Asset
             try:
                 found = read_configuration(Path(catalog.locate(asset)))
             except (OSError, ValueError, DerivaMLException) as error:
-                print(f"warning: the configuration of {rid} cannot be shown: {error}", file=sys.stderr)
+                warn(f"the configuration of {rid} cannot be shown: {error}")
     return found
 
 

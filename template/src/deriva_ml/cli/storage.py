@@ -71,7 +71,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--cache",
         action="store_true",
-        help="remove also contents that were fetched from a Deriva catalog; --offline misses them then",
+        help="remove also contents that were fetched from a Deriva catalog, which --offline misses then, and environments"
+        " that were made for replays",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would go, and remove nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="remove it without asking")
@@ -143,6 +144,7 @@ def size(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     rows += [(f"  of these, {name}", "", human(taken)) for name, taken in found.kinds.items() if taken]
     rows.append(("runs under way", "", human(found.running)))
     rows.append(("known of Deriva catalogs", "", human(found.known)))
+    rows.append(("environments of replays", "", human(found.environments)))
     rows.append(("outputs/ (copies)", "", human(found.outputs)))
     rows.append(("all", "", human(found.total)))
     print_lines(aligned([("what", "contents", "bytes"), *rows], width()))
@@ -158,6 +160,7 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     """Remove what can go, once a person has agreed to it."""
     from deriva_ml.catalog.criteria import parse_since
     from deriva_ml.storage.collect import prospect, remove_contents, remove_executions
+    from deriva_ml.storage.contents import folder_size
     from deriva_ml.storage.plan import Limits
 
     if not (args.yes or args.dry_run or sys.stdin.isatty()):
@@ -167,6 +170,7 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     before = "" if args.older_than is None else parse_since(args.older_than)
     limits = Limits(before, args.keep_last)
     found = prospect(catalog, limits, args.cache)
+    environments = folder_size(catalog.project.environments) if args.cache else 0
     result: dict[str, Any] = {
         "executions": [{"RID": rid, "bytes": found.sizes.get(rid, 0)} for rid in found.plan.remove],
         "kept": found.plan.kept,
@@ -174,16 +178,24 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
             name: dict(zip(("count", "bytes"), getattr(found, name), strict=True))
             for name in ("contents", "young", "fetched")
         },
+        "environments": {"bytes": environments},
         "removed": None,
     }
     if not args.json:
         _show_prospect(catalog, found, limits)
-    nothing = not found.plan.remove and not found.contents[0]
-    if not args.dry_run and not nothing and (args.yes or agreed("remove it? [y/N]")):
+        if environments:
+            print(f"environments of replays to remove: {human(environments)}")
+    nothing = not (found.plan.remove or found.contents[0] or environments)
+    if not args.dry_run and not nothing and (args.yes or agreed("remove it?")):
         given = {"--older-than": args.older_than, "--keep-last": args.keep_last}
         why = " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
         gone = remove_executions(catalog, found.plan.remove, limits, why) if found.plan.remove else []
         count, freed = remove_contents(catalog, args.cache)
+        if environments:
+            from deriva_ml.replay.environment import clear
+
+            clear(catalog.project)
+            freed += environments - folder_size(catalog.project.environments)
         result["removed"] = {"executions": gone, "contents": count, "bytes": freed}
         if not args.json:
             print(

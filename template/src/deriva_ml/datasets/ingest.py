@@ -19,7 +19,7 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.grouping import parted
 from deriva_ml.parallel import in_order
 from deriva_ml.progress import Report, is_much, progress
-from deriva_ml.terminal import amount, tell
+from deriva_ml.terminal import amount, counted, tell
 
 GROUP = 64, 1 << 26
 """Files, and bytes from which on there are fewer, that a thread is given at a time."""
@@ -103,8 +103,7 @@ def _check_room(catalog: EmbeddedCatalog, found: Iterable[Found], todo: Needed, 
     how = "linked" if link else "cloned" if share else "copied"
     if is_much(todo.files, todo.bytes):
         new = f"; {amount(todo.new)} are new and will be {how}" if todo.new else "; nothing of it is new"
-        count = f"{todo.files} {'file' if todo.files == 1 else 'files'}"
-        tell(f"{count}, {amount(todo.bytes)}{new}")
+        tell(f"{counted(todo.files, 'file')}, {amount(todo.bytes)}{new}")
     free = shutil.disk_usage(catalog.project.state).free
     if todo.new > free and not share:
         raise DerivaMLRequestError(

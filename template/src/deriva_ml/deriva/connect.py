@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deriva_ml.catalog.catalog_config import DerivaMLConfig, located
 from deriva_ml.catalog.connection import Connection, Undelivered, open_local
 from deriva_ml.exceptions import DerivaMLRequestError
@@ -33,5 +35,10 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
     from deriva_ml.deriva.source import DerivaSource
 
     local = open_local(project)
+    if project.replayed.exists():
+        from deriva_ml.deriva.replayed import PinnedSource, ReadOnly, pinned
+
+        reading = ReadOnly(local, replace(config, offline=False))
+        return Connection(local, PinnedSource(reading, pinned(project)), reading)
     delivery = DerivaDelivery(local, config)
     return Connection(local, DerivaSource(delivery), delivery)

@@ -31,7 +31,7 @@ from deriva_ml.execution.run_state import OVER, RUN_VARIABLE, NotebookRun, remov
 from deriva_ml.notebook.kernel import GRACE_SECONDS, clear_connection, kill_group
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.state_folder import STATE
+from deriva_ml.state_folder import STATE, named_apart
 from deriva_ml.terminal import tell, warn
 
 REASON = "the process that ran it ended without recording its end"
@@ -58,8 +58,8 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
 
 
 def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> None:
-    own = project.root / STATE
-    if (own / "catalog.db").exists() and not own.samefile(project.state):
+    own, apart = project.root / STATE, project.apart or named_apart()
+    if not apart and (own / "catalog.db").exists() and not own.samefile(project.state):
         warn(
             f"{own} has records that are not seen here, for the catalog is {project.database}: keep that"
             " folder, also when the working tree is removed"

@@ -11,15 +11,19 @@ from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import RID, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
 from deriva_ml.records.experiment import Experiment
 from deriva_ml.records.lineage import read_by
 from deriva_ml.records.lineage_result import LineageResult, lineage_result
 from deriva_ml.records.recorded import RecordedAsset, RecordedExecution
+from deriva_ml.records.replays import Replays
 from deriva_ml.records.results import criteria, find_results, tabulate
 
 
 class Finding:
     """The part of ``DerivaML`` that reads what was recorded."""
+
+    project: Project
 
     @property
     def catalog(self) -> Source:
@@ -64,7 +68,8 @@ class Finding:
         asked = criteria(
             rids, workflow=workflow, sweep=sweep, runs_only=rids is None, no_changes=True, **words
         )
-        table = tabulate(find_results(self.catalog, asked, limit), best, columns)
+        found = find_results(self.catalog, asked, limit)
+        table = tabulate(found, best, columns, Replays(self.catalog, self.project.state))
         try:
             from pandas import DataFrame
         except ImportError:

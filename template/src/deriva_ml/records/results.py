@@ -15,9 +15,13 @@ from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.git import listed
 from deriva_ml.metrics import Metric
+from deriva_ml.records.replays import Replays
 
 FACTS = ("RID", "when", "status", "workflow", "version", "description")
 """Columns that every execution has."""
+
+REPLAYED = "replayed"
+"""The column of how its latest replay came out, and when."""
 
 NAMED = 30
 """Columns that a message names at most."""
@@ -94,19 +98,23 @@ class Table:
 
 
 def tabulate(
-    results: Sequence[Result], best: str | None = None, columns: str | Sequence[str] | None = None
+    results: Sequence[Result],
+    best: str | None = None,
+    columns: str | Sequence[str] | None = None,
+    replays: Replays | None = None,
 ) -> Table:
     """Return executions as rows: RID, time, status and workflow if they differ, what they were given if that differs, metrics.
 
     Args:
         best: give each metric's greatest (``max``) or least (``min``) value, and its step in a column of its own.
         columns: these instead, by the names that a condition may have.
+        replays: from which the column of replays is, where there is something to tell or it is asked for.
 
     Raises:
         DerivaMLRequestError: a column is none that an execution here has.
     """
-    rows = [_cells(result, best) for result in results]
-    keys = [(_FACT, name) for name in FACTS]
+    rows = [_cells(result, best, replays) for result in results]
+    keys = [(_FACT, name) for name in [*FACTS, *([REPLAYED] if replays else [])]]
     for kind in (_METRIC, _PARAMETER, _CHOICE):
         keys += dict.fromkeys((kind, name) for row in rows for name in row[kind])
     named: dict[str, Key] = {}
@@ -119,6 +127,7 @@ def tabulate(
         own = {name: key for name, key in named.items() if key[0] == _METRIC or _differs(rows, *key)}
         order = sorted(own, key=lambda name: (_SHOWN.index(own[name][0]), _is_flag(rows, *own[name]), name))
         facts = [name for name in FACTS[:4] if name in ("RID", "when") or name in own]
+        facts += [REPLAYED] if any(row[_FACT][REPLAYED] for row in rows) else []
         chosen = {name: named[name] for name in [*facts, *(name for name in order if own[name][0] != _FACT)]}
     cells = [[row[kind].get(name) for kind, name in chosen.values()] for row in rows]
     return Table([*chosen], [_WORTH.index(kind) for kind, _ in chosen.values()], cells)
@@ -135,7 +144,7 @@ Row = Sequence[Mapping[str, Any]]
 """What there is of one execution: by kind, and then by name."""
 
 
-def _cells(result: Result, best: str | None) -> Row:
+def _cells(result: Result, best: str | None, replays: Replays | None) -> Row:
     record, summary = result
     workflow = record.workflow
     values = (
@@ -146,8 +155,9 @@ def _cells(result: Result, best: str | None) -> Row:
         workflow.version,
         record.description,
     )
+    facts = dict(zip(FACTS, values, strict=True)) | {REPLAYED: replays.said(record.rid) if replays else ""}
     metrics = _values(summary.metrics, best)
-    return dict(zip(FACTS, values, strict=True)), metrics, summary.parameters, summary.choices
+    return facts, metrics, summary.parameters, summary.choices
 
 
 def _values(metrics: Mapping[str, Metric], best: str | None) -> dict[str, Any]:

@@ -6,6 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from deriva_ml.exceptions import DerivaMLException
+
+
+class CouldNotRun(DerivaMLException):
+    """Something that a run needs is missing, which the message names: a commit, an input, a package, a platform."""
+
 
 class Verdict(IntEnum):
     """From best to worst; an execution has the worst of its outputs' verdicts.
@@ -29,7 +35,7 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two floating point numbers may be apart: ``|a - b| <= atol + rtol * |b|``, ``b`` being the recorded one."""
+    """How far two floating point numbers may be apart: ``|a - b| <= atol + rtol * max(|a|, |b|)``, whichever is the recorded one."""
 
     rtol: float = 1e-9
     atol: float = 1e-12
@@ -40,12 +46,17 @@ class Own:
     """What every run has its own of: what stands in the recorded and in the repeated output for the same thing.
 
     Attributes:
-        recorded: text by the name that stands for it in both, such as ``{"<execution>": "2-ABCD"}``, longest text first.
+        recorded: text by the name that stands for it in both, such as ``{"<execution>": "2-ABCD"}``.
         repeated: the same for the run that repeats it.
+        recorded_span: when the recorded run began and ended, in seconds since the epoch. With it only moments in that
+            time, and durations that it could have held, count as the run's own; without it, all that look like it.
+        repeated_span: the same for the run that repeats it.
     """
 
     recorded: Mapping[str, str] = field(default_factory=dict)
     repeated: Mapping[str, str] = field(default_factory=dict)
+    recorded_span: tuple[float, float] | None = None
+    repeated_span: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Size:
         unnamed: other contents that no row names, and how many.
         running: folders of runs and executions under way, or left by those that were killed.
         known: what Deriva catalogs said.
+        environments: those of replays, which uv makes anew, and what replays have under way.
         outputs: the copies for readers, in the project's own folder.
     """
 
@@ -51,6 +52,7 @@ class Size:
     unnamed: tuple[int, int] = (0, 0)
     running: int = 0
     known: int = 0
+    environments: int = 0
     outputs: int = 0
     total: int = 0
     executions: list[Large] = field(default_factory=list)
@@ -78,8 +80,10 @@ def measure(catalog: EmbeddedCatalog) -> Size:
     size.database = sum(path.stat().st_size for path in files)
     size.running = sum(map(folder_size, (project.executions, project.runs)))
     size.known = folder_size(project.state / "known")
+    size.environments = sum(map(folder_size, (project.environments, project.state / "replaying")))
     size.outputs = folder_size(project.outputs)
-    size.total = size.database + size.contents + size.running + size.known + size.outputs
+    size.total = size.database + size.contents + size.running + size.known
+    size.total += size.environments + size.outputs
     size.executions, size.files = _largest_executions(catalog), _largest_files(catalog)
     return size
 

@@ -1,0 +1,323 @@
+"""Repeats a recorded execution, and compares what came of it with what is recorded."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from deriva_ml.catalog.database import now
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.protocol import Source
+from deriva_ml.configuration_file import CONFIGURATION
+from deriva_ml.definitions import RID, AssetRole
+from deriva_ml.project import Project
+from deriva_ml.replay import environment
+from deriva_ml.replay.audit import seen
+from deriva_ml.replay.endings import check_nothing_lacked, compare_endings
+from deriva_ml.replay.outputs import Run, compare_outputs, own_of, seconds_of, side_of
+from deriva_ml.replay.plan import (
+    ENVIRONMENT,
+    Kind,
+    Plan,
+    is_executed_notebook,
+    jobs_of,
+    platform_of,
+    python_of,
+    read_plan,
+)
+from deriva_ml.replay.reasons import Again, Evidence, reasons
+from deriva_ml.replay.recording import take_in
+from deriva_ml.replay.report import Report, Side
+from deriva_ml.replay.run import Repeated, code_of, run, said_by, top_of
+from deriva_ml.replay.scratch import make_scratch, place_files
+from deriva_ml.replay.verdict import (
+    CouldNotRun,
+    Tolerance,
+    Verdict,
+    worst,
+)
+from deriva_ml.replay.workspace import workspace
+from deriva_ml.replay.worktree import checked_out, remove_new, untracked
+
+RUNNER = re.compile(r"^_commit:\s*['\"]?([\w.+-]+)", re.MULTILINE)
+"""Where a project's ``.copier-answers.yml`` says of which version its runner is."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to repeat.
+
+    Attributes:
+        here: in the present environment, instead of one made from the recorded lock file.
+        keep: leave the working tree and the scratch folder.
+        record: take the execution that repeats into the project's own catalog.
+        once: do not run it again to tell why it differs.
+        say: is told what is being done.
+    """
+
+    tolerance: Tolerance = Tolerance()
+    here: bool = False
+    keep: bool = False
+    record: bool = False
+    once: bool = False
+    say: Callable[[str], None] = lambda text: None
+
+
+@dataclass(frozen=True)
+class Records:
+    """Where a record is read.
+
+    Attributes:
+        project: the person's own.
+        local: its catalog.
+        source: the same, or a Deriva catalog.
+    """
+
+    project: Project
+    local: EmbeddedCatalog
+    source: Source
+
+
+def replay(records: Records, rid: RID, options: Options) -> Report:
+    """Repeat an execution, or each job of a sweep, and say how much it gave the same.
+
+    Raises:
+        DerivaMLRequestError: there is no such execution, or it has not ended.
+    """
+    workflow = records.source.lookup_execution(rid).workflow.name
+    begun, started = now(), time.monotonic()
+    try:
+        if jobs := jobs_of(records.source, rid):
+            runs = [replay(records, job, options) for job in jobs]
+            report = Report(rid, _of_all([one.verdict for one in runs]), "sweep", workflow, runs=runs)
+        else:
+            report = _replay_one(records, rid, options)
+    except CouldNotRun as missing:
+        report = Report(rid, Verdict.could_not_run, workflow=workflow, why=str(missing))
+    return replace(report, begun=begun, seconds=time.monotonic() - started, tolerance=options.tolerance)
+
+
+def _of_all(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on several runs: what differs counts more than what could not be run."""
+    return Verdict.different if Verdict.different in verdicts else max(verdicts)
+
+
+def _replay_one(records: Records, rid: RID, options: Options) -> Report:
+    with ExitStack() as stack:
+        folder = stack.enter_context(workspace(records.project, options.keep))
+        folder.mkdir()
+        plan = read_plan(records.source, rid, folder / "record")
+        report = _base(plan)
+        try:
+            options.say("checking its code out")
+            top = stack.enter_context(checked_out(records.project, plan.commit, plan.patch, options.keep))
+            return _replay_in(records, plan, report, top, folder, options)
+        except CouldNotRun as missing:
+            return replace(report, verdict=Verdict.could_not_run, why=str(missing))
+
+
+def _base(plan: Plan) -> Report:
+    """Return what a report says of a record, whatever comes of it."""
+    record = plan.record
+    return Report(
+        rid=plan.rid,
+        verdict=Verdict.identical,
+        kind=plan.kind.value,
+        workflow=record.workflow.name,
+        commit=plan.commit,
+        path=plan.path,
+        patched=bool(plan.patch),
+        notes=plan.notes,
+        recorded=Side(
+            execution=plan.rid,
+            status=record.status.value,
+            detail=record.status_detail,
+            python=plan.python,
+            platform=platform_of(plan.environment),
+            seconds=seconds_of(record.execution_duration),
+        ),
+        parameters=dict(plan.configuration.get("parameters", {})),
+    )
+
+
+def _replay_in(
+    records: Records, plan: Plan, report: Report, top: Path, folder: Path, options: Options
+) -> Report:
+    tree = _project_in(top, plan, records.project)
+    report = replace(report, recorded=replace(report.recorded, runner=_runner_of(tree.root)))
+    options.say("bringing its inputs")
+    scratch = make_scratch(tree, records.source, plan, records.local, folder / "state")
+    place_files(records.source, plan, tree.root, top)
+    options.say("preparing its environment")
+    python = _python(records.project, plan, tree, options)
+    options.say("running it")
+    files = untracked(top)
+    executions = _executions(records.source, plan)
+    repeated = run(plan, scratch, python, folder / "run", place=_place(plan, executions))
+    check_nothing_lacked(plan.record, repeated.record)
+    options.say("comparing")
+    record = Run(
+        records.project,
+        records.local,
+        records.source,
+        executions,
+        plan.outputs,
+        delivered=plan.was_delivered and records.source is records.local,
+    )
+    with side_of(repeated, plan.kind) as side:
+        own = own_of(record, side)
+        ending = compare_endings(plan.record, repeated.record, own)
+        outputs = compare_outputs(record, side, own, options.tolerance, folder / "recorded")
+    verdict = worst([*outputs.compared, *([ending] if ending else [])])
+    why = ""
+    if outputs.lost and verdict is not Verdict.different:
+        verdict, why = Verdict.could_not_run, outputs.lost[0]
+    kept = [f"kept for you to look at: {top} (a working tree) and {folder}"] if options.keep else []
+    there = said_by(repeated, ENVIRONMENT)
+    own_name = str(tree.metadata().get("name") or "")
+    told: list[str] = []
+    if verdict is Verdict.different:
+        evidence = Evidence(
+            recorded=plan.environment,
+            repeated=there,
+            own=own_name,
+            top=top,
+            sources=[code_of(plan, tree.root)],
+            project=top_of(records.project.root),
+            seen=seen(repeated.audit),
+            outputs=outputs.compared,
+            inputs=[
+                *_other_runner(report.recorded.runner, _runner_of(records.project.root)),
+                *_given_otherwise(plan, repeated),
+            ],
+            patch=plan.patch,
+            ran=plan.record.created,
+        )
+        again = _Again(record, plan, scratch, python, folder, options, repeated, top, files)
+        try:
+            told = reasons(evidence, None if options.once else again)
+        except CouldNotRun as error:
+            told = [f"why is not known, since it could not be run once more: {error}"]
+    return replace(
+        report,
+        verdict=verdict,
+        why=why,
+        ending=ending,
+        outputs=outputs.compared,
+        reasons=told,
+        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost, *kept],
+        repeated=Side(
+            execution=repeated.rid,
+            status=repeated.record.status.value,
+            detail=repeated.record.status_detail,
+            runner=_runner_of(records.project.root),
+            python=python_of(there),
+            platform=platform_of(there),
+            seconds=seconds_of(repeated.record.execution_duration),
+        ),
+        recorded_as=take_in(records.local, repeated, plan.rid) if options.record else "",
+    )
+
+
+@dataclass
+class _Again:
+    """Runs a record once more, and says how that compares; see ``reasons.Repeat``."""
+
+    record: Run
+    plan: Plan
+    scratch: Project
+    python: Path
+    folder: Path
+    options: Options
+    before: Repeated
+    top: Path
+    files: set[str]
+
+    def __call__(self, what: str, variables: Mapping[str, str]) -> Again:
+        self.options.say(f"running it once more, {what}")
+        remove_new(self.top, self.files)
+        folder = next(path for n in count(2) if not (path := self.folder / f"run-{n}").exists())
+        place = _place(self.plan, self.record.executions)
+        repeated = run(self.plan, self.scratch, self.python, folder, place=place, more=variables)
+        with side_of(self.before, self.plan.kind) as before, side_of(repeated, self.plan.kind) as now:
+            return Again(
+                self._verdict(before, self.before, now, repeated),
+                self._verdict(self.record, None, now, repeated),
+            )
+
+    def _verdict(self, ours: Run, first: Repeated | None, theirs: Run, second: Repeated) -> Verdict:
+        own = own_of(ours, theirs)
+        ending = compare_endings(first.record if first else self.plan.record, second.record, own)
+        found = compare_outputs(ours, theirs, own, self.options.tolerance, self.folder / "recorded")
+        return worst([*found.compared, *([ending] if ending else [])])
+
+
+def _given_otherwise(plan: Plan, repeated: Repeated) -> list[str]:
+    """Return a line about the parameters that had other values, though they were given the same."""
+    before, now = (
+        plan.configuration.get("parameters", {}),
+        said_by(repeated, CONFIGURATION).get("parameters", {}),
+    )
+    changed = [
+        f"{name} is {now[name]!r}, and was {value!r}"
+        for name, value in before.items()
+        if now.get(name, value) != value
+    ]
+    return [f"parameters that the code computes: {'; '.join(changed)}"] if changed else []
+
+
+def _other_runner(before: str, now: str) -> list[str]:
+    return [f"the runner is {now} here, and was {before}"] if before and now and before != now else []
+
+
+def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Path:
+    """Return the interpreter that a record is repeated with.
+
+    Raises:
+        CouldNotRun: there is none with the recorded packages.
+    """
+    if options.here:
+        return Path(sys.executable)
+    return environment.prepared(project.state, plan.lock, tree.root, plan.python)
+
+
+def _project_in(top: Path, plan: Plan, project: Project) -> Project:
+    """Return the project that the code of a record is of, in its working tree."""
+    code = top / plan.path if plan.path else top / project.root.resolve().relative_to(top_of(project.root))
+    inside = [one for one in (code, *code.parents) if one.is_relative_to(top)]
+    home = next((one for one in inside if (one / "pyproject.toml").is_file()), None)
+    if home is None:
+        raise CouldNotRun("there is no project (pyproject.toml) around its code at that commit")
+    return Project(home)
+
+
+def _executions(source: Source, plan: Plan) -> list[RID]:
+    """Return all executions that a notebook started, in order; of another run, the one."""
+    executed = next((one for one in plan.outputs if is_executed_notebook(one)), None)
+    siblings = source.executions_of(executed) if executed else []
+    made = {rid for rid, role in siblings if role is AssetRole.output} | {plan.rid}
+    return (
+        sorted(made, key=lambda rid: (source.lookup_execution(rid).created, rid))
+        if len(made) > 1
+        else [plan.rid]
+    )
+
+
+def _place(plan: Plan, executions: Sequence[RID]) -> int:
+    """Return which one of its executions a record is; of an interactive kernel the last one, whatever ran before it."""
+    return -1 if plan.kind is Kind.interactive else executions.index(plan.rid)
+
+
+def _runner_of(root: Path) -> str:
+    """Return the version of the runner that a project has; empty where its ``.copier-answers.yml`` does not tell."""
+    try:
+        found = RUNNER.search((root / ".copier-answers.yml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return found[1] if found else ""

@@ -1,0 +1,1 @@
+"""Notebooks, models and configurations checked without running them."""
