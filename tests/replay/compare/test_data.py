@@ -39,6 +39,7 @@ JSON = [
     ('{"fit_time": 0.12}', '{"fit_time": 0.31}', "equivalent"),
     ('{"time": 0.12}', '{"time": 0.31}', "different"),
     ('{"cut', '{"cuf', "different"),
+    ('{"a": 1%s}' % ("0" * 400), '{"a": 2%s}' % ("0" * 400), "different"),
 ]
 
 

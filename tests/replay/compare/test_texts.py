@@ -135,6 +135,11 @@ DIFFERENT = [
     ("nan", "inf"),
     ("", "warning: something\n"),
     ("1\r2\r3", "9\r2\r3"),
+    # What is cut, too long or no such thing
+    ("data:image/png;base64,AAAAA", "data:image/png;base64,AAAAB"),
+    ("1.2.3 s", "1.2.4 s"),
+    ("9" * 5000 + ".", "9" * 4999 + "8."),
+    ("2026-13-45 99:99", "2026-13-46 99:99"),
     # A duration that was found or set, and not measured
     ("half-life: 3.5 s", "half-life: 3.6 s"),
     ("timeout of 30 s", "timeout of 60 s"),

@@ -87,6 +87,8 @@ class Terms:
 
     def own_stamps(self, a: float, b: float) -> bool:
         """Whether two numbers are moments since the epoch in some unit, each in its run's time, which has to be known."""
+        if max(abs(a), abs(b)) > 1e20:
+            return False
         sides = (self.recorded, a), (self.repeated, b)
         return any(
             all(

@@ -179,7 +179,10 @@ def _laid_out(text: str) -> str:
 
 def _same_picture(one: Token, other: Token) -> bool:
     """Whether two pictures in a text look the same."""
-    ours, theirs = (base64.b64decode(token.text.partition(",")[2]) for token in (one, other))
+    try:
+        ours, theirs = (base64.b64decode(token.text.partition(",")[2]) for token in (one, other))
+    except ValueError:  # it was cut
+        return False
     return compare_images(ours, theirs).verdict is not Verdict.different
 
 
@@ -303,4 +306,4 @@ def _different(
 
 def _difference(one: Line | None, other: Line | None, where: str) -> Difference:
     number = (one or other or (0, ""))[0]
-    return difference(where.format(number), one and one[1], other and other[1])
+    return difference(where.replace("{}", str(number)), one and one[1], other and other[1])

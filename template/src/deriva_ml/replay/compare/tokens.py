@@ -16,7 +16,7 @@ _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _ZONE = r"(?:[ ](?:GMT|UTC|[+-]\d{4}))?"
 _UNIT = r"(?:ns|[µuμm]s|s|secs?|seconds?|mins?|minutes?|hrs?|hours?|(?:micro|milli|nano)seconds?)"
-_NUMBER = r"\d{1,20}(?:[.,]\d{1,20}){0,4}(?:e[-+]?\d{1,3})?"
+_NUMBER = r"\d{1,20}(?:,\d{3}){0,4}(?:[.,]\d{1,20})?(?:e[-+]?\d{1,3})?"
 _FLOAT = r"\d+\.\d+(?:e[-+]?\d+)?"
 _SPAN = rf"{_NUMBER}[ ]?(?:{_UNIT}(?![\w/^*²])|h(?=[ ]?\d|(?![\w/]))|m(?=[ ]?\d{{1,3}}(?:[.,]\d{{1,9}})?[ ]?s(?!\w)))"
 _HEX = "[0-9a-fA-F]"
@@ -87,7 +87,7 @@ _TOKEN = re.compile(
 
 _ABOUT_TIME = re.compile(
     r"(?:half-?li(?:fe|ves)|lifetimes?|periods?|tau|lags?|timeouts?|intervals?|windows?|delays?|every|cut-?offs?|horizon"
-    r"|resolution|dt|thresholds?|sampl\w+|decay|budget|limit|deadline|within|up to|at least|at most|ttl|patience)"
+    r"|resolution|dt|thresholds?|sampl\w+|decay|budget|limit|deadline|up to|at least|at most|ttl|patience)"
     r"\W*(?:of|is|was|to|=|:)?\W*$",
     re.IGNORECASE,
 )
@@ -142,9 +142,6 @@ def tokens(line: str, only: str = "") -> list[Token]:
     found, at = [], 0
     for match in (_NUMBER_TOKEN if only == "number" else _TOKEN).finditer(line):
         kind = (match.lastgroup or "").rstrip("23")
-        other = _NOT_AFTER.get(kind)
-        if other and other.search(line, max(0, match.start() - 40), match.start()):
-            continue
         found.append(Token(line[at : match.start()], kind, match[0]))
         at = match.end()
     return [*found, Token(line[at:], "", "")]
@@ -157,13 +154,16 @@ def same(a: Token, b: Token, terms: Terms) -> str:
         a: of the recorded run.
         b: of the repeated one.
     """
+    other = _NOT_AFTER.get(a.kind)
+    if other and (other.search(a.before[-40:]) or other.search(b.before[-40:])):
+        return ""
     good = True
     match a.kind:
         case "number":
             if a.text.endswith(".") and b.text.endswith(
                 "."
             ):  # a whole number, perhaps at the end of a sentence
-                good = int(a.text[:-1]) == int(b.text[:-1])
+                good = float(a.text) == float(b.text) and max(len(a.text), len(b.text)) < 17
             elif not terms.close(float(a.text), float(b.text)):
                 return "stamp" if terms.own_stamps(float(a.text), float(b.text)) else ""
         case "stamp":
@@ -252,11 +252,8 @@ def moments(text: str) -> Iterator[tuple[datetime, float]]:
 
 def is_own_moment(text: str, side: Side) -> bool:
     """Whether a date, with its time or alone, is one at which the run ran."""
-    if not side.span:
-        return ":" in text or bool(re.search(r"\d\d-?\d\d-?\d\d$", text) and len(text) > 10)
     if not re.search(r"\d{4}", text):  # as in a listing of files
-        year = datetime.fromtimestamp(side.span[0], UTC).year
-        text = f"{text} {year}"
+        text = f"{text} {datetime.fromtimestamp(side.span[0], UTC).year if side.span else 2000}"
     return any(
         side.is_own_moment(
             (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp(),
