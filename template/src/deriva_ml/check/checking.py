@@ -96,7 +96,9 @@ class Checker:
             folders[:] = sorted(
                 name
                 for name in folders
-                if not (name.startswith(".") or name in _LEFT_OUT or os.path.exists(here / name / "pyvenv.cfg"))
+                if not (
+                    name.startswith(".") or name in _LEFT_OUT or os.path.exists(here / name / "pyvenv.cfg")
+                )
                 and (here / name).absolute() != runner.absolute()
                 and not (settings.exclude and settings.excludes(here / name))
             )
