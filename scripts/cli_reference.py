@@ -126,10 +126,10 @@ def summary(parser: ArgumentParser) -> str:
 
 
 def arguments(parser: ArgumentParser) -> list[tuple[str, str]]:
-    """How each argument that a command takes is typed, and what it means: positionals, then options, as argparse has them."""
+    """How each argument that a command takes is typed, and what it means; in the order of its parser."""
     return [
         (typed(action), meaning(action))
-        for action in sorted(parser._actions, key=lambda action: bool(action.option_strings))
+        for action in parser._actions
         if not isinstance(action.choices, Mapping)
     ]
 

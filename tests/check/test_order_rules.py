@@ -89,6 +89,7 @@ NOTHING_IS_MISSING: list[list[Any]] = [
     ["%%capture out --no-stderr\nprint(1)", "out.show()"],
     ["%%time\nx = 1", "print(x)"],
     ["%time x = 1", "print(x)"],
+    ["%%timeit x = 1\nx + 1", "%%timeit -n 10 -r3 -o x = 1\nx + 1", "%%timeit\n1 + 1"],
     ["%%bash --out listing\nls", "print(listing)"],
     ["%%R -o frame\nframe <- 1", "print(frame)"],
     ["%%sql result <<\nselect 1", "print(result)"],

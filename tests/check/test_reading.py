@@ -17,6 +17,7 @@ from deriva_ml.check.source import Cell, read_source
 IPYTHONS = {
     "magic": "%matplotlib inline\nimport os\n",
     "magic without arguments": "%who\nx = 1",
+    "blanks at the end": "%matplotlib inline  \n!ls -l \nx = 1",
     "magic with quotes": "%config InlineBackend.figure_format = 'retina'\nx = 1",
     "shell": "!ls {x} 'a'\nx = 1",
     "shell twice": "!!ls\nx = 1",

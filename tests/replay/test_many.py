@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from conftest import Outcome
 from deriva_ml import DerivaML
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.cli import replay as command
@@ -132,10 +133,29 @@ def test_what_makes_no_sense_is_refused(
 # ----------------------------------------------------------------------------------------------------------- replaying
 
 
-def test_several_are_replayed_two_at_once(lab: Lab, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def repeated(lab: Lab) -> tuple[str, Outcome]:
+    """A run of a notebook that gives something else each time, and what is said of it with ``--repeat``."""
+    done = lab.project.run("deriva-ml-run-notebook", lab.notebook("other", [OTHER]), "--repeat", "2")
+    [rid] = re.findall(r"^Execution (\S+): ", done.out, re.MULTILINE)
+    return rid, done
+
+
+def test_repeat_says_whether_a_run_gives_the_same_right_after_it(
+    lab: Lab, repeated: tuple[str, Outcome]
+) -> None:
+    """As often as is asked for; the run is recorded once."""
+    rid, done = repeated
+    assert done.rc == 1, done.text
+    assert len(re.findall(rf"^{rid}: different", done.out, re.MULTILINE)) == 1 and "other.txt" in done.out
+    assert done.out.index(f"Execution {rid}") < done.out.index(f"{rid}: different")
+    lab.is_clean()
+
+
+def test_several_are_replayed_two_at_once(lab: Lab, repeated: tuple[str, Outcome], tmp_path: Path) -> None:
     """A table says the verdicts in the order of the RIDs, a JUnit file the same, and the records tell it from then on."""
     same = lab.run_notebook(lab.notebook("same", [SAME]))
-    other = lab.run_notebook(lab.notebook("other", [OTHER]))
+    other, _ = repeated
     failed = lab.run_notebook(lab.notebook("failed", [FAILED]), status=1)
     junit = tmp_path / "r.xml"
     done = lab.replay_command(other, failed, same, "--jobs", "2", "--here", "--junit", str(junit))
@@ -149,42 +169,28 @@ def test_several_are_replayed_two_at_once(lab: Lab, tmp_path: Path) -> None:
     assert [case.get("name") for case in suite] == [other, failed, same]
     lab.is_clean()
     listed = json.loads(lab.project.run("deriva-ml-catalog", "list", "--json", check=True).out)
-    [told] = next(row["replays"] for row in listed if row["rid"] == other)
-    assert told["verdict"] == "different"
-    assert {path.suffix for path in (lab.project / told["report"]).iterdir()} == {".md", ".html", ".json"}
+    told = next(row["replays"] for row in listed if row["rid"] == other)
+    assert [one["verdict"] for one in told] == ["different"] * 2
+    assert {path.suffix for path in (lab.project / told[0]["report"]).iterdir()} == {".md", ".html", ".json"}
 
 
-def test_stopped_it_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
+def test_stopped_it_leaves_nothing(lab: Lab, repeated: tuple[str, Outcome], tmp_path: Path) -> None:
     """Neither a process, nor a working tree, nor a note."""
     begun = tmp_path / "begun"
     slow = f"import os, time\nopen({str(begun)!r}, 'a').write(f'{{os.getpid()}} ')\ntime.sleep(1)"
-    path = lab.notebook("slow", [slow])
-    rids = [lab.run_notebook(path) for _ in range(2)]
+    rid = lab.run_notebook(lab.notebook("slow", [slow]))
     begun.unlink()
-    process = lab.project.popen("deriva-ml-replay", *rids, "--here", "--jobs", "2")
-    while not begun.exists() or len(begun.read_text().split()) < 2:
+    process = lab.project.popen("deriva-ml-replay", rid, repeated[0], "--here", "--jobs", "2")
+    while not begun.exists() or not begun.read_text():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1 and err == "terminated\n"
-    for kernel in begun.read_text().split():
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(kernel), 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
     lab.is_clean()
-    assert not [one for rid in rids for one in (lab.project / "outputs").glob(f"{rid}/replay-*")]
-
-
-def test_repeat_says_whether_a_run_gives_the_same_right_after_it(lab: Lab) -> None:
-    """As often as is asked for; the run is recorded once."""
-    done = lab.project.run("deriva-ml-run-notebook", lab.notebook("once", [OTHER]), "--repeat", "2")
-    assert done.rc == 1, done.text
-    [rid] = re.findall(r"^Execution (\S+): ", done.out, re.MULTILINE)
-    assert re.search(rf"^{rid}: different", done.out, re.MULTILINE) and "once.txt" not in done.out
-    assert "other.txt" in done.out and done.out.index(f"Execution {rid}") < done.out.index(
-        f"{rid}: different"
-    )
-    lab.is_clean()
+    assert not [*(lab.project / "outputs").glob(f"{rid}/replay-*")]
 
 
 @pytest.mark.parametrize("word", ["dry_run=true", "--kernel=python3"])

@@ -40,11 +40,7 @@ def test_a_notebook_that_depends_on_more_than_its_record(lab: Lab, tmp_path: Pat
     rid = lab.run_notebook(path, env={"PYTHONHASHSEED": "random"})
     given.write_text("2\n")
     report = lab.replay(rid)
-    print(lab.project.path)
     found = "\n".join(report["reasons"])
-    os.system(
-        f"cp -r {lab.project.path} /tmp/replay-env-tmp/kept; cp -r {tmp_path} /tmp/replay-env-tmp/kept/"
-    )
     assert f"that changed after the recorded run: {given}" in found
     assert "it started other programs, of which nothing is recorded: true" in found
     assert NOT_BY_CHANCE in found and "the order of a set" in found
@@ -140,7 +136,7 @@ def test_unseeded_random_numbers(evidence: Evidence) -> None:
     assert found[1].startswith("model.py, line 3: ") and found[1].endswith("(DML602)")
     assert repeats.ran == [{}]
     found = reasons(evidence, Repeats(same=Again(SAME, OTHER), PYTHONHASHSEED=Again(SAME, OTHER)))
-    assert found == [f"{NOT_BY_CHANCE}: what differs from the record is not drawn by chance"]
+    assert found[0].startswith(NOT_BY_CHANCE) and found[1].startswith("nothing else is known of it")
 
 
 def test_random_numbers_of_a_module_that_was_imported(evidence: Evidence) -> None:
@@ -174,7 +170,8 @@ def test_the_order_of_sets(evidence: Evidence) -> None:
     assert repeats.ran == [{}, {"PYTHONHASHSEED": "1"}]
     fixed = replace(evidence, recorded={**evidence.recorded, "environment": {"PYTHONHASHSEED": "0"}})
     repeats = Repeats(same=Again(SAME, OTHER))
-    assert len(reasons(fixed, repeats)) == len(repeats.ran) == 1
+    assert "libraries in C" in reasons(fixed, repeats)[1]
+    assert len(repeats.ran) == 1
 
 
 def test_the_number_of_threads(evidence: Evidence) -> None:

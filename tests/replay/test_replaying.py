@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from replay.conftest import Lab, outputs, verdicts
+from replay.conftest import END, START, Lab, outputs, verdicts
 
 PARAMETERS = """
 from datetime import date, datetime
@@ -128,16 +129,25 @@ def test_a_sweep_is_replayed_with_all_its_runs(lab: Lab) -> None:
     assert (report["kind"], report["verdict"]) == ("sweep", "identical")
 
 
+def test_each_of_a_notebooks_executions_is_compared_with_its_own(lab: Lab) -> None:
+    """Whose outputs name what all of them made."""
+    made = "execution.asset_file_path('Execution_Asset', '{0}.txt').write_text('{0}')"
+    path = lab.notebook("two", [made.format("first"), END, START, made.format("second")])
+    for rid, name in zip(lab.run("deriva-ml-run-notebook", path), ("first", "second"), strict=True):
+        report = lab.replay(rid)
+        assert verdicts(report) == {f"{name}.txt": "identical", "two.ipynb": "identical"}, report
+
+
 def test_a_failed_execution_fails_in_the_same_way_or_not(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     (tmp_path / "wrong").write_text("the first time")
     rid = lab.run_model(f"model_config.place={tmp_path}", status=1)
     assert lab.replay(rid)["verdict"] == "identical"
     (tmp_path / "wrong").write_text("the second time")
-    report = lab.replay(rid)
+    report = lab.replay(rid, "--once")
     assert (report["verdict"], report["ending"]["verdict"]) == ("different", "different")
     (tmp_path / "wrong").unlink()
-    report = lab.replay(rid)
+    report = lab.replay(rid, "--once")
     assert report["verdict"] == "different"
     assert report["ending"]["differences"][0]["repeated"] == "it came to its end"
 
@@ -166,14 +176,22 @@ def test_what_was_executed_in_a_kernel_is_executed_again(lab: Lab) -> None:
     assert outputs(report).keys() == {"area.txt"}
 
 
-def test_what_lacks_is_named(lab: Lab, tmp_path: Path) -> None:
+def test_what_lacks_is_named(lab: Lab) -> None:
     """A file that no commit and no input has; a record that ran no code of the project; an execution that there is not."""
-    (lab.project / "notebooks" / "own.txt").write_text("mine")
-    with (lab.project / ".git" / "info" / "exclude").open("a") as ignored:
-        ignored.write("own.txt\n")
-    rid = lab.run_notebook(lab.notebook("undeclared", ["write('a.txt', open('own.txt').read())"]))
+    (own := lab.project / "data" / "own").mkdir(parents=True, exist_ok=True)
+    (own / "go").touch()
+    rid = lab.run_model("model_config.place=data/own")
     report = lab.replay(rid)
-    assert report["verdict"] == "could not run" and "own.txt" in report["why"]
+    assert report["verdict"] == "could not run" and "data/own" in report["why"]
+    done = lab.replay_command(rid, "--here", "--keep", "--json")
+    [note] = [one for one in json.loads(done.out)["notes"] if one.startswith("kept")]
+    for place in note.partition(": ")[2].split(" and "):
+        assert Path(place).is_dir()
+        (git := Path(place, ".git")).exists() and lab.project.git(
+            "worktree", "remove", "--force", str(git.parent)
+        )
+        shutil.rmtree(place, ignore_errors=True)
+    lab.is_clean()
     report = lab.replay("DEMO-EXEC")
     assert report["verdict"] == "could not run" and "configuration.json" in report["why"]
     for words in (["9-NONE"], [], ["--rtol", "-1", rid]):

@@ -39,6 +39,7 @@ JSON = [
     ('{"fit_time": 0.12}', '{"fit_time": 0.31}', "equivalent"),
     ('{"time": 0.12}', '{"time": 0.31}', "different"),
     ('{"cut', '{"cuf', "different"),
+    ('{"a": 1%s}' % ("0" * 400), '{"a": 2%s}' % ("0" * 400), "different"),
 ]
 
 
@@ -121,6 +122,8 @@ TABLES = [
     ("a,big\n1,9007199254740993\n", "a,big\n1,9007199254740992\n", "different"),
     ("a,big\n1,9007199254740993\n", "a,big\n1,9007199254740992.0\n", "different"),
     ('a,b\n1,"open\n', 'a,b\n1,"opem\n', "different"),
+    ('a,b\n1,"took 1.2 s\n', 'a,b\n1,"took 1.3 s\n', "different"),
+    ('a,b\n1,"x 0.5\n', 'a,b\n1,"x 0.50000000000001\n', "equivalent"),
 ]
 
 
@@ -164,6 +167,8 @@ ARRAYS = [
     (array(0.5), array(0.5 + 1e-13), "equivalent"),
     (array([0.0]), array([-0.0]), "equivalent"),
     (array([1.0, 2.0]), array([1.0, 2.000001]), "different"),
+    (array([complex(numpy.nan, 1.0)]), array([complex(numpy.nan, 2.0)]), "different"),
+    (array([complex(numpy.nan, 1.0)]), array([complex(numpy.nan, 1.0 + 1e-13)]), "equivalent"),
     (array([1.0, numpy.nan]), array([1.0, 2.0]), "different"),
     (array([numpy.inf]), array([-numpy.inf]), "different"),
     (array([numpy.inf]), array([1e308]), "different"),

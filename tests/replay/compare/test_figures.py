@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zlib
 from typing import Any
 
@@ -66,6 +67,33 @@ def test_sizes_frames_and_depths_decide(compare: Compare) -> None:
     assert str(compare(*moving, "a.gif").verdict) == "different"
 
 
+def test_what_pillow_does_not_show_is_no_equality(compare: Compare) -> None:
+    """Inks, the lower bits of deep colours, and how a photograph is turned."""
+    inks = numpy.zeros((4, 4, 4), dtype=numpy.uint8)
+    other = inks.copy()
+    inks[..., 3], other[..., :3] = 255, 255  # black, and the three that come to it
+    both = []
+    for values in (inks, other):
+        stream = io.BytesIO()
+        Image.fromarray(values, "CMYK").save(stream, "TIFF")
+        both.append(stream.getvalue())
+    assert str(compare(*both, "a.tiff").verdict) == "different"
+
+    def deep(low: int) -> bytes:
+        row = b"\0" + bytes([7, low]) * 12
+        parts = struct.pack(">II5B", 4, 4, 16, 2, 0, 0, 0), zlib.compress(row * 4)
+        chunks = zip((b"IHDR", b"IDAT", b"IEND"), (*parts, b""), strict=True)
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in chunks
+        )
+
+    assert str(compare(deep(1), deep(2), "a.png").verdict) == "different"
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert str(compare(picture(), picture(exif=turned), "a.png").verdict) == "different"
+
+
 def test_a_broken_picture_is_different(compare: Compare) -> None:
     """Also one that would take more memory than there is."""
     whole = picture()
@@ -126,6 +154,13 @@ def test_references_between_elements_count(compare: Compare) -> None:
     one = '<svg><g id="a1"/><g id="b1"/><use href="#a1"/></svg>'
     assert str(compare(one, one.replace("a1", "x9").replace("b1", "y9"), "f.svg").verdict) == "identical"
     assert str(compare(one, one.replace("#a1", "#b1"), "f.svg").verdict) == "different"
+
+
+def test_a_word_that_is_shown_is_no_identifier(compare: Compare) -> None:
+    """Though the element has the same name."""
+    one = '<svg><g id="loss"><text>loss</text></g></svg>'
+    assert str(compare(one, one.replace("loss", "gain"), "f.svg").verdict) == "different"
+    assert str(compare(one, one.replace('"loss"', '"gain"'), "f.svg").verdict) == "identical"
 
 
 def test_pdf_streams_are_compared_unpacked(compare: Compare) -> None:

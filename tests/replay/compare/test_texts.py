@@ -55,6 +55,8 @@ EQUIVALENT = [
     ("<M object at 0x10f2a3b40>", "<M object at 0x10e2a3b40>"),
     ("[<matplotlib.lines.Line2D at 0x7f0011223344>]", "[<matplotlib.lines.Line2D at 0x7f001122aaaa>]"),
     ("wrote /tmp/tmpab12cd34/x.csv", "wrote /tmp/tmpzz98yy76/x.csv"),
+    ("wrote /scratch/me/tmpabcdefgh/x.csv", "wrote /scratch/me/tmpzz98yy76/x.csv"),
+    ("{'fit_time': array([0.1, 0.2]), 'n': 2}", "{'fit_time': array([0.11, 0.3]), 'n': 2}"),
     ("wrote /tmp/tmpab12cd34.csv", "wrote /var/tmp/tmpzz98yy76.csv"),
     ("/usr/lib/python3.11/json/decoder.py", "/home/x/.cache/uv/python/lib/python3.11/json/decoder.py"),
     ("/home/ada/data/raw/x.csv", "/home/bob/data/raw/x.csv"),
@@ -92,13 +94,19 @@ EQUIVALENT = [
         "fit: 100%|██████████| 2/2 [00:03<00:00, 1.5s/it]\ndone\n",
     ),
     ("12it [00:01, 9.5it/s]", "12it [00:02, 7.5it/s]"),
-    ("loading\rloading.\rloading..\rdone\n", "loading\rdone\n"),
     # Two bars, one below the other
     (
         "a:  50%|█ | 1/2 [00:00<00:00, 1it/s]\n\rb: 100%|██| 2/2 [00:00<00:00, 1it/s]\x1b[A\n"
         "\rb: 100%|██| 2/2 [00:00<00:00, 1it/s]\x1b[A\na: 100%|██| 2/2 [00:01<00:00, 1it/s]\nend\n",
         "a:  50%|█ | 1/2 [00:00<00:00, 1it/s]\n\rb: 100%|██| 2/2 [00:00<00:00, 2it/s]\x1b[A\n"
         "a: 100%|██| 2/2 [00:01<00:00, 1it/s]\nend\n",
+    ),
+    # One that is cleared in the end, however far it was seen to come
+    (
+        "a:   0%|  | 0/1 [00:00<?, ?it/s]\n\rb:  75%|█ | 15/20 [00:00<00:00, 9it/s]\x1b[A\n"
+        "\r             \x1b[A\n\ra: 100%|██| 1/1 [00:00<00:00, 9it/s]\n",
+        "a:   0%|  | 0/1 [00:00<?, ?it/s]\n\rb:  55%|█ | 11/20 [00:00<00:00, 9it/s]\x1b[A\n"
+        "\r             \x1b[A\n\ra: 100%|██| 1/1 [00:00<00:00, 9it/s]\n",
     ),
     # Columns that are as wide as a duration is long
     ("name    time\n----------\na       1.25 s\n", "name   time\n---------\na      0.5 s\n"),
@@ -112,6 +120,9 @@ DIFFERENT = [
     ("counted 1000000000000.", "counted 1000000000001."),
     ("version 1.2.3", "version 1.2.4"),
     ("numpy 2.1", "numpy 2.2"),
+    ("version 2.1", "version 2.10"),
+    ("numpy==2.1", "numpy==2.10"),
+    ("md5: 0123456789ab4def8123456789abcdef", "md5: 1123456789ab4def8123456789abcdef"),
     ("input 5-AAAA", "input 5-BBBB"),
     ("12-ABCD", "13-WXYZ"),
     ("{'a', 'b'}", "{'b', 'a'}"),
@@ -123,6 +134,12 @@ DIFFERENT = [
     ("1", "1.0"),
     ("nan", "inf"),
     ("", "warning: something\n"),
+    ("1\r2\r3", "9\r2\r3"),
+    # What is cut, too long or no such thing
+    ("data:image/png;base64,AAAAA", "data:image/png;base64,AAAAB"),
+    ("1.2.3 s", "1.2.4 s"),
+    ("9" * 5000 + ".", "9" * 4999 + "8."),
+    ("2026-13-45 99:99", "2026-13-46 99:99"),
     # A duration that was found or set, and not measured
     ("half-life: 3.5 s", "half-life: 3.6 s"),
     ("timeout of 30 s", "timeout of 60 s"),
@@ -168,6 +185,9 @@ DIFFERENT = [
     ("1: 50%|█ | 1/2 [00:01<00:01, 1it/s]\n", "2: 50%|█ | 1/2 [00:01<00:01, 1it/s]\n"),
     ("{'train_runtime': 12.3, 'train_loss': 0.5}", "{'train_runtime': 12.3, 'train_loss': 0.6}"),
     ("140234567890123", "840234567890123"),
+    ("{'fit_time': array([0.1, 0.2]), 'n': 2}", "{'fit_time': array([0.11]), 'n': 2}"),
+    ("{'test_score': array([0.1, 0.2])}", "{'test_score': array([0.1, 0.3])}"),
+    ("at 1795800010", "at 1796404815"),
     ("number 20261127172001", "number 20261204172001"),
 ]
 
@@ -210,6 +230,10 @@ KNOWN = [
     ("saved run_20241127_172021.npz", "saved run_20241204_172031.npz", "different"),
     ("ada 12 Nov 27 17:20 x.csv", "ada 12 Dec  4 17:20 x.csv", "equivalent"),
     ("ada 12 Jan 27 17:20 x.csv", "ada 12 Feb  4 17:20 x.csv", "different"),
+    ("at 1795800010.25", "at 1796404815.5", "equivalent"),
+    ("at 1795800010", "at 1796404815", "equivalent"),
+    ("at 1795800010", "at 1796504815", "different"),
+    ("at 1695800010.25", "at 1696404815.5", "different"),
     ("as of 2026-11-27", "as of 2026-11-28", "different"),
     ("2024-03-05 10:00:00 peak", "2024-03-06 10:00:00 peak", "different"),
     ("2026-11-27T18:20:30Z", "2026-12-04T17:20:20Z", "different"),

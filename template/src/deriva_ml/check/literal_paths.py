@@ -4,46 +4,100 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.document import TAG
 
-_OPEN = re.compile(
-    r"open|io\.open|gzip\.open|bz2\.open|lzma\.open|codecs\.open|tarfile\.open|zipfile\.ZipFile|wave\.open|h5py\.File"
+_OPEN = frozenset(
+    "open io.open gzip.open bz2.open lzma.open codecs.open tarfile.open zipfile.ZipFile wave.open h5py.File".split()
 )
 """What opens a file for reading unless its mode says otherwise."""
-_READS = re.compile(
-    r"pandas\.(read_(?!sql|clipboard|gbq)\w+|ExcelFile|HDFStore)|polars\.(read|scan)_\w+|geopandas\.read_\w+"
-    r"|numpy\.(load|loadtxt|genfromtxt|fromfile)|scipy\.io\.(loadmat|wavfile\.read|arff\.loadarff)|scipy\.sparse\.load_npz"
-    r"|PIL\.Image\.open|cv2\.(imread|VideoCapture)|imageio(\.v\d)?\.(imread|mimread|volread)|matplotlib\.(pyplot|image)\.imread"
-    r"|skimage\.io\.(imread|imread_collection)|tifffile\.imread|torch\.load|torchaudio\.load|joblib\.load"
-    r"|xarray\.open_\w+|netCDF4\.Dataset|nibabel\.load|pydicom\.(dcmread|read_file)|soundfile\.read|librosa\.(load|core\.load)"
-    r"|astropy\.io\.(fits\.open|ascii\.read)|astropy\.io\.fits\.(getdata|getheader)|astropy\.table\.(Q?Table)\.read"
-    r"|pyarrow\.(parquet|csv|feather)\.read_\w+|pyarrow\.parquet\.ParquetFile|pysam\.\w+File|anndata\.read_\w+|scanpy\.read\w*"
-    r"|sklearn\.datasets\.load_files|sklearn\.datasets\.load_svmlight_file"
-)
-TAKES_PATH = re.compile(
-    rf"{_OPEN.pattern}|{_READS.pattern}|pathlib\.(Pure)?Path|os\.(chdir|listdir|walk|makedirs|mkdir|path\.\w+)|glob\.i?glob|shutil\.\w+"
-    r"|numpy\.save\w*|sys\.path\.(append|insert)"
-)
-"""Calls whose first argument is a path."""
-_FETCHES = re.compile(
-    r"pandas\.read_(csv|table|json|excel|parquet|html|xml|fwf|feather|pickle|stata)|polars\.(read|scan)_\w+|requests\.(get|post|request)"
-    r"|httpx\.(get|post|stream)|urllib\.request\.(urlopen|urlretrieve)|urllib2?\.(urlopen|urlretrieve)|wget\.download"
-    r"|numpy\.(loadtxt|genfromtxt)|geopandas\.read_file"
-)
+_READS = {
+    "PIL.Image": ("open",),
+    "anndata": ("read_",),
+    "astropy.io.ascii": ("read",),
+    "astropy.io.fits": ("open", "getdata", "getheader"),
+    "astropy.table.QTable": ("read",),
+    "astropy.table.Table": ("read",),
+    "cv2": ("imread", "VideoCapture"),
+    "geopandas": ("read_",),
+    "imageio": ("imread", "mimread", "volread"),
+    "imageio.v2": ("imread", "mimread", "volread"),
+    "imageio.v3": ("imread",),
+    "joblib": ("load",),
+    "librosa": ("load",),
+    "matplotlib.image": ("imread",),
+    "matplotlib.pyplot": ("imread",),
+    "netCDF4": ("Dataset",),
+    "nibabel": ("load",),
+    "numpy": ("load", "genfromtxt", "fromfile"),
+    "pandas": ("read_", "ExcelFile", "HDFStore"),
+    "polars": ("read_", "scan_"),
+    "pyarrow.csv": ("read_",),
+    "pyarrow.feather": ("read_",),
+    "pyarrow.parquet": ("read_", "ParquetFile"),
+    "pydicom": ("dcmread", "read_file"),
+    "scanpy": ("read",),
+    "scipy.io": ("loadmat",),
+    "scipy.io.wavfile": ("read",),
+    "scipy.sparse": ("load_npz",),
+    "skimage.io": ("imread",),
+    "sklearn.datasets": ("load_files", "load_svmlight_file"),
+    "soundfile": ("read",),
+    "tifffile": ("imread",),
+    "torch": ("load",),
+    "torchaudio": ("load",),
+    "xarray": ("open_",),
+}
+"""What reads the file that its first argument names: modules, and what their functions begin with."""
+_READS_NO_FILE = ("pandas.read_sql", "pandas.read_clipboard", "pandas.read_gbq")
+_TAKES_PATH = {
+    "glob": ("glob", "iglob"),
+    "numpy": ("save",),
+    "os": ("chdir", "listdir", "walk", "makedirs", "mkdir"),
+    "os.path": ("",),
+    "pathlib": ("Path", "PurePath"),
+    "shutil": ("",),
+    "sys.path": ("append", "insert"),
+}
+_FETCHES = {
+    "geopandas": ("read_file",),
+    "httpx": ("get", "post", "stream"),
+    "numpy": ("loadtxt", "genfromtxt"),
+    "pandas": _READS["pandas"],
+    "polars": _READS["polars"],
+    "requests": ("get", "post", "request"),
+    "urllib": ("urlopen", "urlretrieve"),
+    "urllib.request": ("urlopen", "urlretrieve"),
+    "urllib2": ("urlopen",),
+    "wget": ("download",),
+}
+"""What reads from an address."""
 _ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://(?:[\w.-]+@)?([\w.-]+)")
 _LOCAL = re.compile(r"localhost|127\.|0\.0\.0\.0")
-_MAY_WRITE = re.compile(
-    r"\b(wget|curl|unzip|untar|tar|gdown|kaggle|rsync|scp|cp|mv|git\s+(clone|lfs|checkout)|7z|gunzip)\b"
+_MAY_WRITE = (
+    r"(?i)\b(wget|curl|unzip|untar|tar|gdown|kaggle|rsync|scp|cp|mv|git\s+(clone|lfs|checkout)|7z|gunzip)\b"
     r"|urlretrieve|extract|unpack|download|fetch|snapshot|get_file|shutil|%%(writefile|file|bash|sh|script)|%run|os\.(system|popen)|subprocess"
-    r"|\bexec\(|colab|drive\.mount|chdir|%cd",
-    re.IGNORECASE,
+    r"|\bexec\(|colab|drive\.mount|chdir|%cd"
 )
 """Words of cells that may bring files which the text does not name."""
 _READ_METHODS = frozenset({"read_text", "read_bytes"})
 _PATHS = frozenset({"pathlib.Path", "pathlib.PosixPath"})
+
+
+def _is_of(name: str, modules: Mapping[str, tuple[str, ...]]) -> bool:
+    module, _, last = name.rpartition(".")
+    return module in modules and last.startswith(modules[module])
+
+
+def _reads_file(name: str) -> bool:
+    return _is_of(name, _READS) and not name.startswith(_READS_NO_FILE)
+
+
+def takes_path(name: str) -> bool:
+    """Whether the first argument of a function is a path."""
+    return name in _OPEN or _is_of(name, _READS) or _is_of(name, _TAKES_PATH)
 
 
 def text_of(node: ast.AST | None, source: Source, depth: int = 0) -> str:
@@ -76,7 +130,7 @@ def _is_parameter(name: str, source: Source) -> bool:
 
 def server_read(call: ast.Call, name: str, source: Source) -> str:
     """Return the server that a call reads from, if that is literal and another machine."""
-    if not name or not _FETCHES.fullmatch(name) or not (call.args or call.keywords):
+    if not _is_of(name, _FETCHES) or not (call.args or call.keywords):
         return ""
     argument = (
         call.args[0] if call.args else next((one.value for one in call.keywords if one.arg == "url"), None)
@@ -100,13 +154,13 @@ def files_read(source: Source) -> Iterator[tuple[Cell, ast.Call, str]]:
 def files_written(source: Source) -> Iterator[tuple[tuple[int, int], str | None]]:
     """Yield what may have been written, with the cell and the line: any text that a call gets, and None for anything."""
     for cell in source.cells:
-        for found in _MAY_WRITE.finditer(cell.text):
+        for found in re.finditer(_MAY_WRITE, cell.text):
             yield (cell.number, cell.text.count("\n", 0, found.start()) + 1), None
         if cell.error:
             yield (cell.number, 0), None
     for cell, call, name in source.calls:
         name = name or getattr(call.func, "id", "")
-        is_read = (_OPEN.fullmatch(name) and _reads_only(call, 1)) or _READS.fullmatch(name) or name in _PATHS
+        is_read = (name in _OPEN and _reads_only(call, 1)) or _reads_file(name) or name in _PATHS
         if (
             is_read
             or name.startswith("os.path.")
@@ -131,9 +185,9 @@ def _read(call: ast.Call, name: str, source: Source) -> str:
         return text_of(path, source) if _is_path(path, source) else ""
     if not call.args or name in source.values:
         return ""
-    if _OPEN.fullmatch(name) and not _reads_only(call, 1):
+    if name in _OPEN and not _reads_only(call, 1):
         return ""
-    return text_of(call.args[0], source) if _OPEN.fullmatch(name) or _READS.fullmatch(name) else ""
+    return text_of(call.args[0], source) if name in _OPEN or _reads_file(name) else ""
 
 
 def _is_path(node: ast.expr, source: Source) -> bool:

@@ -14,6 +14,7 @@ PYTHON_CELLS = PYTHON_MAGICS | {"timeit"}
 
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)(?!\w|\?)[ \t]*(.*)")
 _TIMED = re.compile(r"(?m)^([ \t]*)%time[ \t]+(?![-?])")
+_TIMEITS_OPTIONS = re.compile(r"\A(?:-[nrvp]\s*\d+\s*|-[tcpqov]+\s*)*")
 _ONE_LINE = re.compile(r"(\s*)(\w+)(?:[ \t]*|[ \t]*(?![\w.*=,\s]).*|[ \t]+(?![=,]).*)\s*\Z")
 _PLAIN_LINE = re.compile(r"(?m)^([ \t]*)(?:%(\w+)(?: (.*))?|(!!?)(.*))$")
 _NO_PLAIN_LINES = re.compile(r"\"\"\"|'''|(?m:[?\\][ \t]*$)")
@@ -38,6 +39,8 @@ def take_cell_magics(text: str) -> tuple[str, str]:
         words = [word for word in found[2].split() if not word.startswith("-")]
         name = words[:1] if magic == "capture" else []  # what it captures gets this name
         bound = f"{name[0]} = get_ipython()" if name and name[0].isidentifier() else ""
+        if magic == "timeit":  # what stands beside it runs before the cell does
+            bound = _TIMEITS_OPTIONS.sub("", found[2])
         text = "\n" * found[0].count("\n") + bound + text[found.end() :]
     return magic, text
 
@@ -70,5 +73,5 @@ def _plain_line(found: re.Match[str]) -> str:
     """Return what IPython makes of most lines of its own; IPython itself takes a fifth of a second to load."""
     indent, magic, rest, shell, line = found.groups()
     if magic:
-        return f"{indent}get_ipython().run_line_magic({magic!r}, {rest or ''!r})"
-    return f"{indent}get_ipython().{'system' if shell == '!' else 'getoutput'}({line!r})"
+        return f"{indent}get_ipython().run_line_magic({magic!r}, {(rest or '').rstrip()!r})"
+    return f"{indent}get_ipython().{'system' if shell == '!' else 'getoutput'}({line.rstrip()!r})"

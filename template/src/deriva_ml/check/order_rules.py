@@ -84,7 +84,7 @@ def _missing(source: Source) -> list[_Missing]:
     opened = False
     found: list[tuple[Cell, str, ast.AST, str]] = []
     for cell in source.cells:
-        waits = not functions.keys().isdisjoint(cell.called)
+        waits = bool(functions) and not functions.keys().isdisjoint(cell.called)
         sets = None if waits else glance(cell, known)
         if sets is not None:
             known |= sets

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from deriva_ml.check.literal_paths import TAKES_PATH, files_read, files_written
+from deriva_ml.check.literal_paths import files_read, files_written, takes_path
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.cells import NO_PYTHON
@@ -105,7 +105,7 @@ def _path_arguments(cell: Cell, source: Source) -> set[int]:
     """Return what calls take as the path of a file."""
     found: set[int] = set()
     for call in cell.nodes(ast.Call):
-        if call.args and TAKES_PATH.fullmatch(source.resolve(call.func) or getattr(call.func, "id", "")):
+        if call.args and takes_path(source.resolve(call.func) or getattr(call.func, "id", "")):
             found.add(id(call.args[0]))
     return found
 

@@ -13,7 +13,8 @@ from deriva_ml.definitions import DRY_RUN_RID, is_reserved
 from deriva_ml.notebook.document import TAG
 
 _COSMETIC = re.compile(r"LOG|VERBOS|WARN|PROGRESS|COLOR|PARALLELISM|TELEMETRY", re.IGNORECASE)
-_CONFIGURING = re.compile(
+_SETS_VARIABLES = frozenset({"os.putenv", "os.environ.setdefault", "os.environ.update"})
+_CONFIGURING = (
     r"hydra\.(initialize\w*|compose)|hydra_zen\.(store|builds|make_config|make_custom_builds_fn|zen)"
     r"|omegaconf\.OmegaConf\.(create|update|load|from_cli|from_dotlist)"
     r"|deriva_ml(\.\w+)*\.(DerivaMLConfig|create_model_config|notebook_config|multirun_config|with_description)"
@@ -25,7 +26,7 @@ _HOST_WORDS = re.compile(r"(?:.*_)?(host|hostname|host_name|server|servername|se
 _LOCAL = re.compile(
     r"localhost|127\.|0\.0\.0\.0|.*\.(py|txt|csv|json|html?|log|ipynb|ya?ml|md)\Z", re.IGNORECASE
 )
-_TAKES_HOST = re.compile(
+_TAKES_HOST = (
     r"deriva\.core(\.\w+)*\.(DerivaServer|ErmrestCatalog|HatracStore|get_credential|DerivaBinding)"
     r"|deriva_ml(\.\w+)*\.(DerivaML|DerivaMLConfig|demo_catalog\.\w+)"
 )
@@ -56,20 +57,15 @@ def configured(source: Source) -> Iterator[Problem]:
     Variables that only say how much is logged or shown are left alone.
     """
     for cell, call, name in source.calls:
-        argument = ast.unparse(call.args[0]) if call.args and (name or _is_magic(call)) else ""
-        if name in {"os.putenv", "os.environ.setdefault", "os.environ.update"} and not _COSMETIC.search(
-            argument
-        ):
-            yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
-        elif _is_magic(call) and argument in {"'env'", "'set_env'"} and len(call.args) > 1:
-            variable = re.match(r"(\w+)\s*[= ]\s*\S", str(getattr(call.args[1], "value", "")))
-            if variable and not _COSMETIC.search(variable[1]):
-                yield Problem(
-                    cell, call, f"sets the environment variable {variable[1]}: set it before the run"
-                )
-        elif name and _CONFIGURING.fullmatch(name):
-            what = f"{name.rpartition('.')[2]}() configures in a cell"
-            yield Problem(cell, call, f"{what}: make it an entry in src/configs")
+        if name in _SETS_VARIABLES:
+            if not _COSMETIC.search(ast.unparse(call.args[0]) if call.args else ""):
+                yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
+        elif name:
+            if name.startswith(("hydra", "omegaconf", "deriva")) and re.fullmatch(_CONFIGURING, name):
+                what = f"{name.rpartition('.')[2]}() configures in a cell"
+                yield Problem(cell, call, f"{what}: make it an entry in src/configs")
+        elif getattr(call.func, "attr", "") == "run_line_magic" and (variable := _set_by_magic(call)):
+            yield Problem(cell, call, f"sets the environment variable {variable}: set it before the run")
     config = _configuration_name(source)
     for cell in source.cells:
         for item in cell.nodes(ast.Subscript):
@@ -83,8 +79,13 @@ def configured(source: Source) -> Iterator[Problem]:
                 yield Problem(cell, target, f"{what}: make it a parameter or an entry")
 
 
-def _is_magic(call: ast.Call) -> bool:
-    return getattr(call.func, "attr", "") == "run_line_magic"
+def _set_by_magic(call: ast.Call) -> str:
+    """Return the variable of the environment that a line of IPython sets; empty if it sets none, or what is only shown."""
+    match call.args:
+        case [ast.Constant(value="env" | "set_env"), ast.Constant(value=str(words))]:
+            found = re.match(r"(\w+)\s*[= ]\s*\S", words)
+            return found[1] if found and not _COSMETIC.search(found[1]) else ""
+    return ""
 
 
 def _root(node: ast.expr) -> str:
@@ -128,7 +129,10 @@ def hostname(source: Source) -> Iterator[Problem]:
         if TAG in cell.tags:
             continue
         given = [one.value for one in call.keywords if one.arg and _HOST_WORDS.match(one.arg)]
-        for node in [*given, *(call.args[:2] if name and _TAKES_HOST.fullmatch(name) else ())]:
+        for node in [
+            *given,
+            *(call.args[:2] if name.startswith("deriva") and re.fullmatch(_TAKES_HOST, name) else ()),
+        ]:
             if text := _host(node):
                 yield Problem(cell, node, f"{text!r} ties the notebook to one server: name it in src/configs")
         if address := server_read(call, name, source):

@@ -12,7 +12,7 @@ from deriva_ml.check.random_sources import MENDS, SEEDS, Draw, drawn_by, seeded_
 from deriva_ml.check.rule import Kind, Problem, rule
 from deriva_ml.check.source import Cell, Source
 
-_INSTALLS = re.compile(
+_INSTALLS = (
     r"(?:^|[;&|(]\s*|\bsudo\s+(?:-\S+\s+)*|-m\s+|\byes\s*\|\s*)"
     r"(?:[\w./{}-]*/)?(?P<tool>pip[\d.]*|conda|mamba|micromamba|apt|apt-get|brew|uv|uv\s+pip|poetry|pipx|npm|yum|dnf|easy_install)\s+"
     r"(?:-\S+\s+)*(?P<verb>install|add|sync)\b"
@@ -75,7 +75,7 @@ def installs(source: Source) -> Iterator[Problem]:
     """
     for cell in source.cells:
         for line, command in _commands(cell):
-            if found := _INSTALLS.search(command):
+            if found := re.search(_INSTALLS, command):
                 mend = (
                     "'uv add' the package" if _IS_PYTHON.match(found["tool"]) else "install it before the run"
                 )
@@ -164,7 +164,7 @@ def _mend(draw: Draw) -> str:
 
 
 class _Place(NamedTuple):
-    """Where a call stands: its cell's number, its line and its column; and whether it runs when a function is called."""
+    """Where a call stands: its cell's place among all, its line and its column; and whether it runs when a function is called."""
 
     at: tuple[int, int, int]
     is_late: bool
@@ -190,17 +190,18 @@ class _Unseeded(NamedTuple):
 def _unseeded(source: Source) -> list[_Unseeded]:
     """Return draws without a seed; of a kind that is seeded as a whole, the first."""
     seeds: list[tuple[_Place, str, Collection[str]]] = [
-        (_Place((cell.number, 0, 0), False), "", MENDS) for cell in source.cells if _may_seed(cell)
+        (_Place((n, 0, 0), False), "", MENDS) for n, cell in enumerate(source.cells) if _may_seed(cell)
     ]
+    numbers = {id(cell): n for n, cell in enumerate(source.cells)}  # those of modules have no other
     draws: list[tuple[_Place, Cell, ast.Call, Draw]] = []
     defined = {one.name for cell in source.cells for one in cell.nodes(ast.FunctionDef)}
     for cell, call, name in source.calls:
         if not name and getattr(call.func, "attr", "sample") != "sample":
             continue
         if seeded := seeded_by(call, name, defined):
-            seeds.append((_place(cell, call), name if name in SEEDS else "", seeded))
+            seeds.append((_place(numbers[id(cell)], cell, call), name if name in SEEDS else "", seeded))
         elif draw := drawn_by(call, name and source.means(call.func), source):
-            draws.append((_place(cell, call), cell, call, draw))
+            draws.append((_place(numbers[id(cell)], cell, call), cell, call, draw))
     if draws and not source.is_notebook and not _is_entry(source):
         draws = [one for one in draws if not one[-1].kind]
     return [*_without(source, draws, seeds)] if draws else []
@@ -230,12 +231,12 @@ def _without(
         yield _Unseeded(cell, call, draw, other, later)
 
 
-def _place(cell: Cell, call: ast.Call) -> _Place:
+def _place(number: int, cell: Cell, call: ast.Call) -> _Place:
     is_late = False
     function: Any
     for function in cell.nodes(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda):
         is_late = is_late or function.lineno <= call.lineno <= function.end_lineno
-    return _Place((cell.number, call.lineno, call.col_offset), is_late)
+    return _Place((number, call.lineno, call.col_offset), is_late)
 
 
 def _is_entry(source: Source) -> bool:

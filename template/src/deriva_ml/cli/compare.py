@@ -51,7 +51,6 @@ def add_to(commands: Any) -> None:
         "Show what two or more executions differ in: how they were started, their code, parameters, configuration, inputs,"
         " packages, metrics and outputs. What is equal is not shown. Files are compared by digest; of outputs that are text,"
         " CSV or JSON the first lines that differ are shown, each execution's against the first one's.",
-        json=True,
     )
     parser.add_argument("rids", nargs="+", metavar="RID", help="the executions, two or more")
     parser.add_argument(
@@ -59,10 +58,11 @@ def add_to(commands: Any) -> None:
         action="store_true",
         help="show how the notebook's or model's source differs between the commits, by nbdime if it is installed",
     )
+    parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
     add_reading_flags(parser)
 
 
-def run(source: Source, args: argparse.Namespace) -> None:
+def run(source: Source, args: argparse.Namespace) -> int:
     """Show what the executions differ in."""
     from deriva_ml.records.comparison import compare
 
@@ -73,6 +73,7 @@ def run(source: Source, args: argparse.Namespace) -> None:
         print_json(comparison.to_json())
     else:
         _show(comparison)
+    return 0
 
 
 def _show(comparison: Comparison) -> None:

@@ -49,7 +49,7 @@ def add_to(commands: Any) -> None:
     add_reading_flags(parser)
 
 
-def run(source: Source, args: argparse.Namespace) -> None:
+def run(source: Source, args: argparse.Namespace) -> int:
     """Show the lineage that the arguments ask for."""
     from deriva_ml.records.lineage import as_graph, beyond, describe, described, tree, walk
 
@@ -59,7 +59,7 @@ def run(source: Source, args: argparse.Namespace) -> None:
     nodes = described(start, walks)
     if args.json:
         print_json(as_graph(start, walks, nodes))
-        return
+        return 0
     lines = [f"{start.rid}  {describe(nodes[start.rid])}"]
     for found in walks:
         more = beyond(start, found)
@@ -67,3 +67,4 @@ def run(source: Source, args: argparse.Namespace) -> None:
         nothing = "" if below else " ..." if more else " nothing that is recorded"
         lines += [f"{DIRECTIONS[found.up]}:{nothing}", *below]
     print_lines(aligned([[line] for line in lines], width()))
+    return 0

@@ -253,7 +253,7 @@ def _replay_each(
         print_lines(aligned([headings, *rows], width(), ("workflow", "what")))
         counts = Counter(str(one.verdict) for one in reports)
         print(f"{len(reports)} records: {', '.join(f'{count} {name}' for name, count in counts.items())}")
-        print("show RID says where the report on one is")
+        print("uv run deriva-ml-catalog show RID says where the report on one is")
     return reports
 
 

@@ -55,7 +55,6 @@ def add_to(commands: Any) -> None:
         "Remove contents that no record names and that are older than a day; with --older-than or --keep-last also"
         " executions, with what only they need. It lists what goes and asks first. What a dataset or another execution"
         " needs stays, and so does what waits to be pushed or has not ended.",
-        json=True,
     )
     parser.add_argument(
         "--older-than",
@@ -77,6 +76,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would go, and remove nothing")
     parser.add_argument("-y", "--yes", action="store_true", help="remove it without asking")
+    parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
 
 
 # ------------------------------------------------------------------------------------------------------------- verify

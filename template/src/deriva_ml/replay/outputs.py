@@ -46,15 +46,15 @@ class Run:
         project: whose folders it had.
         local: the catalog there.
         source: the same, or the Deriva catalog that the record is in.
-        rid: of the execution, in that.
-        outputs: what is compared.
+        executions: all that the notebook started, in that; of another run, the one.
+        outputs: of the one that is compared.
         delivered: whether its code knew records by the RIDs that they have elsewhere.
     """
 
     project: Project
     local: EmbeddedCatalog
     source: Source
-    rid: RID
+    executions: Sequence[RID]
     outputs: Sequence[Asset]
     delivered: bool = False
 
@@ -69,7 +69,7 @@ def side_of(repeated: Repeated, kind: Kind) -> Iterator[Run]:
     """Give a run that repeated another as a side of a comparison."""
     with closing(open_local(repeated.project)) as scratch:
         results = [one for one in repeated.outputs if is_result(one, kind)]
-        yield Run(repeated.project, scratch, scratch, repeated.rid, results)
+        yield Run(repeated.project, scratch, scratch, repeated.executions, results)
 
 
 def compare_outputs(ours: Run, theirs: Run, own: Own, tolerance: Tolerance, folder: Path) -> Outputs:
@@ -120,7 +120,7 @@ def _compare(
         return Comparison(Verdict.different, 0.0, "this run made no such file")
     if (ours.md5, ours.length) == (theirs.md5, theirs.length):
         return Comparison(Verdict.identical)
-    recorded = folder / ours.rid / ours.filename
+    recorded = folder / plain_name(ours.rid) / plain_name(ours.filename)
     if not recorded.exists():
         try:
             first.source.fetch(ours, recorded)
@@ -182,7 +182,7 @@ SHOWN = 10
 
 def own_of(ours: Run, theirs: Run) -> Own:
     """Return what each of both runs has its own of: RIDs, folders, and the time in which it ran."""
-    first, second = ({**dict(_own_rids(run)), **_folders(run)} for run in (ours, theirs))
+    first, second = (dict(_own_texts(run)) for run in (ours, theirs))
     both = sorted(name for name in first.keys() & second if first[name] != second[name])
     both.sort(key=lambda name: -len(first[name]))
     return Own(
@@ -195,39 +195,44 @@ def own_of(ours: Run, theirs: Run) -> Own:
 
 def _span(run: Run) -> tuple[float, float] | None:
     """Return when a run began and ended, in seconds since the epoch; None if that is not recorded."""
-    record = run.source.lookup_execution(run.rid)
-    made = [one.created for one in run.source.assets_of(run.rid) if one.role is AssetRole.output]
-    try:
-        start = datetime.fromisoformat(record.created).timestamp()
-        ends = [datetime.fromisoformat(created).timestamp() for created in made if created]
-    except ValueError:
-        return None
-    if record.execution_duration:
-        numbers = map(float, re.findall(r"\d+(?:\.\d+)?", record.execution_duration))
-        ends.append(start + sum(number * unit for number, unit in zip(numbers, (3600, 60, 1), strict=False)))
-    return (start, max(start, *ends)) if ends else None
+    starts, ends = [], []
+    for rid in run.executions:
+        record = run.source.lookup_execution(rid)
+        made = [one.created for one in run.source.assets_of(rid) if one.role is AssetRole.output]
+        try:
+            starts.append(datetime.fromisoformat(record.created).timestamp())
+            ends += [datetime.fromisoformat(created).timestamp() for created in made if created]
+        except ValueError:
+            return None
+        ends.append(starts[-1] + (seconds_of(record.execution_duration) or 0.0))
+    return min(starts), max(ends)
 
 
-def _own_rids(run: Run) -> Iterator[tuple[str, RID]]:
-    """Return the RIDs of an execution and of what it made, by names that both runs have."""
-    record = run.source.lookup_execution(run.rid)
-    yield "<execution>", run.known_as(run.rid)
-    if record.workflow.rid:
-        yield "<workflow>", run.known_as(record.workflow.rid)
-    made = [one for one in run.source.assets_of(run.rid) if one.role is AssetRole.output]
-    for (table, name), assets in _by_name(made).items():
-        for place, asset in enumerate(assets, 1):
-            yield f"<{table} {name} {place}>", run.known_as(asset.rid)
-    if run.source is run.local:
-        for place, state in enumerate(run.local.states_made(run.rid), 1):
-            yield f"<dataset {place}>", run.known_as(state.dataset)
-            yield f"<version {place}>", run.known_as(state.rid)
+def seconds_of(duration: str | None) -> float | None:
+    """Return how many seconds a duration as rows have it is; None for none."""
+    found = re.fullmatch(r"(\d+)H (\d+)min ([\d.]+)sec", duration or "")
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
 
 
-def _folders(run: Run) -> dict[str, str]:
-    here = run.local.journal.locals_of(run.rid)[:1] if run.source is not run.local else []
-    return {
-        "<working folder>": str(run.project.executions / plain_name((here or [run.rid])[0])),
-        "<records>": str(run.project.state),
-        "<project>": str(run.project.root),
-    }
+def _own_texts(run: Run) -> Iterator[tuple[str, str]]:
+    """Return the RIDs of executions and of what they made, and the folders, by names that both runs have."""
+    for number, rid in enumerate(run.executions, 1):
+        of = f" of {number}" if len(run.executions) > 1 else ""
+        record = run.source.lookup_execution(rid)
+        yield f"<execution{of}>", run.known_as(rid)
+        if record.workflow.rid and number == 1:
+            yield "<workflow>", run.known_as(record.workflow.rid)
+        made = [one for one in run.source.assets_of(rid) if one.role is AssetRole.output]
+        for (table, name), assets in _by_name(made).items():
+            for place, asset in enumerate(assets, 1):
+                yield f"<{table} {name} {place}{of}>", run.known_as(asset.rid)
+        here = rid
+        if run.source is run.local:
+            for place, state in enumerate(run.local.states_made(rid), 1):
+                yield f"<dataset {place}{of}>", run.known_as(state.dataset)
+                yield f"<version {place}{of}>", run.known_as(state.rid)
+        else:
+            here = (run.local.journal.locals_of(rid) or [rid])[0]
+        yield f"<working folder{of}>", str(run.project.executions / plain_name(here))
+    yield "<records>", str(run.project.state)
+    yield "<project>", str(run.project.root)

@@ -334,6 +334,8 @@ def _check_complete(plan: Plan) -> None:
                 f"the value of the parameter {name} is a credential, which its record does not have"
             )
     for override in plan.overrides:
+        if override.startswith("-"):  # it would be a flag of the command
+            raise CouldNotRun(f"{override} in its record is no override")
         if HIDDEN in override:
             raise CouldNotRun(
                 f"the override {override} was given a credential, which its record does not have"

@@ -98,6 +98,8 @@ def reasons(evidence: Evidence, repeat: Repeat | None) -> list[str]:
             found.append(line)
     except CouldNotRun as error:
         found.append(f"it could not be run once more to tell: {error}")
+    if len(found) == 1:
+        found.append(f"nothing else is known of it: it read no file from outside of its record, {_BLIND}")
     return found
 
 
@@ -206,7 +208,7 @@ def _each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:
 
 def _same_each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:
     """Yield why it may give something else than it did, though it is the same each time."""
-    yield "repeated twice it gave the same: what differs from the record is not drawn by chance"
+    yield "repeated twice it gave the same: no random number has a part in that it differs from the record"
     threads, count = _threads(evidence)
     fixed = _variables(evidence.recorded).get("PYTHONHASHSEED", "random") != "random"
     if threads and (fixed or _are_close(evidence.outputs)):

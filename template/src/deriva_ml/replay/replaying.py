@@ -15,14 +15,16 @@ from deriva_ml.catalog.database import now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.configuration_file import CONFIGURATION
-from deriva_ml.definitions import RID, AssetRole, ExecutionRecord, Status
+from deriva_ml.definitions import RID, AssetRole
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.replay import environment
 from deriva_ml.replay.audit import seen
-from deriva_ml.replay.outcome import compare_failures
-from deriva_ml.replay.outputs import Run, compare_outputs, own_of, side_of
+from deriva_ml.replay.endings import check_nothing_lacked, compare_endings
+from deriva_ml.replay.outputs import Run, compare_outputs, own_of, seconds_of, side_of
 from deriva_ml.replay.plan import (
     ENVIRONMENT,
+    Kind,
     Plan,
     is_executed_notebook,
     jobs_of,
@@ -36,11 +38,7 @@ from deriva_ml.replay.report import Report, Side
 from deriva_ml.replay.run import Repeated, code_of, run, said_by, top_of
 from deriva_ml.replay.scratch import make_scratch, place_files
 from deriva_ml.replay.verdict import (
-    Compared,
-    Comparison,
     CouldNotRun,
-    Difference,
-    Own,
     Tolerance,
     Verdict,
     worst,
@@ -98,10 +96,13 @@ def replay(records: Records, rid: RID, options: Options) -> Report:
     try:
         if jobs := jobs_of(records.source, rid):
             runs = [replay(records, job, options) for job in jobs]
-            report = Report(rid, _of_all([one.verdict for one in runs]), "sweep", workflow, runs=runs)
+            verdict = _of_all([one.verdict for one in runs])
+            report = Report(rid, verdict, "sweep", workflow, runs[0].commit, runs=runs)
         else:
             report = _replay_one(records, rid, options)
-    except CouldNotRun as missing:
+    except DerivaMLRequestError:
+        raise
+    except DerivaMLException as missing:  # also of a server that does not answer, or a damaged catalog
         report = Report(rid, Verdict.could_not_run, workflow=workflow, why=str(missing))
     return replace(report, begun=begun, seconds=time.monotonic() - started, tolerance=options.tolerance)
 
@@ -116,13 +117,16 @@ def _replay_one(records: Records, rid: RID, options: Options) -> Report:
         folder = stack.enter_context(workspace(records.project, options.keep))
         folder.mkdir()
         plan = read_plan(records.source, rid, folder / "record")
-        report = _base(plan)
+        report, places = _base(plan), [folder]
         try:
             options.say("checking its code out")
             top = stack.enter_context(checked_out(records.project, plan.commit, plan.patch, options.keep))
-            return _replay_in(records, plan, report, top, folder, options)
+            places.append(top)
+            report = _replay_in(records, plan, report, top, folder, options)
         except CouldNotRun as missing:
-            return replace(report, verdict=Verdict.could_not_run, why=str(missing))
+            report = replace(report, verdict=Verdict.could_not_run, why=str(missing))
+        kept = [f"kept for you to look at: {' and '.join(map(str, places))}"] if options.keep else []
+        return replace(report, notes=[*report.notes, *kept])
 
 
 def _base(plan: Plan) -> Report:
@@ -143,7 +147,7 @@ def _base(plan: Plan) -> Report:
             detail=record.status_detail,
             python=plan.python,
             platform=platform_of(plan.environment),
-            seconds=_seconds(record.execution_duration),
+            seconds=seconds_of(record.execution_duration),
         ),
         parameters=dict(plan.configuration.get("parameters", {})),
     )
@@ -161,25 +165,26 @@ def _replay_in(
     python = _python(records.project, plan, tree, options)
     options.say("running it")
     files = untracked(top)
-    repeated = run(plan, scratch, python, folder / "run", place=_place(records.source, plan))
+    executions = _executions(records.source, plan)
+    repeated = run(plan, scratch, python, folder / "run", place=_place(plan, executions))
+    check_nothing_lacked(plan.record, repeated.record)
     options.say("comparing")
     record = Run(
         records.project,
         records.local,
         records.source,
-        plan.rid,
+        executions,
         plan.outputs,
         delivered=plan.was_delivered and records.source is records.local,
     )
     with side_of(repeated, plan.kind) as side:
         own = own_of(record, side)
-        ending = _ending(plan, repeated, own)
+        ending = compare_endings(plan.record, repeated.record, own)
         outputs = compare_outputs(record, side, own, options.tolerance, folder / "recorded")
     verdict = worst([*outputs.compared, *([ending] if ending else [])])
     why = ""
     if outputs.lost and verdict is not Verdict.different:
         verdict, why = Verdict.could_not_run, outputs.lost[0]
-    kept = [f"kept for you to look at: {top} (a working tree) and {folder}"] if options.keep else []
     there = said_by(repeated, ENVIRONMENT)
     own_name = str(tree.metadata().get("name") or "")
     told: list[str] = []
@@ -201,7 +206,10 @@ def _replay_in(
             ran=plan.record.created,
         )
         again = _Again(record, plan, scratch, python, folder, options, repeated, top, files)
-        told = reasons(evidence, None if options.once else again)
+        try:
+            told = reasons(evidence, None if options.once else again)
+        except CouldNotRun as error:
+            told = [f"why is not known, since it could not be run once more: {error}"]
     return replace(
         report,
         verdict=verdict,
@@ -209,7 +217,7 @@ def _replay_in(
         ending=ending,
         outputs=outputs.compared,
         reasons=told,
-        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost, *kept],
+        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost],
         repeated=Side(
             execution=repeated.rid,
             status=repeated.record.status.value,
@@ -217,7 +225,7 @@ def _replay_in(
             runner=_runner_of(records.project.root),
             python=python_of(there),
             platform=platform_of(there),
-            seconds=_seconds(repeated.record.execution_duration),
+            seconds=seconds_of(repeated.record.execution_duration),
         ),
         recorded_as=take_in(records.local, repeated, plan.rid) if options.record else "",
     )
@@ -241,7 +249,7 @@ class _Again:
         self.options.say(f"running it once more, {what}")
         remove_new(self.top, self.files)
         folder = next(path for n in count(2) if not (path := self.folder / f"run-{n}").exists())
-        place = _place(self.record.source, self.plan)
+        place = _place(self.plan, self.record.executions)
         repeated = run(self.plan, self.scratch, self.python, folder, place=place, more=variables)
         with side_of(self.before, self.plan.kind) as before, side_of(repeated, self.plan.kind) as now:
             return Again(
@@ -295,52 +303,21 @@ def _project_in(top: Path, plan: Plan, project: Project) -> Project:
     return Project(home)
 
 
-def _place(source: Source, plan: Plan) -> int:
-    """Return which one of a notebook's executions a record is; its kernel's last one where that is not known."""
+def _executions(source: Source, plan: Plan) -> list[RID]:
+    """Return all executions that a notebook started, in order; of another run, the one."""
     executed = next((one for one in plan.outputs if is_executed_notebook(one)), None)
-    if executed is None:
-        return -1
-    siblings = [rid for rid, role in source.executions_of(executed) if role is AssetRole.output]
-    if len(siblings) < 2 or plan.rid not in siblings:
-        return 0
-    made = sorted((source.lookup_execution(rid).created, rid) for rid in siblings)
-    return [rid for _, rid in made].index(plan.rid)
+    siblings = source.executions_of(executed) if executed else []
+    made = {rid for rid, role in siblings if role is AssetRole.output} | {plan.rid}
+    return (
+        sorted(made, key=lambda rid: (source.lookup_execution(rid).created, rid))
+        if len(made) > 1
+        else [plan.rid]
+    )
 
 
-def _ending(plan: Plan, repeated: Repeated, own: Own) -> Compared | None:
-    """Compare how two runs ended.
-
-    Raises:
-        CouldNotRun: the second one failed for want of something that the record does not bring.
-    """
-    lacking = _LACKING.search(repeated.record.status_detail)
-    if lacking and _failed(repeated.record) and not _failed(plan.record):
-        raise CouldNotRun(f"something that it needs is not in its record: {lacking[0]}")
-    return compare_endings(plan.record, repeated.record, own)
-
-
-def _failed(record: ExecutionRecord) -> bool:
-    return record.status in {Status.failed, Status.aborted}
-
-
-def compare_endings(before: ExecutionRecord, now: ExecutionRecord, own: Own) -> Compared | None:
-    """Compare how two runs ended; None where both came to their end."""
-    if not _failed(before) and not _failed(now):
-        return None
-    if _failed(before) and _failed(now):
-        result = compare_failures(before.status_detail, now.status_detail, own)
-    else:
-        ends = [
-            f"{one.status}: {one.status_detail}" if _failed(one) else "it came to its end"
-            for one in (before, now)
-        ]
-        differences = [Difference("how it ended", *ends)]
-        result = Comparison(Verdict.different, 0.0, "one failed, and the other did not", differences)
-    return Compared("how it ended", "end", result)
-
-
-_LACKING = re.compile(r"(?:ModuleNotFoundError|FileNotFoundError): .*")
-"""How a run says that a package or a file is not there."""
+def _place(plan: Plan, executions: Sequence[RID]) -> int:
+    """Return which one of its executions a record is; of an interactive kernel the last one, whatever ran before it."""
+    return -1 if plan.kind is Kind.interactive else executions.index(plan.rid)
 
 
 def _runner_of(root: Path) -> str:
@@ -350,9 +327,3 @@ def _runner_of(root: Path) -> str:
     except (OSError, ValueError):
         return ""
     return found[1] if found else ""
-
-
-def _seconds(duration: str | None) -> float | None:
-    """Return how many seconds a duration as rows have it is."""
-    found = re.fullmatch(r"(\d+)H (\d+)min ([\d.]+)sec", duration or "")
-    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None

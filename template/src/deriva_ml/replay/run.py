@@ -52,6 +52,7 @@ class Repeated:
     Attributes:
         project: the working tree's, with the scratch folder for its records.
         record: of the execution.
+        executions: all that the notebook started.
         outputs: every file that it made.
         seconds: that all of it took, with the start of its process.
         log: what its process wrote.
@@ -60,6 +61,7 @@ class Repeated:
 
     project: Project
     record: ExecutionRecord
+    executions: Sequence[RID]
     outputs: Sequence[Asset]
     seconds: float
     log: Path
@@ -117,7 +119,8 @@ def run(
         if not made:
             raise CouldNotRun(f"it did not begin: {_last_words(log)}")
         record = made[place if -len(made) <= place < len(made) else -1]
-        return Repeated(scratch, record, catalog.assets_of(record.rid), seconds, log, notes)
+        made_rids = [one.rid for one in made]
+        return Repeated(scratch, record, made_rids, catalog.assets_of(record.rid), seconds, log, notes)
 
 
 def _command(plan: Plan, scratch: Project, python: Path, folder: Path) -> list[str]:

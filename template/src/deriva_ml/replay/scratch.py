@@ -23,6 +23,7 @@ from deriva_ml.project import Project, copy_atomically, write_atomically
 from deriva_ml.replay.plan import Plan, declared
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.state_folder import STATE
+from deriva_ml.untrusted import plain_name
 
 _ELSEWHERE = ("Remote", "Input", "Destination")
 """Rows about other catalogs: a replay has nothing to do with those."""
@@ -188,7 +189,7 @@ def place_files(source: Source, plan: Plan, home: Path, top: Path) -> None:
             raise CouldNotRun(f"the input file {said} is not what it was, and its record does not have it")
         asset = named[0]
         recorded.remove(asset)
-        held = top / f".{asset.rid}"
+        held = top / plain_name(f".{asset.rid}")
         try:
             source.fetch(asset, held)
             path.parent.mkdir(parents=True, exist_ok=True)

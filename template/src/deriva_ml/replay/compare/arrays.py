@@ -62,11 +62,11 @@ def _add_elements(ours: Any, theirs: Any, terms: Terms, place: str, tally: Tally
         equal = one == other
         rounded = False
         if one.dtype.kind in "fc":
-            with numpy.errstate(all="ignore"):
-                bound = terms.tolerance.atol + terms.tolerance.rtol * numpy.maximum(abs(one), abs(other))
-                close = (abs(one - other) <= bound) & numpy.isfinite(one) & numpy.isfinite(other)
-                same = equal | close | (numpy.isnan(one) & numpy.isnan(other))
-            rounded = bool((close & ~equal).any())
+            parts = (
+                [(one.real, other.real), (one.imag, other.imag)] if one.dtype.kind == "c" else [(one, other)]
+            )
+            same = numpy.logical_and.reduce([_within(a, b, terms) for a, b in parts])
+            rounded = bool((same & ~equal & (one == one)).any())
             equal = same
         elif one.dtype.kind in "mM":
             equal = equal | (numpy.isnat(one) & numpy.isnat(other))
@@ -80,6 +80,16 @@ def _add_elements(ours: Any, theirs: Any, terms: Terms, place: str, tally: Tally
                 (repr(array[index].item()) for array in (one, other)),
                 one.size - number,
             )
+
+
+def _within(one: Any, other: Any, terms: Terms) -> Any:
+    """Return which elements are equal within the tolerance."""
+    import numpy
+
+    with numpy.errstate(all="ignore"):
+        bound = terms.tolerance.atol + terms.tolerance.rtol * numpy.maximum(abs(one), abs(other))
+        close = (abs(one - other) <= bound) & numpy.isfinite(one) & numpy.isfinite(other)
+        return (one == other) | close | (numpy.isnan(one) & numpy.isnan(other))
 
 
 def compare_sparse(ours: dict[str, Any], theirs: dict[str, Any], terms: Terms) -> Comparison | None:

@@ -14,6 +14,7 @@ _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL | re.IGNORECASE)
 _NO_TEXT = re.compile(r"<(?:table\b.*<table|img|svg|script|input|canvas)\b", re.DOTALL | re.IGNORECASE)
 _BETWEEN = re.compile(r">[^<]*(?=<)")
 _ID = re.compile(r"""\bid=(["'])([^"'<>\s]{1,200})\1""")
+_UNSEEN = re.compile(r"<style\b.*?</style>|<script\b.*?</script>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _WORD = re.compile(r"[\w.:-]+")
 
 
@@ -55,7 +56,10 @@ def numbered(text: str) -> str:
     names = {
         name: f"id-{number}" for number, (_, name) in enumerate(dict.fromkeys(_ID.findall(text)), start=1)
     }
-    return _WORD.sub(lambda word: names.get(word[0], word[0]), text) if names else text
+    if not names:
+        return text
+    # What is shown is no identifier, though it may be the same word.
+    return _UNSEEN.sub(lambda part: _WORD.sub(lambda word: names.get(word[0], word[0]), part[0]), text)
 
 
 class _Cells(HTMLParser):
@@ -78,10 +82,12 @@ class _Cells(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._cell and self.rows and self.rows[-1]:
             self.rows[-1][-1] += data
+        elif data.strip():  # such as a caption
+            self.rows.append([data])
 
 
 def _rows(table: str) -> list[list[str]]:
-    """Return the texts of a table's cells."""
+    """Return the texts of a table's cells, and of what is beside them."""
     parser = _Cells()
     parser.feed(table)
     parser.close()

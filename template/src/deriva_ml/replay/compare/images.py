@@ -16,7 +16,9 @@ MOST_PIXELS = 100_000_000
 
 PILLOW = "install Pillow to compare pixels"
 
-_NOTES = {b"tEXt", b"iTXt", b"zTXt", b"tIME", b"eXIf"}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TOO_DEEP = "more than 8 bits of several colours, which are not compared"
+_NOTES = {b"tEXt", b"iTXt", b"zTXt", b"tIME"}
 """Chunks of a PNG that say something of it and show nothing (https://www.w3.org/TR/png-3/#11Ancillary-chunks)."""
 
 
@@ -30,6 +32,11 @@ def compare_images(recorded: bytes, repeated: bytes, where: str = "") -> Compari
     chunks = [_shown_chunks(content) for content in (recorded, repeated)]
     if chunks[0] and chunks[0] == chunks[1]:
         return Comparison(Verdict.identical, note="but for what the files say of themselves")
+    if any(
+        content.startswith(_PNG) and content[24:25] == b"\x10" and content[25:26] != b"\0"
+        for content in (recorded, repeated)
+    ):
+        return Comparison(Verdict.different, 0.0, _TOO_DEEP)  # Pillow reads 8 of the 16 bits of each colour
     try:
         from PIL import Image
     except ImportError:
@@ -46,7 +53,7 @@ def compare_images(recorded: bytes, repeated: bytes, where: str = "") -> Compari
 
 def _shown_chunks(content: bytes) -> list[bytes]:
     """Return the parts of a PNG that show something; none if it is no sound one."""
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+    if not content.startswith(_PNG):
         return []
     found, at = [], 8
     while at + 12 <= len(content):
@@ -70,6 +77,12 @@ def _pixels(ours: Any, theirs: Any, where: str) -> Comparison:
         return Comparison(
             Verdict.different, 0.0, "another size", [Difference(f"{where or 'the picture'}", *sizes)]
         )
+    turned = [image.getexif().get(0x0112, 1) for image in (ours, theirs)]
+    if turned[0] != turned[1]:
+        said = (f"orientation {number}" for number in turned)
+        return Comparison(
+            Verdict.different, 0.0, "another orientation", [Difference(where or "the picture", *said)]
+        )
     frames = [getattr(image, "n_frames", 1) for image in (ours, theirs)]
     if frames[0] != frames[1]:
         return Comparison(
@@ -85,6 +98,9 @@ def _pixels(ours: Any, theirs: Any, where: str) -> Comparison:
         ours.seek(number)
         theirs.seek(number)
         share, spot = _frame(ours, theirs)
+        times = [image.info.get("duration") for image in (ours, theirs)]
+        if spot is None and times[0] != times[1]:  # it moves, but not as fast
+            spot = "how long it is shown", f"{times[0]} ms", f"{times[1]} ms"
         apart += share / frames[0]
         if spot and not first:
             first = Difference(
@@ -107,6 +123,8 @@ def _frame(ours: Any, theirs: Any) -> tuple[float, tuple[str, str, str] | None]:
     deep = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
     if (ours.mode in deep) != (theirs.mode in deep):
         return 1.0, ("how pixels are stored", ours.mode, theirs.mode)
+    if _is_truncated(ours) or _is_truncated(theirs):
+        return 1.0, (_TOO_DEEP, "", "")
     if ours.mode in deep:  # more than 8 bits, of which ImageChops knows nothing
         pair = [image.convert("F" if "F" in (ours.mode, theirs.mode) else "I") for image in (ours, theirs)]
         values = [image.tobytes() for image in pair]
@@ -122,7 +140,8 @@ def _frame(ours: Any, theirs: Any) -> tuple[float, tuple[str, str, str] | None]:
         y, x = divmod(places[0], ours.width)
         said = (f"{numbers[0][places[0]]:g}", f"{numbers[1][places[0]]:g}")
         return len(places) / len(numbers[0]), (f"pixel ({x}, {y})", *said)
-    pair = [image.convert("RGBA") for image in (ours, theirs)]
+    plain = ours.mode == theirs.mode and ours.mode in {"L", "RGB", "RGBA", "CMYK"}
+    pair = [image if plain else image.convert("RGBA") for image in (ours, theirs)]
     apart = ImageChops.difference(*pair)
     # An alpha that differs is seen by getbbox() only if it is asked for.
     box = apart.getbbox(alpha_only=False)
@@ -134,6 +153,13 @@ def _frame(ours: Any, theirs: Any) -> tuple[float, tuple[str, str, str] | None]:
     x = row[0] if row else 0
     one, other = (str(image.getpixel((x, y))) for image in pair)
     return sum(means) / len(means) / 255, (f"pixel ({x}, {y})", one, other)
+
+
+def _is_truncated(image: Any) -> bool:
+    """Whether Pillow reads fewer bits of a colour than there are in the file."""
+    bits = getattr(image, "tag_v2", {}).get(258, (8,))  # BitsPerSample, in a TIFF
+    wide = max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    return len(image.getbands()) > 1 and wide
 
 
 def is_picture(content: bytes) -> bool:

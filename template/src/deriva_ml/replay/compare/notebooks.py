@@ -230,8 +230,20 @@ def _compare_shown(one: Shown, other: Shown, where: str, terms: Terms) -> Compar
     if one.data.keys() != other.data.keys():
         forms = (", ".join(sorted(part.data)) for part in (one, other))
         return _differs(difference(f"{where}, the forms that it is shown in", *forms))
-    found = [_compare_form(kind, one.data[kind], other.data[kind], where, terms) for kind in one.data]
-    return max(found, key=lambda each: each.verdict, default=Comparison(Verdict.identical))
+    found = {kind: _compare_form(kind, one.data[kind], other.data[kind], where, terms) for kind in one.data}
+    if _is_frame(one) and _is_frame(other) and found["text/html"].verdict is not Verdict.different:
+        # The same table, in which nothing says what the columns are.
+        plain = found.pop("text/plain", Comparison(Verdict.identical))
+        if plain.verdict is not Verdict.identical and found["text/html"].verdict is Verdict.identical:
+            found["text/html"] = Comparison(
+                Verdict.equivalent, 1.0, "differs only in the plain form of a table"
+            )
+    return max(found.values(), key=lambda each: each.verdict, default=Comparison(Verdict.identical))
+
+
+def _is_frame(part: Shown) -> bool:
+    """Whether it is a data frame, of which the plain form tells no more than the HTML."""
+    return 'class="dataframe"' in "".join(part.data.get("text/html", ""))
 
 
 def _compare_form(kind: str, recorded: Any, repeated: Any, where: str, terms: Terms) -> Comparison:

@@ -45,7 +45,7 @@ def compare_tables(recorded: Path, repeated: Path, terms: Terms, separator: str 
             for path, side in ((recorded, terms.recorded), (repeated, terms.repeated))
         ]
     except csv.Error:  # a cell of more than 128 KiB, or a quote that does not end
-        return compare_text_files(recorded, repeated, terms)
+        return compare_text_files(recorded, repeated, terms, only="number")
     if counts[0] == counts[1] and counts[0].total() < HELD:
         return Comparison(
             Verdict.different, found.similarity, "the same rows in another order", found.differences

@@ -16,6 +16,7 @@ MOST = 4
 KINDS = {
     "moment": "times",
     "clock": "times",
+    "stamp": "times",
     "timed": "durations",
     "rate": "rates",
     "loops": "durations",

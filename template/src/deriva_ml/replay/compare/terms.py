@@ -21,6 +21,10 @@ ZONES = 56
 DAY = 86400.0
 
 
+_SCALES = (1.0, 1e3, 1e6, 1e9)
+"""A second, in the units in which moments are counted since the epoch."""
+
+
 class Side:
     """One of the two runs.
 
@@ -80,6 +84,19 @@ class Terms:
         self.recorded = Side(own.recorded, own.recorded_span)
         self.repeated = Side(own.repeated, own.repeated_span)
         self.tolerance = tolerance
+
+    def own_stamps(self, a: float, b: float) -> bool:
+        """Whether two numbers are moments since the epoch in some unit, each in its run's time, which has to be known."""
+        if max(abs(a), abs(b)) > 1e20:
+            return False
+        sides = (self.recorded, a), (self.repeated, b)
+        return any(
+            all(
+                bool(side.span) and side.is_own_moment(value / scale, zone_known=True)
+                for side, value in sides
+            )
+            for scale in _SCALES
+        )
 
     def close(self, a: float, b: float) -> bool:
         """Whether two numbers are equal within the tolerance; NaN is like NaN."""

@@ -41,6 +41,7 @@ _BAR = re.compile(
 )
 """A line of tqdm's, with a total or without (https://tqdm.github.io/docs/tqdm/, ``bar_format``)."""
 
+_CLEARED = re.compile(r"\r {3,}(?:[\r\n\x1b]|$)")
 _UP = "\x1b[A"
 _SLOWEST = re.compile(r"The slowest run took [\d.]+ times longer than the fastest\.")
 _LAYOUT = re.compile(r"[ \t\n\u00a0]+|[-=_─━═]{3,}")
@@ -61,8 +62,11 @@ def compare_text(recorded: str, repeated: str, terms: Terms, where: str = "line 
     )
 
 
-def compare_text_files(recorded: Path, repeated: Path, terms: Terms) -> Comparison:
+def compare_text_files(recorded: Path, repeated: Path, terms: Terms, only: str = "") -> Comparison:
     """Compare two files of text that are not the same; a bounded number of their lines is held.
+
+    Args:
+        only: the one kind of what may differ, in a file of data.
 
     Raises:
         UnicodeDecodeError: one is no text.
@@ -72,44 +76,57 @@ def compare_text_files(recorded: Path, repeated: Path, terms: Terms) -> Comparis
         lambda: named_lines(repeated, terms.repeated),
         terms,
         "line {}",
+        only=only,
+        printed=False,
     )
 
 
-def named_lines(path: Path, side: Side) -> Iterator[str]:
+def named_lines(path: Path, side: Side, encoding: str = "utf-8-sig") -> Iterator[str]:
     """Yield the lines of a file of text, each with its end, with names for what is the run's own.
 
     Raises:
         UnicodeDecodeError: it is no text.
     """
-    with path.open(encoding="utf-8-sig", newline="\n") as stream:
+    with path.open(encoding=encoding, newline="\n") as stream:
         yield from map(side.named, stream)
 
 
 def same_text(recorded: Path, repeated: Path, terms: Terms) -> bool:
-    """Whether two files hold the same text, but for what is each run's own.
+    """Whether two files hold the same text, byte order mark included, but for what is each run's own.
 
     Raises:
         UnicodeDecodeError: one is no text.
     """
-    pairs = zip_longest(named_lines(recorded, terms.recorded), named_lines(repeated, terms.repeated))
+    sides = (recorded, terms.recorded), (repeated, terms.repeated)
+    pairs = zip_longest(*(named_lines(path, side, "utf-8") for path, side in sides))
     return all(one == other for one, other in pairs)
 
 
-def _loosely(ours: Lines, theirs: Lines, terms: Terms, where: str, strict: bool = False) -> Comparison:
+def _loosely(
+    ours: Lines,
+    theirs: Lines,
+    terms: Terms,
+    where: str,
+    strict: bool = False,
+    only: str = "",
+    printed: bool = True,
+) -> Comparison:
     """Compare two texts that are not the same, with names for what is each run's own.
 
     Args:
         strict: blanks count.
+        only: the one kind of what may differ; empty for all.
+        printed: what comes before a carriage return was overwritten, whatever it was; in a file it may be a line.
     """
     kinds: Counter[str] = Counter()
     masked: list[Difference] = []
     equal = 0
-    left, right = _as_shown(ours()), _as_shown(theirs())
+    left, right = _as_shown(ours(), printed), _as_shown(theirs(), printed)
     for one, other in zip_longest(left, right):
-        found = alike(one[1], other[1], terms, strict) if one and other else None
+        found = alike(one[1], other[1], terms, strict, only) if one and other else None
         if found is None:
             rest = [one, *islice(left, HELD)] if one else [], [other, *islice(right, HELD)] if other else []
-            found = _alike_wrapped(*rest, terms) if not strict else None
+            found = _alike_wrapped(*rest, terms) if not (strict or only) else None
             if found is None:
                 return _different(*rest, equal, terms, where)
             kinds.update(found)
@@ -119,7 +136,7 @@ def _loosely(ours: Lines, theirs: Lines, terms: Terms, where: str, strict: bool 
         if found and found != ["layout"] and len(masked) < MOST and one and other:
             masked.append(_difference(one, other, where))
     if [*kinds] == ["layout"]:  # blanks that nothing explains
-        return _loosely(ours, theirs, terms, where, strict=True)
+        return _loosely(ours, theirs, terms, where, True, only, printed)
     return Comparison(Verdict.equivalent, 1.0, note_of(kinds), masked)
 
 
@@ -146,9 +163,13 @@ def alike(a: str, b: str, terms: Terms, strict: bool = False, only: str = "") ->
         if one.before != other.before and (strict or _laid_out(one.before) != _laid_out(other.before)):
             return None
         if one.text != other.text:
-            if not (_same_picture(one, other) if one.kind == "picture" else same(one, other, terms)):
+            if one.kind == "picture":
+                kind = "picture" if _same_picture(one, other) else ""
+            else:
+                kind = same(one, other, terms)
+            if not kind:
                 return None
-            kinds.append(one.kind)
+            kinds.append(kind)
     return kinds or ["layout"]
 
 
@@ -158,7 +179,10 @@ def _laid_out(text: str) -> str:
 
 def _same_picture(one: Token, other: Token) -> bool:
     """Whether two pictures in a text look the same."""
-    ours, theirs = (base64.b64decode(token.text.partition(",")[2]) for token in (one, other))
+    try:
+        ours, theirs = (base64.b64decode(token.text.partition(",")[2]) for token in (one, other))
+    except ValueError:  # it was cut
+        return False
     return compare_images(ours, theirs).verdict is not Verdict.different
 
 
@@ -171,11 +195,11 @@ def _alike_wrapped(ours: Sequence[Line], theirs: Sequence[Line], terms: Terms) -
     return found if found and "number" in found else None
 
 
-def _as_shown(lines: Iterable[str]) -> Iterator[Line]:
+def _as_shown(lines: Iterable[str], printed: bool = True) -> Iterator[Line]:
     """Yield the lines of a text as a terminal shows them in the end: without colours, of each progress bar the last."""
     bars = _Bars()
     for number, raw in enumerate(lines, start=1):
-        line = _overwritten(raw)
+        line = _overwritten(raw, printed or "%|" in raw or "it/s]" in raw)
         if bar := _BAR.fullmatch(line) if "[" in line and ":" in line else None:
             name, total = bar["name"] or bar["called"] or "", bar["total"] or ""
             times = re.split(r"[,\]]", bar["times"] or bar["rates"] or "", maxsplit=2)
@@ -183,6 +207,8 @@ def _as_shown(lines: Iterable[str]) -> Iterator[Line]:
             said += f"{','.join(times[2:])}{bar['more'] or bar['rest'] or ''}"
             ended = not total or bar["done"] == total
             bars.add((number, said), (name, total), ended, _UP in raw)
+        elif bars.lines and _CLEARED.search(raw) and not line.strip():
+            bars.clear()
         elif (bars.moves and not line.strip()) or _SLOWEST.match(line):
             continue
         else:
@@ -213,11 +239,25 @@ class _Bars:
         self.lines[place : place + 1] = [line]
         self._last[name] = place, ended
 
+    def clear(self) -> None:
+        """Take away the last bar that has not ended: its line was cleared, however far it had come."""
+        going = [(place, name) for name, (place, ended) in self._last.items() if not ended]
+        if going:
+            place, name = max(going)
+            self.lines[place] = self.lines[place][0], ""
+            del self._last[name]
 
-def _overwritten(line: str) -> str:
-    """Return what a terminal shows of a line in the end."""
+
+def _overwritten(line: str, returns: bool) -> str:
+    """Return what a terminal shows of a line in the end.
+
+    Args:
+        returns: it goes back to the line's beginning.
+    """
     if "\x1b" in line:
         line = _ESCAPE.sub("", line)
+    if not returns:
+        return line.replace("\r\n", "\n")
     if "\x08" in line:
         line = re.sub("\x08+", "\r", line)
     if "\r" in line:
@@ -266,4 +306,4 @@ def _different(
 
 def _difference(one: Line | None, other: Line | None, where: str) -> Difference:
     number = (one or other or (0, ""))[0]
-    return difference(where.format(number), one and one[1], other and other[1])
+    return difference(where.replace("{}", str(number)), one and one[1], other and other[1])

@@ -16,7 +16,7 @@ _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _ZONE = r"(?:[ ](?:GMT|UTC|[+-]\d{4}))?"
 _UNIT = r"(?:ns|[µuμm]s|s|secs?|seconds?|mins?|minutes?|hrs?|hours?|(?:micro|milli|nano)seconds?)"
-_NUMBER = r"\d{1,20}(?:[.,]\d{1,20}){0,4}(?:e[-+]?\d{1,3})?"
+_NUMBER = r"\d{1,20}(?:,\d{3}){0,4}(?:[.,]\d{1,20})?(?:e[-+]?\d{1,3})?"
 _FLOAT = r"\d+\.\d+(?:e[-+]?\d+)?"
 _SPAN = rf"{_NUMBER}[ ]?(?:{_UNIT}(?![\w/^*²])|h(?=[ ]?\d|(?![\w/]))|m(?=[ ]?\d{{1,3}}(?:[.,]\d{{1,9}})?[ ]?s(?!\w)))"
 _HEX = "[0-9a-fA-F]"
@@ -49,7 +49,8 @@ _TOKEN = re.compile(
           | {_MONTH}[ ]\d\d?,[ ]\d{{4}}\b
           | {_MONTH}[ ]{{1,2}}\d\d?[ ]\d\d:\d\d(?::\d\d)?(?![\w:]) )
       | (?P<clock> [IWEF]\d{{4}}[ ]\d\d:\d\d:\d+\.\d+[ ]+\d+(?=[ ]) )
-      | (?P<timed> (?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?["']?[ ]{{0,9}}[:=]?[ ]{{0,9}}{_FLOAT}(?![\w.]|[ ]?{_UNIT}\b) )
+      | (?P<timed> (?i:{TIMED.pattern})(?:[ ]\(?(?:in[ ])?{_UNIT}\)?)?["']?[ ]{{0,9}}[:=]?[ ]{{0,9}}(?:{_FLOAT}(?![\w.]|[ ]?{_UNIT}\b)
+            | (?:array\()?\[[\d.e+, -]*\]\)?) )
       | (?P<process> ipykernel_\d+(?:/\d+\.py)? | (?:pid|PID)[ ]?[=:]?[ ]?\d+\b | ForkPoolWorker-\d+ )
       | (?P<port> localhost:\d{{4,5}}\b )
       | (?P<path> [A-Za-z]:(?:\\{{1,2}}[\w.+@~=-]+){{2,}} )
@@ -71,6 +72,7 @@ _TOKEN = re.compile(
             |records?|epochs?|[kKMG]?i?B|bytes)/s(?:ec(?:ond)?)?
           | [mµuμn]?s(?:ec)?/(?:it|iter|iteration|step|sample|example|image|batch|epoch|token))(?!\w) )
       | (?P<loops> (?<!,)\d[\d,]{{0,12}}(?=[ ]loops?[ ]each\b|[ ]loops?,[ ]best[ ]of) )
+      | (?P<stamp> 1[5-9]\d{{8}}(?:\d{{3}}|\d{{6}}|\d{{9}})?(?!\.?\w|\.\d) )
       | (?P<duration> (?<![,:/-]){_SPAN}(?:,?[ ]?(?:and[ ])?{_SPAN}){{0,5}} )
       | (?P<uuid3> {_HEX}{{8}}-{_HEX}{{4}}-[1467]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}\b )
       | (?P<address> (?<=\bat[ ])0x{_HEX}{{6,16}}\b | 0x(?:7f|55|56){_HEX}{{10}}\b
@@ -85,11 +87,23 @@ _TOKEN = re.compile(
 
 _ABOUT_TIME = re.compile(
     r"(?:half-?li(?:fe|ves)|lifetimes?|periods?|tau|lags?|timeouts?|intervals?|windows?|delays?|every|cut-?offs?|horizon"
-    r"|resolution|dt|thresholds?|sampl\w+|decay|budget|limit|deadline|within|up to|at least|at most|ttl|patience)"
+    r"|resolution|dt|thresholds?|sampl\w+|decay|budget|limit|deadline|up to|at least|at most|ttl|patience)"
     r"\W*(?:of|is|was|to|=|:)?\W*$",
     re.IGNORECASE,
 )
 """Words before a duration that was set, or found, and not measured of the run."""
+
+_VERSION = re.compile(r"(?:\b(?:version|release|revision)s?\W{0,3}|[=<>~!]=[ ]?)$", re.IGNORECASE)
+"""What stands before a version, which is no number: 2.10 is not 2.1."""
+
+_DIGEST = re.compile(
+    r"\b(?:md5|sha\d*|hash|digest|checksum|etag|fingerprint)(?:sum)?\W{0,4}(?:of|is|was|to)?\W{0,3}$",
+    re.IGNORECASE,
+)
+"""Words before a digest, which may look like an identifier that is made anew each time."""
+
+_NOT_AFTER = {"duration": _ABOUT_TIME, "number": _VERSION, "uuid": _DIGEST}
+"""What a kind of token is none after."""
 
 _SECONDS = {
     "n": 1e-9,
@@ -128,35 +142,42 @@ def tokens(line: str, only: str = "") -> list[Token]:
     found, at = [], 0
     for match in (_NUMBER_TOKEN if only == "number" else _TOKEN).finditer(line):
         kind = (match.lastgroup or "").rstrip("23")
-        if kind == "duration" and _ABOUT_TIME.search(line, max(0, match.start() - 40), match.start()):
-            continue
         found.append(Token(line[at : match.start()], kind, match[0]))
         at = match.end()
     return [*found, Token(line[at:], "", "")]
 
 
-def same(a: Token, b: Token, terms: Terms) -> bool:
-    """Whether two tokens of a kind, which are not the same text, stand for the same; of the recorded and the repeated run."""
+def same(a: Token, b: Token, terms: Terms) -> str:
+    """Return as what two tokens of a kind, which are not the same text, stand for the same; empty if they do not.
+
+    Args:
+        a: of the recorded run.
+        b: of the repeated one.
+    """
+    other = _NOT_AFTER.get(a.kind)
+    if other and (other.search(a.before[-40:]) or other.search(b.before[-40:])):
+        return ""
+    good = True
     match a.kind:
         case "number":
             if a.text.endswith(".") and b.text.endswith(
                 "."
             ):  # a whole number, perhaps at the end of a sentence
-                return int(a.text[:-1]) == int(b.text[:-1])
-            return terms.close(float(a.text), float(b.text))
+                good = float(a.text) == float(b.text) and max(len(a.text), len(b.text)) < 17
+            elif not terms.close(float(a.text), float(b.text)):
+                return "stamp" if terms.own_stamps(float(a.text), float(b.text)) else ""
+        case "stamp":
+            good = terms.own_stamps(float(a.text), float(b.text))
         case "path":
-            return _same_path(_timeless(a.text, terms.recorded), _timeless(b.text, terms.repeated))
+            good = _same_path(_timeless(a.text, terms.recorded), _timeless(b.text, terms.repeated))
         case "uuid" | "address" | "port" | "loops" | "rate":
-            return True
+            pass
         case "process":
-            return re.sub(r"\d+", "", a.text) == re.sub(r"\d+", "", b.text)
-        case "timed":
-            return (
-                _timed_name(a.text) == _timed_name(b.text)
-                and _own(a, terms.recorded)
-                and _own(b, terms.repeated)
-            )
-    return _own(a, terms.recorded) and _own(b, terms.repeated)
+            good = re.sub(r"\d+", "", a.text) == re.sub(r"\d+", "", b.text)
+        case _:
+            good = a.kind != "timed" or _timed_name(a.text) == _timed_name(b.text)
+            good = good and _own(a, terms.recorded) and _own(b, terms.repeated)
+    return a.kind if good else ""
 
 
 def _own(token: Token, side: Side) -> bool:
@@ -171,8 +192,8 @@ def _own(token: Token, side: Side) -> bool:
             total = int(hours) * 3600 + int(minutes) * 60 + float(seconds.replace(",", "."))
             return side.could_take(total) or side.is_own_clock(total)
         case "timed":
-            number = float(re.findall(r"\d+\.\d+(?:e[-+]?\d+)?$", token.text)[0])
-            return side.could_take(number)
+            numbers = re.findall(rf"{_FLOAT}", token.text)
+            return bool(numbers) and side.could_take(max(map(float, numbers)))
         case "duration":
             if re.search(r"\b(?:CPU times|user|sys|total|cumulative)\W*$", token.before):
                 return True  # of several cores
@@ -181,7 +202,8 @@ def _own(token: Token, side: Side) -> bool:
 
 
 def _timed_name(text: str) -> str:
-    return re.sub(r"\d+\.\d+(?:e[-+]?\d+)?$", "", text)
+    name, values = re.split(r"(?=\d|array\(|\[)", text, maxsplit=1)
+    return f"{name}{values.count(',')}"
 
 
 def _seconds(text: str) -> float:
@@ -230,11 +252,8 @@ def moments(text: str) -> Iterator[tuple[datetime, float]]:
 
 def is_own_moment(text: str, side: Side) -> bool:
     """Whether a date, with its time or alone, is one at which the run ran."""
-    if not side.span:
-        return ":" in text or bool(re.search(r"\d\d-?\d\d-?\d\d$", text) and len(text) > 10)
     if not re.search(r"\d{4}", text):  # as in a listing of files
-        year = datetime.fromtimestamp(side.span[0], UTC).year
-        text = f"{text} {year}"
+        text = f"{text} {datetime.fromtimestamp(side.span[0], UTC).year if side.span else 2000}"
     return any(
         side.is_own_moment(
             (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp(),
@@ -264,11 +283,12 @@ _STAMP = re.compile(r"(?<![A-Za-z0-9])(?:\d{8}[T_-]\d{6}|\d{4}-\d\d-\d\d[T_/@]\d
 def _parted(path: str) -> tuple[str, str]:
     """Return the part of an absolute path that is each machine's, and the rest."""
     path = re.sub(r"ipykernel_\d+(?:/\d+\.py)?", "ipykernel", re.sub(r"\\+", "/", path))
+    path = re.sub(r"(?<=/)tmp[a-z0-9_]{8}(?=[./]|$)", "tmp*", path)
     if python := _PYTHON.match(path):
         return python[0], path[python.end() :]
     if temporary := _TEMPORARY.match(path):
         made = _MADE.match(path, temporary.end())
-        if made and (made["prefix"] == "tmp" or re.search(r"[\d_]", made["random"])):
+        if made and re.search(r"[\d_]", made["random"]):
             rest = f"{made['prefix']}*{made['suffix'] or ''}{path[made.end() :]}"
             return path[: made.end()], f"<temporary>/{rest}"
         return temporary[0], f"<temporary>{path[temporary.end() :]}"

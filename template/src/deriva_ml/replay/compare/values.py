@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from deriva_ml.replay.compare.terms import Side, Terms
+from deriva_ml.replay.compare.terms import Terms
 from deriva_ml.replay.compare.tokens import TIMED, is_own_moment
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
 _DATE = re.compile(r"\d\d:\d\d|\d{8}[T_-]\d{6}|\d{4}-\d\d-\d\d|[A-Z][a-z]{2}")
-
-_SCALES = (1.0, 1e3, 1e6, 1e9)
-"""A second, in the units in which moments are counted since the epoch."""
 
 
 def same_numbers(recorded: float, repeated: float, name: str, terms: Terms) -> str | None:
@@ -26,10 +23,10 @@ def same_numbers(recorded: float, repeated: float, name: str, terms: Terms) -> s
     if recorded == repeated:
         return ""
     if any(whole):
-        return "moment" if _own_stamps(recorded, repeated, terms) else None
+        return "moment" if terms.own_stamps(recorded, repeated) else None
     if terms.close(recorded, repeated):
         return "number"
-    if _own_stamps(recorded, repeated, terms):
+    if terms.own_stamps(recorded, repeated):
         return "moment"
     return "timed" if _is_timed(name) and _could_take(recorded, repeated, name, terms) else None
 
@@ -45,18 +42,6 @@ def _could_take(recorded: float, repeated: float, name: str, terms: Terms) -> bo
         and repeated >= 0
         and terms.recorded.could_take(recorded * scale)
         and terms.repeated.could_take(repeated * scale)
-    )
-
-
-def _own_stamps(recorded: float, repeated: float, terms: Terms) -> bool:
-    """Whether two numbers are moments, each in its run's time."""
-
-    def is_own(value: float, side: Side, scale: float) -> bool:
-        return bool(side.span) and side.is_own_moment(value / scale, zone_known=True)
-
-    return any(
-        is_own(recorded, terms.recorded, scale) and is_own(repeated, terms.repeated, scale)
-        for scale in _SCALES
     )
 
 
@@ -84,7 +69,7 @@ def same_cells(recorded: str, repeated: str, name: str, terms: Terms) -> str | N
         return ""
     texts = recorded.strip(), repeated.strip()
     if all(map(_INTEGER.fullmatch, texts)):
-        return "moment" if _own_stamps(*_limited(texts), terms) else None
+        return "moment" if terms.own_stamps(*_limited(texts)) else None
     if all(map(_FLOAT.fullmatch, texts)):
         if any(map(_INTEGER.fullmatch, texts)):  # 1 and 1.0
             ours, theirs = map(float, texts)

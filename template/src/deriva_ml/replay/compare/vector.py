@@ -18,7 +18,9 @@ _METADATA = re.compile(r"<metadata\b.*?</metadata>", re.DOTALL)
 _TAG = re.compile(r"(<[^>]*>)")
 _NOTED = re.compile(
     rb"/(?:CreationDate|ModDate|Producer|Creator)\s*\((?:\\.|[^\\()])*\)|/ID\s*\[\s*<[^>]*>\s*<[^>]*>\s*\]"
-    rb"|<(?:xmp|pdf|xmpMM):(?:CreateDate|ModifyDate|MetadataDate|CreatorTool|Producer|DocumentID|InstanceID)>[^<]*<"
+)
+_NOTED_IN_XMP = re.compile(
+    rb"<(?:xmp|pdf|xmpMM):(?:CreateDate|ModifyDate|MetadataDate|CreatorTool|Producer|DocumentID|InstanceID)>[^<]*<"
 )
 _OFFSETS = re.compile(
     rb"\b\d{10} \d{5} [nf]\b|startxref\s+\d+|(?<=/Length )\d+(?! \d+ R)|(?<=obj)\s+\d+\s+(?=endobj)"
@@ -60,17 +62,15 @@ def compare_pdf(recorded: bytes, repeated: bytes, where: str = "") -> Comparison
 
     The similarity is the share of equal streams.
     """
-    ours, theirs = (_NOTED.sub(b"", content) for content in (recorded, repeated))
-    masked = [_OFFSETS.sub(b"", content) for content in (ours, theirs)]
-    if masked[0] == masked[1]:
-        return Comparison(Verdict.identical, note="but for what the files say of themselves")
     tally, place = Tally(), where or "the PDF"
-    outside = [_STREAM.sub(b"", content) for content in masked]
-    if outside[0] != outside[1]:
-        tally.differ(f"{place}, its objects", _first(outside[0], outside[1]))
-    else:
+    streams = [[*map(_without_notes, _STREAM.findall(content))] for content in (recorded, repeated)]
+    outside = [_OFFSETS.sub(b"", _NOTED.sub(b"", _STREAM.sub(b"", one))) for one in (recorded, repeated)]
+    if outside[0] == outside[1]:
+        if streams[0] == streams[1]:
+            return Comparison(Verdict.identical, note="but for what the files say of themselves")
         tally.same()
-    streams = [_STREAM.findall(content) for content in (ours, theirs)]
+    else:
+        tally.differ(f"{place}, its objects", _first(outside[0], outside[1]))
     if len(streams[0]) != len(streams[1]):
         counts = (f"{len(some)} streams" for some in streams)
         tally.differ(place, counts, abs(len(streams[0]) - len(streams[1])))
@@ -81,6 +81,10 @@ def compare_pdf(recorded: bytes, repeated: bytes, where: str = "") -> Comparison
         else:
             tally.differ(f"{place}, stream {number}", _first(contents[0], contents[1]))
     return tally.result("the share of equal streams", "the same streams, compressed otherwise")
+
+
+def _without_notes(stream: bytes) -> bytes:
+    return _NOTED_IN_XMP.sub(b"", stream) if b"<x:xmpmeta" in stream else stream
 
 
 def _inflated(stream: bytes) -> bytes:
