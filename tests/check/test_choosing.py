@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -46,6 +47,27 @@ def test_paths_are_checked_alone(project: Checkable, check: Check) -> None:
         MODULE,
     ]
     assert check("src/configs").rc == 0
+
+
+def test_what_has_no_content_is_no_file(project: Checkable, check: Check) -> None:
+    """Nobody waits for a pipe, nor for the end of a device, and a link to nothing is nothing, also among many files."""
+    os.mkfifo(project.path / "notebooks" / "pipe.ipynb")
+    os.mkfifo(project.path / "src" / "models" / "pipe.py")
+    (project.path / "src" / "configs" / "gone.py").symlink_to("nowhere")
+    (project.path / "notebooks" / "loop.ipynb").symlink_to("loop.ipynb")
+    assert check("--select", "DML9").lines == [NOTEBOOK, MODULE]
+    assert check("notebooks/pipe.ipynb").rc == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_of_somebody_elses_is_left_out(project: Checkable, check: Check) -> None:
+    """And the rest is checked."""
+    folder = project.path / "src" / "theirs"
+    folder.mkdir(mode=0)
+    try:
+        assert check("src", "--select", "DML9").lines == [MODULE]
+    finally:
+        folder.chmod(0o700)
 
 
 def test_folders_that_nobody_writes_in_are_left_out(project: Checkable, check: Check) -> None:

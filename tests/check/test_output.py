@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,22 @@ def test_names_do_nothing_to_a_terminal(project: Checkable, check: Check) -> Non
     for form in ("concise", "github"):
         done = check("notebooks", "--select", "DML9", "--output-format", form)
         assert "\x1b" not in done.out and not re.search("^::error::", done.out, re.MULTILINE)
+
+
+def test_a_name_in_no_encoding_is_a_place_too(project: Checkable, check: Check) -> None:
+    """And one with a percent sign is not taken for another."""
+    names = ["50%25.ipynb", os.fsdecode(b"caf\xe9.ipynb")]
+    try:
+        for name in names:
+            project.notebook(f"notebooks/{name}", "x = = 1")
+    except (OSError, UnicodeError):
+        pytest.skip("names are UTF-8 here")
+    for form in ("concise", "json", "github"):
+        assert check("notebooks", "--select", "DML9", "--output-format", form).rc == 1
+    log = json.loads(check("notebooks", "--select", "DML9", "--output-format", "sarif").out)
+    places = [one["locations"][0]["physicalLocation"] for one in log["runs"][0]["results"]]
+    uris = {one["artifactLocation"]["uri"] for one in places}
+    assert {"notebooks/50%2525.ipynb", "notebooks/caf%E9.ipynb"} <= uris
 
 
 def test_statistics_count(project: Checkable, check: Check) -> None:

@@ -18,7 +18,7 @@ from deriva_ml.execution.provenance import collect
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact_diff
 from deriva_ml.replay.verdict import CouldNotRun
-from deriva_ml.replay.workspace import FOLDER
+from deriva_ml.replay.workspace import FOLDER, workspace
 from deriva_ml.replay.worktree import checked_out, left_out, pointers
 from git_repository import Repository, isolate_git
 
@@ -315,3 +315,23 @@ def test_what_was_killed_halfway_goes(repository: Repository, project: Project) 
     with checked_out(project, commit):
         pass
     assert left(project) == ["replay-2.json"]
+
+
+def test_what_a_run_left_running_ends(project: Project) -> None:
+    """Also what has a session of its own; it is known by where its records were to go."""
+    with workspace(project) as place:
+        started = {
+            name: subprocess.Popen(
+                [sys.executable, "-c", "import time; time.sleep(60)"],
+                env={**os.environ, "DERIVA_ML_STATE": str(state)},
+                start_new_session=True,
+            )
+            for name, state in {"its": place / "state", "other": project.state}.items()
+        }
+    try:
+        assert started["its"].wait(20) == -signal.SIGKILL
+        assert started["other"].poll() is None
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from deriva_ml.definitions import ExecutionRecord, Status, Workflow
+from deriva_ml.replay.endings import check_nothing_lacked
 from deriva_ml.replay.outcome import compare_failures
+from deriva_ml.replay.verdict import CouldNotRun
 from replay.compare.conftest import OWN
 
 ENDINGS = [
@@ -34,3 +39,24 @@ def test_endings(recorded: str, repeated: str, verdict: str) -> None:
     found = compare_failures(recorded, repeated, OWN)
     assert str(found.verdict) == verdict
     assert bool(found.differences) == (verdict != "identical")
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "the kernel died in cell [4]: it was ended by SIGKILL (out of memory, perhaps)",
+        "cell [4] raised OSError: [Errno 28] No space left on device",
+        "cell [4] raised MemoryError: ",
+        "cell [4] raised numpy._core._exceptions._ArrayMemoryError: Unable to allocate 1. TiB",
+        "cell [4] raised OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB",
+        "cell [4] raised FileNotFoundError: [Errno 2] No such file or directory: 'a.csv'",
+        "cell [4] raised ModuleNotFoundError: No module named 'a'",
+    ],
+)
+def test_what_a_machine_lacks_is_no_other_result(detail: str) -> None:
+    """A run that came to its end there could not run here; one that failed there is compared."""
+    now = ExecutionRecord("1-A", Status.failed, detail, "", Workflow("w", "t"), "", "")
+    with pytest.raises(CouldNotRun):
+        check_nothing_lacked(replace(now, status=Status.uploaded, status_detail=""), now)
+    check_nothing_lacked(now, now)
+    check_nothing_lacked(now, replace(now, status_detail="cell [4] raised ValueError: bad"))

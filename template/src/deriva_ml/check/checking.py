@@ -96,14 +96,18 @@ class Checker:
             folders[:] = sorted(
                 name
                 for name in folders
-                if not (name.startswith(".") or name in _LEFT_OUT or (here / name / "pyvenv.cfg").exists())
+                if not (
+                    name.startswith(".") or name in _LEFT_OUT or os.path.exists(here / name / "pyvenv.cfg")
+                )
                 and (here / name).absolute() != runner.absolute()
                 and not (settings.exclude and settings.excludes(here / name))
             )
             for name in sorted(names):
                 path = here / name
-                if path.suffix in {".ipynb", ".py"} and not self.settings(here).excludes(path):
-                    yield path
+                # A link to nothing has no content, and that of a pipe or a device may have no end.
+                if path.suffix in {".ipynb", ".py"} and os.path.isfile(path):
+                    if not self.settings(here).excludes(path):
+                        yield path
 
     def check(self, path: Path) -> list[Finding]:
         """Return what the rules find in a file, in its order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -96,9 +97,9 @@ def _descriptor(rule: Rule) -> dict[str, Any]:
 
 def _result(one: Finding, index: int) -> dict[str, Any]:
     begin, end = _lines_in_file(one)
-    file = {
-        "uri": quote(one.path.as_posix() if not one.path.is_absolute() else one.path.as_uri(), safe="/:%")
-    }
+    path = one.path
+    # A name is bytes, which need not be of any encoding.
+    file = {"uri": path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))}
     place: dict[str, Any] = {
         "physicalLocation": {"artifactLocation": file, "region": {"startLine": begin, "endLine": end}}
     }

@@ -25,7 +25,12 @@ def read_notebook(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         folders = (Path("notebooks"), Path(), path if path.is_dir() else path.parent)
-        nearby = {file.name: str(file) for folder in folders for file in sorted(folder.glob("*.ipynb"))}
+        nearby = {
+            file.name: str(file)
+            for folder in folders
+            for file in sorted(folder.glob("*.ipynb"))
+            if file.is_file()
+        }
         raise DerivaMLRequestError(f"there is no notebook file {path}{suggest(path.stem + '.ipynb', nearby)}")
     if path.suffix != ".ipynb":
         raise DerivaMLRequestError(f"{path} is not a notebook: its name does not end in .ipynb")

@@ -11,6 +11,12 @@ from deriva_ml.replay.verdict import Compared, Comparison, CouldNotRun, Differen
 _LACKING = re.compile(r"(?:ModuleNotFoundError|FileNotFoundError): .*")
 """How a run says that a package or a file is not there."""
 
+_FULL = re.compile(
+    r"\w*Error: \[Errno (?:12|28|122)\].*|\w*MemoryError.*|the kernel died in cell .*: it was ended by SIGKILL.*|.*out of memory.*",
+    re.IGNORECASE,
+)
+"""How it says that memory or disk do not suffice."""
+
 
 def compare_endings(before: ExecutionRecord, now: ExecutionRecord, own: Own) -> Compared | None:
     """Compare how two runs ended; None where both came to their end."""
@@ -29,13 +35,16 @@ def compare_endings(before: ExecutionRecord, now: ExecutionRecord, own: Own) -> 
 
 
 def check_nothing_lacked(before: ExecutionRecord, now: ExecutionRecord) -> None:
-    """See that a run did not fail for want of something that the record does not bring.
+    """See that a run did not fail for want of something that the record does not bring, or of room.
 
     Raises:
         CouldNotRun: it did, and the recorded one did not fail.
     """
-    lacking = _LACKING.search(now.status_detail)
-    if lacking and _failed(now) and not _failed(before):
+    if not _failed(now) or _failed(before):
+        return
+    if full := _FULL.search(now.status_detail):
+        raise CouldNotRun(f"memory or disk do not suffice here: {full[0]}")
+    if lacking := _LACKING.search(now.status_detail):
         raise CouldNotRun(f"something that it needs is not in its record: {lacking[0]}")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.signals import raise_on_signals, signals_ignored
+from deriva_ml.state_folder import VARIABLE
 from deriva_ml.untrusted import read_json, well_formed
 from deriva_ml.working_tree import WorkingTree
 
@@ -68,7 +69,8 @@ def _owner(place: Path) -> Path:
 
 
 def _remove(project: Project, place: Path) -> None:
-    """Remove a replay's folder, what git keeps of it, and last what says whose it is."""
+    """Remove a replay's folder, what git keeps of it, and last what says whose it is; end what its runs left running."""
+    _end_processes(place)
     remove_tree(place)
     if tree := WorkingTree.around(project.root):
         # As `git worktree remove`, which a second Ctrl-C would end, and which refuses one that is not whole.
@@ -77,6 +79,16 @@ def _remove(project: Project, place: Path) -> None:
             (tree.common / "worktrees").rmdir()  # the last one's
     if not place.exists():
         _owner(place).unlink(missing_ok=True)
+
+
+def _end_processes(place: Path) -> None:
+    """End the processes whose records were to go to a folder: those that a run put out of its own reach."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError, ValueError):
+            if Path(process.environ().get(VARIABLE, "")).is_relative_to(place):
+                process.kill()
 
 
 def remove_tree(folder: Path) -> None:
