@@ -144,8 +144,9 @@ def _is_for(rule: Rule, source: Source) -> bool:
         case Kind.notebook:
             return source.is_notebook and not source.language
         case Kind.configuration:
-            configs = (source.root / "src" / "configs").absolute()
-            return not source.is_notebook and source.path.absolute().is_relative_to(configs)
+            return not source.is_notebook and source.path.absolute().is_relative_to(
+                (source.root / "src" / "configs").absolute()
+            )
     return not source.language
 
 

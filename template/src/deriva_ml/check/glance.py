@@ -13,6 +13,7 @@ from deriva_ml.check.source import Cell
 _SLOW = frozenset(
     {ast.Global, ast.ClassDef, ast.MatchAs, ast.MatchStar, ast.MatchMapping, ast.ExceptHandler, ast.NamedExpr}
 )
+_OPEN = OPEN_ATTRIBUTES | {"modules"}
 
 
 def glance(cell: Cell, known: Set[str]) -> set[str] | None:
@@ -22,11 +23,9 @@ def glance(cell: Cell, known: Set[str]) -> set[str] | None:
     """
     if cell.tree is None or not _SLOW.isdisjoint(cell.by_type):
         return None
-    if any(one.attr in OPEN_ATTRIBUTES or one.attr == "modules" for one in cell.nodes(ast.Attribute)):
+    if not OPEN_CALLS.isdisjoint(cell.last_words):
         return None
-    if any(
-        getattr(one.func, "id", getattr(one.func, "attr", "")) in OPEN_CALLS for one in cell.nodes(ast.Call)
-    ):
+    if cell.says(_OPEN) and not _OPEN.isdisjoint({one.attr for one in cell.nodes(ast.Attribute)}):
         return None
     node: Any
     inner: list[tuple[int, int, set[str]]] = []  # lines of functions and comprehensions, and their own names
@@ -46,13 +45,12 @@ def glance(cell: Cell, known: Set[str]) -> set[str] | None:
     for node in cell.nodes(ast.Assign, ast.AnnAssign, ast.AugAssign):
         ends[node.lineno] = node.end_lineno
     sets: dict[str, int] = {}  # from which line on the notebook has a name
-    reads: list[ast.Name] = []
-    for name in cell.nodes(ast.Name):
-        line = name.lineno
-        if not isinstance(name.ctx, ast.Store):
-            if name.id not in known:
-                reads.append(name)
-        elif id(name) not in targets:
+    reads = [
+        one for one in cell.nodes(ast.Name) if one.id not in known and one.ctx.__class__ is not ast.Store
+    ]
+    for name in cell.stored:
+        if id(name) not in targets:
+            line = name.lineno
             local = [own for begin, end, own in functions if begin <= line <= end]
             if local:
                 local[0].add(name.id)

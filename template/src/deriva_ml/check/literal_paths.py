@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
 
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.document import TAG
@@ -83,6 +85,7 @@ _MAY_WRITE = (
 )
 """Words of cells that may bring files which the text does not name."""
 _READ_METHODS = frozenset({"read_text", "read_bytes"})
+_OPENING_METHODS = _READ_METHODS | {"open"}
 _PATHS = frozenset({"pathlib.Path", "pathlib.PosixPath"})
 
 
@@ -91,8 +94,15 @@ def _is_of(name: str, modules: Mapping[str, tuple[str, ...]]) -> bool:
     return module in modules and last.startswith(modules[module])
 
 
+@lru_cache(maxsize=4096)
 def _reads_file(name: str) -> bool:
     return _is_of(name, _READS) and not name.startswith(_READS_NO_FILE)
+
+
+@lru_cache(maxsize=4096)
+def fetches(name: str) -> bool:
+    """Whether a function may read from an address."""
+    return _is_of(name, _FETCHES)
 
 
 def takes_path(name: str) -> bool:
@@ -130,7 +140,7 @@ def _is_parameter(name: str, source: Source) -> bool:
 
 def server_read(call: ast.Call, name: str, source: Source) -> str:
     """Return the server that a call reads from, if that is literal and another machine."""
-    if not _is_of(name, _FETCHES) or not (call.args or call.keywords):
+    if not fetches(name) or not (call.args or call.keywords):
         return ""
     argument = (
         call.args[0] if call.args else next((one.value for one in call.keywords if one.arg == "url"), None)
@@ -145,8 +155,18 @@ def server_read(call: ast.Call, name: str, source: Source) -> str:
 
 def files_read(source: Source) -> Iterator[tuple[Cell, ast.Call, str]]:
     """Yield the calls that read a file by a relative path, and the path."""
+    func: Any
     for cell, call, name in source.calls:
-        text = _read(call, name or getattr(call.func, "id", ""), source)
+        func = call.func
+        if not name:
+            if func.__class__ is ast.Attribute:
+                if func.attr not in _OPENING_METHODS:
+                    continue
+            elif func.__class__ is ast.Name:
+                name = func.id
+        if name and name not in _OPEN and not _reads_file(name):
+            continue
+        text = _read(call, name, source)
         if text and _is_relative(text):
             yield cell, call, text
 
@@ -174,11 +194,7 @@ def files_written(source: Source) -> Iterator[tuple[tuple[int, int], str | None]
 def _read(call: ast.Call, name: str, source: Source) -> str:
     """Return the path that a call reads; empty if it reads none, or one that is not literal."""
     attr = getattr(call.func, "attr", "")
-    if (
-        isinstance(call.func, ast.Attribute)
-        and attr in _READ_METHODS | {"open"}
-        and not source.resolve(call.func)
-    ):
+    if isinstance(call.func, ast.Attribute) and attr in _OPENING_METHODS and not source.resolve(call.func):
         path = call.func.value
         if isinstance(path, ast.Constant) or (attr == "open" and not _reads_only(call, 0)):
             return ""

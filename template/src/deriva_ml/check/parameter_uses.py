@@ -21,9 +21,10 @@ def unread(source: Source, names: Sequence[str]) -> list[str]:
     """Return those of the names that nothing reads, as far as the text tells for sure."""
     if not names:
         return []
-    used = {name for one in source.cells for name in _mentioned(one)}
-    others = {node.arg for one in source.cells for node in one.nodes(ast.arg)}
-    others.update(*(one.stores for one in source.cells if TAG not in one.tags))
+    cells = [one for one in source.cells if one.says(names)]
+    used = {name for one in cells for name in _mentioned(one)}
+    others = {node.arg for one in cells for node in one.nodes(ast.arg)}
+    others.update(*(one.stores for one in cells if TAG not in one.tags))
     found = [name for name in names if name not in used or (name in others and not _is_global(source, name))]
     if not found or any(_READS_ANY.search(one.text) for one in source.cells):
         return []

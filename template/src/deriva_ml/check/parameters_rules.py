@@ -195,7 +195,9 @@ def parameter_assigned_again(source: Source) -> Iterator[Problem]:
     if not names:
         return
     for other in source.cells[source.cells.index(cell) + 1 :]:
-        if TAG in other.tags or INJECTED in other.tags or names.isdisjoint(other.stores):
+        if TAG in other.tags or INJECTED in other.tags or not other.says(names):
+            continue
+        if names.isdisjoint(other.stores):
             continue
         for name, node, heeds in sets(other.tree):
             if name in names and name not in heeds:

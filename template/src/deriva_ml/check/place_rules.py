@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from deriva_ml.check.literal_paths import server_read
+from deriva_ml.check.literal_paths import fetches, server_read
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.definitions import DRY_RUN_RID, is_reserved
@@ -66,13 +66,13 @@ def configured(source: Source) -> Iterator[Problem]:
                 yield Problem(cell, call, f"{what}: make it an entry in src/configs")
         elif getattr(call.func, "attr", "") == "run_line_magic" and (variable := _set_by_magic(call)):
             yield Problem(cell, call, f"sets the environment variable {variable}: set it before the run")
+    for cell, item in source.variables:
+        if isinstance(item.ctx, ast.Store | ast.Del):
+            key = ast.unparse(item.slice).strip("'")
+            if not _COSMETIC.search(key):
+                yield Problem(cell, item, f"sets the environment variable {key}: set it before the run")
     config = _configuration_name(source)
     for cell in source.cells:
-        for item in cell.nodes(ast.Subscript):
-            if isinstance(item.ctx, ast.Store | ast.Del) and source.resolve(item.value) == "os.environ":
-                key = ast.unparse(item.slice).strip("'")
-                if not _COSMETIC.search(key):
-                    yield Problem(cell, item, f"sets the environment variable {key}: set it before the run")
         for target in cell.nodes(ast.Attribute) if config else ():
             if isinstance(target.ctx, ast.Store) and _root(target) == config:
                 what = f"changes {ast.unparse(target)} after the run was composed"
@@ -97,7 +97,7 @@ def _root(node: ast.expr) -> str:
 def _configuration_name(source: Source) -> str:
     """Return the name that a notebook gives to the configuration that ``run_notebook()`` returns."""
     for cell in source.cells:
-        for node in cell.nodes(ast.Assign):
+        for node in cell.nodes(ast.Assign) if "run_notebook" in cell.last_words else ():
             match node:
                 case ast.Assign(
                     targets=[ast.Tuple(elts=[_, _, ast.Name(id=name)])],
@@ -125,8 +125,9 @@ def hostname(source: Source) -> Iterator[Problem]:
 
     Addresses in texts, of pictures and of this machine, and those in the parameters cell are left alone.
     """
+    named = dict.fromkeys(cell for cell in source.cells if _may_name_host(cell))
     for cell, call, name in source.calls:
-        if TAG in cell.tags:
+        if not (cell in named or name.startswith("deriva") or fetches(name)) or TAG in cell.tags:
             continue
         given = [one.value for one in call.keywords if one.arg and _HOST_WORDS.match(one.arg)]
         for node in [
@@ -139,13 +140,18 @@ def hostname(source: Source) -> Iterator[Problem]:
             yield Problem(
                 cell, call, f"reads from {address}: fetch it once, and declare the file as an input"
             )
-    for cell in source.cells:
+    for cell in named:
         for assigned in cell.nodes(ast.Assign) if TAG not in cell.tags else ():
             names = [getattr(one, "id", getattr(one, "attr", "")) for one in assigned.targets]
             if any(map(_HOST_WORDS.match, names)) and (text := _host(assigned.value)):
                 yield Problem(
                     cell, assigned, f"{text!r} ties the notebook to one server: name it in src/configs"
                 )
+
+
+def _may_name_host(cell: Cell) -> bool:
+    text = cell.text.lower()
+    return "host" in text or "server" in text or not text.isascii()
 
 
 def _host(node: ast.expr) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 from deriva_ml.check.source import Source
@@ -86,6 +87,25 @@ _RANDOM_BY_DEFAULT = frozenset(
     f"{module}.{name}" for module, names in _SKLEARN.items() for name in names.split()
 )
 _SHUFFLES_IF_ASKED = frozenset({"model_selection.KFold", "model_selection.StratifiedKFold"})
+
+
+_DRAWS = frozenset(
+    "keras.layers numpy.random random tensorflow tensorflow.keras.layers tensorflow.random torch torch.nn"
+    " torch.utils.data".split()
+)
+"""Modules of which something draws random numbers, beside scikit-learn's."""
+
+
+@lru_cache(maxsize=4096)
+def may_seed(name: str) -> bool:
+    """Whether a function of this name, or that a name stands for, may seed something."""
+    return name in SEEDS or _HELPER.search(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def may_draw(name: str) -> bool:
+    """Whether what a name stands for may draw random numbers."""
+    return name.rpartition(".")[0] in _DRAWS or name.startswith("sklearn.")
 
 
 class Draw(NamedTuple):

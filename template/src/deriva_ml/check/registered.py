@@ -26,6 +26,7 @@ _REGISTERS = re.compile(r"\b(?:conf\w*|stores?|experiments?)\b|hydra", re.IGNORE
 """What is in the name of somebody else's module that may register something."""
 _UNTOLD = re.compile(r"\b(?:exec|eval|importlib|__import__|globals|ConfigStore|searchpath)\b")
 
+_PLAIN_CALL = re.compile(r"""\bnotebook_config\(\s*(?:name\s*=\s*)?["']([^"'\n]+)["']""")
 _TAKES_PART = re.compile(r"\b(?:configs|hydra_zen|notebook_config|ConfigStore)\b")
 """What is in the text of any module that registers something."""
 
@@ -89,15 +90,18 @@ def registered(asking: Source) -> Registered:
 
 def is_plainly_registered(asking: Source, names: Sequence[str]) -> bool:
     """Whether the text of a configuration has ``notebook_config("NAME"`` for one of these names; no syntax is read."""
-    quoted = "|".join(map(re.escape, names))
-    call = rf"""(?m)^[^#\n]*\bnotebook_config\(\s*(?:name\s*=\s*)?["'](?:{quoted})["']"""
-    return re.search(call, _configurations(asking.root, asking.committed or object())) is not None
+    return not _plainly_registered(asking.root, asking.committed or object()).isdisjoint(names)
 
 
 @lru_cache(maxsize=1)
-def _configurations(root: Path, check: object) -> str:
-    """Return the text of a project's configurations, which is read once a check."""
-    return "\n".join(_text(path) for path in _files(root / "src" / "configs"))
+def _plainly_registered(root: Path, check: object) -> frozenset[str]:
+    """Return the names for which the configurations' text has ``notebook_config("NAME"``; it is read once a check."""
+    text = "\n".join(_text(path) for path in _files(root / "src" / "configs"))
+    return frozenset(
+        found[1]
+        for found in _PLAIN_CALL.finditer(text)
+        if "#" not in text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+    )
 
 
 def also(found: Registered, source: Source) -> Registered:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from deriva_ml.check.random_sources import MENDS, SEEDS, Draw, drawn_by, seeded_by
+from deriva_ml.check.random_sources import MENDS, SEEDS, Draw, drawn_by, may_draw, may_seed, seeded_by
 from deriva_ml.check.rule import Kind, Problem, rule
 from deriva_ml.check.source import Cell, Source
 
@@ -18,6 +18,8 @@ _INSTALLS = (
     r"(?:-\S+\s+)*(?P<verb>install|add|sync)\b"
 )
 _IS_PYTHON = re.compile(r"(pip|conda|mamba|micromamba|uv|poetry|easy_install)")
+_RUN = frozenset("system getoutput check_call check_output run Popen call run_line_magic".split())
+"""What runs a command, by the last word of its name."""
 _SHELLS = frozenset({"bash", "sh", "script", "cmd", "system", "sx", "!"})
 _DURATIONS = frozenset({"time.time", "time.time_ns", "datetime.datetime.now", "datetime.datetime.utcnow"})
 _CLOCKS = _DURATIONS | {
@@ -94,12 +96,13 @@ def _commands(cell: Cell) -> Iterator[tuple[ast.AST | int, str]]:
                 if line.lstrip().startswith(("!", "%")):
                     yield number, line.strip().lstrip("!%")
         return
-    for call in cell.nodes(ast.Call):
-        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    for call, name in cell.calls if not _RUN.isdisjoint(cell.last_words) else ():
+        if name not in _RUN:
+            continue
         texts = [
             one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)
         ]
-        if name in {"system", "getoutput", "check_call", "check_output", "run", "Popen", "call"}:
+        if name != "run_line_magic":
             if texts:
                 yield call, texts[0]
             elif call.args and isinstance(call.args[0], ast.List | ast.Tuple):
@@ -107,7 +110,7 @@ def _commands(cell: Cell) -> Iterator[tuple[ast.AST | int, str]]:
                     one.value if isinstance(one, ast.Constant) else "python" for one in call.args[0].elts
                 ]
                 yield call, " ".join(map(str, words))
-        elif name == "run_line_magic" and len(texts) == 2:
+        elif len(texts) == 2:
             yield call, " ".join(texts)
 
 
@@ -195,12 +198,17 @@ def _unseeded(source: Source) -> list[_Unseeded]:
     numbers = {id(cell): n for n, cell in enumerate(source.cells)}  # those of modules have no other
     draws: list[tuple[_Place, Cell, ast.Call, Draw]] = []
     defined = {one.name for cell in source.cells for one in cell.nodes(ast.FunctionDef)}
+    func: Any
     for cell, call, name in source.calls:
-        if not name and getattr(call.func, "attr", "sample") != "sample":
+        func = call.func
+        word = func.attr if func.__class__ is ast.Attribute else func.id if func.__class__ is ast.Name else ""
+        if not name and func.__class__ is ast.Attribute and word != "sample":
             continue
-        if seeded := seeded_by(call, name, defined):
+        if (may_seed(name) or may_seed(word)) and (seeded := seeded_by(call, name, defined)):
             seeds.append((_place(numbers[id(cell)], cell, call), name if name in SEEDS else "", seeded))
-        elif draw := drawn_by(call, name and source.means(call.func), source):
+        elif (word == "sample" or may_draw(name)) and (
+            draw := drawn_by(call, name and source.means(func), source)
+        ):
             draws.append((_place(numbers[id(cell)], cell, call), cell, call, draw))
     if draws and not source.is_notebook and not _is_entry(source):
         draws = [one for one in draws if not one[-1].kind]
@@ -250,7 +258,7 @@ def _may_seed(cell: Cell) -> bool:
     """Whether a cell may seed what its text does not tell."""
     if cell.tree is None:
         return bool(cell.error) and "seed" in cell.text
-    for call in cell.nodes(ast.Call):
+    for call in cell.nodes(ast.Call) if "run_line_magic" in cell.last_words else ():
         if getattr(call.func, "attr", "") == "run_line_magic" and ast.unparse(call.args[0]) == "'run'":
             return True
     return any(
@@ -314,23 +322,15 @@ def environment(source: Source) -> Iterator[Problem]:
     **How to mend it.** Make it a parameter, or an entry of the configuration. Credentials belong into the environment:
     variables whose names tell that they hold one are left alone, and so are those that the notebook sets itself.
     """
-    own = {
-        ast.unparse(node.slice)
-        for cell in source.cells
-        for node in cell.nodes(ast.Subscript)
-        if isinstance(node.ctx, ast.Store) and source.resolve(node.value) == "os.environ"
-    }
+    own = {ast.unparse(node.slice) for _, node in source.variables if isinstance(node.ctx, ast.Store)}
     for cell, call, name in source.calls:
         what = _ENVIRONMENT.get(name)
         key = ast.unparse(call.args[0]) if what and call.args else ""
         if what and source.means(call.func) and key not in own and not _SECRET.search(key):
             yield Problem(cell, call, f"{name}() reads {what}: a parameter says which value is meant")
-    for cell in source.cells:
-        for node in cell.nodes(ast.Subscript):
-            if isinstance(node.ctx, ast.Load) and source.resolve(node.value) == "os.environ":
-                key = ast.unparse(node.slice)
-                if key not in own and not _SECRET.search(key):
-                    message = (
-                        "os.environ[] reads an environment variable: a parameter says which value is meant"
-                    )
-                    yield Problem(cell, node, message)
+    for cell, node in source.variables:
+        if isinstance(node.ctx, ast.Load):
+            key = ast.unparse(node.slice)
+            if key not in own and not _SECRET.search(key):
+                message = "os.environ[] reads an environment variable: a parameter says which value is meant"
+                yield Problem(cell, node, message)

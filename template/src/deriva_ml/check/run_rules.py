@@ -62,6 +62,8 @@ def run_notebook_twice(source: Source) -> Iterator[Problem]:
     ml, execution, config = run_notebook("a")
     ```
     """
+    if len(_calls_run_notebook(source)) < 2:
+        return
     calls = [
         (cell, call)
         for cell in _with_calls(source)

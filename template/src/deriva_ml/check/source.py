@@ -6,7 +6,7 @@ import ast
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -49,7 +49,7 @@ def _fields(kind: type[ast.AST]) -> list[str]:
     ]
 
 
-class _FieldsByKind(dict[type[ast.AST], list[str]]):
+class _FieldsByKind(dict[type, list[str]]):
     """The fields that hold nodes by kind of syntax, as these are met."""
 
     def __missing__(self, kind: type[ast.AST]) -> list[str]:
@@ -57,7 +57,7 @@ class _FieldsByKind(dict[type[ast.AST], list[str]]):
         return found
 
 
-_FIELDS = _FieldsByKind()
+_FIELDS = _FieldsByKind({type(None): []})  # the key of ``**more`` in a dictionary
 
 
 def children(node: ast.AST) -> list[Any]:
@@ -99,18 +99,21 @@ class Cell:
     @cached_property
     def by_type(self) -> dict[type[ast.AST], list[ast.AST]]:
         """All nodes of the tree but operators and contexts, a node before what is in it, by type."""
-        found: defaultdict[type[ast.AST], list[ast.AST]] = defaultdict(list)
+        found: defaultdict[type, list[ast.AST]] = defaultdict(list)
         rest: list[Any] = [self.tree] if self.tree else []
+        pop, push = rest.pop, rest.append
         while rest:
-            node = rest.pop()
+            node = pop()
             kind = node.__class__
             found[kind].append(node)
             for name in _FIELDS[kind]:
                 value = getattr(node, name, None)
                 if value.__class__ is list:
-                    rest.extend([one for one in reversed(value) if one is not None])
+                    if value:
+                        rest += value[::-1]
                 elif value is not None:
-                    rest.append(value)
+                    push(value)
+        found.pop(type(None), None)
         return dict(found)
 
     @cached_property
@@ -118,19 +121,43 @@ class Cell:
         """The plain names that are called."""
         return frozenset(one.func.id for one in self.nodes(ast.Call) if isinstance(one.func, ast.Name))
 
-    def nodes(self, *types: type[Node]) -> Iterator[Node]:
-        """Yield the nodes of these types."""
-        for one in types:
-            yield from self.by_type.get(one, ())  # type: ignore[misc]
+    def nodes(self, first: type[Node], *more: type[Node]) -> Sequence[Node]:
+        """Return the nodes of these types."""
+        found: Any = self.by_type.get(first, ())
+        for one in more:
+            if others := self.by_type.get(one):
+                found = [*found, *others]
+        return found  # type: ignore[no-any-return]
+
+    @cached_property
+    def calls(self) -> list[tuple[ast.Call, str]]:
+        """All calls, each with the last word of the name that is called."""
+        found: list[tuple[ast.Call, str]] = []
+        for call in self.nodes(ast.Call):
+            func: Any = call.func
+            kind = func.__class__
+            found.append((call, func.attr if kind is ast.Attribute else func.id if kind is ast.Name else ""))
+        return found
+
+    @cached_property
+    def last_words(self) -> frozenset[str]:
+        """Those of the names that are called."""
+        return frozenset([word for _, word in self.calls])
 
     def says(self, words: Iterable[str]) -> bool:
-        """Whether its text has one of these, which is much sooner told than a pattern is searched for."""
-        return any(word in self.text for word in words)
+        """Whether its text has, or may have, one of these, which is much sooner told than a pattern is searched for."""
+        # Python takes letters such as a ligature for those that they are made of.
+        return not self.text.isascii() or any(word in self.text for word in words)
+
+    @cached_property
+    def stored(self) -> list[ast.Name]:
+        """The names in it that get a value."""
+        return [one for one in self.nodes(ast.Name) if one.ctx.__class__ is ast.Store]
 
     @cached_property
     def stores(self) -> frozenset[str]:
         """The names that get a value anywhere in it, those of functions' own variables too."""
-        names = {one.id for one in self.nodes(ast.Name) if one.ctx.__class__ is ast.Store}
+        names = {one.id for one in self.stored}
         names |= {one.asname or one.name.partition(".")[0] for one in self.nodes(ast.alias)}
         for kind in _NAMED:
             names |= {vars(one)["name"] or "" for one in self.by_type.get(kind, ())}
@@ -181,7 +208,21 @@ class Source:
     @cached_property
     def calls(self) -> list[tuple[Cell, ast.Call, str]]:
         """All calls, each with what imports say is called."""
-        return [(cell, call, self.resolve(call.func)) for cell in self.cells for call in cell.nodes(ast.Call)]
+        resolve = self.resolve
+        return [(cell, call, resolve(call.func)) for cell in self.cells for call in cell.nodes(ast.Call)]
+
+    @cached_property
+    def variables(self) -> list[tuple[Cell, ast.Subscript]]:
+        """Where variables of the environment are read or set by their names, as in ``os.environ["HOME"]``."""
+        cells = self.cells
+        if "os.environ" not in self.imports.values():
+            cells = [cell for cell in cells if cell.says(("environ",))]
+        return [
+            (cell, node)
+            for cell in cells
+            for node in cell.nodes(ast.Subscript)
+            if self.resolve(node.value) == "os.environ"
+        ]
 
     @cached_property
     def values(self) -> dict[str, list[ast.expr | None]]:
@@ -195,8 +236,8 @@ class Source:
                     if isinstance(target, ast.Name):
                         simple.add(id(target))
                         found.setdefault(target.id, []).append(node.value)
-            for node in cell.nodes(ast.Name):
-                if isinstance(node.ctx, ast.Store) and id(node) not in simple:
+            for node in cell.stored:
+                if id(node) not in simple:
                     found.setdefault(node.id, []).append(None)
             for node in cell.nodes(ast.arg):
                 found.setdefault(node.arg, []).append(None)
@@ -213,12 +254,17 @@ class Source:
 
     def resolve(self, node: ast.AST | None) -> str:
         """Return what ``np.random.rand`` stands for, ``numpy.random.rand``; empty where it is nothing imported."""
-        attributes = []
-        while node.__class__ is ast.Attribute:
-            attributes.append(node.attr)
-            node = node.value
-        origin = self.imports.get(node.id, "") if isinstance(node, ast.Name) else ""
-        return ".".join([origin, *reversed(attributes)]) if origin else ""
+        first: Any = node
+        while first.__class__ is ast.Attribute:
+            first = first.value
+        if first.__class__ is not ast.Name or not (found := self.imports.get(first.id, "")):
+            return ""
+        after = ""
+        outer: Any = node
+        while outer is not first:
+            after = f".{outer.attr}{after}"
+            outer = outer.value
+        return found + after
 
 
 def read_source(path: Path, root: Path) -> Source:

@@ -253,6 +253,12 @@ def _names(statement: ast.stmt) -> tuple[frozenset[str], set[str]]:
 
     It knows which names are arguments, or the variables of comprehensions. Annotations compute nothing.
     """
+    match statement:  # as most parameters are
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant())
+            | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant())
+        ):
+            return frozenset(), {name}
     used, stored = set(), set()
     with suppress(*NO_PYTHON):
         codes = [compile(ast.Module([statement], []), "cell", "exec", _COMPILED_AS)]

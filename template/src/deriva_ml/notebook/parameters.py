@@ -76,6 +76,8 @@ def parameters_of(notebook: Mapping[str, Any]) -> list[Parameter] | None:
 
 def _comments(source: str) -> dict[int, tuple[str, bool]]:
     """Return line -> (comment, whether the line holds nothing else)."""
+    if "#" not in source:
+        return {}
     return {
         token.start[0]: (token.string.lstrip("#").strip(), token.line.lstrip().startswith("#"))
         for token in tokenize.generate_tokens(StringIO(source).readline)
