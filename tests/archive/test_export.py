@@ -181,12 +181,12 @@ def test_an_execution_comes_with_what_it_read_and_made(recorded: Recorded, tmp_p
     assert recorded.first in rids(path)
 
 
-def test_who_wrote_the_same_file_is_no_maker_of_an_input(recorded: Recorded, tmp_path: Path) -> None:
+def test_who_wrote_the_same_file_is_no_maker_of_an_input(make: Make, tmp_path: Path) -> None:
     """A lock file is written by each run, and kept once: runs have not read it from one another."""
-    catalog, part = recorded.catalog, recorded.parts[0]
-    for rid in (recorded.second, part):
-        catalog.link_asset(rid, recorded.weights, AssetRole.output)
-    export(catalog, [recorded.first], path := tmp_path / "first.zip", inputs=True)
+    recorded = record(make("own"))
+    for rid in recorded.parts:
+        recorded.catalog.link_asset(rid, recorded.weights, AssetRole.output)
+    export(recorded.catalog, [recorded.first], path := tmp_path / "first.zip", inputs=True)
     assert rids(path) == {recorded.first}
 
 
