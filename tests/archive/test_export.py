@@ -19,7 +19,7 @@ from deriva_ml.archive.importing import take_in
 from deriva_ml.catalog.carried import KINDS
 from deriva_ml.catalog.tables import TERMS
 from deriva_ml.cli.catalog import main
-from deriva_ml.definitions import MLAsset, Workflow
+from deriva_ml.definitions import AssetRole, MLAsset, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.process import Owner
 from deriva_ml.project import PARTIAL
@@ -179,6 +179,15 @@ def test_an_execution_comes_with_what_it_read_and_made(recorded: Recorded, tmp_p
     assert recorded.weights.rid in rids(path, "Asset")
     export(recorded.catalog, [recorded.second], path := tmp_path / "more.zip", inputs=True)
     assert recorded.first in rids(path)
+
+
+def test_who_wrote_the_same_file_is_no_maker_of_an_input(make: Make, tmp_path: Path) -> None:
+    """A lock file is written by each run, and kept once: runs have not read it from one another."""
+    recorded = record(make("own"))
+    for rid in recorded.parts:
+        recorded.catalog.link_asset(rid, recorded.weights, AssetRole.output)
+    export(recorded.catalog, [recorded.first], path := tmp_path / "first.zip", inputs=True)
+    assert rids(path) == {recorded.first}
 
 
 def test_a_sweep_comes_with_its_runs_and_a_run_without_its_sweep(recorded: Recorded, tmp_path: Path) -> None:

@@ -180,6 +180,11 @@ _EXECUTION = (
 )
 _GIVEN = 'IN (SELECT "value" FROM json_each(?))'
 _MAKERS = 'SELECT "Execution" FROM "{asset}_Execution" WHERE "Asset_Role" = \'Output\' AND "{asset}" IN '
+_READ = (
+    f'(SELECT "{{asset}}" FROM "{{asset}}_Execution" WHERE "Asset_Role" = \'Input\' AND "Execution" IN {_E}'
+    f' UNION SELECT "file" FROM "local_member" WHERE "dataset" IN {_D})'
+)
+"""What chosen executions read, and what is in chosen datasets; one file, such as a lock file, may be written by many."""
 
 _STEPS = (
     _EXECUTION + f'IN (SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" IN {_E})',
@@ -217,7 +222,7 @@ class Selection:
         self._choose(f'SELECT "RID", \'{{asset}}\' FROM "{{asset}}" WHERE "RID" {_GIVEN}', given)
         makers = f"{_EXECUTION}IN ({_MAKERS}{_A})"
         self._choose(makers)
-        steps = [*_STEPS, makers] if inputs else _STEPS
+        steps = [*_STEPS, f"{_EXECUTION}IN ({_MAKERS}{_READ})"] if inputs else _STEPS
         while sum([self._choose(step) for step in steps]):
             pass
         for step in _LAST:
