@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from replay.conftest import Lab, outputs, verdicts
-from replay.truths import ALIKE, CELLS, FILES, NAMES, NEEDS, OTHER, cells
+from replay.truths import ALIKE, CELLS, FILES, METRICS, NAMES, NEEDS, OTHER, cells
 
 RECORDED = {
     "TRUTH_TURN": "0",
@@ -41,7 +41,7 @@ def test_outputs(lab: Lab, tmp_path: Path) -> None:
         for name, verdict in verdicts(report).items()
     }
     notebook = found.pop("truth.ipynb")
-    truth = {one.name: one.verdict for one in [*FILES, *NAMES]} | {
+    truth = {one.name: one.verdict for one in [*FILES, *NAMES, METRICS]} | {
         f"{one.name}.ipynb": one.verdict for one in CELLS
     }
     said = outputs(report)

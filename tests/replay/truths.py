@@ -211,6 +211,11 @@ NAMES = [
 ]
 """Files of the same content whose names are computed, by what these start with."""
 
+METRICS = Truth(
+    "logged_metrics.jsonl", ALIKE, "execution.log_metrics({'loss': 0.7 * rounded, 'images': 3}, step=1)"
+)
+"""With a time stamp in each line, which is the runner's."""
+
 CELLS = [
     Truth("printed", SAME, "print('loss', 0.5)\nprint('warned', file=sys.stderr)"),
     Truth("frame", SAME, "display(pd.DataFrame({'x': [0.1, 0.7 * rounded], 't': ['a', 'b']}))"),
@@ -251,7 +256,7 @@ NEEDS = {"scipy": "sparse", "pyarrow": "parquet"}
 
 def cells() -> list[str]:
     """Return the code of the notebook that gives all of it."""
-    found = [BEFORE]
+    found = [BEFORE, METRICS.code]
     lacks = {word: package for package, word in NEEDS.items()}
     for one in FILES:
         need = next((package for word, package in lacks.items() if word in one.name), None)
