@@ -32,7 +32,7 @@ def unread(source: Source, names: Sequence[str]) -> list[str]:
 
 def _mentioned(cell: Cell) -> Iterator[str]:
     """Yield the names that a cell's code reads, or changes in place."""
-    yield from (node.id for node in cell.nodes(ast.Name) if not isinstance(node.ctx, ast.Store))
+    yield from [node.id for node in cell.nodes(ast.Name) if node.ctx.__class__ is not ast.Store]
     yield from _changed(cell)
 
 

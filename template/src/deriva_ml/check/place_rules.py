@@ -57,6 +57,9 @@ def configured(source: Source) -> Iterator[Problem]:
             if not re.search(_COSMETIC, ast.unparse(call.args[0]) if call.args else ""):
                 yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
         elif name:
+            # As every notebook of a project calls it, no pattern is compiled for it.
+            if name.endswith(".run_notebook"):
+                continue
             if name.startswith(("hydra", "omegaconf", "deriva")) and re.fullmatch(_CONFIGURING, name):
                 what = f"{name.rpartition('.')[2]}() configures in a cell"
                 yield Problem(cell, call, f"{what}: make it an entry in src/configs")
@@ -128,7 +131,11 @@ def hostname(source: Source) -> Iterator[Problem]:
         given = [one.value for one in call.keywords if one.arg and re.match(_HOST_WORDS, one.arg)]
         for node in [
             *given,
-            *(call.args[:2] if name.startswith("deriva") and re.fullmatch(_TAKES_HOST, name) else ()),
+            *(
+                call.args[:2]
+                if call.args and name.startswith("deriva") and re.fullmatch(_TAKES_HOST, name)
+                else ()
+            ),
         ]:
             if text := _host(node):
                 yield Problem(cell, node, f"{text!r} ties the notebook to one server: name it in src/configs")

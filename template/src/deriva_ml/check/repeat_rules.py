@@ -17,6 +17,7 @@ _INSTALLS = (
     r"(?:[\w./{}-]*/)?(?P<tool>pip[\d.]*|conda|mamba|micromamba|apt|apt-get|brew|uv|uv\s+pip|poetry|pipx|npm|yum|dnf|easy_install)\s+"
     r"(?:-\S+\s+)*(?P<verb>install|add|sync)\b"
 )
+_VERBS = ("install", "add", "sync")
 _IS_PYTHON = r"(pip|conda|mamba|micromamba|uv|poetry|easy_install)"
 _RUN = frozenset("system getoutput check_call check_output run Popen call run_line_magic".split())
 """What runs a command, by the last word of its name."""
@@ -77,7 +78,7 @@ def installs(source: Source) -> Iterator[Problem]:
     """
     for cell in source.cells:
         for line, command in _commands(cell):
-            if found := re.search(_INSTALLS, command):
+            if any(verb in command for verb in _VERBS) and (found := re.search(_INSTALLS, command)):
                 mend = (
                     "'uv add' the package"
                     if re.match(_IS_PYTHON, found["tool"])
