@@ -14,7 +14,7 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.git import git
 from deriva_ml.terminal import suggest
 
-_OVERRIDE = re.compile(r"\+{0,2}/?(?P<group>[\w/-]+)(?:@[\w.]+)?=(?P<names>[\w./-]+(?:\s*,\s*[\w./-]+)*)")
+_OVERRIDE = r"\+{0,2}/?(?P<group>[\w/-]+)(?:@[\w.]+)?=(?P<names>[\w./-]+(?:\s*,\s*[\w./-]+)*)"
 _NO_NAME = frozenset({"", "???", "null", "_self_"})
 
 
@@ -194,7 +194,7 @@ def _in_overrides(source: Source, node: ast.expr | None) -> Iterator[tuple[ast.A
     groups = registered(source).groups
     for one in items.elts if isinstance(items, ast.List | ast.Tuple) else ():
         text = one.value if isinstance(one, ast.Constant) and isinstance(one.value, str) else ""
-        found = _OVERRIDE.fullmatch(text)
+        found = re.fullmatch(_OVERRIDE, text)
         # What is no group is a setting.
         if found and found["group"] in groups and found["group"].split("/")[0] != "hydra":
             for name in re.split(r"\s*,\s*", found["names"]):

@@ -76,8 +76,8 @@ _FETCHES = {
     "wget": ("download",),
 }
 """What reads from an address."""
-_ADDRESS = re.compile(r"(?:https?|ftp|s3|gs)://(?:[\w.-]+@)?([\w.-]+)")
-_LOCAL = re.compile(r"localhost|127\.|0\.0\.0\.0")
+_ADDRESS = r"(?:https?|ftp|s3|gs)://(?:[\w.-]+@)?([\w.-]+)"
+_LOCAL = r"localhost|127\.|0\.0\.0\.0"
 _MAY_WRITE = (
     r"(?i)\b(wget|curl|unzip|untar|tar|gdown|kaggle|rsync|scp|cp|mv|git\s+(clone|lfs|checkout)|7z|gunzip)\b"
     r"|urlretrieve|extract|unpack|download|fetch|snapshot|get_file|shutil|%%(writefile|file|bash|sh|script)|%run|os\.(system|popen)|subprocess"
@@ -149,8 +149,8 @@ def server_read(call: ast.Call, name: str, source: Source) -> str:
     if isinstance(argument, ast.JoinedStr) and argument.values:
         text = text_of(argument.values[0], source)
         text = text if text.count("/") > 2 else ""  # the server's whole name is there
-    address = _ADDRESS.match(text)
-    return address[1] if address and not _LOCAL.match(address[1]) else ""
+    address = re.match(_ADDRESS, text)
+    return address[1] if address and not re.match(_LOCAL, address[1]) else ""
 
 
 def files_read(source: Source) -> Iterator[tuple[Cell, ast.Call, str]]:

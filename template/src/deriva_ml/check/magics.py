@@ -13,11 +13,11 @@ PYTHON_CELLS = PYTHON_MAGICS | {"timeit"}
 """Cell magics that run the rest of the cell; what is set under ``%%timeit`` is gone afterwards."""
 
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)(?!\w|\?)[ \t]*(.*)")
-_TIMED = re.compile(r"(?m)^([ \t]*)%time[ \t]+(?![-?])")
-_TIMEITS_OPTIONS = re.compile(r"\A(?:-[nrvp]\s*\d+\s*|-[tcpqov]+\s*)*")
+_TIMED = r"(?m)^([ \t]*)%time[ \t]+(?![-?])"
+_TIMEITS_OPTIONS = r"\A(?:-[nrvp]\s*\d+\s*|-[tcpqov]+\s*)*"
 _ONE_LINE = re.compile(r"(\s*)(\w+)(?:[ \t]*|[ \t]*(?![\w.*=,\s]).*|[ \t]+(?![=,]).*)\s*\Z")
-_PLAIN_LINE = re.compile(r"(?m)^([ \t]*)(?:%(\w+)(?: (.*))?|(!!?)(.*))$")
-_NO_PLAIN_LINES = re.compile(r"\"\"\"|'''|(?m:[?\\][ \t]*$)")
+_PLAIN_LINE = r"(?m)^([ \t]*)(?:%(\w+)(?: (.*))?|(!!?)(.*))$"
+_NO_PLAIN_LINES = r"\"\"\"|'''|(?m:[?\\][ \t]*$)"
 _AUTOMAGICS = frozenset(
     "alias alias_magic autoawait autocall automagic bookmark cat cd code_wrap colors conda config cp debug dhist dirs"
     " doctest_mode ed edit env gui hist history killbgscripts ldir less lf lk ll load load_ext loadpy logoff logon"
@@ -40,7 +40,7 @@ def take_cell_magics(text: str) -> tuple[str, str]:
         name = words[:1] if magic == "capture" else []  # what it captures gets this name
         bound = f"{name[0]} = get_ipython()" if name and name[0].isidentifier() else ""
         if magic == "timeit":  # what stands beside it runs before the cell does
-            bound = _TIMEITS_OPTIONS.sub("", found[2])
+            bound = re.sub(_TIMEITS_OPTIONS, "", found[2])
         text = "\n" * found[0].count("\n") + bound + text[found.end() :]
     return magic, text
 
@@ -61,9 +61,9 @@ def parse_as_ipython(text: str, is_variable: Callable[[str], bool]) -> tuple[ast
     if "%" in text or "!" in text:
         with suppress(*NO_PYTHON):
             return ast.parse(text), text
-        text = _TIMED.sub(r"\1", text)  # a statement of the notebook, that is timed
-        if not _NO_PLAIN_LINES.search(text):
-            plain = _PLAIN_LINE.sub(_plain_line, text)
+        text = re.sub(_TIMED, r"\1", text)  # a statement of the notebook, that is timed
+        if not re.search(_NO_PLAIN_LINES, text):
+            plain = re.sub(_PLAIN_LINE, _plain_line, text)
             with suppress(*NO_PYTHON):
                 return ast.parse(plain), plain
     return parse(text, "<cell>")

@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from deriva_ml.check.checking import Checker, Finding
@@ -32,12 +31,23 @@ def check_all(checker: Checker, files: Sequence[Path]) -> Iterator[list[Finding]
     # Elsewhere than on Linux a copy of a process is not safe.
     context = get_context("fork" if sys.platform == "linux" else None)
     chunk = max(len(files) // (workers * 8), 1)
-    with ProcessPoolExecutor(workers, context, _keep_garbage) as pool:
-        yield from pool.map(partial(_check, checker), files, chunksize=chunk)
+    gc.freeze()  # so that no process looks for garbage in what it shares with the others
+    with ProcessPoolExecutor(workers, context, _begin, (checker,)) as pool:
+        yield from pool.map(_check, files, chunksize=chunk)
+    gc.unfreeze()
 
 
-def _check(checker: Checker, path: Path) -> list[Finding]:
-    return checker.check(path)
+_checkers: list[Checker] = []
+"""That of this process, which keeps what it learns of a project from file to file."""
+
+
+def _begin(checker: Checker) -> None:
+    _keep_garbage()
+    _checkers[:] = [checker]
+
+
+def _check(path: Path) -> list[Finding]:
+    return _checkers[0].check(path)
 
 
 def _keep_garbage() -> None:

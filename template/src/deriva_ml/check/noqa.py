@@ -6,8 +6,8 @@ import re
 
 from deriva_ml.check.rule import Problem
 
-_COMMENT = re.compile(r"#\s*noqa(?::\s*(?P<codes>\w+\d+(?:[\s,]+\w+\d+)*))?(?![\w-])", re.IGNORECASE)
-_ALONE = re.compile(r"\s*#")
+_COMMENT = r"(?i)#\s*noqa(?::\s*(?P<codes>\w+\d+(?:[\s,]+\w+\d+)*))?(?![\w-])"
+_ALONE = r"\s*#"
 
 
 def is_silenced(problem: Problem, code: str) -> bool:
@@ -21,11 +21,11 @@ def is_silenced(problem: Problem, code: str) -> bool:
     lines = problem.cell.text.splitlines()
     begin, end = lines_of(problem)
     for number in {begin, end}:
-        if 0 < number <= len(lines) and (found := _COMMENT.search(lines[number - 1])):
+        if 0 < number <= len(lines) and (found := re.search(_COMMENT, lines[number - 1])):
             if found["codes"] is None or _names(found["codes"], code):
                 return True
     first = next((line for line in lines if line.strip()), "")
-    found = _COMMENT.search(first) if _ALONE.match(first) else None
+    found = re.search(_COMMENT, first) if re.match(_ALONE, first) else None
     return bool(found and _names(found["codes"] or "", code))
 
 

@@ -16,12 +16,12 @@ NEUTRAL_MAGICS = frozenset(
     " watermark who who_ls whos writefile xdel xmode cmd".split()
 )
 """Magics that give no names to the notebook, but for those that they are asked to."""
-_EXTENSIONS = re.compile(
+_EXTENSIONS = (
     r"[\s'\"]*(autoreload|tensorboard\S*|memory_profiler|line_profiler|watermark|rpy2\.ipython|sql|[Cc]ython|\w*black\w*)"
     r"[\s'\"]*"
 )
 """Extensions that give no names."""
-_GIVES_OUTPUT = re.compile(r"%%.*(--out|--err|-o\b|<<|>>)")
+_GIVES_OUTPUT = r"%%.*(--out|--err|-o\b|<<|>>)"
 OPEN_ATTRIBUTES = frozenset({"user_ns", "user_global_ns", "run_cell", "run_code", "safe_execfile"})
 OPEN_CALLS = frozenset(
     {
@@ -41,7 +41,7 @@ OPEN_CALLS = frozenset(
 
 def cell_may_set_names(cell: Cell) -> bool:
     """Whether a cell that is no Python may give the notebook names."""
-    is_neutral = cell.magic in NEUTRAL_MAGICS and not _GIVES_OUTPUT.match(cell.text.lstrip())
+    is_neutral = cell.magic in NEUTRAL_MAGICS and not re.match(_GIVES_OUTPUT, cell.text.lstrip())
     return cell.tree is None and (cell.error is not None or not is_neutral)
 
 
@@ -56,7 +56,7 @@ def may_set_names(node: ast.Call) -> bool:
         ):
             words = rest[0].value if rest and isinstance(rest[0], ast.Constant) else ""
             if magic in {"load_ext", "reload_ext"}:
-                return not _EXTENSIONS.fullmatch(str(words))
+                return not re.fullmatch(_EXTENSIONS, str(words))
             return magic not in NEUTRAL_MAGICS
         case ast.Call(func=ast.Attribute(attr="ex" | "push", value=value)):
             return "get_ipython" in ast.unparse(value)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-import symtable
 from collections.abc import Iterator, Sequence
 
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.cells import NO_PYTHON
 from deriva_ml.notebook.document import TAG
 
-_READS_ANY = re.compile(r"\b(?:globals|locals|vars|dir)\(\s*\)|\buser_ns\b|%run\b|%who|\b(?:exec|eval)\(")
+_READS_ANY = r"\b(?:globals|locals|vars|dir)\(\s*\)|\buser_ns\b|%run\b|%who|\b(?:exec|eval)\("
 """What may read a variable without naming it."""
 _TAKES_CODE = frozenset({"evaluate", "execute", "query", "sql", "timeit"})
 """Functions and methods whose texts may name variables."""
@@ -26,14 +25,14 @@ def unread(source: Source, names: Sequence[str]) -> list[str]:
     others = {node.arg for one in cells for node in one.nodes(ast.arg)}
     others.update(*(one.stores for one in cells if TAG not in one.tags))
     found = [name for name in names if name not in used or (name in others and not _is_global(source, name))]
-    if not found or any(_READS_ANY.search(one.text) for one in source.cells):
+    if not found or any(re.search(_READS_ANY, one.text) for one in source.cells):
         return []
     return [name for name in found if not _is_in_text(source, name)]
 
 
 def _mentioned(cell: Cell) -> Iterator[str]:
     """Yield the names that a cell's code reads, or changes in place."""
-    yield from (node.id for node in cell.nodes(ast.Name) if not isinstance(node.ctx, ast.Store))
+    yield from [node.id for node in cell.nodes(ast.Name) if node.ctx.__class__ is not ast.Store]
     yield from _changed(cell)
 
 
@@ -51,6 +50,8 @@ def _is_global(source: Source, name: str) -> bool:
 def _uses(cell: Cell, name: str) -> bool:
     if cell.tree is None:
         return False
+    import symtable  # takes a millisecond, and is for few notebooks
+
     try:
         tables = [symtable.symtable(cell.python, "cell", "exec")]
     except NO_PYTHON:

@@ -10,7 +10,7 @@ from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.cells import CONSTRUCTORS, assignments, dotted, literal
 from deriva_ml.notebook.document import INJECTED, TAG, tags_of
 
-_HEADING = re.compile(r"\s*#[#\s]*(?:papermill\s+|notebook\s+)?parameters?\b", re.IGNORECASE)
+_HEADING = r"(?i)\s*#[#\s]*(?:papermill\s+|notebook\s+)?parameters?\b"
 _SHOWING = frozenset({"display", "print"})
 _DECIDED_BY: dict[type[ast.AST], str] = {
     **dict.fromkeys((ast.Assign, ast.AnnAssign, ast.NamedExpr), "value"),
@@ -42,7 +42,7 @@ def likely(source: Source) -> Cell | None:
     if tagged(source)[0] or any(INJECTED in cell.tags for cell in source.cells):
         return None
     able = [cell for cell in source.cells if _holds_only_literals(cell)]
-    said = [cell for cell in able if _HEADING.match(cell.text) or _is_announced(source, cell)]
+    said = [cell for cell in able if re.match(_HEADING, cell.text) or _is_announced(source, cell)]
     after = source.cells[len(_leading(source, ())) :]
     first = after[0] if after and after[0] is not source.cells[0] else None
     able = said or [cell for cell in able if cell is first and _holds_settings(cell)]
@@ -90,7 +90,7 @@ def _is_announced(source: Source, cell: Cell) -> bool:
 def is_heading(raw: dict[str, object]) -> bool:
     """Whether a cell of the document is a heading that announces the parameters, and nothing else."""
     text = "".join(raw["source"]) if raw["cell_type"] == "markdown" else ""  # type: ignore[arg-type]
-    return "\n" not in text.strip() and _HEADING.match(text) is not None
+    return "\n" not in text.strip() and re.match(_HEADING, text) is not None
 
 
 # Where it belongs

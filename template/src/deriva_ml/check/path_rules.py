@@ -15,11 +15,11 @@ from deriva_ml.notebook.cells import NO_PYTHON
 from deriva_ml.notebook.document import TAG
 
 _HOME = r"/(?:home|Users|root|mnt|media|scratch|gpfs|lustre|nfs|Volumes|content|kaggle|workspaces?|data|srv)/[\w.@~-]"
-_ABSOLUTE = re.compile(rf"(?:file://)?{_HOME}|[A-Za-z]:[\\/](?![\\/])[\w. ~-]|\\\\[\w.-]+\\\w|~[\w-]*/\w")
+_ABSOLUTE = rf"(?:file://)?{_HOME}|[A-Za-z]:[\\/](?![\\/])[\w. ~-]|\\\\[\w.-]+\\\w|~[\w-]*/\w"
 """Paths of one machine or one person."""
-_NO_PATH = re.compile(r"[<>|*?{}()]|\s{2}|://")
-_ROOTED = re.compile(r"/[\w.@-]+/[\w.@/ -]+\Z")
-_EVERYWHERE = re.compile(r"/(tmp|dev|proc|sys|etc|usr|bin|sbin|lib\w*|run)(/|\Z)")
+_NO_PATH = r"[<>|*?{}()]|\s{2}|://"
+_ROOTED = r"/[\w.@-]+/[\w.@/ -]+\Z"
+_EVERYWHERE = r"/(tmp|dev|proc|sys|etc|usr|bin|sbin|lib\w*|run)(/|\Z)"
 
 
 @rule("DML202", "absolute-path")
@@ -59,11 +59,11 @@ def _absolute(cell: Cell) -> Iterator[tuple[ast.Constant, str, bool]]:
             and len(text) > 3
             and (text[0] in "/~\\" or text[1] == ":" or text.startswith("file:"))
         ):
-            if "\n" in text or _NO_PATH.search(text.removeprefix("file://")):
+            if "\n" in text or re.search(_NO_PATH, text.removeprefix("file://")):
                 continue
-            if _ABSOLUTE.match(text):
+            if re.match(_ABSOLUTE, text):
                 yield node, text, True
-            elif _ROOTED.match(text) and not _EVERYWHERE.match(text):
+            elif re.match(_ROOTED, text) and not re.match(_EVERYWHERE, text):
                 yield node, text, False
 
 

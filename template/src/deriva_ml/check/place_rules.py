@@ -12,31 +12,27 @@ from deriva_ml.check.source import Cell, Source
 from deriva_ml.definitions import DRY_RUN_RID, is_reserved
 from deriva_ml.notebook.document import TAG
 
-_COSMETIC = re.compile(r"LOG|VERBOS|WARN|PROGRESS|COLOR|PARALLELISM|TELEMETRY", re.IGNORECASE)
+_COSMETIC = r"(?i)LOG|VERBOS|WARN|PROGRESS|COLOR|PARALLELISM|TELEMETRY"
 _SETS_VARIABLES = frozenset({"os.putenv", "os.environ.setdefault", "os.environ.update"})
 _CONFIGURING = (
     r"hydra\.(initialize\w*|compose)|hydra_zen\.(store|builds|make_config|make_custom_builds_fn|zen)"
     r"|omegaconf\.OmegaConf\.(create|update|load|from_cli|from_dotlist)"
     r"|deriva_ml(\.\w+)*\.(DerivaMLConfig|create_model_config|notebook_config|multirun_config|with_description)"
 )
-_HOSTNAME = re.compile(
-    r"(?=.{4,253}\Z)(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)+[a-z]{2,24}|\d{1,3}(?:\.\d{1,3}){3}", re.IGNORECASE
-)
-_HOST_WORDS = re.compile(r"(?:.*_)?(host|hostname|host_name|server|servername|server_name)\Z", re.IGNORECASE)
-_LOCAL = re.compile(
-    r"localhost|127\.|0\.0\.0\.0|.*\.(py|txt|csv|json|html?|log|ipynb|ya?ml|md)\Z", re.IGNORECASE
-)
+_HOSTNAME = r"(?i)(?=.{4,253}\Z)(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)+[a-z]{2,24}|\d{1,3}(?:\.\d{1,3}){3}"
+_HOST_WORDS = r"(?i)(?:.*_)?(host|hostname|host_name|server|servername|server_name)\Z"
+_LOCAL = r"(?i)localhost|127\.|0\.0\.0\.0|.*\.(py|txt|csv|json|html?|log|ipynb|ya?ml|md)\Z"
 _TAKES_HOST = (
     r"deriva\.core(\.\w+)*\.(DerivaServer|ErmrestCatalog|HatracStore|get_credential|DerivaBinding)"
     r"|deriva_ml(\.\w+)*\.(DerivaML|DerivaMLConfig|demo_catalog\.\w+)"
 )
-_TAKES_RID = re.compile(
+_TAKES_RID = (
     r"lookup_\w+|resolve_rid|retrieve_rid|download_asset|download_dataset_bag|delete_dataset|DatasetSpec|DatasetSpecConfig"
     r"|AssetSpec|AssetSpecConfig|restore_execution|list_dataset_members|cite"
 )
-_RID_WORD = re.compile(r"(?:.*_)?rids?\Z", re.IGNORECASE)
+_RID_WORD = r"(?i)(?:.*_)?rids?\Z"
 _LIKE_RID = re.compile(r"[\"'][0-9A-Z][0-9A-Z-]{2,}[\"']")
-_RID = re.compile(r"[0-9A-Z]{1,5}(-[0-9A-Z]{1,4})+|[1-9A-Z][0-9A-Z]{3,5}")
+_RID = r"[0-9A-Z]{1,5}(-[0-9A-Z]{1,4})+|[1-9A-Z][0-9A-Z]{3,5}"
 
 
 @rule("DML201", "configured-in-a-cell", own=True)
@@ -58,9 +54,12 @@ def configured(source: Source) -> Iterator[Problem]:
     """
     for cell, call, name in source.calls:
         if name in _SETS_VARIABLES:
-            if not _COSMETIC.search(ast.unparse(call.args[0]) if call.args else ""):
+            if not re.search(_COSMETIC, ast.unparse(call.args[0]) if call.args else ""):
                 yield Problem(cell, call, f"{name}() sets environment variables: set them before the run")
         elif name:
+            # As every notebook of a project calls it, no pattern is compiled for it.
+            if name.endswith(".run_notebook"):
+                continue
             if name.startswith(("hydra", "omegaconf", "deriva")) and re.fullmatch(_CONFIGURING, name):
                 what = f"{name.rpartition('.')[2]}() configures in a cell"
                 yield Problem(cell, call, f"{what}: make it an entry in src/configs")
@@ -69,7 +68,7 @@ def configured(source: Source) -> Iterator[Problem]:
     for cell, item in source.variables:
         if isinstance(item.ctx, ast.Store | ast.Del):
             key = ast.unparse(item.slice).strip("'")
-            if not _COSMETIC.search(key):
+            if not re.search(_COSMETIC, key):
                 yield Problem(cell, item, f"sets the environment variable {key}: set it before the run")
     config = _configuration_name(source)
     for cell in source.cells:
@@ -84,7 +83,7 @@ def _set_by_magic(call: ast.Call) -> str:
     match call.args:
         case [ast.Constant(value="env" | "set_env"), ast.Constant(value=str(words))]:
             found = re.match(r"(\w+)\s*[= ]\s*\S", words)
-            return found[1] if found and not _COSMETIC.search(found[1]) else ""
+            return found[1] if found and not re.search(_COSMETIC, found[1]) else ""
     return ""
 
 
@@ -129,10 +128,14 @@ def hostname(source: Source) -> Iterator[Problem]:
     for cell, call, name in source.calls:
         if not (cell in named or name.startswith("deriva") or fetches(name)) or TAG in cell.tags:
             continue
-        given = [one.value for one in call.keywords if one.arg and _HOST_WORDS.match(one.arg)]
+        given = [one.value for one in call.keywords if one.arg and re.match(_HOST_WORDS, one.arg)]
         for node in [
             *given,
-            *(call.args[:2] if name.startswith("deriva") and re.fullmatch(_TAKES_HOST, name) else ()),
+            *(
+                call.args[:2]
+                if call.args and name.startswith("deriva") and re.fullmatch(_TAKES_HOST, name)
+                else ()
+            ),
         ]:
             if text := _host(node):
                 yield Problem(cell, node, f"{text!r} ties the notebook to one server: name it in src/configs")
@@ -143,7 +146,7 @@ def hostname(source: Source) -> Iterator[Problem]:
     for cell in named:
         for assigned in cell.nodes(ast.Assign) if TAG not in cell.tags else ():
             names = [getattr(one, "id", getattr(one, "attr", "")) for one in assigned.targets]
-            if any(map(_HOST_WORDS.match, names)) and (text := _host(assigned.value)):
+            if any(re.match(_HOST_WORDS, one) for one in names) and (text := _host(assigned.value)):
                 yield Problem(
                     cell, assigned, f"{text!r} ties the notebook to one server: name it in src/configs"
                 )
@@ -158,7 +161,7 @@ def _host(node: ast.expr) -> str:
     match node:
         case ast.Constant(value=str(text)):
             plain = re.sub(r"\A\w+://|[:/].*\Z", "", text)
-            return text if _HOSTNAME.fullmatch(plain) and not _LOCAL.match(plain) else ""
+            return text if re.fullmatch(_HOSTNAME, plain) and not re.match(_LOCAL, plain) else ""
     return ""
 
 
@@ -194,7 +197,7 @@ def rid(source: Source) -> Iterator[Problem]:
 
 def _is_rid(text: str) -> bool:
     return (
-        bool(_RID.fullmatch(text))
+        bool(re.fullmatch(_RID, text))
         and not is_reserved(text)
         and text != DRY_RUN_RID
         and bool(re.search(r"\d", text))
@@ -204,16 +207,20 @@ def _is_rid(text: str) -> bool:
 def _where_rids_belong(cell: Cell) -> Iterator[ast.expr]:
     for call in cell.nodes(ast.Call):
         for keyword in call.keywords:
-            if keyword.arg and _RID_WORD.match(keyword.arg):
+            if keyword.arg and re.match(_RID_WORD, keyword.arg):
                 yield from _elements(keyword.value)
-        if call.args and _TAKES_RID.fullmatch(getattr(call.func, "attr", getattr(call.func, "id", ""))):
+        if call.args and re.fullmatch(_TAKES_RID, getattr(call.func, "attr", getattr(call.func, "id", ""))):
             yield from _elements(call.args[0])
     for node in cell.nodes(ast.Assign):
-        if any(_RID_WORD.match(getattr(one, "id", getattr(one, "attr", ""))) for one in node.targets):
+        if any(re.match(_RID_WORD, getattr(one, "id", getattr(one, "attr", ""))) for one in node.targets):
             yield from _elements(node.value)
     for table in cell.nodes(ast.Dict):
         for key, value in zip(table.keys, table.values, strict=True):
-            if isinstance(key, ast.Constant) and isinstance(key.value, str) and _RID_WORD.match(key.value):
+            if (
+                isinstance(key, ast.Constant)
+                and isinstance(key.value, str)
+                and re.match(_RID_WORD, key.value)
+            ):
                 yield from _elements(value)
     for compared in cell.nodes(ast.Compare):
         names = {"RID", "rid"}

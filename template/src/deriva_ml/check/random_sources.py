@@ -33,7 +33,7 @@ MENDS = {
 }
 """How each kind is seeded."""
 _HELPER = re.compile(r"seed|reproducib|determinis", re.IGNORECASE)
-_NO_HELPER = re.compile(r"^(numpy|random|torch|tensorflow|jax|tf)\b.*|.*(SeedSequence|PRNGKey|default_rng)$")
+_NO_HELPER = r"^(numpy|random|torch|tensorflow|jax|tf)\b.*|.*(SeedSequence|PRNGKey|default_rng)$"
 
 _RANDOM = frozenset(
     "betavariate binomialvariate choice choices expovariate gammavariate gauss getrandbits lognormvariate normalvariate"
@@ -144,7 +144,7 @@ def seeded_by(call: ast.Call, name: str, defined: Collection[str]) -> Collection
         return MENDS
     if name in {"numpy.random.default_rng", "numpy.random.RandomState", "random.Random", "torch.seed"}:
         return ()
-    if not _HELPER.search(spelled) or spelled in defined or _NO_HELPER.match(name or spelled):
+    if not _HELPER.search(spelled) or spelled in defined or re.match(_NO_HELPER, name or spelled):
         return ()
     # rng.seed(0), generator.manual_seed(0): of an object, unless it is of a module.
     return MENDS if isinstance(call.func, ast.Name) or name else ()

@@ -22,12 +22,12 @@ ANY = "*"
 _BY_ITSELF = frozenset({"deriva_base", "deriva_model"})
 """What the runner stores beside the groups."""
 _LOADERS = frozenset({"hydra_zen", "hydra", "omegaconf", "deriva_ml"})
-_REGISTERS = re.compile(r"\b(?:conf\w*|stores?|experiments?)\b|hydra", re.IGNORECASE)
+_REGISTERS = r"(?i)\b(?:conf\w*|stores?|experiments?)\b|hydra"
 """What is in the name of somebody else's module that may register something."""
-_UNTOLD = re.compile(r"\b(?:exec|eval|importlib|__import__|globals|ConfigStore|searchpath)\b")
+_UNTOLD = r"\b(?:exec|eval|importlib|__import__|globals|ConfigStore|searchpath)\b"
 
 _PLAIN_CALL = re.compile(r"""\bnotebook_config\(\s*(?:name\s*=\s*)?["']([^"'\n]+)["']""")
-_TAKES_PART = re.compile(r"\b(?:configs|hydra_zen|notebook_config|ConfigStore)\b")
+_TAKES_PART = r"\b(?:configs|hydra_zen|notebook_config|ConfigStore)\b"
 """What is in the text of any module that registers something."""
 
 Keywords = dict[str, ast.expr]
@@ -71,7 +71,7 @@ def registered(asking: Source) -> Registered:
     modules: list[tuple[str, Source]] = []
     configs = asking.root / "src" / "configs"
     for path in _files(asking.root / "src"):
-        if not path.is_relative_to(configs) and not _TAKES_PART.search(_text(path)):
+        if not path.is_relative_to(configs) and not re.search(_TAKES_PART, _text(path)):
             continue
         name = ".".join(path.relative_to(asking.root / "src").with_suffix("").parts)
         try:
@@ -187,7 +187,7 @@ def _scan(found: Registered, module: str, source: Source, aliases: dict[str, Key
     """Add what a module registers, or a notebook."""
     for cell in source.cells:
         if (
-            _UNTOLD.search(cell.text)
+            re.search(_UNTOLD, cell.text)
             if module.startswith("configs")
             else cell.tree is None and "store" in cell.text
         ):
@@ -208,7 +208,7 @@ def _scan(found: Registered, module: str, source: Source, aliases: dict[str, Key
     for meant in _imported(source):
         if meant.endswith(".*") and (module or meant.startswith(("hydra_zen.", "deriva_ml."))):
             found.unsure.add(ANY)
-        elif _REGISTERS.search(meant) and _is_others(source.root, meant.partition(".")[0]):
+        elif re.search(_REGISTERS, meant) and _is_others(source.root, meant.partition(".")[0]):
             found.unsure.add(ANY)
 
 

@@ -17,7 +17,8 @@ _INSTALLS = (
     r"(?:[\w./{}-]*/)?(?P<tool>pip[\d.]*|conda|mamba|micromamba|apt|apt-get|brew|uv|uv\s+pip|poetry|pipx|npm|yum|dnf|easy_install)\s+"
     r"(?:-\S+\s+)*(?P<verb>install|add|sync)\b"
 )
-_IS_PYTHON = re.compile(r"(pip|conda|mamba|micromamba|uv|poetry|easy_install)")
+_VERBS = ("install", "add", "sync")
+_IS_PYTHON = r"(pip|conda|mamba|micromamba|uv|poetry|easy_install)"
 _RUN = frozenset("system getoutput check_call check_output run Popen call run_line_magic".split())
 """What runs a command, by the last word of its name."""
 _SHELLS = frozenset({"bash", "sh", "script", "cmd", "system", "sx", "!"})
@@ -53,7 +54,7 @@ _ENVIRONMENT = {
     "locale.getlocale": "the locale",
     "locale.getdefaultlocale": "the locale",
 }
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|USER_?NAME", re.IGNORECASE)
+_SECRET = r"(?i)KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|USER_?NAME"
 _KNOWN_LIBRARIES = frozenset(
     "IPython astropy bokeh collections datetime fastai fastbook itertools ipywidgets keras math matplotlib mpl_toolkits numpy"
     " os pandas plotly pylab pyspark random scipy seaborn sklearn statistics sympy tensorflow time tkinter torch torchvision"
@@ -77,9 +78,11 @@ def installs(source: Source) -> Iterator[Problem]:
     """
     for cell in source.cells:
         for line, command in _commands(cell):
-            if found := re.search(_INSTALLS, command):
+            if any(verb in command for verb in _VERBS) and (found := re.search(_INSTALLS, command)):
                 mend = (
-                    "'uv add' the package" if _IS_PYTHON.match(found["tool"]) else "install it before the run"
+                    "'uv add' the package"
+                    if re.match(_IS_PYTHON, found["tool"])
+                    else "install it before the run"
                 )
                 yield Problem(cell, line, f"{found['tool']} {found['verb']}: {mend}, and delete the line")
 
@@ -326,11 +329,11 @@ def environment(source: Source) -> Iterator[Problem]:
     for cell, call, name in source.calls:
         what = _ENVIRONMENT.get(name)
         key = ast.unparse(call.args[0]) if what and call.args else ""
-        if what and source.means(call.func) and key not in own and not _SECRET.search(key):
+        if what and source.means(call.func) and key not in own and not re.search(_SECRET, key):
             yield Problem(cell, call, f"{name}() reads {what}: a parameter says which value is meant")
     for cell, node in source.variables:
         if isinstance(node.ctx, ast.Load):
             key = ast.unparse(node.slice)
-            if key not in own and not _SECRET.search(key):
+            if key not in own and not re.search(_SECRET, key):
                 message = "os.environ[] reads an environment variable: a parameter says which value is meant"
                 yield Problem(cell, node, message)

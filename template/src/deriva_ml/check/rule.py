@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -42,8 +41,7 @@ class Kind(StrEnum):
 Check = Callable[[Source], Iterator[Problem]]
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """One guideline that can be checked.
 
     Attributes:
@@ -64,7 +62,7 @@ class Rule:
     own: bool
     advice: bool
     fixable: bool
-    page: str = field(repr=False)
+    page: str
 
 
 RULES: dict[str, Rule] = {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deriva_ml.check.catalogue import RULES
 from deriva_ml.check.rule import PREFIX, Rule
@@ -21,8 +20,7 @@ _MAY_HAVE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Which rules are asked of which files.
 
     Attributes:
@@ -37,7 +35,7 @@ class Settings:
     select: Sequence[str] = (PREFIX,)
     ignore: Sequence[str] = ()
     exclude: Sequence[str] = ()
-    per_file_ignores: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    per_file_ignores: Mapping[str, Sequence[str]] = {}
 
     def excludes(self, path: Path) -> bool:
         """Whether a file or folder is left out."""
@@ -57,8 +55,8 @@ class Settings:
     def narrowed(self, select: Sequence[str], ignore: Sequence[str]) -> Settings:
         """Return the settings with what the command line says: ``select`` instead of theirs, ``ignore`` beside it."""
         if select:
-            return replace(self, select=select, ignore=ignore, per_file_ignores={})
-        return replace(self, ignore=[*self.ignore, *ignore])
+            return self._replace(select=select, ignore=ignore, per_file_ignores={})
+        return self._replace(ignore=[*self.ignore, *ignore])
 
     def _fits(self, path: Path, pattern: str) -> bool:
         """Whether the path, a folder that it is in, or its last name is as a pattern says."""

@@ -73,6 +73,8 @@ def named(language: str) -> str:
 
 
 def _of_kernel(name: str) -> str:
+    if not name or _PYTHON.fullmatch(name):
+        return ""
     for language, names in _KERNELS.items():
         if re.fullmatch(rf"(?:{names})(?:[-_ ]?v?\d[\w.]*)?", name, re.IGNORECASE):
             return language
