@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
+import deriva_ml.disk as disk
 from deriva_ml.catalog.database import now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
@@ -102,8 +103,13 @@ def replay(records: Records, rid: RID, options: Options) -> Report:
             report = _replay_one(records, rid, options)
     except DerivaMLRequestError:
         raise
-    except DerivaMLException as missing:  # also of a server that does not answer, or a damaged catalog
-        report = Report(rid, Verdict.could_not_run, workflow=workflow, why=str(missing))
+    except Exception as error:
+        full = disk.fault(error, records.project.state)
+        if not full and not isinstance(error, DerivaMLException):
+            raise
+        # Else what is missing, a server that does not answer, or a damaged catalog.
+        why = f"memory or disk do not suffice here: {full}" if full else str(error)
+        report = Report(rid, Verdict.could_not_run, workflow=workflow, why=why)
     return replace(report, begun=begun, seconds=time.monotonic() - started, tolerance=options.tolerance)
 
 
@@ -125,7 +131,13 @@ def _replay_one(records: Records, rid: RID, options: Options) -> Report:
             report = _replay_in(records, plan, report, top, folder, options)
         except CouldNotRun as missing:
             report = replace(report, verdict=Verdict.could_not_run, why=str(missing))
-        kept = [f"kept for you to look at: {' and '.join(map(str, places))}"] if options.keep else []
+        kept = (
+            [
+                f"kept for you to look at: {' and '.join(map(str, places))} (git worktree remove --force, and rm -r)"
+            ]
+            if options.keep
+            else []
+        )
         return replace(report, notes=[*report.notes, *kept])
 
 
