@@ -17,7 +17,7 @@ from deriva_ml.replay.verdict import Verdict
 
 def records(root: Path) -> Records:
     """One execution, and nothing else of a catalog."""
-    record = SimpleNamespace(workflow=SimpleNamespace(name="Study"))
+    record = SimpleNamespace(workflow=SimpleNamespace(name="Study", url=""))
     source = cast(
         Any, SimpleNamespace(lookup_execution=lambda rid: record, list_execution_children=lambda rid: [])
     )

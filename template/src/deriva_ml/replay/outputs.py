@@ -20,7 +20,7 @@ from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.manifest import parse
 from deriva_ml.project import Project
 from deriva_ml.replay.compare.files import compare_files
-from deriva_ml.replay.compare.terms import Side, Terms
+from deriva_ml.replay.compare.terms import RunTerms, Terms
 from deriva_ml.replay.compare.tokens import STAMP, timeless
 from deriva_ml.replay.plan import Kind, is_executed_notebook, is_result
 from deriva_ml.replay.run import Repeated
@@ -112,7 +112,7 @@ class _Lost(DerivaMLException):
     """A recorded content is not there any more, or not as it was."""
 
 
-def _shared(name: str, side: Side) -> str:
+def _shared(name: str, side: RunTerms) -> str:
     """Return of a file's name what both runs have in common: it may hold an RID, or the time."""
     return timeless(side.named(name), side)
 

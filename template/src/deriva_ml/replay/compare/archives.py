@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, cast
 
 from deriva_ml.replay.compare.tally import Tally
-from deriva_ml.replay.compare.terms import Side
+from deriva_ml.replay.compare.terms import RunTerms
 from deriva_ml.replay.verdict import Comparison, Difference, Verdict
 from deriva_ml.untrusted import plain_name
 
@@ -53,7 +53,7 @@ class _Archive(Protocol):
 
 
 def compare_archives(
-    recorded: Path, repeated: Path, compare: CompareFiles, sides: Sequence[Side]
+    recorded: Path, repeated: Path, compare: CompareFiles, sides: Sequence[RunTerms]
 ) -> Comparison | None:
     """Compare two ZIP or tar archives; None if one cannot be read as such. The similarity is the mean of the members'.
 
@@ -101,7 +101,7 @@ def _tar_opener(archive: tarfile.TarFile, one: tarfile.TarInfo) -> Callable[[], 
 
 
 def _compare_members(
-    ours: list[Member], theirs: list[Member], folder: Path, compare: CompareFiles, sides: Sequence[Side]
+    ours: list[Member], theirs: list[Member], folder: Path, compare: CompareFiles, sides: Sequence[RunTerms]
 ) -> Comparison:
     """Compare members by name; those of the same name in their order."""
     names = [

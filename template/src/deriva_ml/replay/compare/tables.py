@@ -10,7 +10,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 
 from deriva_ml.replay.compare.tally import Tally, below_one
-from deriva_ml.replay.compare.terms import Side, Terms
+from deriva_ml.replay.compare.terms import RunTerms, Terms
 from deriva_ml.replay.compare.text import alike, compare_text_files, named_lines
 from deriva_ml.replay.compare.values import has_parts, is_version, same_cells
 from deriva_ml.replay.verdict import Comparison, Difference, Verdict
@@ -55,7 +55,7 @@ def compare_tables(recorded: Path, repeated: Path, terms: Terms, separator: str 
     return Comparison(Verdict.different, below_one(max(found.similarity, share)), note, found.differences)
 
 
-def _rows(path: Path, side: Side, separator: str) -> Iterator[list[str]]:
+def _rows(path: Path, side: RunTerms, separator: str) -> Iterator[list[str]]:
     return csv.reader(named_lines(path, side), delimiter=separator, strict=True)
 
 

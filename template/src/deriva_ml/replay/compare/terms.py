@@ -25,7 +25,7 @@ _SCALES = (1.0, 1e3, 1e6, 1e9)
 """A second, in the units in which moments are counted since the epoch."""
 
 
-class Side:
+class RunTerms:
     """One of the two runs.
 
     Args:
@@ -89,8 +89,8 @@ class Terms:
     """
 
     def __init__(self, own: Own, tolerance: Tolerance) -> None:
-        self.recorded = Side(own.recorded, own.recorded_span, own.repeated)
-        self.repeated = Side(own.repeated, own.repeated_span, own.recorded)
+        self.recorded = RunTerms(own.recorded, own.recorded_span, own.repeated)
+        self.repeated = RunTerms(own.repeated, own.repeated_span, own.recorded)
         self.tolerance = tolerance
 
     def own_stamps(self, a: float, b: float) -> bool:

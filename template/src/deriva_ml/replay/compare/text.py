@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deriva_ml.replay.compare.images import compare_images
 from deriva_ml.replay.compare.tally import MOST, below_one, difference, note_of
-from deriva_ml.replay.compare.terms import Side, Terms
+from deriva_ml.replay.compare.terms import RunTerms, Terms
 from deriva_ml.replay.compare.tokens import LONGEST, Token, same, tokens
 from deriva_ml.replay.verdict import Comparison, Difference, Verdict
 
@@ -81,7 +81,7 @@ def compare_text_files(recorded: Path, repeated: Path, terms: Terms, only: str =
     )
 
 
-def named_lines(path: Path, side: Side, encoding: str = "utf-8-sig") -> Iterator[str]:
+def named_lines(path: Path, side: RunTerms, encoding: str = "utf-8-sig") -> Iterator[str]:
     """Yield the lines of a file of text, each with its end, with names for what is the run's own.
 
     Raises:

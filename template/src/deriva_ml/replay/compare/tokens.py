@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from deriva_ml.replay.compare.terms import CLOSE, DAY, OPEN, Side, Terms
+from deriva_ml.replay.compare.terms import CLOSE, DAY, OPEN, RunTerms, Terms
 
 LONGEST = 1 << 18
 """Characters of a line that is looked into; a longer one is compared as it is."""
@@ -201,7 +201,7 @@ def same(a: Token, b: Token, terms: Terms) -> str:
     return a.kind if good else ""
 
 
-def _own(token: Token, side: Side) -> bool:
+def _own(token: Token, side: RunTerms) -> bool:
     """Whether a moment or a duration is of the run that a text is from."""
     match token.kind:
         case "moment":
@@ -271,7 +271,7 @@ def moments(text: str) -> Iterator[tuple[datetime, float]]:
         yield found, DAY if "%H" not in form and "%I" not in form else 1.0 if "%S" in form else 60.0
 
 
-def is_own_moment(text: str, side: Side) -> bool:
+def is_own_moment(text: str, side: RunTerms) -> bool:
     """Whether a date, with its time or alone, is one at which the run ran."""
     if not re.search(r"\d{4}", text):  # as in a listing of files
         text = f"{text} {datetime.fromtimestamp(side.span[0], UTC).year if side.span else 2000}"
@@ -320,7 +320,7 @@ def _parted(path: str) -> tuple[str, str]:
     return (home[0], path[home.end() :]) if home else ("", path)
 
 
-def timeless(path: str, side: Side) -> str:
+def timeless(path: str, side: RunTerms) -> str:
     """Return a path, or a name, without what it says of the run's own time."""
     return STAMP.sub(lambda found: "*" if is_own_moment(found[0], side) else found[0], path)
 
