@@ -87,6 +87,7 @@ def test_every_declared_type_arrives_and_is_recorded(project: ProjectFolder) -> 
     assert done.err == (
         "warning: area: computed in the parameters cell from the default of price,"
         " before the value that is given gets there: give that, too, or compute it in a cell below\n"
+        "check: 2 findings in notebooks/typed.ipynb (DML107, DML108): 'deriva-ml-check notebooks/typed.ipynb' says where\n"
     )
     record = latest(project)
     assert "all are what was declared" in outputs_text(
@@ -119,7 +120,7 @@ def test_every_declared_type_arrives_and_is_recorded(project: ProjectFolder) -> 
 
 def test_an_executed_notebook_runs_with_its_own_values_and_what_is_given_now(project: ProjectFolder) -> None:
     path = committed(
-        project, "again.ipynb", START, "print('a', a, 'n', n)", parameters="a: int = 1\nn: int = 2"
+        project, "again.ipynb", START, "print('a', a, 'n', n)", COMMIT, parameters="a: int = 1\nn: int = 2"
     )
     first = run(project, path, "-p", "a", "5")
     assert first.rc == 0, first.err
