@@ -112,7 +112,9 @@ def test_every_declared_type_arrives_and_is_recorded(project: ProjectFolder) -> 
     )
     unchecked = run(project, path, "-p", "api_token", "abc123", "-p", "kind", "nonsense")
     reason = "parameter 'kind' cannot be what was given: ValueError: 'nonsense' is not a valid Kind"
-    assert (unchecked.rc, unchecked.err.splitlines()[0]) == (1, f"error: {reason}")
+    checked, ended, *_ = unchecked.err.splitlines()
+    assert checked.startswith("check: 2 findings in notebooks/typed.ipynb")
+    assert (unchecked.rc, ended) == (1, f"error: {reason}")
     failed = latest(project)
     assert (failed["status"], failed["reason"]) == ("Failed", reason)
     assert "abc123" not in contents(failed)["typed.ipynb"].decode() + contents(failed)["typed.md"].decode()
