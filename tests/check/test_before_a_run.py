@@ -30,7 +30,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         begun.append(True)
         return 0
 
-    monkeypatch.setattr(run_notebook, "_run", pretend)
+    monkeypatch.setattr(run_notebook, "_record", pretend)
+    monkeypatch.setattr("deriva_ml.execution.recovery.recover_project", lambda project: None)
 
     def call(*arguments: str) -> tuple[int, str, bool]:
         begun.clear()

@@ -152,7 +152,6 @@ def main(argv: Sequence[str]) -> int:
         plain = all(re.fullmatch("dry_run=(true|false)", word) for word in args.overrides)
         call = None if plain or args.kernel else call_of(notebook)
         names = [parameter.name for parameter in declared or ()]
-        _check(args.notebook, strict=args.strict)
         return _run(args, project, names, values, overrides, argv, call)
     except DerivaMLRequestError as error:
         _refuse_parameter(declared or (), overrides, error)
@@ -272,19 +271,36 @@ def _run(
     argv: Sequence[str],
     call: Call | None,
 ) -> int:
-    """Run the notebook; a ``call`` of ``run_notebook`` is looked at before, for the overrides that it is given."""
+    """Run the notebook; before, see to a ``call`` of ``run_notebook`` for the overrides that it is given, and check it."""
     import deriva_ml.execution.precheck as precheck
 
     checking = precheck.start(call, overrides, args.notebook.absolute()) if call and call.sure else None
-    from deriva_ml.execution.notebook_runner import Request, record_notebook
+    import deriva_ml.execution.notebook_runner  # noqa: F401 - while that composes the configuration
     from deriva_ml.execution.recovery import recover_project
-    from deriva_ml.notebook.execute import Outcome
-    from deriva_ml.signals import ignore_stops
 
     atexit.register(gc.freeze)  # the process is over: collecting what it loaded would only delay its end
     recover_project(project)
     if checking:
         precheck.finish(checking)
+    _check(
+        args.notebook, strict=args.strict
+    )  # not before: a run that is refused has one line, which says why
+    return _record(args, project, declared, values, overrides, argv)
+
+
+def _record(
+    args: argparse.Namespace,
+    project: Project,
+    declared: list[str],
+    values: dict[str, Value],
+    overrides: list[str],
+    argv: Sequence[str],
+) -> int:
+    """Run the notebook, and print how it ended."""
+    from deriva_ml.execution.notebook_runner import Request, record_notebook
+    from deriva_ml.notebook.execute import Outcome
+    from deriva_ml.signals import ignore_stops
+
     begun = time.monotonic()
     result = record_notebook(
         Request(
