@@ -35,3 +35,8 @@ def outputs_text(notebook: Path) -> str:
             texts.append(output.get("data", {}).get("text/plain", ""))
             texts.append(f"{output.get('ename', '')}: {output.get('evalue', '')}")
     return "\n".join(texts)
+
+
+def beside_findings(said: str) -> str:
+    """What a command said on standard error, but for the line that tells what a check finds in the notebook."""
+    return "".join(line for line in said.splitlines(keepends=True) if not line.startswith("check: "))

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import editorconfig
 import nbformat
@@ -188,10 +189,12 @@ def test_the_readme_can_be_followed_from_top_to_bottom(
             name_the_measurements(project, block)
             continue
         for line in block.splitlines():
+            if "RID" in line:
+                line = re.sub(r"\bRID\b", executions(project)[0]["rid"], line)
             project.run("bash", "-c", line, check=True)
             if line.startswith("cp src/"):
                 adapt(project / line.split()[-1])
-    listed = json.loads(project.run("uv", "run", "deriva-ml-catalog", "list", "--json", check=True).out)
+    listed = executions(project)
     assert {record["status"] for record in listed} == {"Uploaded"}
     newest = [record["workflow"]["name"] for record in listed[:6]]
     sweep = ["Model training", "Model training", "Model training sweep"]
@@ -199,6 +202,14 @@ def test_the_readme_can_be_followed_from_top_to_bottom(
     for run in (listed[3], listed[4]):
         shown = project.run("uv", "run", "deriva-ml-catalog", "show", run["rid"], check=True).out
         assert "measurements.csv" in shown
+
+
+def executions(project: ProjectFolder) -> list[dict[str, Any]]:
+    """What was recorded, the newest first."""
+    listed: list[dict[str, Any]] = json.loads(
+        project.run("uv", "run", "deriva-ml-catalog", "list", "--json", check=True).out
+    )
+    return listed
 
 
 def name_the_measurements(project: ProjectFolder, snippet: str) -> None:
