@@ -133,7 +133,7 @@ def _replay_one(records: Records, rid: RID, options: Options) -> Report:
             report = replace(report, verdict=Verdict.could_not_run, why=str(missing))
         kept = (
             [
-                f"kept for you to look at: {' and '.join(map(str, places))} (git worktree remove --force, and rm -r)"
+                f"kept for you to look at: {' and '.join(map(str, places))}"
             ]
             if options.keep
             else []
