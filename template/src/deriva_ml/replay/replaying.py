@@ -131,13 +131,7 @@ def _replay_one(records: Records, rid: RID, options: Options) -> Report:
             report = _replay_in(records, plan, report, top, folder, options)
         except CouldNotRun as missing:
             report = replace(report, verdict=Verdict.could_not_run, why=str(missing))
-        kept = (
-            [
-                f"kept for you to look at: {' and '.join(map(str, places))}"
-            ]
-            if options.keep
-            else []
-        )
+        kept = [f"kept for you to look at: {' and '.join(map(str, places))}"] if options.keep else []
         return replace(report, notes=[*report.notes, *kept])
 
 
