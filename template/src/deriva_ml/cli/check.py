@@ -19,7 +19,7 @@ from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.progress import progress
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_lines
+from deriva_ml.terminal import print, print_lines, tell
 
 DEFAULT = ("notebooks", "src/configs", "src/models")
 """What is checked of a project where no path is given."""
@@ -126,11 +126,11 @@ def _fix(checker: Checker, file: Path) -> bool:
                 break
         return True
     except DerivaMLRequestError as error:
-        print(error, file=sys.stderr)
+        tell(error)
         return False
     finally:
         if done:
-            print(f"{file}: {', '.join(done)}", file=sys.stderr)
+            tell(f"{file}: {', '.join(done)}")
 
 
 def _codes(given: Sequence[str], flag: str) -> list[str]:

@@ -18,7 +18,7 @@ from deriva_ml.cli.named import rid_of
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import print, print_json, print_lines, width
+from deriva_ml.terminal import print, print_json, print_lines, tell, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.protocol import Source
@@ -284,7 +284,7 @@ def _sayer(rid: str) -> Callable[[str], None]:
     """Return what tells a person at a terminal what is being done."""
     if not sys.stderr.isatty():
         return lambda text: None
-    return lambda text: print(f"{rid}: {text}", file=sys.stderr)
+    return lambda text: tell(f"{rid}: {text}")
 
 
 def _show(report: Report) -> None:

@@ -7,7 +7,6 @@ import atexit
 import gc
 import re
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from deriva_ml.notebook.document import injected_earlier, read_notebook, source_
 from deriva_ml.notebook.language import check_language
 from deriva_ml.notebook.parameters import computed_from, describe, parameters_of, resolve
 from deriva_ml.project import Project
-from deriva_ml.terminal import print, print_lines, warn
+from deriva_ml.terminal import print, print_lines, tell, warn
 
 if TYPE_CHECKING:
     from deriva_ml.execution.notebook_end import Result
@@ -206,10 +205,7 @@ def _say_left_out(path: Path, notebook: dict[str, Any]) -> None:
     values = redact("; ".join(line for line in lines if line and not line.startswith("#")))
     values = values if len(values) <= 80 else f"{values[:77]}..."
     if lines:
-        print(
-            f"warning: {path} was executed before: the cell that set parameters then is left out ({values})",
-            file=sys.stderr,
-        )
+        warn(f"{path} was executed before: the cell that set parameters then is left out ({values})")
 
 
 def _check(path: Path, *, strict: bool) -> None:
@@ -225,7 +221,7 @@ def _check(path: Path, *, strict: bool) -> None:
     except DerivaMLException as error:
         if strict:
             raise
-        print(f"warning: {error}", file=sys.stderr)
+        warn(error)
         return
     if not found:
         return
@@ -233,17 +229,16 @@ def _check(path: Path, *, strict: bool) -> None:
     where = f"{count} in {path} ({', '.join(sorted({*found}))}): 'deriva-ml-check {shlex.quote(str(path))}' says where"
     if strict:
         raise DerivaMLRequestError(f"not run, because of {where}")
-    print(f"check: {where}", file=sys.stderr)
+    tell(f"check: {where}")
 
 
 def _say_computed(declared: Sequence[Parameter], values: dict[str, Value]) -> None:
     """Name the parameters that the kernel will have computed before the values that are given get there."""
     derived, given = computed_from(declared, values)
     if derived:
-        print(
-            f"warning: {', '.join(derived)}: computed in the parameters cell from the default of {', '.join(given)},"
-            " before the value that is given gets there: give that, too, or compute it in a cell below",
-            file=sys.stderr,
+        warn(
+            f"{', '.join(derived)}: computed in the parameters cell from the default of {', '.join(given)},"
+            " before the value that is given gets there: give that, too, or compute it in a cell below"
         )
 
 
@@ -337,9 +332,9 @@ def _print_end(notebook: Path, project: Project, result: Result, took: str) -> b
         warn(line)
     good = result.status in {Status.uploaded, Status.stopped, Status.pending_upload}
     if not good:
-        print(f"error: {result.reason}", file=sys.stderr)
+        tell(f"error: {result.reason}")
     if result.unsent:
-        print(f"error: {result.unsent}; the record is kept in this project", file=sys.stderr)
+        tell(f"error: {result.unsent}; the record is kept in this project")
     shown = relative(result.folder)
     lines = [
         f"notebook  {shown / notebook.name}",

@@ -26,7 +26,7 @@ from deriva_ml.replay.installing import READY, make, python_in
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.replay.workspace import remove_tree
 from deriva_ml.signals import raise_on_signals
-from deriva_ml.terminal import one_line, print
+from deriva_ml.terminal import one_line, tell
 
 NAMED = 20
 """Packages that a line names."""
@@ -160,7 +160,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 break
             except DerivaMLException:
                 if not told and sys.stderr.isatty():
-                    print("waiting for another replay, which makes its environment", file=sys.stderr)
+                    tell("waiting for another replay, which makes its environment")
                 told = True
         yield
 

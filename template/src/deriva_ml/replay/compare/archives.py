@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, cast
+from typing import IO, Any, NamedTuple, cast
 
 from deriva_ml.replay.compare.tally import Tally
 from deriva_ml.replay.compare.terms import RunTerms
@@ -46,10 +46,6 @@ class Member(NamedTuple):
     says: str
     size: int
     opened: Callable[[], AbstractContextManager[IO[bytes]]]
-
-
-class _Archive(Protocol):
-    def close(self) -> None: ...
 
 
 def compare_archives(
