@@ -93,6 +93,11 @@ class Project:
         return self.state / "runs"
 
     @property
+    def sweeps(self) -> Path:
+        """Folders of sweeps that are under way, each named by the RID of its execution."""
+        return self.state / "sweeps"
+
+    @property
     def replayed(self) -> Path:
         """The file that makes a state folder a replay's: nothing is sent from there, and it says what is read how."""
         return self.state / "replay.json"

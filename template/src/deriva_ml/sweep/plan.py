@@ -1,0 +1,148 @@
+"""What a sweep is to run: plain data, kept in its folder and with its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from deriva_ml.untrusted import well_formed
+
+NOTEBOOK, MODEL = "notebook", "model"
+"""The kinds of sweeps."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """Something that has another value in each job.
+
+    Attributes:
+        key: an override's as Hydra has it, such as ``model_config.l2`` or ``+experiment``, or a parameter's name.
+        text: the values as they were typed, such as ``0.1,0.2`` or ``interval(0,1)``.
+        parameter: whether it is one of the notebook's parameters.
+    """
+
+    key: str
+    text: str
+    parameter: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep.
+
+    Attributes:
+        number: its place, from 0.
+        overrides: all that it is run with, Hydra's.
+        given: name and text of each parameter that it is given, as after ``-p``.
+    """
+
+    number: int
+    overrides: tuple[str, ...] = ()
+    given: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep.
+
+    Attributes:
+        kind: ``NOTEBOOK`` or ``MODEL``.
+        notebook: its path in the project, with ``/``; empty for a model.
+        config_name: the configuration that a model's jobs compose.
+        config_package: the folder in ``src`` with the project's configurations.
+        base: overrides that all jobs have.
+        given: parameters that all jobs are given, as texts.
+        from_file: the same from a file, in JSON's types.
+        swept: what differs between them.
+        jobs: all of them; none where a sweeper makes them as it goes.
+        engine: the overrides that choose and set Hydra's launcher and sweeper.
+        objective: the metric that is to be optimized, or by which the best job is told.
+        direction: ``minimize`` or ``maximize``.
+        description: Markdown, for the sweep's own record.
+        kernel: an installed one, that a notebook runs in.
+        timeout: seconds that one cell may take.
+        fail_fast: whether a job that fails ends the others.
+        command: the words that it was asked for with, without values of credentials.
+    """
+
+    kind: str
+    notebook: str = ""
+    config_name: str = ""
+    config_package: str = "configs"
+    base: tuple[str, ...] = ()
+    given: tuple[tuple[str, str], ...] = ()
+    from_file: dict[str, Any] = field(default_factory=dict)
+    swept: tuple[Swept, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    engine: tuple[str, ...] = ()
+    objective: str = ""
+    direction: str = ""
+    description: str = ""
+    kernel: str | None = None
+    timeout: int | None = None
+    allow_dirty: bool = False
+    fail_fast: bool = False
+    command: tuple[str, ...] = ()
+
+    def label(self, job: Job) -> str:
+        """Return what makes a job different from the others, such as ``assets=a alpha=0.1``."""
+        return " ".join(f"{key}={value}" for key, value in self.values(job).items())
+
+    def values(self, job: Job) -> dict[str, str]:
+        """Return the values, as texts, that a job has of what is swept, by key."""
+        overrides = dict(_split(word) for word in job.overrides)
+        given = dict(job.given)
+        found = {one.key: (given if one.parameter else overrides).get(one.key) for one in self.swept}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def trial(self, number: int, values: Mapping[int, str]) -> Job:
+        """Return the job that a sweeper asks for.
+
+        Args:
+            values: a text for each of what is swept, by its place there.
+        """
+        overrides = [*self.base]
+        given = [*self.given]
+        for place, one in enumerate(self.swept):
+            if one.parameter:
+                given.append((one.key, values[place]))
+            else:
+                overrides.append(f"{one.key}={values[place]}")
+        return Job(number, tuple(overrides), tuple(given))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it in JSON's types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Plan:
+        """Read it; it may be somebody else's.
+
+        Raises:
+            ValueError, TypeError, LookupError: it is not one.
+        """
+        said = said | {
+            "swept": tuple(well_formed(Swept(**one)) for one in said["swept"]),
+            "jobs": tuple(job_from_json(one) for one in said["jobs"]),
+            "given": _pairs(said["given"]),
+            **{name: tuple(said[name]) for name in ("base", "engine", "command")},
+        }
+        return well_formed(cls(**said))
+
+
+def job_from_json(said: dict[str, Any]) -> Job:
+    """Read a job; raises as ``Plan.from_json`` does."""
+    job = Job(said["number"], tuple(said["overrides"]), _pairs(said["given"]))
+    if not all(isinstance(word, str) for word in job.overrides):
+        raise ValueError("its overrides are no texts")
+    return well_formed(job)
+
+
+def _pairs(said: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(text)) for name, text in said)
+
+
+def _split(word: str) -> tuple[str, str]:
+    key, _, value = word.partition("=")
+    return key, value
