@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import (
     CommandParser,
@@ -19,10 +19,13 @@ from deriva_ml.cli.arguments import (
 from deriva_ml.cli.command import FAILED, command
 from deriva_ml.cli.configuration import show_configuration
 from deriva_ml.cli.summary import print_summary, relative
-from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
-from deriva_ml.terminal import print, tell
+from deriva_ml.terminal import print
+
+if TYPE_CHECKING:
+    from deriva_ml.execution.model_run import RunContext
+    from deriva_ml.sweep.plan import Plan
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,15 +74,19 @@ def main(argv: Sequence[str]) -> int:
     if args.list_configs or args.cfg or args.info:
         show_configuration(args, lambda: (args.config_name, _one_job(overrides, args.multirun)))
         return 0
-    from deriva_ml.execution.model_run import RunContext, run_context
+    from deriva_ml.execution.model_run import RunContext
     from deriva_ml.execution.recovery import recover_project
 
     recover_project(project)
-    run_context.set(RunContext(project, allow_dirty=args.allow_dirty, config_name=args.config_name))
     jobs, description = _jobs(overrides, args.multirun)
+    context = RunContext(
+        project, overrides=jobs[0], allow_dirty=args.allow_dirty, config_name=args.config_name
+    )
     if description is None:
-        return 0 if _run_job(jobs[0]) else FAILED
-    return _run_sweep(project, jobs, description)
+        return 0 if _run_one(context) else FAILED
+    import deriva_ml.cli.sweep as sweep
+
+    return sweep.run(project, _plan(context, jobs, description, argv))
 
 
 def _one_job(overrides: list[str], swept: bool) -> list[str]:
@@ -123,52 +130,15 @@ def _jobs(overrides: list[str], swept: bool) -> tuple[list[list[str]], str | Non
     return sweep_jobs(words), description or f"Sweep: {' '.join(words)}"
 
 
-def _compose(overrides: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """Return the composition of ``deriva_model``, and the arguments for ``run_model`` that it describes.
-
-    Raises:
-        DerivaMLRequestError: it has something that no model run takes, such as an experiment of a project without any,
-            or that this model does not take.
-    """
-    import inspect
-
-    from deriva_ml.config.compose import compose
-    from deriva_ml.execution.model_run import check_settings, run_context, run_model
-
-    composed = compose(run_context.get().config_name, overrides)
-    arguments = composed.arguments()
-    parameters = inspect.signature(run_model).parameters
-    if unknown := sorted(arguments.keys() - parameters.keys()):
-        raise DerivaMLRequestError(
-            f"a model run takes no {', '.join(unknown)}: --list-configs shows what can be chosen, --cfg job what can be set"
-        )
-    needed = [name for name, one in parameters.items() if one.default is one.empty and name not in arguments]
-    if needed:
-        raise DerivaMLRequestError(f"a model run needs {', '.join(needed)}: leave ~{' ~'.join(needed)} out")
-    check_settings(arguments.get("script_config") or arguments.get("model_config"))
-    return composed, arguments
-
-
-def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) -> bool:
-    """Run one job and say how it ended; False if its record has not come to where it is to go."""
-    from deriva_ml.execution.model_run import run_context, run_model
+def _run_one(context: RunContext) -> bool:
+    """Run a model and say how it ended; False if its record has not come to where it is to go."""
+    from deriva_ml.execution.model_run import run_composed
     from deriva_ml.signals import Terminated, ignore_stops
 
-    composed, arguments = _compose(overrides)
     begun: list[Any] = []
-    context = replace(
-        run_context.get(),
-        overrides=overrides,
-        choices=composed.choices,
-        config=composed.yaml,
-        settings=composed.part("script_config") or composed.part("model_config") or {},
-        parent=parent,
-        begun=begun.append,
-    )
-    token = run_context.set(context)
     project = context.project or Project.find()
     try:
-        execution = run_model(**arguments)
+        execution = run_composed(replace(context, begun=begun.append))
     except (DerivaMLException, KeyboardInterrupt, Terminated) as error:
         if not isinstance(error, DerivaMLException):
             ignore_stops()  # its end is recorded; there is nothing left to stop
@@ -176,48 +146,41 @@ def _run_job(overrides: Sequence[str], parent: tuple[str, int] | None = None) ->
             if not execution.dry_run:
                 print_summary(project, execution.local_rid)
         raise
-    finally:
-        run_context.reset(token)
     if execution.dry_run:
         print(f"Dry run: nothing was recorded; its output is in {relative(execution.working_dir)}")
         return True
     return print_summary(project, execution.local_rid)
 
 
-def _run_sweep(project: Project, jobs: list[list[str]], description: str) -> int:
-    """Run the jobs one after the other, nested in an execution of their own; go on past one that fails."""
-    from deriva_ml.execution.model_run import start_sweep
-    from deriva_ml.signals import Terminated
+def _plan(context: RunContext, jobs: list[list[str]], description: str, argv: Sequence[str]) -> Plan:
+    """Return the sweep of these jobs.
 
-    composed = [_compose(job)[1] for job in jobs]  # one that cannot be composed stops all before any starts
-    first = composed[0]
+    Raises:
+        DerivaMLRequestError: one cannot be composed, or they are for several catalogs.
+    """
+    from deriva_ml.execution.model_run import compose_model
+    from deriva_ml.sweep.plan import MODEL, Job, Plan, Swept
+
+    composed = [compose_model(context.config_name, job)[1] for job in jobs]
     places = {
         (getattr(one["deriva_ml"], "hostname", None), getattr(one["deriva_ml"], "catalog_id", None))
         for one in composed
     }
     if len(places) > 1:
         raise DerivaMLRequestError("a sweep is recorded in one catalog: leave deriva_ml out of its values")
-    parent = None
-    if not all(one.get("dry_run") for one in composed):
-        parent = start_sweep(project, description, first["workflow"], first["deriva_ml"])
-    failed = waiting = 0
-    try:
-        for number, job in enumerate(jobs):
-            tell(f"[{number + 1}/{len(jobs)}] {' '.join(job)}")
-            try:
-                waiting += not _run_job(job, (parent.local_rid, number) if parent else None)
-            except (DerivaMLException, OSError) as error:
-                failed += 1
-                tell(f"error: {error}")
-    except (KeyboardInterrupt, Terminated):
-        if parent:
-            parent.end(Status.aborted, "interrupted")
-            print(f"Sweep {parent.execution_rid}: interrupted")
-            print_summary(project, parent.local_rid)
-        raise
-    reason = f"{failed} of {len(jobs)} jobs failed" if failed else ""
-    if parent:
-        parent.end(Status.failed if failed else Status.uploaded, reason)
-        print(f"Sweep {parent.execution_rid}: {len(jobs)} executions{', ' + reason if reason else ''}")
-        waiting += not print_summary(project, parent.local_rid)
-    return FAILED if failed or waiting else 0
+    first = composed[0]
+    keys = [word.partition("=")[0] for word in jobs[0]]
+    swept = [key for place, key in enumerate(keys) if len({job[place] for job in jobs}) > 1]
+    workflow, catalog = first["workflow"], first["deriva_ml"]
+    return Plan(
+        MODEL,
+        config_name=context.config_name,
+        jobs=tuple(Job(number, tuple(job)) for number, job in enumerate(jobs)),
+        swept=tuple(Swept(key, "") for key in swept),
+        description=description,
+        workflow={name: getattr(workflow, name) for name in ("name", "workflow_type", "description")},
+        deriva_ml={name: getattr(catalog, name) for name in ("hostname", "catalog_id", "offline")},
+        dry_run=all(one.get("dry_run") for one in composed),
+        allow_dirty=context.allow_dirty,
+        command=("deriva-ml-run", *argv),
+    )

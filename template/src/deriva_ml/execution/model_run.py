@@ -10,12 +10,11 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import deriva_ml.disk as disk
-from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.closing import close_execution
@@ -25,6 +24,9 @@ from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact, redact_override
 from deriva_ml.signals import raise_on_signals, signals_ignored
+
+if TYPE_CHECKING:
+    from deriva_ml.config.compose import Composition
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class RunContext:
         settings: the part of it that is ``model_config``, in plain types.
         parent: the sweep's execution, by its RID here, and this one's place in it.
         config_name: the configuration that is composed.
+        argv: the command line; by default this process's.
         begun: called with the execution once it is recorded.
     """
 
@@ -51,6 +54,7 @@ class RunContext:
     allow_dirty: bool = False
     parent: tuple[RID, int] | None = None
     config_name: str = ""
+    argv: Sequence[str] | None = None
     begun: Callable[[Execution], None] = lambda execution: None
 
 
@@ -109,6 +113,8 @@ def run_model(
         overrides=[redact_override(override) for override in context.overrides],
         parameters_given={name: settings[name] for name in set_by(context.overrides) if name in settings},
     )
+    if context.argv:
+        configuration.argv = list(context.argv)
 
     def begun(execution: Execution) -> None:
         context.begun(execution)
@@ -127,6 +133,46 @@ def run_model(
             _call(model_config, execution)
         _commit(execution)
     return execution
+
+
+def compose_model(name: str, overrides: Sequence[str]) -> "tuple[Composition, dict[str, Any]]":
+    """Return the composition of a model's configuration, and the arguments for ``run_model`` that it describes.
+
+    Raises:
+        DerivaMLRequestError: it has something that no model run takes, such as an experiment of a project without any,
+            or that this model does not take.
+    """
+    from deriva_ml.config.compose import compose
+
+    composed = compose(name, overrides)
+    arguments = composed.arguments()
+    parameters = inspect.signature(run_model).parameters
+    if unknown := sorted(arguments.keys() - parameters.keys()):
+        raise DerivaMLRequestError(
+            f"a model run takes no {', '.join(unknown)}: --list-configs shows what can be chosen, --cfg job what can be set"
+        )
+    needed = [name for name, one in parameters.items() if one.default is one.empty and name not in arguments]
+    if needed:
+        raise DerivaMLRequestError(f"a model run needs {', '.join(needed)}: leave ~{' ~'.join(needed)} out")
+    check_settings(arguments.get("script_config") or arguments.get("model_config"))
+    return composed, arguments
+
+
+def run_composed(context: RunContext) -> Execution:
+    """Compose a model's configuration as the context says, and run it; see ``run_model``."""
+    composed, arguments = compose_model(context.config_name, context.overrides)
+    token = run_context.set(
+        replace(
+            context,
+            choices=composed.choices,
+            config=composed.yaml,
+            settings=composed.part("script_config") or composed.part("model_config") or {},
+        )
+    )
+    try:
+        return run_model(**arguments)
+    finally:
+        run_context.reset(token)
 
 
 def create_model_config(
@@ -279,18 +325,3 @@ def _located(workflow: Any, provenance: Provenance) -> Workflow:
     if not isinstance(workflow, Workflow):
         raise DerivaMLRequestError("the configuration has no workflow: choose one, as --list-configs shows")
     return workflow_of(provenance.to_json(), workflow.name, workflow.workflow_type, workflow.description)
-
-
-def start_sweep(project: Project, description: str, workflow: Workflow, config: DerivaMLConfig) -> Execution:
-    """Record the execution that a sweep's jobs are nested in, ``Running`` until it is ended."""
-    from deriva_ml.core import open_connection
-
-    provenance = collect(project.root / "pyproject.toml", allow_dirty=run_context.get().allow_dirty)
-    ml = open_connection(config, project)
-    located = _located(workflow, provenance)
-    located.name = f"{located.name} sweep"
-    configuration = ExecutionConfiguration(description=description)
-    execution = Execution(ml, configuration, located, started_by=MODEL_COMMAND)
-    execution.record_circumstances(provenance.to_json())
-    execution.execution_start()
-    return execution

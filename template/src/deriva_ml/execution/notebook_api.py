@@ -70,6 +70,8 @@ def run_notebook(
 
         def begun(execution: Execution) -> None:
             if run:
+                if run.sweep and not execution.dry_run:
+                    ml.connection.local.nest(run.sweep, execution.local_rid, run.place)
                 execution.record_circumstances(provenance, hydra_config)
             else:
                 from deriva_ml.execution.own_start import record_own_start

@@ -206,6 +206,8 @@ def record_without_execution(catalog: EmbeddedCatalog, run: NotebookRun, owner: 
         rid = catalog.add_execution(
             workflow, configuration.description, owner, run.folder, started_by=NOTEBOOK_COMMAND
         )
+        if run.sweep:
+            catalog.nest(run.sweep, rid, run.place)
         created = catalog.lookup_execution(rid).created
         texts = texts_of(configuration, workflow, run.provenance, NOTEBOOK_COMMAND, created=created)
         files = []

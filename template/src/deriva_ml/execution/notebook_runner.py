@@ -17,6 +17,7 @@ from typing import Any
 import deriva_ml.disk as disk
 import deriva_ml.liveness as liveness
 from deriva_ml.catalog.connection import open_local
+from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.notebook_end import Result, end_run, final_status
 from deriva_ml.execution.provenance import collect
@@ -43,6 +44,7 @@ class Request:
         overrides: Hydra's.
         kernel: an installed kernel's name; None for this interpreter.
         timeout: seconds that a cell may take.
+        parent: the sweep's execution that this is a job of, by its RID here, and its place there.
     """
 
     notebook: Path
@@ -54,6 +56,7 @@ class Request:
     allow_dirty: bool = False
     argv: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)
+    parent: tuple[RID, int] | None = None
 
 
 def record_notebook(request: Request, project: Project) -> Result:
@@ -128,6 +131,8 @@ def _prepare(
         argv=request.argv,
         connection=str(kernel.connection_file.parent),
         declared=request.declared,
+        sweep=request.parent[0] if request.parent else "",
+        place=request.parent[1] if request.parent else 0,
     )
     try:
         run.save()

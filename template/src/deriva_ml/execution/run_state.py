@@ -50,6 +50,8 @@ class NotebookRun:
         connection: the private folder through which the runner talks to it.
         parameters: values that were given, as JSON types.
         declared: the names that the notebook's parameters cell assigns.
+        sweep: the execution of the sweep that this is a job of, by its RID here; empty for a run alone.
+        place: which job.
         overrides: Hydra's.
         provenance: of the notebook, as JSON types.
         argv: the command line.
@@ -65,6 +67,8 @@ class NotebookRun:
     argv: list[str] = field(default_factory=list)
     connection: str = ""
     declared: list[str] = field(default_factory=list)
+    sweep: str = ""
+    place: int = 0
 
     def save(self) -> None:
         """Write it into the folder."""

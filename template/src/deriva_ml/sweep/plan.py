@@ -60,6 +60,9 @@ class Plan:
         objective: the metric that is to be optimized, or by which the best job is told.
         direction: ``minimize`` or ``maximize``.
         description: Markdown, for the sweep's own record.
+        workflow: name, type and description of the jobs' workflow, as the configuration has them.
+        deriva_ml: which catalog the jobs are for: fields of a ``DerivaMLConfig``, but for credentials.
+        dry_run: whether nothing is recorded.
         kernel: an installed one, that a notebook runs in.
         timeout: seconds that one cell may take.
         fail_fast: whether a job that fails ends the others.
@@ -79,6 +82,9 @@ class Plan:
     objective: str = ""
     direction: str = ""
     description: str = ""
+    workflow: dict[str, Any] = field(default_factory=dict)
+    deriva_ml: dict[str, Any] = field(default_factory=dict)
+    dry_run: bool = False
     kernel: str | None = None
     timeout: int | None = None
     allow_dirty: bool = False

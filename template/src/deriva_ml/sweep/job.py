@@ -1,0 +1,215 @@
+"""One job of a sweep, in whichever process a launcher runs it: taken once, run as a run alone is, its end written down."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.catalog.connection import open_local
+from deriva_ml.definitions import RID, Status
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.process import Owner
+from deriva_ml.project import Project
+from deriva_ml.signals import Terminated
+from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
+from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan
+
+LOOK_SECONDS = 0.5
+"""How often a job looks whether it is to stop."""
+
+GOOD = {Status.uploaded, Status.pending_upload}
+"""The statuses of executions that ended well."""
+
+
+class JobFailed(RuntimeError):
+    """A job has failed, for a sweeper that counts failures."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a launcher carries to the processes that run jobs; called there for each.
+
+    Attributes:
+        root: the project's folder.
+        folder: the sweep's.
+        parent: the sweep's execution; empty for one that records nothing.
+        launch: which launch of the engine this is, from 1.
+        planned: whether the jobs are those of the plan; otherwise a sweeper makes them, and wants the objective.
+    """
+
+    root: Path
+    folder: Path
+    parent: RID = ""
+    launch: int = 1
+    planned: bool = True
+
+    def __call__(self, _: Any) -> float | None:
+        """Run the job.
+
+        Raises:
+            JobFailed: it has failed, or has no objective, and a sweeper wants to know.
+        """
+        from deriva_ml.sweep.launching import aside, number_of_job, trial_of_job
+
+        sweep = SweepFolder(self.folder)
+        plan = sweep.plan()
+        if plan is None:
+            raise JobFailed(f"{self.folder} does not say what to run")
+        number = number_of_job()
+        folder = sweep.job(number)
+        if self.planned:
+            job = plan.jobs[number]
+        else:
+            job = plan.trial(number, trial_of_job(plan))
+            folder.note_job(job)
+        with aside():
+            ended = self._run(sweep, folder, plan, job)
+        if self.planned:
+            return None
+        if ended is None or ended.objective is None:
+            raise JobFailed(ended.reason if ended and ended.reason else f"it has no metric {plan.objective}")
+        return ended.objective
+
+    def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
+        """Run a job that nobody else runs or has run, unless all are to stop; return how it ended."""
+        project = Project(self.root)
+        if sweep.stopped() or folder.ended():
+            return folder.ended()
+        if not folder.claim(Begun(Owner.here(project.state), str(project.state), time.time(), self.launch)):
+            return folder.ended()
+        begun = time.monotonic()
+        try:
+            with _stopped_by(sweep):
+                ended = run_job(project, plan, job, self.parent)
+        except (KeyboardInterrupt, Terminated) as error:
+            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "terminated (SIGTERM)"
+            ended = Ended(Status.aborted, reason=what)
+        except (DerivaMLException, OSError) as error:
+            ended = Ended(Status.failed, reason=str(error))
+        ended = Ended(**{**vars(ended), "seconds": round(time.monotonic() - begun, 3)})
+        folder.end(ended)
+        if ended.status == Status.aborted:
+            sweep.stop(ended.reason)
+        elif plan.fail_fast and ended.status not in GOOD:
+            sweep.stop(f"job {job.number} failed, and --fail-fast was given")
+        return ended
+
+
+def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
+    """Run a job in this process and say how it ended; raises what running alone would."""
+    run = _run_notebook if plan.kind == NOTEBOOK else _run_model
+    ended = run(project, plan, job, parent)
+    if plan.objective and ended.executions:
+        ended = Ended(**{**vars(ended), "objective": _objective(project, ended.executions, plan.objective)})
+    return ended
+
+
+def _run_notebook(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
+    from deriva_ml.execution.notebook_runner import Request, record_notebook
+    from deriva_ml.notebook.document import read_notebook
+    from deriva_ml.notebook.parameters import parameters_of, resolve
+
+    path = project.root / plan.notebook
+    declared = parameters_of(read_notebook(path))
+    result = record_notebook(
+        Request(
+            notebook=path,
+            parameters=resolve(declared, plan.from_file, job.given),
+            overrides=list(job.overrides),
+            kernel=plan.kernel,
+            timeout=plan.timeout,
+            allow_dirty=plan.allow_dirty,
+            argv=command_of(plan, job),
+            declared=[one.name for one in declared or ()],
+            parent=(parent, job.number) if parent else None,
+        ),
+        project,
+    )
+    warnings = [*result.warnings, *([result.unsent] if result.unsent else ())]
+    return Ended(result.status, result.executions, result.reason, warnings=warnings)
+
+
+def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
+    from deriva_ml.config.modules import find_configs
+    from deriva_ml.execution.execution import Execution
+    from deriva_ml.execution.model_run import RunContext, run_composed
+
+    find_configs(project, plan.config_package)
+    begun: list[Execution] = []
+    context = RunContext(
+        project,
+        overrides=job.overrides,
+        allow_dirty=plan.allow_dirty,
+        parent=(parent, job.number) if parent else None,
+        config_name=plan.config_name,
+        begun=begun.append,
+    )
+    try:
+        run_composed(context)
+    except (DerivaMLException, OSError) as error:
+        if not begun or begun[0].dry_run:
+            raise
+        return _as_recorded(project, begun[0].local_rid, str(error))
+    except (KeyboardInterrupt, Terminated):
+        if not begun or begun[0].dry_run:
+            raise
+        return _as_recorded(project, begun[0].local_rid)
+    return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+
+
+def _as_recorded(project: Project, rid: RID, reason: str = "") -> Ended:
+    with closing(open_local(project)) as catalog:
+        record = catalog.lookup_execution(rid)
+    return Ended(record.status, [rid], record.status_detail or reason)
+
+
+def _objective(project: Project, executions: list[RID], name: str) -> float | None:
+    """Return the last value of a metric that one of these executions registered."""
+    from deriva_ml.catalog.criteria import Criteria
+
+    with closing(open_local(project)) as catalog:
+        for result in catalog.results(Criteria(rids=executions)):
+            if metric := result.summary.metrics.get(name):
+                return float(metric.last)
+    return None
+
+
+def command_of(plan: Plan, job: Job) -> list[str]:
+    """Return the command that runs a job alone."""
+    if plan.kind == NOTEBOOK:
+        words = ["deriva-ml-run-notebook", plan.notebook]
+        for name, text in job.given:
+            words += ["-p", name, text]
+        return [*words, *job.overrides]
+    return ["deriva-ml-run", *job.overrides]
+
+
+@contextmanager
+def _stopped_by(sweep: SweepFolder) -> Iterator[None]:
+    """Interrupt what runs inside, on the main thread, as soon as all jobs of a sweep are to stop."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_SECONDS):
+            if sweep.stopped():
+                # To that thread, so that what it waits for is interrupted, too.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+                return
+
+    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+        yield
+        return
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()

@@ -1,0 +1,227 @@
+"""Runs a sweep: records its own execution, launches its jobs until none is left, ends it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.connection import open_local
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.definitions import (
+    RID,
+    ExecMetadataType,
+    Status,
+    Workflow,
+    format_duration,
+)
+from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.execution.closing import Output, close_execution
+from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.provenance import collect, workflow_of
+from deriva_ml.execution.recovery import recover_project
+from deriva_ml.execution.run_state import remove_run
+from deriva_ml.project import Project
+from deriva_ml.signals import signals_ignored
+from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
+from deriva_ml.sweep.job import GOOD, Task
+from deriva_ml.sweep.plan import Plan
+
+SPEC = "sweep.json"
+"""The file of a sweep's record that holds its plan."""
+
+INTERRUPTED, TERMINATED = "interrupted", "terminated (SIGTERM)"
+"""Why a sweep is stopped by a person, or by a signal."""
+
+
+@dataclass(frozen=True)
+class SweepEnd:
+    """How a sweep ended.
+
+    Attributes:
+        execution: the sweep's, by its RID in the project's own catalog; empty where nothing is recorded.
+        ends: how each job ended that did.
+        count: how many jobs there are.
+        stopped: why it was stopped before its end; empty if it was not.
+        problem: what the launcher complained of, if jobs are left that it did not run.
+    """
+
+    execution: RID
+    ends: dict[int, Ended]
+    count: int
+    stopped: str = ""
+    problem: str = ""
+
+    @property
+    def failed(self) -> list[int]:
+        """The jobs that ended, but not well."""
+        return [number for number, ended in self.ends.items() if ended.status not in GOOD]
+
+
+Watch = Callable[[SweepFolder, Plan], Any]
+"""Makes a context manager that shows how jobs go while it is open."""
+
+
+def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
+    """Run the jobs of a sweep, and end its record.
+
+    Args:
+        watch: shows how the jobs go.
+
+    Raises:
+        DerivaMLRequestError: the repository's state, the catalog or the engine does not allow a run; nothing was recorded.
+    """
+    begun = time.monotonic()
+    rid = "" if plan.dry_run else _start(project, plan)
+    sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
+    sweep.make(plan)
+    with _stopped_by_signals(sweep), watch(sweep, plan):
+        problem = _launch_all(project, sweep, plan, rid)
+    return finish(project, sweep, plan, time.monotonic() - begun, problem)
+
+
+def _start(project: Project, plan: Plan) -> RID:
+    """Record the execution that the jobs are nested in, ``Running`` until it is ended; return its RID here."""
+    from deriva_ml.core import open_connection
+
+    source = project.root / (plan.notebook or "pyproject.toml")
+    provenance = collect(source, allow_dirty=plan.allow_dirty).to_json()
+    about = Workflow(**plan.workflow)
+    ml = open_connection(DerivaMLConfig(**plan.deriva_ml), project)
+    execution = Execution(
+        ml,
+        ExecutionConfiguration(
+            description=plan.description, argv=list(plan.command), overrides=[*plan.base, *plan.engine]
+        ),
+        workflow_of(provenance, f"{about.name} sweep", about.workflow_type, about.description),
+        started_by=plan.command[0],
+    )
+    execution.record_circumstances(provenance)
+    execution.add_metadata(SPEC, json.dumps(plan.to_json(), indent=1), ExecMetadataType.execution_config)
+    execution.execution_start()
+    ml.connection.close()
+    return execution.local_rid
+
+
+def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> str:
+    """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left."""
+    from deriva_ml.sweep.launching import launch_planned, launch_swept
+
+    problem, launch, waiting = "", 0, [job.number for job in plan.jobs]
+    while (waiting or not plan.jobs) and not sweep.stopped():
+        launch += 1
+        task = Task(project.root, sweep.path, rid, launch, planned=bool(plan.jobs))
+        try:
+            if plan.jobs:
+                launch_planned(task, waiting, plan, sweep.path / "launcher", 1)
+            else:
+                launch_swept(task, plan, sweep.path / "launcher")
+            problem = ""
+        except DerivaMLException:
+            raise
+        except Exception as error:  # the launcher's own: a pool that broke, a scheduler that refuses
+            problem = f"{type(error).__name__}: {error}"
+        _settle(project, sweep)
+        left = [number for number in waiting if not sweep.job(number).ended()]
+        if not plan.jobs or left == waiting:
+            break
+        waiting = left
+    return problem
+
+
+def _settle(project: Project, sweep: SweepFolder) -> None:
+    """Write down the end of each job whose process is gone, after recovery has closed its execution."""
+    lost = [job for job in sweep.jobs() if not job.ended() and _is_gone(job)]
+    if not lost:
+        return
+    recover_project(project)
+    for job in lost:
+        with closing(open_local(project)) as catalog:
+            executions = _executions_of(catalog, sweep.rid, job)
+            reason = catalog.lookup_execution(executions[-1]).status_detail if executions else ""
+        job.end(Ended(Status.aborted, executions, reason or "the process that ran it was killed"))
+
+
+def _is_gone(job: JobFolder) -> bool:
+    begun = job.begun()
+    return begun is not None and begun.owner.is_gone(Path(begun.state))
+
+
+def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> list[RID]:
+    children = catalog.list_execution_children(parent)
+    return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
+
+
+def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, problem: str = "") -> SweepEnd:
+    """End a sweep whose jobs have ended or will not run: its table, its picture, its status.
+
+    Args:
+        seconds: that it took.
+        problem: what the launcher complained of.
+    """
+    ends = {job.number: ended for job in sweep.jobs() if (ended := job.ended())}
+    end = SweepEnd(
+        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem
+    )
+    if plan.dry_run:
+        remove_run(sweep.path)
+        return end
+    status, reason = _status_of(end)
+    with signals_ignored():
+        with closing(open_local(project)) as catalog:
+            catalog.update_execution(end.execution, Execution_Duration=format_duration(seconds))
+            close_execution(catalog, project, end.execution, status, reason, _results(catalog, sweep, plan))
+        remove_run(sweep.path)
+    _send(project, end.execution)
+    return end
+
+
+def _status_of(end: SweepEnd) -> tuple[Status, str]:
+    if end.stopped and end.stopped in {INTERRUPTED, TERMINATED}:
+        return Status.aborted, end.stopped
+    said = []
+    if end.failed:
+        said.append(f"{len(end.failed)} of {end.count} jobs failed")
+    if missing := end.count - len(end.ends):
+        said.append(f"{missing} did not run")
+    said += filter(None, (end.stopped, end.problem))
+    return (Status.failed if said else Status.uploaded), "; ".join(said)
+
+
+def _results(catalog: EmbeddedCatalog, sweep: SweepFolder, plan: Plan) -> list[Output]:
+    """Write what came of the jobs, as files for the record and the reader."""
+    return []
+
+
+def _send(project: Project, rid: RID) -> None:
+    """Send the sweep's record to where it is to go, unless that is for later."""
+    from deriva_ml.execution.upload import upload
+
+    with closing(open_local(project)) as catalog:
+        if (pending := list(catalog.journal.pending(rid))) and not catalog.journal.is_held(rid):
+            for _ in upload(catalog, project, pending):
+                pass
+
+
+@contextmanager
+def _stopped_by_signals(sweep: SweepFolder) -> Iterator[None]:
+    """Tell the jobs to stop at the first SIGINT or SIGTERM that reaches this process between jobs; raise at the second."""
+
+    def stop(number: int, _: Any) -> None:
+        if sweep.stopped():
+            raise KeyboardInterrupt
+        sweep.stop(INTERRUPTED if number == signal.SIGINT else TERMINATED)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
