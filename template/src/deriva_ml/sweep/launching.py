@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext
 from hydra_zen import launch
 from omegaconf import open_dict
@@ -60,19 +60,21 @@ class _Noting(ConfigLoader):
     compute_defaults_list = ensure_main_config_source_available = load_configuration
 
 
-class PlannedSweeper(BasicSweeper):
+class PlannedSweeper(Sweeper):
     """Launches the jobs of a plan as they are, so many at a time that what Hydra returns of them stays small."""
+
+    def __init__(self, at_a_time: int) -> None:
+        self._at_a_time = at_a_time
 
     def setup(self, *, hydra_context: HydraContext, task_function: Any, config: Any) -> None:
         context = HydraContext(config_loader=_Noting(), callbacks=hydra_context.callbacks)
-        super().setup(hydra_context=context, task_function=task_function, config=config)
+        self._launcher = Plugins.instance().instantiate_launcher(context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Launch the jobs with these numbers."""
         jobs = [[f"{JOB}={number}"] for number in arguments[0].removeprefix(f"{JOB}=").split(",")]
-        size = self.max_batch_size or len(jobs)
-        for first in range(0, len(jobs), size):
-            self.launcher.launch(jobs[first : first + size], initial_job_idx=first)  # type: ignore[union-attr]
+        for first in range(0, len(jobs), self._at_a_time):
+            self._launcher.launch(jobs[first : first + self._at_a_time], initial_job_idx=first)
 
 
 def launch_planned(
@@ -86,7 +88,7 @@ def launch_planned(
         at_a_time: how many jobs the launcher is handed at once.
     """
     Plugins.instance().class_name_to_class[TARGET] = PlannedSweeper
-    node = {"_target_": TARGET, "max_batch_size": at_a_time, "params": None}
+    node = {"_target_": TARGET, "at_a_time": at_a_time}
     ConfigStore.instance().store(group="hydra/sweeper", name=PLANNED, node=node, provider="deriva_ml")
     swept = f"{JOB}={','.join(map(str, numbers))}"
     _launch(task, [swept, f"hydra/sweeper={PLANNED}"], plan, folder)
