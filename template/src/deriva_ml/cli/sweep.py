@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deriva_ml.cli.command import FAILED, INTERRUPTED
+from deriva_ml.cli.command import FAILED
 from deriva_ml.cli.summary import print_summary
 from deriva_ml.project import Project
+from deriva_ml.signals import Terminated
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
+from deriva_ml.sweep.job import INTERRUPTED, TERMINATED
 from deriva_ml.sweep.plan import Job, Plan
 from deriva_ml.sweep.running import SweepEnd, run_sweep
 from deriva_ml.terminal import print, tell, warn
@@ -89,8 +91,10 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
         said = f", {len(end.failed)} of {end.count} jobs failed" if end.failed else ""
         print(f"Sweep {end.execution}: {len(end.ends)} executions{said}")
         unsent += not print_summary(project, end.execution)
-    if end.stopped == "interrupted":
-        return INTERRUPTED
+    if end.stopped == INTERRUPTED:
+        raise KeyboardInterrupt
+    if end.stopped == TERMINATED:
+        raise Terminated
     return FAILED if end.failed or unsent or end.problem or len(end.ends) < end.count else 0
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.signals import Terminated
+from deriva_ml.signals import Terminated, raise_on_signals
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan
 
@@ -26,6 +26,13 @@ LOOK_SECONDS = 0.5
 
 GOOD = {Status.uploaded, Status.pending_upload}
 """The statuses of executions that ended well."""
+
+
+INTERRUPTED, TERMINATED = "interrupted", "terminated (SIGTERM)"
+"""Why a sweep is stopped by a person, or by a signal."""
+
+submitted_here = set[Path]()
+"""The folders of the sweeps that this process has submitted; in the launcher's own processes there are none."""
 
 
 class JobFailed(RuntimeError):
@@ -80,23 +87,27 @@ class Task:
     def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
         """Run a job that nobody else runs or has run, unless all are to stop; return how it ended."""
         project = Project(self.root)
+        here = self.folder in submitted_here
+        if not here:
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # Ctrl-C is for the process that submitted this, between jobs
         if sweep.stopped() or folder.ended():
             return folder.ended()
         if not folder.claim(Begun(Owner.here(project.state), str(project.state), time.time(), self.launch)):
             return folder.ended()
         begun = time.monotonic()
         try:
-            with _stopped_by(sweep):
+            with raise_on_signals(), _stopped_by(sweep):
                 ended = run_job(project, plan, job, self.parent)
         except (KeyboardInterrupt, Terminated) as error:
-            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "terminated (SIGTERM)"
-            ended = Ended(Status.aborted, reason=what)
+            ended = Ended(Status.aborted, reason=_stop_reason(error))
         except (DerivaMLException, OSError) as error:
             ended = Ended(Status.failed, reason=str(error))
-        ended = Ended(**{**vars(ended), "seconds": round(time.monotonic() - begun, 3)})
+        ended = replace(ended, seconds=round(time.monotonic() - begun, 3))
         folder.end(ended)
-        if ended.status == Status.aborted:
-            sweep.stop(ended.reason)
+        if here and ended.status == Status.aborted:
+            sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
         elif plan.fail_fast and ended.status not in GOOD:
             sweep.stop(f"job {job.number} failed, and --fail-fast was given")
         return ended
@@ -107,7 +118,7 @@ def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     run = _run_notebook if plan.kind == NOTEBOOK else _run_model
     ended = run(project, plan, job, parent)
     if plan.objective and ended.executions:
-        ended = Ended(**{**vars(ended), "objective": _objective(project, ended.executions, plan.objective)})
+        ended = replace(ended, objective=_objective(project, ended.executions, plan.objective))
     return ended
 
 
@@ -157,11 +168,15 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
         if not begun or begun[0].dry_run:
             raise
         return _as_recorded(project, begun[0].local_rid, str(error))
-    except (KeyboardInterrupt, Terminated):
+    except (KeyboardInterrupt, Terminated) as error:
         if not begun or begun[0].dry_run:
             raise
-        return _as_recorded(project, begun[0].local_rid)
+        return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
     return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+
+
+def _stop_reason(error: BaseException) -> str:
+    return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 def _as_recorded(project: Project, rid: RID, reason: str = "") -> Ended:

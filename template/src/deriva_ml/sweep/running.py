@@ -37,9 +37,6 @@ from deriva_ml.sweep.plan import Plan
 SPEC = "sweep.json"
 """The file of a sweep's record that holds its plan."""
 
-INTERRUPTED, TERMINATED = "interrupted", "terminated (SIGTERM)"
-"""Why a sweep is stopped by a person, or by a signal."""
-
 
 @dataclass(frozen=True)
 class SweepEnd:
@@ -82,6 +79,7 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     rid = "" if plan.dry_run else _start(project, plan)
     sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
     sweep.make(plan)
+    submitted_here.add(sweep.path)
     with _stopped_by_signals(sweep), watch(sweep, plan):
         problem = _launch_all(project, sweep, plan, rid)
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
