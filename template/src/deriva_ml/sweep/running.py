@@ -31,7 +31,7 @@ from deriva_ml.execution.run_state import remove_run
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
-from deriva_ml.sweep.job import GOOD, Task
+from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED, Task, submitted_here
 from deriva_ml.sweep.plan import Plan
 
 SPEC = "sweep.json"
