@@ -49,6 +49,7 @@ class Task:
         parent: the sweep's execution; empty for one that records nothing.
         launch: which launch of the engine this is, from 1.
         planned: whether the jobs are those of the plan; otherwise a sweeper makes them, and wants the objective.
+        first: the number of the first job that a sweeper makes here.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class Task:
     parent: RID = ""
     launch: int = 1
     planned: bool = True
+    first: int = 0
 
     def __call__(self, _: Any) -> float | None:
         """Run the job.
@@ -69,7 +71,7 @@ class Task:
         plan = sweep.plan()
         if plan is None:
             raise JobFailed(f"{self.folder} does not say what to run")
-        number = number_of_job()
+        number = number_of_job() + (0 if self.planned else self.first)
         folder = sweep.job(number)
         if self.planned:
             job = plan.jobs[number]

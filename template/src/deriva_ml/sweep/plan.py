@@ -66,6 +66,9 @@ class Plan:
         kernel: an installed one, that a notebook runs in.
         timeout: seconds that one cell may take.
         fail_fast: whether a job that fails ends the others.
+        commit: that the sweep began at.
+        resumes: the sweep that this one goes on with, by its RID in the project's own catalog.
+        done: the executions of that one's jobs that ended well, by the job's number, as texts.
         command: the words that it was asked for with, without values of credentials.
     """
 
@@ -89,6 +92,9 @@ class Plan:
     timeout: int | None = None
     allow_dirty: bool = False
     fail_fast: bool = False
+    commit: str = ""
+    resumes: str = ""
+    done: dict[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
 
     def label(self, job: Job) -> str:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import collect, workflow_of
 from deriva_ml.execution.recovery import recover_project
 from deriva_ml.execution.run_state import remove_run
+from deriva_ml.git import git
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
@@ -76,9 +77,12 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         DerivaMLRequestError: the repository's state, the catalog or the engine does not allow a run; nothing was recorded.
     """
     begun = time.monotonic()
+    plan = replace(plan, commit=git(project.root, "rev-parse", "HEAD", check=False))
     rid = "" if plan.dry_run else _start(project, plan)
     sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
     sweep.make(plan)
+    if plan.done:
+        _take_over(project, sweep, plan)
     submitted_here.add(sweep.path)
     with _stopped_by_signals(sweep), watch(sweep, plan):
         problem = _launch_all(project, sweep, plan, rid)
@@ -108,14 +112,23 @@ def _start(project: Project, plan: Plan) -> RID:
     return execution.local_rid
 
 
+def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
+    """Nest the executions of the jobs that ended well in the sweep that this one goes on with."""
+    with closing(open_local(project)) as catalog:
+        for number, execution in plan.done.items():
+            catalog.nest(sweep.rid, execution, int(number))
+            sweep.job(int(number)).end(Ended(catalog.lookup_execution(execution).status, [execution]))
+
+
 def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> str:
     """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left."""
     from deriva_ml.sweep.launching import launch_planned, launch_swept
 
-    problem, launch, waiting = "", 0, [job.number for job in plan.jobs]
+    problem, launch = "", 0
+    waiting = [job.number for job in plan.jobs if not sweep.job(job.number).ended()]
     while (waiting or not plan.jobs) and not sweep.stopped():
         launch += 1
-        task = Task(project.root, sweep.path, rid, launch, planned=bool(plan.jobs))
+        task = Task(project.root, sweep.path, rid, launch, planned=bool(plan.jobs), first=_next(plan))
         try:
             if plan.jobs:
                 launch_planned(task, waiting, plan, sweep.path / "launcher", 1)
@@ -132,6 +145,11 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
             break
         waiting = left
     return problem
+
+
+def _next(plan: Plan) -> int:
+    """Return the number of the first job that a sweeper makes."""
+    return max((int(number) + 1 for number in plan.done), default=0)
 
 
 def _settle(project: Project, sweep: SweepFolder) -> None:
