@@ -20,6 +20,7 @@ from deriva_ml.project import Project
 from deriva_ml.signals import Terminated, raise_on_signals
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan
+from deriva_ml.terminal import one_line
 
 LOOK_SECONDS = 0.5
 """How often a job looks whether it is to stop."""
@@ -106,6 +107,8 @@ class Task:
             ended = Ended(Status.aborted, reason=_stop_reason(error))
         except (DerivaMLException, OSError) as error:
             ended = Ended(Status.failed, reason=str(error))
+        except Exception as error:  # whatever it is, the other jobs go on
+            ended = Ended(Status.failed, reason=f"{type(error).__name__}: {one_line(error)}")
         ended = replace(ended, seconds=round(time.monotonic() - begun, 3))
         folder.end(ended)
         if here and ended.status == Status.aborted:

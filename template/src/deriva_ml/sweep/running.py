@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,11 +30,13 @@ from deriva_ml.execution.provenance import collect, workflow_of
 from deriva_ml.execution.recovery import recover_project
 from deriva_ml.execution.run_state import remove_run
 from deriva_ml.git import git
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
-from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED, Task, submitted_here
+from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
 from deriva_ml.sweep.plan import Plan
+from deriva_ml.terminal import one_line
 
 SPEC = "sweep.json"
 """The file of a sweep's record that holds its plan."""
@@ -121,58 +124,98 @@ def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
 
 
 def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> str:
-    """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left."""
+    """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left.
+
+    A launcher may give all jobs up for one whose process was killed, as joblib does, and may kill the others' processes.
+    Those that had not begun are launched again; those that had, by themselves, one after the other, and only once.
+    """
+    task = Task(project.root, sweep.path, rid, planned=bool(plan.jobs), first=_next(plan))
+    if not plan.jobs:
+        problem = _launch(task, None, plan, sweep)
+        _close_lost(project, sweep, _settled(sweep))
+        return problem
+    problem, alone = "", set[int]()
+    batches = deque([[job.number for job in plan.jobs]])
+    while batches and not sweep.stopped():
+        batch = [number for number in batches.popleft() if not sweep.job(number).ended()]
+        if not batch:
+            continue
+        task = replace(task, launch=task.launch + 1)
+        problem = _launch(task, batch, plan, sweep)
+        lost = _settled(sweep)
+        again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
+        again = [job for job in again if job.number not in alone]
+        _close_lost(project, sweep, lost, again)
+        alone |= {job.number for job in again}
+        left = [number for number in batch if not sweep.job(number).ended() and number not in alone]
+        if left == batch:
+            break
+        batches += [left, *([job.number] for job in again)]
+    return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
+
+
+def _launch(task: Task, numbers: Sequence[int] | None, plan: Plan, sweep: SweepFolder) -> str:
+    """Launch these jobs, or those that a sweeper makes; return what the launcher complained of, if it did not end well."""
     from deriva_ml.sweep.launching import launch_planned, launch_swept
 
-    problem, launch = "", 0
-    waiting = [job.number for job in plan.jobs if not sweep.job(job.number).ended()]
-    while (waiting or not plan.jobs) and not sweep.stopped():
-        launch += 1
-        task = Task(project.root, sweep.path, rid, launch, planned=bool(plan.jobs), first=_next(plan))
-        try:
-            if plan.jobs:
-                launch_planned(task, waiting, plan, sweep.path / "launcher", 1)
-            else:
-                launch_swept(task, plan, sweep.path / "launcher")
-            problem = ""
-        except DerivaMLException:
-            raise
-        except Exception as error:  # the launcher's own: a pool that broke, a scheduler that refuses
-            problem = f"{type(error).__name__}: {error}"
-        _settle(project, sweep)
-        left = [number for number in waiting if not sweep.job(number).ended()]
-        if not plan.jobs or left == waiting:
-            break
-        waiting = left
-    return problem
+    files = sweep.path / "launcher"
+    try:
+        if numbers is None:
+            launch_swept(task, plan, files)
+        else:
+            launch_planned(task, numbers, plan, files, 1)
+    except DerivaMLException:
+        raise
+    except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
+        sweep.stop(INTERRUPTED)
+    except Exception as error:  # the launcher's own: a pool that broke, a scheduler that refuses
+        return f"{type(error).__name__}: {one_line(error)}"
+    return ""
 
 
-def _next(plan: Plan) -> int:
-    """Return the number of the first job that a sweeper makes."""
-    return max((int(number) + 1 for number in plan.done), default=0)
+def _settled(sweep: SweepFolder) -> list[JobFolder]:
+    """Wait until no job runs any more, which a launcher need not have done; return those whose process is gone."""
+    while True:
+        open_jobs = [job for job in sweep.jobs() if job.begun() and not job.ended()]
+        if not any(_is_alive(job) for job in open_jobs):
+            return [job for job in open_jobs if not job.ended()]
+        time.sleep(LOOK_SECONDS)
 
 
-def _settle(project: Project, sweep: SweepFolder) -> None:
-    """Write down the end of each job whose process is gone, after recovery has closed its execution."""
-    lost = [job for job in sweep.jobs() if not job.ended() and _is_gone(job)]
-    if not lost:
-        return
-    recover_project(project)
+def _is_alive(job: JobFolder) -> bool:
+    begun = job.begun()
+    # What this process itself has left without an end, in a second Ctrl-C, it does not go on with.
+    return (
+        begun is not None
+        and replace(begun.owner, lock="") != Owner.of()
+        and not begun.owner.is_gone(Path(begun.state))
+    )
+
+
+def _close_lost(
+    project: Project, sweep: SweepFolder, lost: Sequence[JobFolder], again: Sequence[JobFolder] = ()
+) -> None:
+    """Let recovery close the executions of jobs whose process is gone, and write their ends down but for those to repeat."""
+    if lost:
+        recover_project(project)
     for job in lost:
+        if job in again:
+            job.release()
+            continue
         with closing(open_local(project)) as catalog:
             executions = _executions_of(catalog, sweep.rid, job)
             reason = catalog.lookup_execution(executions[-1]).status_detail if executions else ""
-        job.end(Ended(Status.aborted, executions, reason or "the process that ran it was killed"))
-
-
-def _is_gone(job: JobFolder) -> bool:
-    begun = job.begun()
-    return begun is not None and begun.owner.is_gone(Path(begun.state))
+        job.end(Ended(Status.aborted, executions[-1:], reason or "the process that ran it was killed"))
 
 
 def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> list[RID]:
     children = catalog.list_execution_children(parent)
     return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
+
+
+def _next(plan: Plan) -> int:
+    """Return the number of the first job that a sweeper makes."""
+    return max((int(number) + 1 for number in plan.done), default=0)
 
 
 def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, problem: str = "") -> SweepEnd:
