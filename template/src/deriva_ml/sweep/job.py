@@ -36,10 +36,6 @@ submitted_here = set[Path]()
 """The folders of the sweeps that this process has submitted; in the launcher's own processes there are none."""
 
 
-class JobFailed(RuntimeError):
-    """A job has failed, for a sweeper that counts failures."""
-
-
 @dataclass(frozen=True)
 class Task:
     """What a launcher carries to the processes that run jobs; called there for each.
@@ -48,6 +44,7 @@ class Task:
         root: the project's folder.
         folder: the sweep's.
         parent: the sweep's execution; empty for one that records nothing.
+        submitter: the process that launches the jobs.
         launch: which launch of the engine this is, from 1.
         planned: whether the jobs are those of the plan; otherwise a sweeper makes them, and wants the objective.
         first: the number of the first job that a sweeper makes here.
@@ -55,23 +52,20 @@ class Task:
 
     root: Path
     folder: Path
-    parent: RID = ""
+    parent: RID
+    submitter: Owner
     launch: int = 1
     planned: bool = True
     first: int = 0
 
     def __call__(self, _: Any) -> float | None:
-        """Run the job.
-
-        Raises:
-            JobFailed: it has failed, or has no objective, and a sweeper wants to know.
-        """
+        """Run the job; return its objective, for a sweeper that asks for it, which takes None for a failure."""
         from deriva_ml.sweep.launching import aside, number_of_job, trial_of_job
 
         sweep = SweepFolder(self.folder)
         plan = sweep.plan()
-        if plan is None:
-            raise JobFailed(f"{self.folder} does not say what to run")
+        if plan is None:  # the sweep is over
+            return None
         number = number_of_job() + (0 if self.planned else self.first)
         folder = sweep.job(number)
         if self.planned:
@@ -81,27 +75,18 @@ class Task:
             folder.note_job(job)
         with aside():
             ended = self._run(sweep, folder, plan, job)
-        if self.planned:
-            return None
-        if ended is None or ended.objective is None:
-            raise JobFailed(ended.reason if ended and ended.reason else f"it has no metric {plan.objective}")
-        return ended.objective
+        return ended.objective if ended else None
 
     def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
         """Run a job that nobody else runs or has run, unless all are to stop; return how it ended."""
         project = Project(self.root)
-        here = self.folder in submitted_here
-        if not here:
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # Ctrl-C is for the process that submitted this, between jobs
-        if sweep.stopped() or folder.ended():
+        if self._is_over(sweep, project) or folder.ended():
             return folder.ended()
         if not folder.claim(Begun(Owner.here(project.state), str(project.state), time.time(), self.launch)):
             return folder.ended()
         begun = time.monotonic()
         try:
-            with raise_on_signals(), _stopped_by(sweep):
+            with _signals_let_in(), raise_on_signals(), self._stopped(sweep, project):
                 ended = run_job(project, plan, job, self.parent)
         except (KeyboardInterrupt, Terminated) as error:
             ended = Ended(Status.aborted, reason=_stop_reason(error))
@@ -111,11 +96,39 @@ class Task:
             ended = Ended(Status.failed, reason=f"{type(error).__name__}: {one_line(error)}")
         ended = replace(ended, seconds=round(time.monotonic() - begun, 3))
         folder.end(ended)
-        if here and ended.status == Status.aborted:
+        if self.folder in submitted_here and ended.status == Status.aborted:
             sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
         elif plan.fail_fast and ended.status not in GOOD:
             sweep.stop(f"job {job.number} failed, and --fail-fast was given")
         return ended
+
+    def _is_over(self, sweep: SweepFolder, project: Project) -> bool:
+        """Whether no job is to begin, or go on: all are to stop, or nobody is there any more to whom this one matters."""
+        return bool(sweep.stopped()) or (self.submitter.is_gone(project.state) and not sweep.is_detached())
+
+    @contextmanager
+    def _stopped(self, sweep: SweepFolder, project: Project) -> Iterator[None]:
+        """Interrupt what runs inside, on the main thread, as soon as it is not to go on."""
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(LOOK_SECONDS):
+                if self._is_over(sweep, project):
+                    number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
+                    # To that thread, so that what it waits for is interrupted, too.
+                    signal.pthread_kill(threading.main_thread().ident or 0, number)
+                    return
+
+        if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+            yield
+            return
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()
 
 
 def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
@@ -212,24 +225,13 @@ def command_of(plan: Plan, job: Job) -> list[str]:
 
 
 @contextmanager
-def _stopped_by(sweep: SweepFolder) -> Iterator[None]:
-    """Interrupt what runs inside, on the main thread, as soon as all jobs of a sweep are to stop."""
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(LOOK_SECONDS):
-            if sweep.stopped():
-                # To that thread, so that what it waits for is interrupted, too.
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-                return
-
-    if threading.current_thread() is not threading.main_thread() or os.name != "posix":
+def _signals_let_in() -> Iterator[None]:
+    """Let SIGINT reach a job; between jobs it is the submitting process's alone, which blocks it for those it starts."""
+    if os.name != "posix":
         yield
         return
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        over.set()
-        looking.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -129,7 +130,9 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
     A launcher may give all jobs up for one whose process was killed, as joblib does, and may kill the others' processes.
     Those that had not begun are launched again; those that had, by themselves, one after the other, and only once.
     """
-    task = Task(project.root, sweep.path, rid, planned=bool(plan.jobs), first=_next(plan))
+    task = Task(
+        project.root, sweep.path, rid, Owner.here(project.state), planned=bool(plan.jobs), first=_next(plan)
+    )
     if not plan.jobs:
         problem = _launch(task, None, plan, sweep)
         _close_lost(project, sweep, _settled(sweep))
@@ -159,11 +162,12 @@ def _launch(task: Task, numbers: Sequence[int] | None, plan: Plan, sweep: SweepF
     from deriva_ml.sweep.launching import launch_planned, launch_swept
 
     files = sweep.path / "launcher"
+    at_a_time = len(plan.jobs) if any(word.startswith("hydra/launcher=") for word in plan.engine) else 1
     try:
         if numbers is None:
             launch_swept(task, plan, files)
         else:
-            launch_planned(task, numbers, plan, files, 1)
+            launch_planned(task, numbers, plan, files, at_a_time)
     except DerivaMLException:
         raise
     except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
@@ -271,16 +275,27 @@ def _send(project: Project, rid: RID) -> None:
 
 @contextmanager
 def _stopped_by_signals(sweep: SweepFolder) -> Iterator[None]:
-    """Tell the jobs to stop at the first SIGINT or SIGTERM that reaches this process between jobs; raise at the second."""
+    """Tell the jobs to stop at the first SIGINT or SIGTERM that reaches this process between jobs; raise at the second.
+
+    Processes that are started inside have SIGINT blocked: one that a launcher has waiting would end by it, and with it,
+    by the launcher's own doing, all the others at once. A thread that does not block it takes it here.
+    """
 
     def stop(number: int, _: Any) -> None:
         if sweep.stopped():
             raise KeyboardInterrupt
         sweep.stop(INTERRUPTED if number == signal.SIGINT else TERMINATED)
 
+    over = threading.Event()
+    threading.Thread(target=over.wait, daemon=True).start()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    blocking = hasattr(signal, "pthread_sigmask")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocking else set()
     try:
         yield
     finally:
+        if blocking:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        over.set()
         for number, handler in before.items():
             signal.signal(number, handler)
