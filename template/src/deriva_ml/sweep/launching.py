@@ -74,7 +74,8 @@ class PlannedSweeper(Sweeper):
         """Launch the jobs with these numbers."""
         jobs = [[f"{JOB}={number}"] for number in arguments[0].removeprefix(f"{JOB}=").split(",")]
         for first in range(0, len(jobs), self._at_a_time):
-            self._launcher.launch(jobs[first : first + self._at_a_time], initial_job_idx=first)
+            for result in self._launcher.launch(jobs[first : first + self._at_a_time], initial_job_idx=first):
+                _ = result.return_value  # which raises what the task did, and should not have
 
 
 def launch_planned(

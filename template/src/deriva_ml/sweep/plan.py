@@ -8,6 +8,9 @@ from typing import Any
 
 from deriva_ml.untrusted import well_formed
 
+Given = tuple[tuple[str, str], ...]
+"""Names and texts of parameters."""
+
 NOTEBOOK, MODEL = "notebook", "model"
 """The kinds of sweeps."""
 
@@ -39,7 +42,7 @@ class Job:
 
     number: int
     overrides: tuple[str, ...] = ()
-    given: tuple[tuple[str, str], ...] = ()
+    given: Given = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Plan:
     config_name: str = ""
     config_package: str = "configs"
     base: tuple[str, ...] = ()
-    given: tuple[tuple[str, str], ...] = ()
+    given: Given = ()
     from_file: dict[str, Any] = field(default_factory=dict)
     swept: tuple[Swept, ...] = ()
     jobs: tuple[Job, ...] = ()
@@ -151,7 +154,7 @@ def job_from_json(said: dict[str, Any]) -> Job:
     return well_formed(job)
 
 
-def _pairs(said: Any) -> tuple[tuple[str, str], ...]:
+def _pairs(said: Any) -> Given:
     return tuple((str(name), str(text)) for name, text in said)
 
 
