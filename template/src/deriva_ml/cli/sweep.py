@@ -7,16 +7,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from deriva_ml.cli.command import FAILED
-from deriva_ml.cli.summary import print_summary
+from deriva_ml.cli.summary import find, print_summary
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated
-from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
-from deriva_ml.sweep.job import INTERRUPTED, TERMINATED
-from deriva_ml.sweep.plan import Job, Plan
+from deriva_ml.sweep.folder import Ended, SweepFolder
+from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED
+from deriva_ml.sweep.plan import NOTEBOOK, Plan
 from deriva_ml.sweep.running import SweepEnd, run_sweep
-from deriva_ml.terminal import print, tell, warn
+from deriva_ml.terminal import counted, print, tell, warn
 
 LOOK_SECONDS = 0.2
 """How often is looked what the jobs do."""
@@ -30,53 +31,82 @@ def run(project: Project, plan: Plan) -> int:
 
 
 class _Shown:
-    """What a person was told of the jobs."""
+    """What a person was told of the jobs: a bar and a line each on a terminal, plain lines elsewhere."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._begun = set[int]()
         self._ended = set[int]()
+        self._warned = set[str]()
+        self._failed = 0
         self.unsent = 0
 
     @contextmanager
     def watching(self, sweep: SweepFolder, plan: Plan) -> Iterator[None]:
         """Tell of jobs as they begin and end."""
+        from tqdm import tqdm
+
         over = threading.Event()
+        self._ended = {folder.number for folder in sweep.jobs() if folder.ended()}
+        if self._ended:
+            tell(
+                f"{counted(len(self._ended), 'job')} of sweep {plan.resumes} ended well, and are part of this one, too"
+            )
+        total = len(plan.jobs) or None
+        # `None` is quiet where the output is no terminal.
+        with tqdm(desc="Sweep", total=total, unit="job", initial=len(self._ended), disable=None) as bar:
 
-        def look() -> None:
-            while not over.wait(LOOK_SECONDS):
-                self._look(sweep, plan)
+            def look() -> None:
+                while not over.wait(LOOK_SECONDS):
+                    self._look(sweep, plan, bar)
 
-        thread = threading.Thread(target=look, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            self._look(sweep, plan)
+            thread = threading.Thread(target=look, daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                over.set()
+                thread.join()
+                self._look(sweep, plan, bar)
 
-    def _look(self, sweep: SweepFolder, plan: Plan) -> None:
+    def _look(self, sweep: SweepFolder, plan: Plan, bar: Any) -> None:
         for folder in sweep.jobs():
             if folder.number in self._ended:
                 continue
-            job = plan.jobs[folder.number] if plan.jobs else folder.job()
             ended = folder.ended()
-            if job and (ended or folder.begun()) and folder.number not in self._begun:
-                self._begun.add(folder.number)
-                total = f"/{len(plan.jobs)}" if plan.jobs else ""
-                tell(f"[{folder.number + 1}{total}] {plan.label(job)}")
-            if job and ended:
-                self._ended.add(folder.number)
-                self._tell_end(folder, job, ended)
+            job = plan.jobs[folder.number] if plan.jobs else folder.job()
+            if not job or not (ended or folder.begun()):
+                continue
+            begins = folder.number not in self._begun
+            self._begun.add(folder.number)
+            name = f"[{folder.number + 1}{f'/{len(plan.jobs)}' if plan.jobs else ''}] {plan.label(job)}"
+            with bar.external_write_mode():
+                if begins and bar.disable:
+                    tell(name)
+                if ended:
+                    self._ended.add(folder.number)
+                    self._failed += ended.status not in GOOD
+                    self._tell_end(name, plan, ended, in_one_line=not bar.disable)
+                    bar.update()
+            running = len(self._begun) - len(self._ended & self._begun)
+            bar.set_postfix_str(f"{running} running" + (f", {self._failed} failed" if self._failed else ""))
 
-    def _tell_end(self, folder: JobFolder, job: Job, ended: Ended) -> None:
+    def _tell_end(self, name: str, plan: Plan, ended: Ended, *, in_one_line: bool) -> None:
         for line in ended.warnings:
-            warn(line)
+            if line not in self._warned:
+                warn(line)
+            self._warned.add(line)
+        took = f" ({ended.seconds:.1f} s)"
+        if in_one_line:
+            known = [find(self._project, one) for one in ended.executions]
+            self.unsent += sum(not sent for _, sent in known)
+            rids = "".join(f" {found.rid}" for found, _ in known)
+            print(f"{name}: {ended.status}{rids}{took}{f': {ended.reason}' if ended.reason else ''}")
+            return
         if ended.reason:
             tell(f"error: {ended.reason}")
         for rid in ended.executions:
-            self.unsent += not print_summary(self._project, rid, f" ({ended.seconds:.1f} s)")
+            self.unsent += not print_summary(self._project, rid, took if plan.kind == NOTEBOOK else "")
 
 
 def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
@@ -88,8 +118,9 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     if end.problem:
         tell(f"error: {end.problem}")
     if end.execution:
-        said = f", {len(end.failed)} of {end.count} jobs failed" if end.failed else ""
-        print(f"Sweep {end.execution}: {len(end.ends)} executions{said}")
+        said = f", {end.stopped}" if end.stopped else ""
+        said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
+        print(f"Sweep {end.execution}: {counted(len(end.ends), 'execution')}{said}")
         unsent += not print_summary(project, end.execution)
     if end.stopped == INTERRUPTED:
         raise KeyboardInterrupt
