@@ -17,6 +17,7 @@ ROOMS = {
     "storage",
     "check",
     "replay",
+    "sweep",
     "execution",
     "records",
     "datasets",
