@@ -161,6 +161,36 @@ class Composer:
         return Composition(node, self._bases[key].choices)
 
 
+def compose_hydra(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return Hydra's own part of a configuration, in plain types, with these overrides of its launcher and sweeper.
+
+    Raises:
+        DerivaMLRequestError: Hydra refuses one; in its own words.
+    """
+    _publish_to_hydra()
+
+    def composed(first: int = len(overrides)) -> Any:
+        with hydra.initialize(version_base="1.3", config_path=None):
+            return hydra.compose(overrides=list(overrides[:first]), return_hydra_config=True).hydra
+
+    def fails(first: int) -> bool:
+        try:
+            composed(first)
+        except Exception:
+            return True
+        return False
+
+    try:
+        node = composed()
+    except Exception as error:
+        refuse("", overrides, error, fails)
+    whole: Any = {
+        name: OmegaConf.to_container(node[name], enum_to_str=True, throw_on_missing=False)
+        for name in ("launcher", "sweeper")
+    }
+    return dict(whole)
+
+
 def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
     """Return every combination of the values in ``a=1,2 b=3,4``, as overrides in Hydra's own syntax and order.
 
