@@ -35,7 +35,7 @@ class ForkedProcess:
         self.returncode: int | None = None
         told = self._answer(None)
         if "pid" not in told:
-            raise OSError(*told.get("error", (0, "it ended at once")))
+            raise OSError(told.get("error", "it ended at once"))
         self.pid: int = told["pid"]
 
     def poll(self) -> int | None:
@@ -154,8 +154,7 @@ class ForkServer:
         try:
             with theirs, self._starting:
                 socket.send_fds(self._control, [b"k"], [theirs.fileno(), log.fileno()])
-            mine.sendall(json.dumps(request).encode())
-            mine.shutdown(socket.SHUT_WR)
+            mine.sendall(json.dumps(request).encode() + b"\n")
         except OSError:  # the server is gone
             mine.close()
             return None

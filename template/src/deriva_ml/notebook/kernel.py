@@ -73,9 +73,9 @@ class Kernel:
         manager.load_connection_file()
         manager.context.setsockopt(zmq.RCVHWM, 0)  # what arrives while a notebook is saved waits
         provisioner = LocalProvisioner(parent=manager, kernel_id=self.connection_file.stem)
-        provisioner.process = self.process
+        provisioner.process = self.process  # type: ignore[assignment]  # used as one
         provisioner.pid = self.process.pid
-        provisioner.pgid = os.getpgid(self.process.pid) if IPC else None
+        provisioner.pgid = self.process.pid if IPC else None  # it leads a session
         manager.provisioner = provisioner
         return manager
 
