@@ -42,8 +42,6 @@ LOOK_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
 """https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html"""
 
-NOT_REAPED = os.WEXITED | os.WNOHANG | os.WNOWAIT
-
 
 def _main() -> None:
     gc.disable()  # nothing of what is being loaded is garbage
@@ -137,7 +135,7 @@ class Server:
 
     def _tell_of_ended(self) -> None:
         for pid in [*self._live]:
-            if ended := os.waitid(os.P_PID, pid, NOT_REAPED):
+            if ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 exited = ended.si_code == os.CLD_EXITED
                 self._told[pid] = self._live.pop(pid)
                 _tell(self._told[pid], status=ended.si_status if exited else -ended.si_status)
