@@ -25,6 +25,7 @@ from deriva_ml.terminal import one_line
 
 if TYPE_CHECKING:
     from deriva_ml.config.compose import Composer
+    from deriva_ml.notebook.forking import ForkServer
 
 LOOK_SECONDS = 0.5
 """How often a job looks whether it is to stop."""
@@ -164,6 +165,7 @@ def _run_notebook(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             parent=(parent, job.number) if parent else None,
         ),
         project,
+        None if plan.kernel else _fork_server(path.parent),
     )
     warnings = [*result.warnings, *([result.unsent] if result.unsent else ())]
     return Ended(result.status, result.executions, result.reason, warnings=warnings)
@@ -195,6 +197,14 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             raise
         return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
     return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+
+
+@functools.cache
+def _fork_server(folder: Path) -> ForkServer | None:
+    """Return what forks the kernels of this process, as long as it lives."""
+    from deriva_ml.notebook.forking import ForkServer
+
+    return ForkServer.start(folder)
 
 
 @functools.cache
