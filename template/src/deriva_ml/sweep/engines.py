@@ -86,7 +86,7 @@ class Engine:
         elif self.launcher == LOCAL:  # it knows no limit of its own
             most = usable_cpus() // int(self.settings.get("cpus_per_task") or 1)
         elif self._is_own_ray:
-            most = int(self._ray("init").get("num_cpus") or usable_cpus() / self._ray_cpus)
+            most = int(int(self._ray("init").get("num_cpus") or usable_cpus()) / self._ray_cpus)
         else:
             most = 1
         return max(1, min(most, jobs))
@@ -150,7 +150,8 @@ def engine_of(words: Sequence[str]) -> Engine:
         for name in re.findall(r"hydra/(?:launcher|sweeper)[/=](\w+)", f"{' '.join(words)} {error}"):
             _see_installed(name, error)
         raise
-    engine = Engine(*(_kind(node[part]) for part in ("launcher", "sweeper")), *node.values(), tuple(words))
+    launcher, sweeper = node["launcher"], node["sweeper"]
+    engine = Engine(_kind(launcher), _kind(sweeper), launcher, sweeper, tuple(words))
     for name in (engine.launcher, engine.sweeper):
         _see_installed(name)
     return engine
@@ -251,7 +252,7 @@ def _ray_environment(folder: Path) -> dict[str, str]:
 
 
 def _ray_words(engine: Engine, jobs: int, folder: Path) -> list[str]:
-    init = {
+    init: dict[str, Any] = {
         "address": "local",  # not one that happens to run here
         "num_cpus": max(1, round(engine.side_by_side(jobs) * engine._ray_cpus)),
         "include_dashboard": "false",
@@ -259,7 +260,10 @@ def _ray_words(engine: Engine, jobs: int, folder: Path) -> list[str]:
         "logging_level": "error",
         "_temp_dir": folder,  # a short path: there are sockets in it
     }
-    wanted = {"init": init, "remote": {"max_retries": 0}}  # which jobs run again is for us to say
+    wanted: dict[str, dict[str, Any]] = {
+        "init": init,
+        "remote": {"max_retries": 0},
+    }  # which jobs run again is for us to say
     return [
         f"++hydra.launcher.ray.{part}.{name}={value}"
         for part, values in wanted.items()

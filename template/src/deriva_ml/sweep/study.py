@@ -1,0 +1,205 @@
+"""Optimizes: what a sweeper that chooses values is told, what it remembers of earlier trials, which job was the best."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.sweep.engines import OPTUNA, Engine
+from deriva_ml.sweep.folder import Ended
+from deriva_ml.sweep.plan import Job, Plan, Swept
+
+DIRECTIONS = ("minimize", "maximize")
+
+STUDY = "sweep"
+"""The name of a study in its storage, which holds no other."""
+
+
+def see_optimizable(engine: Engine, objective: str, direction: str) -> str:
+    """See that a sweeper that chooses values is told what they are for; return ``minimize`` or ``maximize``.
+
+    Raises:
+        DerivaMLRequestError: it is not, or in another way than sweeps go.
+    """
+    said = engine.search.get("direction") if engine.sweeper == OPTUNA else None
+    if engine.sweeper and not objective:
+        raise DerivaMLRequestError(
+            f"hydra/sweeper={engine.sweeper} looks for the best value of a metric: name it with --objective METRIC"
+        )
+    if engine.sweeper != OPTUNA:
+        return direction or DIRECTIONS[0]
+    if isinstance(said, list):
+        raise DerivaMLRequestError(
+            "hydra.sweeper.direction names several: a sweep goes by one metric, with --direction minimize or maximize"
+        )
+    if engine.search.get("storage") is not None:
+        raise DerivaMLRequestError(
+            "hydra.sweeper.storage: the trials are recorded in the catalog, and --resume RID goes on with them: leave it out"
+        )
+    if direction and engine.is_set("hydra.sweeper.direction") and said != direction:
+        raise DerivaMLRequestError(
+            f"--direction {direction} and hydra.sweeper.direction={said} contradict each other: leave one out"
+        )
+    return direction or str(said or DIRECTIONS[0])
+
+
+def searched(plan: Plan, engine: Engine, names: Sequence[str]) -> list[str]:
+    """Return the overrides that tell a sweeper what there is to choose from.
+
+    Of listed values it is given the places: so they reach a job as they were typed, whatever they are.
+
+    Args:
+        names: by which it knows each thing that is swept.
+    """
+    return [
+        f"+{name}={_space(one, inclusive=engine.sweeper == OPTUNA)}"
+        for name, one in zip(names, plan.swept, strict=True)
+    ]
+
+
+def _space(one: Swept, inclusive: bool) -> str:
+    if listed := listed_values(one):
+        return f"choice({','.join(str(place) for place in range(len(listed)))})"
+    item = _parsed(one)
+    if item.is_range_sweep() and inclusive:  # Optuna's ranges hold their end; Hydra's do not
+        values = list(item.sweep_string_iterator())
+        found = item.value()
+        return f"range({values[0]},{values[-1]},{found.step})"
+    return one.text
+
+
+def chosen(one: Swept, value: str) -> str:
+    """Return the text that a job has for what a sweeper chose."""
+    return listed[int(value)] if (listed := listed_values(one)) else value
+
+
+def listed_values(one: Swept) -> list[str]:
+    """Return the values of a sweep that lists them, as texts for overrides or parameters; none of a range or interval."""
+    item = _parsed(one)
+    if item.is_sweep_override() and not item.is_discrete_sweep():
+        return []
+    if item.is_range_sweep() and not item.value().shuffle:
+        return []
+    if not one.parameter:
+        return list(item.sweep_string_iterator()) if item.is_sweep_override() else [one.text]
+    return plain_values(item)
+
+
+def plain_values(item: Any) -> list[str]:
+    from hydra.core.override_parser.types import QuotedString, Transformer
+
+    if not item.is_sweep_override():
+        value = item._value
+        return [value.text if isinstance(value, QuotedString) else str(item.input_line).partition("=")[2]]
+    found = item.sweep_iterator(transformer=Transformer.identity)
+    texts = item.sweep_string_iterator()
+    return [
+        raw.text if isinstance(raw, QuotedString) else text for raw, text in zip(found, texts, strict=True)
+    ]
+
+
+def _parsed(one: Swept) -> Any:
+    from deriva_ml.config.refusals import read
+
+    [item] = read([f"{one.key.lstrip('+~') if not one.parameter else 'value'}={one.text}"])
+    return item
+
+
+def sweeper_words(plan: Plan, engine: Engine, trials: Path | None) -> tuple[str, ...]:
+    """Return the overrides that a sweeper needs beside those that were given.
+
+    Args:
+        trials: the file with those of the sweep that this one goes on with.
+    """
+    if engine.sweeper != OPTUNA:
+        return ()
+    words = {
+        "direction": plan.direction or DIRECTIONS[0],
+        "n_jobs": engine.side_by_side() if not engine.elsewhere else engine.search.get("n_jobs"),
+        "max_failure_rate": "1.0",  # a job that failed is a trial that failed
+    }
+    made = [
+        f"hydra.sweeper.{name}={value}"
+        for name, value in words.items()
+        if not engine.is_set(f"hydra.sweeper.{name}")
+    ]
+    if trials:
+        target = f"{__name__}.remembered"
+        made.append(f"hydra.sweeper.storage={{_target_:{target},path:'{trials}'}}")
+        made.append(f"hydra.sweeper.study_name={STUDY}")
+    return tuple(made)
+
+
+def write_trials(
+    path: Path, plan: Plan, words: Sequence[str], ended: Iterable[tuple[Mapping[int, str], float]]
+) -> None:
+    """Write down the trials that ended well, for ``remembered``.
+
+    Args:
+        words: what the sweeper is told there is to choose from.
+        ended: of each, the values that it had, as the sweeper names them, and its objective.
+    """
+    found = [[list(values.values()), objective] for values, objective in ended]
+    path.write_text(json.dumps({"direction": plan.direction, "space": list(words), "trials": found}))
+
+
+def remembered(path: str) -> Any:
+    """Return a storage of Optuna's, in memory, that holds recorded trials; Hydra calls it for the sweeper."""
+    import optuna
+    from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+
+    said = json.loads(Path(path).read_text())
+    distributions, _ = create_params_from_overrides(said["space"])
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name=STUDY, direction=said["direction"])
+    for texts, objective in said["trials"]:
+        params = {
+            name: _typed(distribution, text)
+            for (name, distribution), text in zip(distributions.items(), texts, strict=True)
+        }
+        trial = optuna.trial.create_trial(params=params, distributions=distributions, value=objective)
+        study.add_trial(trial)
+    return storage
+
+
+def _typed(distribution: Any, text: str) -> Any:
+    if choices := getattr(distribution, "choices", None):
+        return next(one for one in choices if str(one) == text)
+    value = float(text)
+    return int(value) if type(distribution).__name__.startswith("Int") else value
+
+
+def usable_objective(value: float | None) -> float | None:
+    """Return an objective that a sweeper can go by."""
+    return value if value is not None and isfinite(value) else None
+
+
+def best(plan: Plan, ended: Mapping[int, Ended]) -> int | None:
+    """Return the job with the best value of the metric that was asked for; none if no job has one."""
+    values = {
+        number: one.objective for number, one in ended.items() if usable_objective(one.objective) is not None
+    }
+    if not values:
+        return None
+    pick = max if plan.direction == "maximize" else min
+    return pick(values, key=lambda number: (values[number], -number if pick is max else number))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let sweepers not say on their own what the runner says of the jobs."""
+    loggers = [logging.getLogger(name) for name in ("hydra_plugins", "optuna", "submitit")]
+    before = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, before, strict=True):
+            one.setLevel(level)
