@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import threading
@@ -34,9 +35,18 @@ from deriva_ml.git import git
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
+from deriva_ml.sweep.engines import Engine, engine_of, see_usable
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
+from deriva_ml.sweep.network import check_parallel
 from deriva_ml.sweep.plan import Plan
+from deriva_ml.sweep.study import (
+    recorded_trials,
+    see_optimizable,
+    space_of,
+    words_of,
+    write_trials,
+)
 from deriva_ml.terminal import one_line
 
 SPEC = "sweep.json"
@@ -82,6 +92,7 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     """
     begun = time.monotonic()
     plan = replace(plan, commit=git(project.root, "rev-parse", "HEAD", check=False))
+    engine, plan = equipped(project, plan)
     rid = "" if plan.dry_run else _start(project, plan)
     sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
     sweep.make(plan)
@@ -89,8 +100,24 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         _take_over(project, sweep, plan)
     submitted_here.add(sweep.path)
     with _stopped_by_signals(sweep), watch(sweep, plan):
-        problem = _launch_all(project, sweep, plan, rid)
+        problem = _launch_all(project, sweep, plan, engine)
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
+
+
+def equipped(project: Project, plan: Plan) -> tuple[Engine, Plan]:
+    """Return what runs the jobs of a plan, and the plan with what that decides.
+
+    Raises:
+        DerivaMLRequestError: it is not installed, not there, or not to be used so.
+    """
+    if plan.engine:
+        from deriva_ml.config.modules import find_configs
+
+        find_configs(project, plan.config_package)  # in which there may be entries for Hydra's groups
+    engine = engine_of(plan.engine)
+    see_usable(engine)
+    check_parallel(project, engine, plan.deriva_ml.get("hostname"))
+    return engine, replace(plan, direction=see_optimizable(engine, plan.objective, plan.direction))
 
 
 def _start(project: Project, plan: Plan) -> RID:
@@ -124,17 +151,24 @@ def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
             sweep.job(int(number)).end(Ended(catalog.lookup_execution(execution).status, [execution]))
 
 
-def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> str:
+def _launch_all(
+    project: Project, sweep: SweepFolder, plan: Plan, rid: RID, engine: Engine, words: list[str]
+) -> str:
     """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left.
 
     A launcher may give all jobs up for one whose process was killed, as joblib does, and may kill the others' processes.
     Those that had not begun are launched again; those that had, by themselves, one after the other, and only once.
     """
+    from deriva_ml.sweep.launching import launch_planned, launch_swept
+
     task = Task(
         project.root, sweep.path, rid, Owner.here(project.state), planned=bool(plan.jobs), first=_next(plan)
     )
     if not plan.jobs:
-        problem = _launch(task, None, plan, sweep)
+        known = list(recorded_trials(project, plan))
+        trials = write_trials(sweep.path / "trials.json", plan, engine, known) if known else None
+        words += words_of(plan, engine, trials)
+        problem = _launch(lambda files: launch_swept(task, space_of(plan, engine), words, files), sweep)
         _close_lost(project, sweep, _settled(sweep))
         return problem
     problem, alone = "", set[int]()
@@ -144,7 +178,8 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
         if not batch:
             continue
         task = replace(task, launch=task.launch + 1)
-        problem = _launch(task, batch, plan, sweep)
+        this = functools.partial(launch_planned, task, batch, words, engine.at_once())
+        problem = _launch(this, sweep)
         lost = _settled(sweep)
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
         again = [job for job in again if job.number not in alone]
@@ -157,17 +192,10 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
     return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
 
 
-def _launch(task: Task, numbers: Sequence[int] | None, plan: Plan, sweep: SweepFolder) -> str:
-    """Launch these jobs, or those that a sweeper makes; return what the launcher complained of, if it did not end well."""
-    from deriva_ml.sweep.launching import launch_planned, launch_swept
-
-    files = sweep.path / "launcher"
-    at_a_time = len(plan.jobs) if any(word.startswith("hydra/launcher=") for word in plan.engine) else 1
+def _launch(launch: Callable[[Path], None], sweep: SweepFolder) -> str:
+    """Launch jobs; return what the launcher complained of, if it did not end well."""
     try:
-        if numbers is None:
-            launch_swept(task, plan, files)
-        else:
-            launch_planned(task, numbers, plan, files, at_a_time)
+        launch(sweep.path / "launcher")
     except DerivaMLException:
         raise
     except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from deriva_ml.config.quoting import quoted
+from deriva_ml.configuration_file import CONFIGURATION, read_configuration
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
 from deriva_ml.sweep.engines import OPTUNA, Engine
 from deriva_ml.sweep.folder import Ended
 from deriva_ml.sweep.plan import Job, Plan, Swept
+from deriva_ml.untrusted import DAMAGED
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -49,17 +54,25 @@ def see_optimizable(engine: Engine, objective: str, direction: str) -> str:
     return direction or str(said or DIRECTIONS[0])
 
 
-def searched(plan: Plan, engine: Engine, names: Sequence[str]) -> list[str]:
+def names_of(plan: Plan) -> list[str]:
+    """Return the name by which a sweeper knows each thing that is swept: plain, and each once."""
+    names: list[str] = []
+    for one in plan.swept:
+        name = re.sub(r"\W+", "_", one.key).strip("_") or "value"
+        while name in names:
+            name += "_"
+        names.append(name)
+    return names
+
+
+def space_of(plan: Plan, engine: Engine) -> list[str]:
     """Return the overrides that tell a sweeper what there is to choose from.
 
     Of listed values it is given the places: so they reach a job as they were typed, whatever they are.
-
-    Args:
-        names: by which it knows each thing that is swept.
     """
     return [
         f"+{name}={_space(one, inclusive=engine.sweeper == OPTUNA)}"
-        for name, one in zip(names, plan.swept, strict=True)
+        for name, one in zip(names_of(plan), plan.swept, strict=True)
     ]
 
 
@@ -68,13 +81,13 @@ def _space(one: Swept, inclusive: bool) -> str:
         return f"choice({','.join(str(place) for place in range(len(listed)))})"
     item = _parsed(one)
     if item.is_range_sweep() and inclusive:  # Optuna's ranges hold their end; Hydra's do not
-        values = list(item.sweep_string_iterator())
-        found = item.value()
-        return f"range({values[0]},{values[-1]},{found.step})"
+        values, step = list(item.sweep_string_iterator()), item.value().step
+        first, last = (values[0], values[-1]) if step > 0 else (values[-1], values[0])
+        return f"range({first},{last},{abs(step)})"
     return one.text
 
 
-def chosen(one: Swept, value: str) -> str:
+def text_of(one: Swept, value: str) -> str:
     """Return the text that a job has for what a sweeper chose."""
     return listed[int(value)] if (listed := listed_values(one)) else value
 
@@ -86,12 +99,15 @@ def listed_values(one: Swept) -> list[str]:
         return []
     if item.is_range_sweep() and not item.value().shuffle:
         return []
+    if item.is_sweep_override():
+        item.value().shuffle = False  # each process is to have them in the same order
     if not one.parameter:
         return list(item.sweep_string_iterator()) if item.is_sweep_override() else [one.text]
     return plain_values(item)
 
 
 def plain_values(item: Any) -> list[str]:
+    """Return the values of a parsed sweep without the quotes that they were typed in."""
     from hydra.core.override_parser.types import QuotedString, Transformer
 
     if not item.is_sweep_override():
@@ -111,42 +127,73 @@ def _parsed(one: Swept) -> Any:
     return item
 
 
-def sweeper_words(plan: Plan, engine: Engine, trials: Path | None) -> tuple[str, ...]:
+def trials_at_once(engine: Engine) -> int:
+    """Return how many trials a sweeper begins before it looks at what came of them."""
+    if engine.sweeper != OPTUNA or engine.is_set("hydra.sweeper.n_jobs") or engine.elsewhere:
+        return int(engine.search.get("n_jobs") or 1)
+    return engine.side_by_side()
+
+
+def words_of(plan: Plan, engine: Engine, trials: Path | None) -> list[str]:
     """Return the overrides that a sweeper needs beside those that were given.
 
     Args:
-        trials: the file with those of the sweep that this one goes on with.
+        trials: the file with those of the sweep that this one goes on with, as ``write_trials`` writes it.
     """
     if engine.sweeper != OPTUNA:
-        return ()
+        return []
     words = {
         "direction": plan.direction or DIRECTIONS[0],
-        "n_jobs": engine.side_by_side() if not engine.elsewhere else engine.search.get("n_jobs"),
+        "n_jobs": trials_at_once(engine),
         "max_failure_rate": "1.0",  # a job that failed is a trial that failed
     }
-    made = [
-        f"hydra.sweeper.{name}={value}"
-        for name, value in words.items()
-        if not engine.is_set(f"hydra.sweeper.{name}")
-    ]
     if trials:
-        target = f"{__name__}.remembered"
-        made.append(f"hydra.sweeper.storage={{_target_:{target},path:'{trials}'}}")
-        made.append(f"hydra.sweeper.study_name={STUDY}")
-    return tuple(made)
+        words["n_trials"] = max(0, int(engine.search["n_trials"]) - len(plan.done))
+        words["study_name"] = STUDY
+        words["storage"] = f"{{_target_:{__name__}.remembered,path:{quoted(str(trials))}}}"
+    return [f"hydra.sweeper.{name}={value}" for name, value in words.items()]
 
 
-def write_trials(
-    path: Path, plan: Plan, words: Sequence[str], ended: Iterable[tuple[Mapping[int, str], float]]
-) -> None:
-    """Write down the trials that ended well, for ``remembered``.
+def recorded_trials(project: Project, plan: Plan) -> Iterator[tuple[Job, float]]:
+    """Yield the trials of the sweep that this one goes on with, as far as their records tell, with what they came to."""
+    from deriva_ml.catalog.connection import open_local
+    from deriva_ml.catalog.criteria import Criteria
 
-    Args:
-        words: what the sweeper is told there is to choose from.
-        ended: of each, the values that it had, as the sweeper names them, and its objective.
-    """
-    found = [[list(values.values()), objective] for values, objective in ended]
-    path.write_text(json.dumps({"direction": plan.direction, "space": list(words), "trials": found}))
+    if not plan.done:
+        return
+    with closing(open_local(project)) as catalog:
+        for number, rid in plan.done.items():
+            metrics = [
+                one.summary.metrics.get(plan.objective) for one in catalog.results(Criteria(rids=[rid]))
+            ]
+            for file in catalog.assets_of(rid):
+                if file.filename == CONFIGURATION and metrics and metrics[0]:
+                    with suppress(OSError, *DAMAGED):
+                        argv = read_configuration(catalog.objects.path(file.md5))["argv"]
+                        yield _job_of(int(number), argv), float(metrics[0].last)
+
+
+def _job_of(number: int, argv: Sequence[str]) -> Job:
+    given = [(argv[place + 1], argv[place + 2]) for place, word in enumerate(argv[:-2]) if word == "-p"]
+    return Job(number, tuple(word for word in argv if "=" in word), tuple(given))
+
+
+def write_trials(path: Path, plan: Plan, engine: Engine, ended: Iterable[tuple[Job, float]]) -> Path:
+    """Write down what trials came to, for ``remembered``."""
+    found = []
+    for job, objective in ended:
+        values = plan.values(job)
+        if all(one.key in values for one in plan.swept):
+            found.append(([_choice_of(one, values[one.key]) for one in plan.swept], objective))
+    said = {"direction": plan.direction or DIRECTIONS[0], "space": space_of(plan, engine), "trials": found}
+    path.write_text(json.dumps(said), encoding="utf-8")
+    return path
+
+
+def _choice_of(one: Swept, text: str) -> str:
+    """Return what a sweeper chose for a job that has this text."""
+    listed = listed_values(one)
+    return str(listed.index(text)) if text in listed else text
 
 
 def remembered(path: str) -> Any:
