@@ -126,36 +126,6 @@ def _composed(name: str, overrides: Sequence[str]) -> Any:
         return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
 
 
-def compose_hydra(overrides: Sequence[str]) -> dict[str, Any]:
-    """Return Hydra's own part of a configuration, in plain types, with these overrides of its launcher and sweeper.
-
-    Raises:
-        DerivaMLRequestError: Hydra refuses one; in its own words.
-    """
-    _publish_to_hydra()
-
-    def composed(first: int = len(overrides)) -> Any:
-        with hydra.initialize(version_base="1.3", config_path=None):
-            return hydra.compose(overrides=list(overrides[:first]), return_hydra_config=True).hydra
-
-    def fails(first: int) -> bool:
-        try:
-            composed(first)
-        except Exception:
-            return True
-        return False
-
-    try:
-        node = composed()
-    except Exception as error:
-        refuse("", overrides, error, fails)
-    whole: Any = {
-        name: OmegaConf.to_container(node[name], enum_to_str=True, throw_on_missing=False)
-        for name in ("launcher", "sweeper")
-    }
-    return dict(whole)
-
-
 class Composer:
     """Composes one configuration with many overrides that differ in values: what they have in common is composed once."""
 
@@ -189,6 +159,36 @@ class Composer:
         for item in values:  # as Hydra does it, in the end
             OmegaConf.update(node, item.key_or_group, item.value(), merge=True)
         return Composition(node, self._bases[key].choices)
+
+
+def compose_hydra(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return Hydra's own part of a configuration, in plain types, with these overrides of its launcher and sweeper.
+
+    Raises:
+        DerivaMLRequestError: Hydra refuses one; in its own words.
+    """
+    _publish_to_hydra()
+
+    def composed(first: int = len(overrides)) -> Any:
+        with hydra.initialize(version_base="1.3", config_path=None):
+            return hydra.compose(overrides=list(overrides[:first]), return_hydra_config=True).hydra
+
+    def fails(first: int) -> bool:
+        try:
+            composed(first)
+        except Exception:
+            return True
+        return False
+
+    try:
+        node = composed()
+    except Exception as error:
+        refuse("", overrides, error, fails)
+    whole: Any = {
+        name: OmegaConf.to_container(node[name], enum_to_str=True, throw_on_missing=False)
+        for name in ("launcher", "sweeper")
+    }
+    return dict(whole)
 
 
 def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:

@@ -35,18 +35,21 @@ from deriva_ml.git import git
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
-from deriva_ml.sweep.engines import Engine, engine_of, see_usable
+from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
 from deriva_ml.sweep.network import check_parallel
 from deriva_ml.sweep.plan import Plan
 from deriva_ml.sweep.study import (
+    quiet,
     recorded_trials,
     see_optimizable,
     space_of,
+    trials_at_once,
     words_of,
     write_trials,
 )
+from deriva_ml.sweep.threads import share
 from deriva_ml.terminal import one_line
 
 SPEC = "sweep.json"
@@ -91,16 +94,24 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         DerivaMLRequestError: the repository's state, the catalog or the engine does not allow a run; nothing was recorded.
     """
     begun = time.monotonic()
-    plan = replace(plan, commit=git(project.root, "rev-parse", "HEAD", check=False))
     engine, plan = equipped(project, plan)
+    plan = replace(plan, commit=git(project.root, "rev-parse", "HEAD", check=False))
     rid = "" if plan.dry_run else _start(project, plan)
     sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
     sweep.make(plan)
     if plan.done:
         _take_over(project, sweep, plan)
     submitted_here.add(sweep.path)
-    with _stopped_by_signals(sweep), watch(sweep, plan):
-        problem = _launch_all(project, sweep, plan, engine)
+    if engine.outlives:
+        sweep.detach()
+    count = len(plan.jobs) or trials_at_once(engine)
+    with (
+        prepared(engine, count, share(engine, count)) as words,
+        quiet(),
+        _stopped_by_signals(sweep),
+        watch(sweep, plan),
+    ):
+        problem = _launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
 
 
@@ -116,7 +127,7 @@ def equipped(project: Project, plan: Plan) -> tuple[Engine, Plan]:
         find_configs(project, plan.config_package)  # in which there may be entries for Hydra's groups
     engine = engine_of(plan.engine)
     see_usable(engine)
-    check_parallel(project, engine, plan.deriva_ml.get("hostname"))
+    check_parallel(project, engine)
     return engine, replace(plan, direction=see_optimizable(engine, plan.objective, plan.direction))
 
 
@@ -167,8 +178,9 @@ def _launch_all(
     if not plan.jobs:
         known = list(recorded_trials(project, plan))
         trials = write_trials(sweep.path / "trials.json", plan, engine, known) if known else None
+        space = space_of(plan, engine)
         words += words_of(plan, engine, trials)
-        problem = _launch(lambda files: launch_swept(task, space_of(plan, engine), words, files), sweep)
+        problem = _launch(task, sweep, lambda files: launch_swept(task, space, words, files))
         _close_lost(project, sweep, _settled(sweep))
         return problem
     problem, alone = "", set[int]()
@@ -178,8 +190,8 @@ def _launch_all(
         if not batch:
             continue
         task = replace(task, launch=task.launch + 1)
-        this = functools.partial(launch_planned, task, batch, words, engine.at_once())
-        problem = _launch(this, sweep)
+        these = functools.partial(launch_planned, task, batch, words, engine.at_once())
+        problem = _launch(task, sweep, these)
         lost = _settled(sweep)
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
         again = [job for job in again if job.number not in alone]
@@ -192,10 +204,12 @@ def _launch_all(
     return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
 
 
-def _launch(launch: Callable[[Path], None], sweep: SweepFolder) -> str:
+def _launch(task: Task, sweep: SweepFolder, launch: Callable[[Path], None]) -> str:
     """Launch jobs; return what the launcher complained of, if it did not end well."""
     try:
-        launch(sweep.path / "launcher")
+        launch(
+            sweep.path / "launcher" / str(task.launch)
+        )  # new for each: a scheduler's numbers may come again
     except DerivaMLException:
         raise
     except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
