@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
 from deriva_ml.sweep.network import check_parallel
-from deriva_ml.sweep.plan import Plan
+from deriva_ml.sweep.plan import Job, Plan
 from deriva_ml.sweep.study import (
     quiet,
     recorded_trials,
@@ -66,6 +66,7 @@ class SweepEnd:
         count: how many jobs there are.
         stopped: why it was stopped before its end; empty if it was not.
         problem: what the launcher complained of, if jobs are left that it did not run.
+        jobs: those that were made.
     """
 
     execution: RID
@@ -73,6 +74,7 @@ class SweepEnd:
     count: int
     stopped: str = ""
     problem: str = ""
+    jobs: dict[int, Job] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[int]:
@@ -272,8 +274,11 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
         problem: what the launcher complained of.
     """
     ends = {job.number: ended for job in sweep.jobs() if (ended := job.ended())}
+    jobs = {job.number: job for job in plan.jobs} or {
+        folder.number: job for folder in sweep.jobs() if (job := folder.job())
+    }
     end = SweepEnd(
-        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem
+        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem, jobs
     )
     if plan.dry_run:
         remove_run(sweep.path)

@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -222,20 +221,11 @@ def _typed(distribution: Any, text: str) -> Any:
     return int(value) if type(distribution).__name__.startswith("Int") else value
 
 
-def usable_objective(value: float | None) -> float | None:
-    """Return an objective that a sweeper can go by."""
-    return value if value is not None and isfinite(value) else None
-
-
 def best(plan: Plan, ended: Mapping[int, Ended]) -> int | None:
-    """Return the job with the best value of the metric that was asked for; none if no job has one."""
-    values = {
-        number: one.objective for number, one in ended.items() if usable_objective(one.objective) is not None
-    }
-    if not values:
-        return None
-    pick = max if plan.direction == "maximize" else min
-    return pick(values, key=lambda number: (values[number], -number if pick is max else number))
+    """Return the first job with the best value of the metric that was asked for; none if no job has one."""
+    sign = -1 if plan.direction == "maximize" else 1
+    values = {number: sign * one.objective for number, one in ended.items() if one.objective is not None}
+    return min(values, key=lambda number: (values[number], number), default=None)
 
 
 @contextmanager
