@@ -75,9 +75,9 @@ def main(argv: Sequence[str]) -> int:
         show_configuration(args, lambda: (args.config_name, _one_job(overrides, args.multirun)))
         return 0
     from deriva_ml.execution.model_run import RunContext
-    from deriva_ml.execution.recovery import recover_project
+    from deriva_ml.execution.recovery import recover_for_run
 
-    recover_project(project)
+    recover_for_run(project)
     jobs, description = _jobs(overrides, args.multirun)
     context = RunContext(
         project, overrides=jobs[0], allow_dirty=args.allow_dirty, config_name=args.config_name

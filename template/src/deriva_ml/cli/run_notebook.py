@@ -271,10 +271,10 @@ def _run(
 
     checking = precheck.start(call, overrides, args.notebook.absolute()) if call and call.sure else None
     import deriva_ml.execution.notebook_runner  # noqa: F401 - while that composes the configuration
-    from deriva_ml.execution.recovery import recover_project
+    from deriva_ml.execution.recovery import recover_for_run
 
     atexit.register(gc.freeze)  # the process is over: collecting what it loaded would only delay its end
-    recover_project(project)
+    recover_for_run(project)
     if checking:
         precheck.finish(checking)
     _check(

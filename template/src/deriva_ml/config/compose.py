@@ -129,6 +129,36 @@ def _composed(name: str, overrides: Sequence[str]) -> Any:
         return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
 
 
+def compose_hydra(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return Hydra's own part of a configuration, in plain types, with these overrides of its launcher and sweeper.
+
+    Raises:
+        DerivaMLRequestError: Hydra refuses one; in its own words.
+    """
+    _publish_to_hydra()
+
+    def composed(first: int = len(overrides)) -> Any:
+        with hydra.initialize(version_base="1.3", config_path=None):
+            return hydra.compose(overrides=list(overrides[:first]), return_hydra_config=True).hydra
+
+    def fails(first: int) -> bool:
+        try:
+            composed(first)
+        except Exception:
+            return True
+        return False
+
+    try:
+        node = composed()
+    except Exception as error:
+        refuse("", overrides, error, fails)
+    whole: Any = {
+        name: OmegaConf.to_container(node[name], enum_to_str=True, throw_on_missing=False)
+        for name in ("launcher", "sweeper")
+    }
+    return dict(whole)
+
+
 @dataclass(frozen=True)
 class Choice:
     """What the overrides of a sweep say of one key.

@@ -1,0 +1,29 @@
+"""Keeps jobs that run side by side from writing one catalog on a network drive."""
+
+from __future__ import annotations
+
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.network_drive import network_drive
+from deriva_ml.project import Project
+from deriva_ml.sweep.engines import Engine
+
+
+def check_parallel(project: Project, engine: Engine, hostname: str | None) -> None:
+    """See that jobs that run at the same time do not write the project's records on a network drive.
+
+    Jobs on other machines have state folders of their own, each written by one process.
+
+    Args:
+        hostname: of the server that the jobs' records go to; none for the project's own catalog.
+
+    Raises:
+        DerivaMLRequestError: they would.
+    """
+    if hostname or not engine.is_parallel or engine.elsewhere:
+        return
+    if drive := network_drive(project.state):
+        raise DerivaMLRequestError(
+            f"the records are in {project.state}, on a network drive ({drive}), where jobs cannot write them side by side:"
+            " set state of [tool.deriva-ml], or DERIVA_ML_STATE, to a folder on a local disk, or send them to a Deriva"
+            " catalog with deriva_ml=production"
+        )
