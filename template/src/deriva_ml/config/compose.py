@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
@@ -127,6 +128,41 @@ def _composed(name: str, overrides: Sequence[str]) -> Any:
     with warnings.catch_warnings(), hydra.initialize(version_base="1.3", config_path=None):
         warnings.filterwarnings("error", "provider=hydra.searchpath .* is not available", UserWarning)
         return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+
+
+class Composer:
+    """Composes one configuration with many overrides that differ in values: what they have in common is composed once."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bases: dict[tuple[str, ...], Composition] = {}
+
+    def compose(self, overrides: Sequence[str] = ()) -> Composition:
+        """Compose the configuration; the result and the refusals are those of ``compose``."""
+        try:
+            composed = self._changed(overrides)
+        except Exception:  # ``compose`` says what is wrong, and in which words
+            composed = None
+        return composed or compose(self._name, overrides)
+
+    def _changed(self, overrides: Sequence[str]) -> Composition | None:
+        """Return what was composed before with other values, changed; None where something else than values is given."""
+        refuse_unheeded(overrides)
+        values, entries = [], []
+        for word, item in zip(overrides, read(overrides), strict=True):
+            if item.key_or_group in store.groups:
+                entries.append(word)
+            elif item.type is OverrideType.CHANGE and item.package is None and not item.is_sweep_override():
+                values.append(item)
+            else:
+                return None
+        key = tuple(entries)
+        if key not in self._bases:
+            self._bases[key] = compose(self._name, entries)
+        node = copy.deepcopy(self._bases[key].node)
+        for item in values:  # as Hydra does it, in the end
+            OmegaConf.update(node, item.key_or_group, item.value(), merge=True)
+        return Composition(node, self._bases[key].choices)
 
 
 def compose_hydra(overrides: Sequence[str]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from deriva_ml.redaction import redact, redact_override
 from deriva_ml.signals import raise_on_signals, signals_ignored
 
 if TYPE_CHECKING:
-    from deriva_ml.config.compose import Composition
+    from deriva_ml.config.compose import Composer, Composition
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,13 @@ def run_model(
     return execution
 
 
-def compose_model(name: str, overrides: Sequence[str]) -> "tuple[Composition, dict[str, Any]]":
+def compose_model(
+    name: str, overrides: Sequence[str], composer: "Composer | None" = None
+) -> "tuple[Composition, dict[str, Any]]":
     """Return the composition of a model's configuration, and the arguments for ``run_model`` that it describes.
+
+    Args:
+        composer: has composed it before, for another job of a sweep.
 
     Raises:
         DerivaMLRequestError: it has something that no model run takes, such as an experiment of a project without any,
@@ -144,7 +149,7 @@ def compose_model(name: str, overrides: Sequence[str]) -> "tuple[Composition, di
     """
     from deriva_ml.config.compose import compose
 
-    composed = compose(name, overrides)
+    composed = composer.compose(overrides) if composer else compose(name, overrides)
     arguments = composed.arguments()
     parameters = inspect.signature(run_model).parameters
     if unknown := sorted(arguments.keys() - parameters.keys()):
@@ -158,9 +163,9 @@ def compose_model(name: str, overrides: Sequence[str]) -> "tuple[Composition, di
     return composed, arguments
 
 
-def run_composed(context: RunContext) -> Execution:
-    """Compose a model's configuration as the context says, and run it; see ``run_model``."""
-    composed, arguments = compose_model(context.config_name, context.overrides)
+def run_composed(context: RunContext, composer: "Composer | None" = None) -> Execution:
+    """Compose a model's configuration as the context says, and run it; see ``compose_model`` and ``run_model``."""
+    composed, arguments = compose_model(context.config_name, context.overrides, composer)
     token = run_context.set(
         replace(
             context,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import RID, Status
@@ -21,6 +22,9 @@ from deriva_ml.signals import Terminated, raise_on_signals
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan
 from deriva_ml.terminal import one_line
+
+if TYPE_CHECKING:
+    from deriva_ml.config.compose import Composer
 
 LOOK_SECONDS = 0.5
 """How often a job looks whether it is to stop."""
@@ -181,7 +185,7 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
         begun=begun.append,
     )
     try:
-        run_composed(context)
+        run_composed(context, _composer(plan.config_name))
     except (DerivaMLException, OSError) as error:
         if not begun or begun[0].dry_run:
             raise
@@ -191,6 +195,14 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             raise
         return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
     return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+
+
+@functools.cache
+def _composer(name: str) -> Composer:
+    """Return what composes the jobs of this process."""
+    from deriva_ml.config.compose import Composer
+
+    return Composer(name)
 
 
 def _stop_reason(error: BaseException) -> str:
