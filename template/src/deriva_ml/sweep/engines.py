@@ -150,7 +150,8 @@ def engine_of(words: Sequence[str]) -> Engine:
         for name in re.findall(r"hydra/(?:launcher|sweeper)[/=](\w+)", f"{' '.join(words)} {error}"):
             _see_installed(name, error)
         raise
-    engine = Engine(*(_kind(node[part]) for part in ("launcher", "sweeper")), *node.values(), tuple(words))
+    launcher, sweeper = node["launcher"], node["sweeper"]
+    engine = Engine(_kind(launcher), _kind(sweeper), launcher, sweeper, tuple(words))
     for name in (engine.launcher, engine.sweeper):
         _see_installed(name)
     return engine
@@ -259,7 +260,7 @@ def _ray_words(engine: Engine, jobs: int, folder: Path) -> list[str]:
         "logging_level": "error",
         "_temp_dir": folder,  # a short path: there are sockets in it
     }
-    wanted = {"init": init, "remote": {"max_retries": 0}}  # which jobs run again is for us to say
+    wanted: dict[str, dict[str, Any]] = {"init": init, "remote": {"max_retries": 0}}  # which jobs run again is for us to say
     return [
         f"++hydra.launcher.ray.{part}.{name}={value}"
         for part, values in wanted.items()

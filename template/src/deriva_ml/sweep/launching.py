@@ -24,6 +24,7 @@ from hydra.types import HydraContext
 from hydra_zen import launch
 from omegaconf import open_dict
 
+from deriva_ml.config.quoting import quoted, unquoted
 from deriva_ml.sweep.plan import Plan
 
 JOB = "+job"
@@ -102,8 +103,6 @@ def launch_swept(task: Callable[[Any], Any], plan: Plan, folder: Path) -> None:
 
 
 def _launch(task: Callable[[Any], Any], swept: list[str], plan: Plan, folder: Path) -> None:
-    from deriva_ml.config.quoting import quoted
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "provider=hydra.searchpath .* is not available", UserWarning)
         launch(
@@ -122,7 +121,7 @@ def names_of(plan: Plan) -> list[str]:
     """Return the name by which a sweeper knows each thing that is swept: plain, and each once."""
     names: list[str] = []
     for one in plan.swept:
-        name = re.sub(r"\W+", "_", one.key).strip("_") or "value"
+        name = re.sub(r"\W+", "_", one.key, flags=re.ASCII).strip("_") or "value"
         while name in names:
             name += "_"
         names.append(name)
@@ -150,6 +149,13 @@ def number_of_job() -> int:
 
 
 def trial_of_job(plan: Plan) -> dict[int, str]:
-    """Return what a sweeper has chosen for the job that runs here: a text for each thing that is swept, by its place."""
+    """Return what a sweeper has chosen for the job that runs here, for each thing that is swept, by its place.
+
+    Of an override this is a value in Hydra's grammar, of a parameter what one types after ``-p``.
+    """
     chosen = dict(word.partition("=")[::2] for word in HydraConfig.get().overrides.task)
-    return {place: chosen[f"+{name}"] for place, name in enumerate(names_of(plan)) if f"+{name}" in chosen}
+    values = [chosen[f"+{name}"] for name in names_of(plan)]
+    return {
+        place: unquoted(value) if one.parameter else value
+        for place, (one, value) in enumerate(zip(plan.swept, values, strict=True))
+    }

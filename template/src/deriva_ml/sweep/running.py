@@ -34,9 +34,12 @@ from deriva_ml.git import git
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
+from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
+from deriva_ml.sweep.network import check_parallel
 from deriva_ml.sweep.plan import Plan
+from deriva_ml.sweep.threads import share
 from deriva_ml.terminal import one_line
 
 SPEC = "sweep.json"
@@ -81,6 +84,9 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         DerivaMLRequestError: the repository's state, the catalog or the engine does not allow a run; nothing was recorded.
     """
     begun = time.monotonic()
+    engine = engine_of(plan.engine)
+    see_usable(engine)
+    check_parallel(project, engine)
     plan = replace(plan, commit=git(project.root, "rev-parse", "HEAD", check=False))
     rid = "" if plan.dry_run else _start(project, plan)
     sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
@@ -88,8 +94,10 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     if plan.done:
         _take_over(project, sweep, plan)
     submitted_here.add(sweep.path)
+    if engine.outlives:
+        sweep.detach()
     with _stopped_by_signals(sweep), watch(sweep, plan):
-        problem = _launch_all(project, sweep, plan, rid)
+        problem = _launch_all(project, sweep, plan, rid, engine)
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
 
 
@@ -124,7 +132,7 @@ def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
             sweep.job(int(number)).end(Ended(catalog.lookup_execution(execution).status, [execution]))
 
 
-def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> str:
+def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID, engine: Engine) -> str:
     """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left.
 
     A launcher may give all jobs up for one whose process was killed, as joblib does, and may kill the others' processes.
@@ -134,7 +142,7 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
         project.root, sweep.path, rid, Owner.here(project.state), planned=bool(plan.jobs), first=_next(plan)
     )
     if not plan.jobs:
-        problem = _launch(task, None, plan, sweep)
+        problem = _launch(task, None, plan, sweep, engine)
         _close_lost(project, sweep, _settled(sweep))
         return problem
     problem, alone = "", set[int]()
@@ -144,7 +152,7 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
         if not batch:
             continue
         task = replace(task, launch=task.launch + 1)
-        problem = _launch(task, batch, plan, sweep)
+        problem = _launch(task, batch, plan, sweep, engine)
         lost = _settled(sweep)
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
         again = [job for job in again if job.number not in alone]
@@ -157,17 +165,19 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
     return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
 
 
-def _launch(task: Task, numbers: Sequence[int] | None, plan: Plan, sweep: SweepFolder) -> str:
+def _launch(task: Task, numbers: Sequence[int] | None, plan: Plan, sweep: SweepFolder, engine: Engine) -> str:
     """Launch these jobs, or those that a sweeper makes; return what the launcher complained of, if it did not end well."""
     from deriva_ml.sweep.launching import launch_planned, launch_swept
 
-    files = sweep.path / "launcher"
-    at_a_time = len(plan.jobs) if any(word.startswith("hydra/launcher=") for word in plan.engine) else 1
+    files = sweep.path / "launcher" / str(task.launch)  # new for each: a scheduler's numbers may come again
+    count = len(plan.jobs if numbers is None else numbers)
     try:
-        if numbers is None:
-            launch_swept(task, plan, files)
-        else:
-            launch_planned(task, numbers, plan, files, at_a_time)
+        with prepared(engine, count, share(engine, count)) as words:
+            plan = replace(plan, engine=(*plan.engine, *words))
+            if numbers is None:
+                launch_swept(task, plan, files)
+            else:
+                launch_planned(task, numbers, plan, files, engine.at_once())
     except DerivaMLException:
         raise
     except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
