@@ -254,7 +254,9 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
     return [list(job) for job in itertools.product(*(choice.words for choice in choices_of(overrides)))]
 
 
-def values_of(item: Any, continuous: bool = False, as_text: Callable[[Any], str] = Transformer.str) -> list[str]:
+def values_of(
+    item: Any, continuous: bool = False, as_text: Callable[[Any], str] = Transformer.str
+) -> list[str]:
     """Return the values that a sweep's override stands for; see ``choices_of``.
 
     Args:

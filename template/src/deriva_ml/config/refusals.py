@@ -38,15 +38,20 @@ def refuse_unheeded(overrides: Sequence[str]) -> None:
     """
     for word in overrides:
         if ENGINE.match(word):
-            raise DerivaMLRequestError(
-                f"{shorten(word)} is for the jobs of a sweep: it goes with --multirun or +multirun=NAME"
-                " and, for parameters of a notebook, --sweep"
-            )
+            raise DerivaMLRequestError(for_sweeps(shorten(word)))
         if re.match(r"[~+]*hydra(?!\.searchpath=)([./@=]|$)", word):
             raise DerivaMLRequestError(
                 f"{shorten(word)}: runs do not go by Hydra's own settings, but for a sweep's hydra/launcher and"
                 " hydra/sweeper: leave it out"
             )
+
+
+def for_sweeps(what: str) -> str:
+    """Return why an override or a flag of sweeps is refused where there is none."""
+    return (
+        f"{what} is for the jobs of a sweep: it goes with --multirun, +multirun=NAME or, for parameters of a notebook,"
+        " --sweep"
+    )
 
 
 def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callable[[int], bool]) -> NoReturn:

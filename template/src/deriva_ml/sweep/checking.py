@@ -92,7 +92,7 @@ def look_at_model(project: Project, config_name: str, asked: Asked) -> Seen:
         if part in {"model_config", "script_config"}:
             check_settings(argument)
 
-    choices, description = _choices(asked)
+    choices, description = choices_asked(asked)
     composed = _composed(choices, lambda words: compose_model(config_name, words)[0], see)
     return _seen(project, choices, description, composed, Workflow(config_name))
 
@@ -142,7 +142,7 @@ def _look_at_notebook(notebook: Path, call: Call | None, asked: Asked, refuse: b
     except DerivaMLRequestError:
         if refuse:
             raise
-    choices, description = _choices(asked)
+    choices, description = choices_asked(asked)
 
     def composing(words: Sequence[str]) -> Composition:
         if found := composition_of(known, notebook, [*words, *known.overrides]):
@@ -164,7 +164,7 @@ def _look_at_notebook(notebook: Path, call: Call | None, asked: Asked, refuse: b
     return _seen(project, choices, description, composed, Workflow(title))
 
 
-def _choices(asked: Asked) -> tuple[list[Choice], str]:
+def choices_asked(asked: Asked) -> tuple[list[Choice], str]:
     """Return what the words of a sweep say, key by key, and the description of the named sweeps among them.
 
     Raises:
@@ -208,7 +208,9 @@ def refuse_many(count: int, *, yes: bool) -> None:
         DerivaMLRequestError: it has.
     """
     if count > MOST:
-        raise DerivaMLRequestError(f"this is a sweep of {count:,} jobs, and {MOST:,} are the most: sweep less at once")
+        raise DerivaMLRequestError(
+            f"this is a sweep of {count:,} jobs, and {MOST:,} are the most: sweep less at once"
+        )
     if count > MOST_UNASKED and not yes:
         raise DerivaMLRequestError(
             f"this is a sweep of {count:,} jobs: --yes runs it, as any of more than {MOST_UNASKED:,}"
@@ -238,7 +240,9 @@ def _composed(choices: Sequence[Choice], composing: Composer, see: Seer) -> list
     first = [choice.words[0] for choice in choices]
     composed = [composing(first)]
     for place, choice in enumerate(choices):
-        trial = replace(composed[0], node=copy.deepcopy(composed[0].node)) if choice.words[1:] else composed[0]
+        trial = (
+            replace(composed[0], node=copy.deepcopy(composed[0].node)) if choice.words[1:] else composed[0]
+        )
         for word in choice.words[1:]:
             if not _fits(trial, choice, word, see):
                 composed.append(composing([*first[:place], word, *first[place + 1 :]]))

@@ -260,7 +260,10 @@ def _ray_words(engine: Engine, jobs: int, folder: Path) -> list[str]:
         "logging_level": "error",
         "_temp_dir": folder,  # a short path: there are sockets in it
     }
-    wanted: dict[str, dict[str, Any]] = {"init": init, "remote": {"max_retries": 0}}  # which jobs run again is for us to say
+    wanted: dict[str, dict[str, Any]] = {
+        "init": init,
+        "remote": {"max_retries": 0},
+    }  # which jobs run again is for us to say
     return [
         f"++hydra.launcher.ray.{part}.{name}={value}"
         for part, values in wanted.items()

@@ -96,7 +96,9 @@ def _typed(declared: Sequence[Parameter] | None, name: str, value: Value) -> str
                 return text
         except DerivaMLRequestError:
             continue
-    raise DerivaMLRequestError(f"the jobs of a sweep cannot be given {name} as the file has it: give it with -p")
+    raise DerivaMLRequestError(
+        f"the jobs of a sweep cannot be given {name} as the file has it: give it with -p"
+    )
 
 
 def jobs_of(
@@ -115,7 +117,9 @@ def jobs_of(
     """
     keys = [choice for choice in choices if choice.swept]
     if both := [choice.key for choice in keys if choice.key in swept]:
-        raise DerivaMLRequestError(f"{both[0]} is swept as a parameter and in the configuration: sweep one of them")
+        raise DerivaMLRequestError(
+            f"{both[0]} is swept as a parameter and in the configuration: sweep one of them"
+        )
     return {
         "base": tuple(choice.words[0] for choice in choices if not choice.swept),
         "given": tuple(given),
