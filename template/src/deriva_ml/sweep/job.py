@@ -21,7 +21,7 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated, raise_on_signals, terminated_by, time_limit_heeded
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
-from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan
+from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, command_of
 from deriva_ml.terminal import one_line
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
         project,
         overrides=job.overrides,
         allow_dirty=plan.allow_dirty,
+        argv=command_of(plan, job),
         parent=(parent, job.number) if parent else None,
         config_name=plan.config_name,
         begun=begun.append,
@@ -244,16 +245,6 @@ def _objective(project: Project, executions: list[RID], name: str) -> float | No
             if metric := result.summary.metrics.get(name):
                 return float(metric.last)
     return None
-
-
-def command_of(plan: Plan, job: Job) -> list[str]:
-    """Return the command that runs a job alone."""
-    if plan.kind == NOTEBOOK:
-        words = ["deriva-ml-run-notebook", plan.notebook]
-        for name, text in job.given:
-            words += ["-p", name, text]
-        return [*words, *job.overrides]
-    return ["deriva-ml-run", *job.overrides]
 
 
 @contextmanager

@@ -261,6 +261,19 @@ def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> lis
     return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
 
 
+def collect(project: Project, sweep: SweepFolder, plan: Plan) -> SweepEnd | None:
+    """End a sweep whose submitter is gone, if its jobs have ended; None if some run, or may begin yet."""
+    open_jobs = [job for job in sweep.jobs() if job.begun() and not job.ended()]
+    if any(_is_alive(job) for job in open_jobs):
+        return None
+    _close_lost(project, sweep, open_jobs)
+    if any(not sweep.job(job.number).ended() for job in plan.jobs) and not sweep.stopped():
+        return None
+    with closing(open_local(project)) as catalog:
+        begun = catalog.lookup_execution(sweep.rid).created
+    return finish(project, sweep, plan, (datetime.now(UTC) - datetime.fromisoformat(begun)).total_seconds())
+
+
 def _next(plan: Plan) -> int:
     """Return the number of the first job that a sweeper makes."""
     return max((int(number) + 1 for number in plan.done), default=0)
