@@ -49,7 +49,7 @@ def collect(project: Project, rid: str) -> int:
         raise DerivaMLRequestError(
             f"nothing of {rid} is to be collected: deriva-ml-catalog show {rid} tells how it ended"
         )
-    end = running.collect(project, sweep, plan)
+    end = running.finish_later(project, sweep, plan)
     if end is None:
         ended = sum(job.ended() is not None for job in sweep.jobs())
         print(

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +262,7 @@ def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> lis
     return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
 
 
-def collect(project: Project, sweep: SweepFolder, plan: Plan) -> SweepEnd | None:
+def finish_later(project: Project, sweep: SweepFolder, plan: Plan) -> SweepEnd | None:
     """End a sweep whose submitter is gone, if its jobs have ended; None if some run, or may begin yet."""
     open_jobs = [job for job in sweep.jobs() if job.begun() and not job.ended()]
     if any(_is_alive(job) for job in open_jobs):
