@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-PER_KERNEL = ("DERIVA_ML_", "_NUM_THREADS", "JPY_PARENT_PID")
+PER_KERNEL = ("DERIVA_ML_", "JPY_PARENT_PID", "_THREADS", "_VISIBLE_DEVICES")
 """What the names begin or end with of variables that nothing reads which the server has loaded. They may be other ones
 for each kernel; with any other difference, a kernel is started afresh."""
 
@@ -29,13 +29,18 @@ class ForkedProcess:
     stdin = stdout = stderr = None
 
     def __init__(self, answers: socket.socket) -> None:
+        """Wait until it is there.
+
+        Raises:
+            ChildProcessError: it is not forked.
+        """
         self._answers = answers
         self._received = b""
         self._reading = threading.Lock()
         self.returncode: int | None = None
         told = self._answer(None)
         if "pid" not in told:
-            raise OSError(told.get("error", "it ended at once"))
+            raise ChildProcessError
         self.pid: int = told["pid"]
 
     def poll(self) -> int | None:
@@ -138,10 +143,7 @@ class ForkServer:
 
         Returns:
             The process; None if this server cannot give that kernel, because it was started for another folder or
-            with other variables, or is gone.
-
-        Raises:
-            OSError: the system has no room for the process.
+            with other variables, has a second thread or no room, or is gone.
         """
         if folder != self.folder or not self._has(variables):
             return None
@@ -155,10 +157,10 @@ class ForkServer:
             with theirs, self._starting:
                 socket.send_fds(self._control, [b"k"], [theirs.fileno(), log.fileno()])
             mine.sendall(json.dumps(request).encode() + b"\n")
-        except OSError:  # the server is gone
+            return ForkedProcess(mine)
+        except OSError:
             mine.close()
             return None
-        return ForkedProcess(mine)
 
     def _has(self, variables: Mapping[str, str]) -> bool:
         """Whether what the server has loaded is what it would load with these variables."""
