@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hydra_zen import builds, store
+
 from deriva_ml.config.compose import Composer, Composition, compose
 from deriva_ml.exceptions import DerivaMLRequestError
-from hydra_zen import builds, store
 
 
 @dataclass

@@ -114,13 +114,19 @@ def _kernel() -> str:
 
 def is_local(state: Path) -> bool:
     """Whether no other machine can hold a lock in the folder without this one knowing of it."""
+    kind, options = mount_of(state)
+    return kind in LOCAL and "remote" not in options
+
+
+def mount_of(place: Path) -> tuple[str, list[str]]:
+    """Return the kind of the file system that a path is on, in lower case, and its options; nothing where unknown."""
     import psutil
 
-    place = state.resolve()
+    place = place.resolve()
     mounts = [one for one in psutil.disk_partitions(all=True) if place.is_relative_to(one.mountpoint)]
     # Of several on one folder, it is the last that is seen there.
     nearest = max(reversed(mounts), key=lambda one: len(one.mountpoint), default=None)
-    return nearest is not None and nearest.fstype.lower() in LOCAL and "remote" not in nearest.opts.split(",")
+    return (nearest.fstype.lower(), nearest.opts.split(",")) if nearest else ("", [])
 
 
 def clear(state: Path, needed: Container[str]) -> None:

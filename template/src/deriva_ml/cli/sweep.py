@@ -5,18 +5,23 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import deriva_ml.sweep.running as running
+from deriva_ml.catalog.connection import open_local
 from deriva_ml.cli.command import FAILED
 from deriva_ml.cli.summary import find, print_summary
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.upload import recorded
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated
 from deriva_ml.sweep.folder import Ended, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED
 from deriva_ml.sweep.plan import NOTEBOOK, Plan
 from deriva_ml.sweep.running import SweepEnd, run_sweep
+from deriva_ml.sweep.study import best
 from deriva_ml.terminal import counted, print, tell, warn
 
 LOOK_SECONDS = 0.2
@@ -28,6 +33,30 @@ def run(project: Project, plan: Plan) -> int:
     shown = _Shown(project)
     end = run_sweep(project, plan, shown.watching)
     return _print_end(project, plan, end, shown.unsent)
+
+
+def collect(project: Project, rid: str) -> int:
+    """Take in what the jobs of a sweep have recorded, and end it if all have ended; the exit status is as for ``run``.
+
+    Raises:
+        DerivaMLRequestError: there is no such sweep, or nothing of it to collect.
+    """
+    with closing(open_local(project)) as catalog:
+        local = recorded(catalog, rid).local
+    sweep = SweepFolder.of(project, local)
+    plan = sweep.plan()
+    if plan is None:
+        raise DerivaMLRequestError(
+            f"nothing of {rid} is to be collected: deriva-ml-catalog show {rid} tells how it ended"
+        )
+    end = running.finish_later(project, sweep, plan)
+    if end is None:
+        ended = sum(job.ended() is not None for job in sweep.jobs())
+        print(
+            f"Sweep {rid}: {ended} of {counted(len(plan.jobs), 'job')} have ended; repeat this once more have"
+        )
+        return 0
+    return _print_end(project, plan, end, 0)
 
 
 class _Shown:
@@ -111,12 +140,14 @@ class _Shown:
 
 def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     for number in end.failed:
-        job = plan.jobs[number] if plan.jobs else None
+        job = end.jobs.get(number)
         tell(f"failed: job {number + 1}{f' ({plan.label(job)})' if job else ''}: {end.ends[number].reason}")
     if end.failed and end.execution:
         tell(f"to run these again: uv run {shlex.join(_again(plan, end))}")
     if end.problem:
         tell(f"error: {end.problem}")
+    if plan.objective and end.ends:
+        _print_best(plan, end)
     if end.execution:
         said = f", {end.stopped}" if end.stopped else ""
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
@@ -127,6 +158,18 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     if end.stopped == TERMINATED:
         raise Terminated
     return FAILED if end.failed or unsent or end.problem or len(end.ends) < end.count else 0
+
+
+def _print_best(plan: Plan, end: SweepEnd) -> None:
+    """Say which job came to the best value of the metric that the sweep is for."""
+    if (number := best(plan, end.ends)) is None:
+        warn(f"no job has a value of {plan.objective}")
+        return
+    ended, job = end.ends[number], end.jobs.get(number)
+    which = f"job {number + 1}{f' ({plan.label(job)})' if job else ''}"
+    print(
+        f"best {plan.objective} ({plan.direction}): {ended.objective:g}, {which}: {' '.join(ended.executions)}"
+    )
 
 
 def _again(plan: Plan, end: SweepEnd) -> list[str]:

@@ -12,6 +12,12 @@ from typing import Any
 
 from deriva_ml.redaction import redact
 
+THREADS = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
+)
+"""Variables that say how many threads libraries compute with."""
+
 # They change results, or say which job it was. By full name and never by prefix: people keep tokens in
 # variables of any name, and pass them to other machines under `LC_*`, which ssh forwards.
 VARIABLES = frozenset(

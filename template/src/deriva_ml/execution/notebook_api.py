@@ -64,9 +64,9 @@ def run_notebook(
         provenance = run.provenance if run else current_provenance(project).to_json()
         ml = open_connection(config.deriva_ml, project, ml_class)
         if not run:  # the runner has done it for its own
-            from deriva_ml.execution.recovery import recover_project
+            from deriva_ml.execution.recovery import recover_for_run
 
-            recover_project(project)
+            recover_for_run(project)
 
         def begun(execution: Execution) -> None:
             if run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
+from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import (
     close_execution,
     commit_readable,
@@ -28,6 +30,7 @@ from deriva_ml.execution.notebook_end import (
     was_refused,
 )
 from deriva_ml.execution.run_state import LOG, OVER, RUN_VARIABLE, NotebookRun, remove_run
+from deriva_ml.network_drive import network_drive
 from deriva_ml.notebook.kernel import GRACE_SECONDS, clear_connection, kill_group
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -91,6 +94,28 @@ def recover_project(project: Project) -> None:
     """Recover a project for a command that has no use for the catalog itself; see ``recover``."""
     with closing(open_local(project)) as catalog:
         recover(catalog, project)
+
+
+def recover_for_run(project: Project) -> None:
+    """Recover a project before a run; see that no other machine writes its records now.
+
+    SQLite keeps the processes of one machine from each other; on a network drive those of several are in each other's way.
+
+    Raises:
+        DerivaMLRequestError: another machine does.
+    """
+    recover_project(project)
+    if not (drive := network_drive(project.state)) or not project.database.exists():
+        return
+    with closing(open_local(project)) as catalog:
+        for rid, owner, _ in catalog.open_executions():
+            # A lock that nobody holds is as good as an end: a machine that was switched off records none.
+            if owner.host != platform.node() and liveness.is_held(project.state, owner.lock) is not False:
+                raise DerivaMLRequestError(
+                    f"execution {rid} goes on on {owner.host}, and two machines cannot write {project.database}, which is"
+                    f" on a network drive ({drive}): wait for it, or give this machine records of its own with"
+                    " DERIVA_ML_STATE=FOLDER"
+                )
 
 
 def _close_orphan(

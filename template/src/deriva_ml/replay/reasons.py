@@ -17,6 +17,7 @@ from deriva_ml.check.checking import problems
 from deriva_ml.check.rule import Problem
 from deriva_ml.check.source import Cell, Source, read_source
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.execution.environment import THREADS
 from deriva_ml.git import listed
 from deriva_ml.replay.audit import Seen
 from deriva_ml.replay.verdict import Compared, CouldNotRun, Verdict
@@ -30,12 +31,6 @@ RANDOM = ("DML602", "DML603")
 
 CIRCUMSTANCES = ("DML604", "DML605")
 """Rules that find what reads the clock or the environment."""
-
-THREADS = (
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS"),
-    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
-)
-"""Variables that say how many threads libraries compute with."""
 
 CLOSE = 1e-2
 """How far numbers are apart, relatively, that differ by the order in which they were added up."""

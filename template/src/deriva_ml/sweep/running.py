@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import threading
@@ -9,7 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,21 @@ from deriva_ml.git import git
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
+from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
-from deriva_ml.sweep.plan import Plan
+from deriva_ml.sweep.network import check_parallel
+from deriva_ml.sweep.plan import Job, Plan
+from deriva_ml.sweep.study import (
+    quiet,
+    recorded_trials,
+    see_optimizable,
+    space_of,
+    trials_at_once,
+    words_of,
+    write_trials,
+)
+from deriva_ml.sweep.threads import share
 from deriva_ml.terminal import one_line
 
 SPEC = "sweep.json"
@@ -53,6 +67,7 @@ class SweepEnd:
         count: how many jobs there are.
         stopped: why it was stopped before its end; empty if it was not.
         problem: what the launcher complained of, if jobs are left that it did not run.
+        jobs: those that were made.
     """
 
     execution: RID
@@ -60,6 +75,7 @@ class SweepEnd:
     count: int
     stopped: str = ""
     problem: str = ""
+    jobs: dict[int, Job] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[int]:
@@ -81,6 +97,7 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         DerivaMLRequestError: the repository's state, the catalog or the engine does not allow a run; nothing was recorded.
     """
     begun = time.monotonic()
+    engine, plan = equipped(project, plan)
     plan = replace(plan, commit=git(project.root, "rev-parse", "HEAD", check=False))
     rid = "" if plan.dry_run else _start(project, plan)
     sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
@@ -88,9 +105,33 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     if plan.done:
         _take_over(project, sweep, plan)
     submitted_here.add(sweep.path)
-    with _stopped_by_signals(sweep), watch(sweep, plan):
-        problem = _launch_all(project, sweep, plan, rid)
+    if engine.outlives:
+        sweep.detach()
+    count = len(plan.jobs) or trials_at_once(engine)
+    with (
+        prepared(engine, count, share(engine, count)) as words,
+        quiet(),
+        _stopped_by_signals(sweep),
+        watch(sweep, plan),
+    ):
+        problem = _launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
+
+
+def equipped(project: Project, plan: Plan) -> tuple[Engine, Plan]:
+    """Return what runs the jobs of a plan, and the plan with what that decides.
+
+    Raises:
+        DerivaMLRequestError: it is not installed, not there, or not to be used so.
+    """
+    if plan.engine:
+        from deriva_ml.config.modules import find_configs
+
+        find_configs(project, plan.config_package)  # in which there may be entries for Hydra's groups
+    engine = engine_of(plan.engine)
+    see_usable(engine)
+    check_parallel(project, engine)
+    return engine, replace(plan, direction=see_optimizable(engine, plan.objective, plan.direction))
 
 
 def _start(project: Project, plan: Plan) -> RID:
@@ -124,17 +165,25 @@ def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
             sweep.job(int(number)).end(Ended(catalog.lookup_execution(execution).status, [execution]))
 
 
-def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> str:
+def _launch_all(
+    project: Project, sweep: SweepFolder, plan: Plan, rid: RID, engine: Engine, words: list[str]
+) -> str:
     """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left.
 
     A launcher may give all jobs up for one whose process was killed, as joblib does, and may kill the others' processes.
     Those that had not begun are launched again; those that had, by themselves, one after the other, and only once.
     """
+    from deriva_ml.sweep.launching import launch_planned, launch_swept
+
     task = Task(
         project.root, sweep.path, rid, Owner.here(project.state), planned=bool(plan.jobs), first=_next(plan)
     )
     if not plan.jobs:
-        problem = _launch(task, None, plan, sweep)
+        known = list(recorded_trials(project, plan))
+        trials = write_trials(sweep.path / "trials.json", plan, engine, known) if known else None
+        space = space_of(plan, engine)
+        words += words_of(plan, engine, trials)
+        problem = _launch(task, sweep, lambda files: launch_swept(task, space, words, files))
         _close_lost(project, sweep, _settled(sweep))
         return problem
     problem, alone = "", set[int]()
@@ -144,7 +193,8 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
         if not batch:
             continue
         task = replace(task, launch=task.launch + 1)
-        problem = _launch(task, batch, plan, sweep)
+        these = functools.partial(launch_planned, task, batch, words, engine.at_once())
+        problem = _launch(task, sweep, these)
         lost = _settled(sweep)
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
         again = [job for job in again if job.number not in alone]
@@ -157,17 +207,12 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID) -> s
     return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
 
 
-def _launch(task: Task, numbers: Sequence[int] | None, plan: Plan, sweep: SweepFolder) -> str:
-    """Launch these jobs, or those that a sweeper makes; return what the launcher complained of, if it did not end well."""
-    from deriva_ml.sweep.launching import launch_planned, launch_swept
-
-    files = sweep.path / "launcher"
-    at_a_time = len(plan.jobs) if any(word.startswith("hydra/launcher=") for word in plan.engine) else 1
+def _launch(task: Task, sweep: SweepFolder, launch: Callable[[Path], None]) -> str:
+    """Launch jobs; return what the launcher complained of, if it did not end well."""
     try:
-        if numbers is None:
-            launch_swept(task, plan, files)
-        else:
-            launch_planned(task, numbers, plan, files, at_a_time)
+        launch(
+            sweep.path / "launcher" / str(task.launch)
+        )  # new for each: a scheduler's numbers may come again
     except DerivaMLException:
         raise
     except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
@@ -217,6 +262,19 @@ def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> lis
     return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
 
 
+def finish_later(project: Project, sweep: SweepFolder, plan: Plan) -> SweepEnd | None:
+    """End a sweep whose submitter is gone, if its jobs have ended; None if some run, or may begin yet."""
+    open_jobs = [job for job in sweep.jobs() if job.begun() and not job.ended()]
+    if any(_is_alive(job) for job in open_jobs):
+        return None
+    _close_lost(project, sweep, open_jobs)
+    if any(not sweep.job(job.number).ended() for job in plan.jobs) and not sweep.stopped():
+        return None
+    with closing(open_local(project)) as catalog:
+        begun = catalog.lookup_execution(sweep.rid).created
+    return finish(project, sweep, plan, (datetime.now(UTC) - datetime.fromisoformat(begun)).total_seconds())
+
+
 def _next(plan: Plan) -> int:
     """Return the number of the first job that a sweeper makes."""
     return max((int(number) + 1 for number in plan.done), default=0)
@@ -230,8 +288,11 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
         problem: what the launcher complained of.
     """
     ends = {job.number: ended for job in sweep.jobs() if (ended := job.ended())}
+    jobs = {job.number: job for job in plan.jobs} or {
+        folder.number: job for folder in sweep.jobs() if (job := folder.job())
+    }
     end = SweepEnd(
-        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem
+        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem, jobs
     )
     if plan.dry_run:
         remove_run(sweep.path)
