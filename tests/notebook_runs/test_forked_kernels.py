@@ -220,11 +220,22 @@ def test_a_server_of_another_folder_or_none_does_not_hinder(folder: Path, tmp_pa
     kernel = Running(tmp_path, server)
     assert not kernel.forked and kernel.asked("import os; told = os.getcwd()") == str(tmp_path)
     assert kernel.end() == 0
+    server.close()
+    kernel = Running(folder, server)
+    assert not kernel.forked and kernel.asked("told = 1") == 1
+    assert kernel.end() == 0
+
+
+def test_after_a_server_that_was_killed_there_is_another_one(
+    folder: Path, start: Callable[..., Running]
+) -> None:
+    server = ForkServer.start(folder, AROUND)
+    assert server
+    assert start(server).forked
     server._process.kill()
     server._process.wait()
-    kernel = Running(folder, server)
-    assert kernel.asked("told = 1") == 1
-    assert kernel.end() == 0
+    kernel = start(server)
+    assert kernel.forked and kernel.asked("told = 1") == 1
     server.close()
 
 

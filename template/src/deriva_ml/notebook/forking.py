@@ -94,18 +94,25 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """A process from which kernels of one folder are forked; it ends, with them, when this process does."""
+    """A process from which kernels of one folder are forked; it ends, with them, when this process does.
+
+    If it is killed, the next kernel has another one; one that never forked any is not tried again.
+    """
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
-        self.folder = folder
-        self._variables = dict(variables)
-        self._starting = threading.Lock()
+        self._folder, self._variables = folder, dict(variables)
+        self._asking = threading.Lock()
+        self._begin()
+        _servers.add(self)
+
+    def _begin(self) -> None:
+        self._proven = False
         self._control, theirs = socket.socketpair()
         try:
             with theirs, tempfile.TemporaryFile() as said:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "deriva_ml.notebook.fork_server", str(theirs.fileno())],
-                    cwd=folder,
+                    cwd=self._folder,
                     env=self._variables,
                     stdin=subprocess.DEVNULL,
                     stdout=said,
@@ -116,7 +123,6 @@ class ForkServer:
         except OSError:
             self._control.close()
             raise
-        _servers.add(self)
 
     @classmethod
     def start(cls, folder: Path, environment: Mapping[str, str] | None = None) -> ForkServer | None:
@@ -145,22 +151,27 @@ class ForkServer:
             The process; None if this server cannot give that kernel, because it was started for another folder or
             with other variables, has a second thread or no room, or is gone.
         """
-        if folder != self.folder or not self._has(variables):
+        if folder != self._folder or not self._has(variables):
             return None
-        mine, theirs = socket.socketpair()
         request = {
             "argv": list(command),
             "environment": dict(variables),
             "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         }
+        mine, theirs = socket.socketpair()
         try:
-            with theirs, self._starting:
+            with theirs, self._asking:
+                if self._proven and self._process.poll() is not None:
+                    self._control.close()
+                    self._begin()
                 socket.send_fds(self._control, [b"k"], [theirs.fileno(), log.fileno()])
             mine.sendall(json.dumps(request).encode() + b"\n")
-            return ForkedProcess(mine)
+            process = ForkedProcess(mine)
         except OSError:
             mine.close()
             return None
+        self._proven = True
+        return process
 
     def _has(self, variables: Mapping[str, str]) -> bool:
         """Whether what the server has loaded is what it would load with these variables."""
