@@ -67,6 +67,7 @@ class SweepEnd:
         stopped: why it was stopped before its end; empty if it was not.
         problem: what the launcher complained of, if jobs are left that it did not run.
         jobs: those that were made.
+        direction: in which the metric was to go that was asked for.
     """
 
     execution: RID
@@ -75,6 +76,7 @@ class SweepEnd:
     stopped: str = ""
     problem: str = ""
     jobs: dict[int, Job] = field(default_factory=dict)
+    direction: str = ""
 
     @property
     def failed(self) -> list[int]:
@@ -109,7 +111,7 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     count = len(plan.jobs) or trials_at_once(engine)
     with (
         prepared(engine, count, share(engine, count)) as words,
-        quiet(),
+        quiet(engine),
         _stopped_by_signals(sweep),
         watch(sweep, plan),
     ):
@@ -158,10 +160,16 @@ def _start(project: Project, plan: Plan) -> RID:
 
 def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
     """Nest the executions of the jobs that ended well in the sweep that this one goes on with."""
+    trials = {job.number: (job, value) for job, value in recorded_trials(project, plan)}
     with closing(open_local(project)) as catalog:
         for number, execution in plan.done.items():
             catalog.nest(sweep.rid, execution, int(number))
-            sweep.job(int(number)).end(Ended(catalog.lookup_execution(execution).status, [execution]))
+            folder = sweep.job(int(number))
+            job, objective = trials.get(folder.number, (None, None))
+            if job and not plan.jobs:
+                folder.note_job(job)
+            status = catalog.lookup_execution(execution).status
+            folder.end(Ended(status, [execution], objective=objective))
 
 
 def _launch_all(
@@ -278,7 +286,13 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
         folder.number: job for folder in sweep.jobs() if (job := folder.job())
     }
     end = SweepEnd(
-        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem, jobs
+        "" if plan.dry_run else sweep.rid,
+        ends,
+        len(plan.jobs) or len(ends),
+        sweep.stopped(),
+        problem,
+        jobs,
+        plan.direction,
     )
     if plan.dry_run:
         remove_run(sweep.path)
