@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from deriva_ml.catalog.catalog_config import DerivaMLConfig
+from deriva_ml.catalog.catalog_config import DerivaMLConfig, checked
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.dataset import DatasetBag, DatasetSpec
@@ -36,12 +36,7 @@ def open_connection(
     Raises:
         DerivaMLRequestError: the configuration has none, or the catalog cannot be told from it.
     """
-    if config is None:
-        raise DerivaMLRequestError(
-            "the configuration has no deriva_ml, and so no catalog: choose one, as --list-configs shows"
-        )
-    if not hasattr(config, "offline"):
-        raise DerivaMLRequestError(f"deriva_ml is {config!r}: store a DerivaMLConfig in that group")
+    config = checked(config)
     if ml_class is not None and not isinstance(ml_class, type):
         raise DerivaMLRequestError(f"ml_class is {ml_class!r}, not a class derived from DerivaML")
     # Offline only when it is asked for: a class derived from DerivaML may know of no such runs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -60,6 +60,15 @@ def redact_override(override: str) -> str:
     if equals and is_credential(name, value):
         return f"{name}={HIDDEN}"
     return name + equals + _redact_text(value)
+
+
+def redact_command(argv: Sequence[str]) -> list[str]:
+    """Return a command line as it may be recorded: without the value of a credential, also after ``-p NAME``."""
+    shown = [redact_override(word) for word in argv]
+    for place, word in enumerate(argv[:-2]):
+        if word in {"-p", "--parameter"} and is_credential(argv[place + 1], argv[place + 2]):
+            shown[place + 2] = HIDDEN
+    return shown
 
 
 def redact_addresses(text: str) -> str:

@@ -45,6 +45,22 @@ class DerivaMLConfig:
         self.offline = self.offline or self.mode == "offline"
 
 
+def checked(config: Any) -> DerivaMLConfig:
+    """Return what a configuration's ``deriva_ml`` has to be.
+
+    Raises:
+        DerivaMLRequestError: it is not that.
+    """
+    if config is None:
+        raise DerivaMLRequestError(
+            "the configuration has no deriva_ml, and so no catalog: choose one, as --list-configs shows"
+        )
+    if not hasattr(config, "offline"):
+        raise DerivaMLRequestError(f"deriva_ml is {config!r}: store a DerivaMLConfig in that group")
+    known: DerivaMLConfig = config
+    return known
+
+
 def located(config: DerivaMLConfig, project: Project) -> DerivaMLConfig:
     """A configuration that names a server and a catalog on it; the path of its credential file, if it has one, absolute.
 

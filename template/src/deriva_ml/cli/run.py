@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +18,21 @@ from deriva_ml.cli.arguments import (
 from deriva_ml.cli.command import FAILED, command
 from deriva_ml.cli.configuration import show_configuration
 from deriva_ml.cli.summary import print_summary, relative
+from deriva_ml.cli.sweep_flags import (
+    add_sweep_flags,
+    go_on,
+    goes_on,
+    is_sweep,
+    model_sweep,
+    one_job,
+    see_flags,
+)
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.terminal import print
 
 if TYPE_CHECKING:
     from deriva_ml.execution.model_run import RunContext
-    from deriva_ml.sweep.plan import Plan
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,16 +50,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add_overrides(parser)
     how = parser.add_argument_group("execution")
-    how.add_argument(
-        "-m",
-        "--multirun",
-        action="store_true",
-        help="run every combination of the values that overrides give as a=1,2",
-    )
     add_run_flags(parser, how)
     how.add_argument("--config-name", metavar="NAME", help="what to compose (default: %(default)s)")
     parser.set_defaults(config_name="deriva_model")
     how.add_argument("-c", "--config-dir", type=Path, metavar="FOLDER", help="its folder in src: src/configs")
+    add_sweep_flags(parser, parameters=False)
     return parser
 
 
@@ -65,6 +67,10 @@ def main(argv: Sequence[str]) -> int:
     for word in overrides:
         if word.endswith(".ipynb") and "=" not in word:
             raise DerivaMLRequestError(f"{word} is a notebook: uv run deriva-ml-run-notebook runs it")
+    if goes_on(args):
+        return go_on(args, parser().parse_args([]), project, overrides, ["deriva-ml-run", *argv])
+    swept = is_sweep(args, overrides)
+    see_flags(args, swept=swept)
     from deriva_ml.config.modules import find_configs
 
     folder = (args.config_dir or project.source / "configs").resolve()
@@ -72,62 +78,22 @@ def main(argv: Sequence[str]) -> int:
         raise DerivaMLRequestError(f"--config-dir {folder}: configurations are in {project.source}")
     find_configs(project, folder.name)
     if args.list_configs or args.cfg or args.info:
-        show_configuration(args, lambda: (args.config_name, _one_job(overrides, args.multirun)))
+        show_configuration(args, lambda: (args.config_name, one_job(args, overrides) if swept else overrides))
         return 0
-    from deriva_ml.execution.model_run import RunContext
     from deriva_ml.execution.recovery import recover_for_run
 
     recover_for_run(project)
-    jobs, description = _jobs(overrides, args.multirun)
+    if swept:
+        plan = model_sweep(args, project, folder.name, overrides, ["deriva-ml-run", *argv])
+        import deriva_ml.cli.sweep as sweep
+
+        return sweep.run(project, plan)
+    from deriva_ml.execution.model_run import RunContext
+
     context = RunContext(
-        project, overrides=jobs[0], allow_dirty=args.allow_dirty, config_name=args.config_name
+        project, overrides=overrides, allow_dirty=args.allow_dirty, config_name=args.config_name
     )
-    if description is None:
-        return 0 if _run_one(context) else FAILED
-    import deriva_ml.cli.sweep as sweep
-
-    return sweep.run(project, _plan(context, jobs, description, argv))
-
-
-def _one_job(overrides: list[str], swept: bool) -> list[str]:
-    """Return the overrides of the one run whose configuration is to be shown.
-
-    Raises:
-        DerivaMLRequestError: they are those of several.
-    """
-    jobs, _ = _jobs(overrides, swept)
-    if len(jobs) > 1:
-        first = " ".join(shlex.quote(word) for word in jobs[0])
-        raise DerivaMLRequestError(f"this is a sweep of {len(jobs)} runs: show one of them, such as {first}")
-    return jobs[0]
-
-
-def _jobs(overrides: list[str], swept: bool) -> tuple[list[list[str]], str | None]:
-    """Return the overrides of each run, and the description of the sweep that they make; None for a run alone.
-
-    Args:
-        overrides: those of the command line; each ``+multirun=NAME`` stands for those of a sweep of the project's.
-        swept: whether one with several values makes several runs, as it does in a named sweep.
-
-    Raises:
-        DerivaMLRequestError: there is no sweep of that name, or an override makes no runs.
-    """
-    from deriva_ml.config.compose import sweep_jobs
-    from deriva_ml.config.entries import multiruns
-
-    names = [word.partition("=")[2] for word in overrides if word.startswith("+multirun=")]
-    if not names and not swept:
-        return [overrides], None
-    for name in names:
-        if name not in multiruns:
-            raise DerivaMLRequestError(
-                f"no sweep is named {name}; there are: {', '.join(sorted(multiruns)) or 'none'}"
-            )
-    rest = [word for word in overrides if not word.startswith("+multirun=")]
-    specs = [multiruns[name] for name in names]
-    words = [*(word for spec in specs for word in spec.overrides), *rest]
-    description = "\n\n".join(spec.description for spec in specs)
-    return sweep_jobs(words), description or f"Sweep: {' '.join(words)}"
+    return 0 if _run_one(context) else FAILED
 
 
 def _run_one(context: RunContext) -> bool:
@@ -150,37 +116,3 @@ def _run_one(context: RunContext) -> bool:
         print(f"Dry run: nothing was recorded; its output is in {relative(execution.working_dir)}")
         return True
     return print_summary(project, execution.local_rid)
-
-
-def _plan(context: RunContext, jobs: list[list[str]], description: str, argv: Sequence[str]) -> Plan:
-    """Return the sweep of these jobs.
-
-    Raises:
-        DerivaMLRequestError: one cannot be composed, or they are for several catalogs.
-    """
-    from deriva_ml.execution.model_run import compose_model
-    from deriva_ml.sweep.plan import MODEL, Job, Plan, Swept
-
-    composed = [compose_model(context.config_name, job)[1] for job in jobs]
-    places = {
-        (getattr(one["deriva_ml"], "hostname", None), getattr(one["deriva_ml"], "catalog_id", None))
-        for one in composed
-    }
-    if len(places) > 1:
-        raise DerivaMLRequestError("a sweep is recorded in one catalog: leave deriva_ml out of its values")
-    first = composed[0]
-    keys = [word.partition("=")[0] for word in jobs[0]]
-    swept = [key for place, key in enumerate(keys) if len({job[place] for job in jobs}) > 1]
-    workflow, catalog = first["workflow"], first["deriva_ml"]
-    return Plan(
-        MODEL,
-        config_name=context.config_name,
-        jobs=tuple(Job(number, tuple(job)) for number, job in enumerate(jobs)),
-        swept=tuple(Swept(key, "") for key in swept),
-        description=description,
-        workflow={name: getattr(workflow, name) for name in ("name", "workflow_type", "description")},
-        deriva_ml={name: getattr(catalog, name) for name in ("hostname", "catalog_id", "offline")},
-        dry_run=all(one.get("dry_run") for one in composed),
-        allow_dirty=context.allow_dirty,
-        command=("deriva-ml-run", *argv),
-    )

@@ -24,6 +24,15 @@ from deriva_ml.cli.arguments import (
 from deriva_ml.cli.command import FAILED, INTERRUPTED, command
 from deriva_ml.cli.configuration import show_configuration
 from deriva_ml.cli.summary import print_summary, relative
+from deriva_ml.cli.sweep_flags import (
+    add_sweep_flags,
+    go_on,
+    goes_on,
+    is_sweep,
+    notebook_sweep,
+    one_job,
+    see_flags,
+)
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.notebook.calls import Call, call_of
 from deriva_ml.notebook.declarations import Parameter, Value
@@ -35,6 +44,7 @@ from deriva_ml.terminal import print, print_lines, tell, warn
 
 if TYPE_CHECKING:
     from deriva_ml.execution.notebook_end import Result
+    from deriva_ml.sweep.plan import Plan
 
 PAPERMILL = {
     **dict.fromkeys(("--parameters", "--parameters-raw", "-r"), "-p NAME VALUE"),
@@ -57,10 +67,18 @@ def parser() -> argparse.ArgumentParser:
             "deriva-ml-run-notebook notebooks/my-notebook.ipynb --inspect",
             "deriva-ml-run-notebook notebooks/my-notebook.ipynb -p parameter1 hello",
             "deriva-ml-run-notebook notebooks/my-notebook.ipynb assets=my_assets dry_run=true",
+            "deriva-ml-run-notebook notebooks/my-notebook.ipynb --multirun assets=default_asset,my_assets",
+            "deriva-ml-run-notebook notebooks/my-notebook.ipynb --sweep parameter1=hello,world",
         ],
     )
     parser.elsewhere |= PAPERMILL
-    parser.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook's file")
+    parser.add_argument(
+        "notebook",
+        nargs="?",
+        type=Path,
+        metavar="NOTEBOOK",
+        help="the notebook's file; --resume and --collect do without it",
+    )
     add_overrides(parser)
     values = parser.add_argument_group("parameters")
     values.add_argument(
@@ -112,6 +130,7 @@ def parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--log-output", action="store_true", help="show what the cells print, on stderr")
     add_run_flags(parser, how)
+    add_sweep_flags(parser, parameters=True)
     return parser
 
 
@@ -122,7 +141,15 @@ def main(argv: Sequence[str]) -> int:
     pairs = _pairs(taken)
     args = parser().parse_intermixed_args(complete_bare_info(others))
     args.parameter = pairs
-    args.notebook, args.overrides = _notebook_among([str(args.notebook), *args.overrides])
+    command_line = ["deriva-ml-run-notebook", *argv]
+    words = [*([str(args.notebook)] if args.notebook else ()), *args.overrides]
+    if goes_on(args):
+        return go_on(args, parser().parse_args([]), Project.find(), words, command_line)
+    if not words:
+        parser().error("the following arguments are required: NOTEBOOK")
+    args.notebook, args.overrides = _notebook_among(words)
+    swept = is_sweep(args, args.overrides)
+    see_flags(args, swept=swept)
     notebook = read_notebook(args.notebook)
     check_language(notebook, args.notebook)
     declared = parameters_of(notebook)
@@ -134,7 +161,7 @@ def main(argv: Sequence[str]) -> int:
     overrides = overrides_from_flags(args)
     try:
         if args.list_configs or args.cfg or args.info:
-            _show(args, project, call_of(notebook) or Call(), overrides)
+            _show(args, project, call_of(notebook) or Call(), overrides, swept=swept)
             return 0
         from_file: dict[str, object] = {}
         if args.file:
@@ -146,6 +173,11 @@ def main(argv: Sequence[str]) -> int:
             raise DerivaMLRequestError(
                 f"--repeat replays what is recorded, with the project's Python: it does not go with {what}"
             )
+        if swept:
+            found = call_of(notebook)
+            plan, first = notebook_sweep(args, project, declared, from_file, overrides, command_line, found)
+            _say_computed(declared or (), first)
+            return _run_sweep(args, project, plan)
         values = resolve(declared, from_file, args.parameter)
         _say_computed(declared or (), values)
         plain = all(re.fullmatch("dry_run=(true|false)", word) for word in args.overrides)
@@ -153,7 +185,7 @@ def main(argv: Sequence[str]) -> int:
         names = [parameter.name for parameter in declared or ()]
         return _run(args, project, names, values, overrides, argv, call)
     except DerivaMLRequestError as error:
-        _refuse_parameter(declared or (), overrides, error)
+        _refuse_parameter(declared or (), overrides, error, swept=swept)
         raise
 
 
@@ -170,11 +202,14 @@ def _notebook_among(words: list[str]) -> tuple[Path, list[str]]:
     return Path(notebook), words
 
 
-def _show(args: argparse.Namespace, project: Project, call: Call, overrides: list[str]) -> None:
+def _show(
+    args: argparse.Namespace, project: Project, call: Call, overrides: list[str], *, swept: bool
+) -> None:
     from deriva_ml.config.modules import configuration_of, find_configs
 
     def chosen() -> tuple[str, list[str]]:
-        return configuration_of(call.name, args.notebook, call.package), [*overrides, *call.overrides]
+        words = one_job(args, overrides) if swept else overrides
+        return configuration_of(call.name, args.notebook, call.package), [*words, *call.overrides]
 
     find_configs(project, call.package)
     show_configuration(args, chosen)
@@ -243,7 +278,7 @@ def _say_computed(declared: Sequence[Parameter], values: dict[str, Value]) -> No
 
 
 def _refuse_parameter(
-    declared: Sequence[Parameter], overrides: Sequence[str], error: DerivaMLRequestError
+    declared: Sequence[Parameter], overrides: Sequence[str], error: DerivaMLRequestError, *, swept: bool
 ) -> None:
     """Say how a parameter is set, if ``error`` is Hydra's about one that was given as an override.
 
@@ -254,7 +289,8 @@ def _refuse_parameter(
     if unknown and unknown[1] in {parameter.name for parameter in declared}:
         name = unknown[1]
         value = next((word.partition("=")[2] for word in overrides if word.startswith(f"{name}=")), "VALUE")
-        raise DerivaMLRequestError(f"{name} is a parameter: -p {name} {shlex.quote(value)}") from error
+        how = f"--sweep {shlex.quote(f'{name}={value}')}" if swept else f"-p {name} {shlex.quote(value)}"
+        raise DerivaMLRequestError(f"{name} is a parameter: {how}") from error
 
 
 def _run(
@@ -283,6 +319,16 @@ def _run(
     return _record(args, project, declared, values, overrides, argv)
 
 
+def _run_sweep(args: argparse.Namespace, project: Project, plan: Plan) -> int:
+    """Check the notebook, and run it as often as the plan says."""
+    import deriva_ml.cli.sweep as sweep
+    from deriva_ml.execution.recovery import recover_for_run
+
+    recover_for_run(project)
+    _check(args.notebook, strict=args.strict)
+    return sweep.run(project, plan)
+
+
 def _record(
     args: argparse.Namespace,
     project: Project,
@@ -294,6 +340,7 @@ def _record(
     """Run the notebook, and print how it ended."""
     from deriva_ml.execution.notebook_runner import Request, record_notebook
     from deriva_ml.notebook.execute import Outcome
+    from deriva_ml.redaction import redact_command
     from deriva_ml.signals import ignore_stops
 
     begun = time.monotonic()
@@ -306,7 +353,7 @@ def _record(
             timeout=args.timeout,
             log_output=args.log_output,
             allow_dirty=args.allow_dirty,
-            argv=["deriva-ml-run-notebook", *_recorded(argv)],
+            argv=redact_command(["deriva-ml-run-notebook", *argv]),
             declared=declared,
         ),
         project,
@@ -346,14 +393,3 @@ def _print_end(notebook: Path, project: Project, result: Result, took: str) -> b
         print(*(f"  {line}" for line in lines), sep="\n")
         print(f"Dry run: nothing was recorded; its output is in {shown}")
     return good
-
-
-def _recorded(argv: Sequence[str]) -> list[str]:
-    """Return the command line as it may be recorded: without the value of a credential."""
-    from deriva_ml.redaction import is_credential, redact_override
-
-    shown = [redact_override(word) for word in argv]
-    for place, word in enumerate(argv[:-2]):
-        if word in {"-p", "--parameter"} and is_credential(argv[place + 1], argv[place + 2]):
-            shown[place + 2] = "***"
-    return shown

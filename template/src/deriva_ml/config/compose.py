@@ -5,20 +5,23 @@ from __future__ import annotations
 import copy
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import OverrideType
+from hydra.core.override_parser.types import OverrideType, Transformer, ValueType
 from hydra_zen import instantiate, store
 from omegaconf import OmegaConf, open_dict
 
 from deriva_ml.config.entries import multiruns, notebook_configs
-from deriva_ml.config.refusals import read, refuse, refuse_unheeded, summarize_error, usable
+from deriva_ml.config.refusals import read, refuse, refuse_unheeded, shorten, summarize_error, usable
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.table import aligned
+
+MOST_VALUES = 100_000
+"""So many may one key of a sweep have: a range with a slip of the keyboard must not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,10 @@ class Composition:
 
     def arguments(self) -> dict[str, Any]:
         """Make the arguments of the call that the configuration describes, without calling it; raises likewise."""
-        return {str(key): self._argument(str(key)) for key in self.node if not str(key).startswith("_")}
+        return {str(key): self.argument(str(key)) for key in self.node if not str(key).startswith("_")}
 
-    def _argument(self, key: str) -> Any:
+    def argument(self, key: str) -> Any:
+        """Make one of them; raises likewise."""
         if OmegaConf.is_missing(self.node, key):
             how = "choose one, as --list-configs shows" if key in store.groups else f"give one, {key}=VALUE"
             raise DerivaMLRequestError(f"the configuration has no {key}: {how}")
@@ -191,41 +195,87 @@ def compose_hydra(overrides: Sequence[str]) -> dict[str, Any]:
     return dict(whole)
 
 
-def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """Return every combination of the values in ``a=1,2 b=3,4``, as overrides in Hydra's own syntax and order.
+@dataclass(frozen=True)
+class Choice:
+    """What the overrides of a sweep say of one key.
+
+    Attributes:
+        key: as Hydra has it, such as ``model_config.l2`` or ``+experiment``.
+        text: the values as they were typed; of a pattern, those that it stands for.
+        words: an override for each value; of what has no single values, for its ends and a point between them.
+        swept: whether it was given as several values, or as one of those functions of Hydra's that make some.
+        is_group: whether the values are entries of a group.
+    """
+
+    key: str
+    text: str
+    words: list[str]
+    swept: bool = False
+    is_group: bool = False
+
+
+def choices_of(overrides: Sequence[str], continuous: bool = False) -> list[Choice]:
+    """Return what the overrides of a sweep say, key by key, in Hydra's own order.
 
     Of several overrides of one name the last holds, as in Hydra's own sweeps. (Its ``BasicSweeper.split_arguments``
     would spell numbers anew, and take ``~name`` for ``~name=null``.)
+
+    Args:
+        continuous: whether an ``interval()`` is taken, which has no single values.
 
     Raises:
         DerivaMLRequestError: an override cannot be parsed, or has no single values.
     """
     refuse_unheeded(overrides)
     _publish_to_hydra()
-    choices: dict[str, list[str]] = {}
+    choices: dict[str, Choice] = {}
     with hydra.initialize(version_base="1.3", config_path=None):
         for item in read(overrides, GlobalHydra.instance().config_loader()):  # which knows a group's entries
             key, line = item.get_key_element(), str(item.input_line)
             if item.is_delete():
-                choices[key] = [line]
+                choices[key] = Choice(key, "", [line])
                 continue
             bare = key.lstrip("+")
             if item.type is OverrideType.CHANGE and f"+{bare}" in choices:
                 key = f"+{bare}"  # what was added before has another value now
             elif item.type is OverrideType.FORCE_ADD:
                 key = next((known for known in (bare, f"+{bare}") if known in choices), key)
-            values = _values(item) if item.is_sweep_override() else [line.partition("=")[2]]
-            choices[key] = [f"{key}={value}" for value in values]
-    return [list(job) for job in itertools.product(*choices.values())]
+            text, swept = line.partition("=")[2], item.is_sweep_override()
+            values = values_of(item, continuous) if swept else [text]
+            if item.value_type is ValueType.GLOB_CHOICE_SWEEP:
+                text = f"choice({','.join(values)})"
+            words = [f"{key}={value}" for value in values]
+            choices[key] = Choice(key, text, words, swept, item.key_or_group in store.groups)
+    return list(choices.values())
 
 
-def _values(item: Any) -> list[str]:
-    """Return the values that a sweep's override stands for."""
-    word = item.input_line
+def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
+    """Return every combination of the values in ``a=1,2 b=3,4``, as overrides; see ``choices_of``."""
+    return [list(job) for job in itertools.product(*(choice.words for choice in choices_of(overrides)))]
+
+
+def values_of(
+    item: Any, continuous: bool = False, as_text: Callable[[Any], str] = Transformer.str
+) -> list[str]:
+    """Return the values that a sweep's override stands for; see ``choices_of``.
+
+    Args:
+        as_text: makes a text of a value that Hydra has parsed.
+
+    Raises:
+        DerivaMLRequestError: it has no single values, or too many.
+    """
+    word = shorten(item.input_line)
+    if item.is_interval_sweep() and continuous:
+        first, last = item.value().start, item.value().end
+        between = first + (last - first) // 3 if isinstance(first, int) else first + (last - first) / 3
+        return [as_text(value) for value in (first, between, last)]
     if not item.is_discrete_sweep():
         raise DerivaMLRequestError(f"{word} has no single values to run with: list them, or use range()")
     with usable(word):
-        values = list(item.sweep_string_iterator())
+        values = list(itertools.islice(item.sweep_iterator(transformer=as_text), MOST_VALUES + 1))
+    if len(values) > MOST_VALUES:
+        raise DerivaMLRequestError(f"{word} stands for more than {MOST_VALUES:,} values: sweep fewer")
     if not values:
         known = sorted(entry["name"] for entry in store if entry["group"] == item.key_or_group)
         there = f"; {item.key_or_group} has {', '.join(known)}" if known else ""

@@ -26,6 +26,10 @@ LEFT_OUT = (" Config search path:", " See https://", " To append to your config 
 UNKNOWN_KEY = re.compile(r"Could not override '(\w+)'")
 
 
+ENGINE = re.compile(r"[~+]*hydra[/.](?:launcher|sweeper)(?:[/.@=]|$)")
+"""Overrides of the part of Hydra's own settings that says how the jobs of a sweep are launched, and chosen."""
+
+
 def refuse_unheeded(overrides: Sequence[str]) -> None:
     """See that no override sets what runs do not go by, but for the path that Hydra finds configurations on.
 
@@ -33,11 +37,21 @@ def refuse_unheeded(overrides: Sequence[str]) -> None:
         DerivaMLRequestError: one is of Hydra's own part of the configuration.
     """
     for word in overrides:
+        if ENGINE.match(word):
+            raise DerivaMLRequestError(for_sweeps(shorten(word)))
         if re.match(r"[~+]*hydra(?!\.searchpath=)([./@=]|$)", word):
             raise DerivaMLRequestError(
-                f"{_cut(word)}: runs do not go by Hydra's own settings, and those of a sweep follow one another:"
-                " leave it out"
+                f"{shorten(word)}: runs do not go by Hydra's own settings, but for a sweep's hydra/launcher and"
+                " hydra/sweeper: leave it out"
             )
+
+
+def for_sweeps(what: str) -> str:
+    """Return why an override or a flag of sweeps is refused where there is none."""
+    return (
+        f"{what} is for the jobs of a sweep: it goes with --multirun, +multirun=NAME or, for parameters of a notebook,"
+        " --sweep"
+    )
 
 
 def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callable[[int], bool]) -> NoReturn:
@@ -57,20 +71,20 @@ def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callabl
             ways = " or ".join(shlex.quote(f"{key}={way}") for way in (f"[{value}]", quoted(value, '"')))
             one = f"; as one value write {ways}" if "(" not in value else ""
             raise DerivaMLRequestError(
-                f"{_cut(word)} stands for several runs, which deriva-ml-run --multirun makes{one}"
+                f"{shorten(word)} stands for several runs, which --multirun makes{one}"
             ) from error
     wrong = [item for item in parsed if item.key_or_group in store.groups and not _names_entries(item)]
     if wrong:
-        named = " ".join(_cut(item.input_line) for item in wrong)
+        named = " ".join(shorten(item.input_line) for item in wrong)
         raise DerivaMLRequestError(
             f"{named}: a group takes the name of an entry, as --list-configs shows ({_own_words(error)})"
         ) from error
     text = summarize_error(error) if isinstance(error, HydraException) else _own_words(error)
     for word in overrides:
-        text = text.replace(word, _cut(word)) if word else text
+        text = text.replace(word, shorten(word)) if word else text
     if not isinstance(error, HydraException) and not fails(0):
         guilty = next(place for place in range(len(overrides)) if fails(place + 1))
-        text = f"{_cut(overrides[guilty])}: {text}"
+        text = f"{shorten(overrides[guilty])}: {text}"
     raise DerivaMLRequestError(text + _suggest(name, error)) from error
 
 
@@ -105,8 +119,8 @@ def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
     misused = " while evaluating " in why and "Unknown function" not in why
     mend = None if misused else next(filter(_reads, _mends(overrides, place)), None)
     if mend is None:
-        return f"{_cut(word)} cannot be read as NAME=VALUE ({why})"
-    return f"{_cut(word)} cannot be read: write {shlex.quote(mend)} ({why})"
+        return f"{shorten(word)} cannot be read as NAME=VALUE ({why})"
+    return f"{shorten(word)} cannot be read: write {shlex.quote(mend)} ({why})"
 
 
 def _mends(overrides: Sequence[str], place: int) -> Iterator[str]:
@@ -146,8 +160,8 @@ def _no_override(overrides: Sequence[str], place: int) -> str:
         r"[\w.]+=(true|false|null) ", whole, re.IGNORECASE
     )
     if word.strip() and text and whole.partition("=")[0] not in store.groups and _reads(whole):
-        return f"{_cut(word)} is no override: write NAME=VALUE, or one text as {shlex.quote(whole)}"
-    shown = _cut(word) if word.strip() else repr(word)
+        return f"{shorten(word)} is no override: write NAME=VALUE, or one text as {shlex.quote(whole)}"
+    shown = shorten(word) if word.strip() else repr(word)
     return f"{shown} is no override: write NAME=VALUE"
 
 
@@ -212,5 +226,6 @@ def _words(error: BaseException) -> str:
     return one_line(error) or type(error).__name__
 
 
-def _cut(word: str) -> str:
+def shorten(word: str) -> str:
+    """Return an override as a message shows it."""
     return word if len(word) <= LONGEST_SHOWN else f"{word[:LONGEST_SHOWN]}..."

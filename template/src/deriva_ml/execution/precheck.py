@@ -8,10 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.calls import Call
+
+if TYPE_CHECKING:
+    from deriva_ml.config.compose import Composition
 
 
 def start(call: Call, overrides: Sequence[str], notebook: Path) -> subprocess.Popen[str] | None:
@@ -47,36 +50,48 @@ def finish(process: subprocess.Popen[str]) -> None:
         raise DerivaMLRequestError(refused)
 
 
-def _why_refused(request: dict[str, Any]) -> str | None:
-    """Why the kernel will refuse; None if it may not."""
+def composition_of(call: Call, notebook: Path, overrides: Sequence[str]) -> Composition | None:
+    """Compose a notebook's configuration; None where only the kernel can, because of what cells may set.
+
+    Args:
+        call: of ``run_notebook``.
+        notebook: its file.
+        overrides: Hydra's, with those of the call.
+
+    Raises:
+        DerivaMLRequestError: the kernel will refuse it, too.
+    """
     from omegaconf.errors import InterpolationResolutionError
 
-    from deriva_ml.config.modules import configuration_of, find_configs
+    from deriva_ml.config.compose import compose
+    from deriva_ml.config.modules import configuration_of
+
+    name = configuration_of(call.name, notebook, call.package)
+    try:
+        return compose(name, overrides)
+    except DerivaMLRequestError as refused:
+        cause: BaseException | None = refused
+        while cause:
+            if isinstance(cause, InterpolationResolutionError):
+                return None
+            cause = cause.__cause__ or cause.__context__
+    for module, names in call.imports:
+        __import__(module, fromlist=names)  # which may store the entry that was not found
+    return compose(name, overrides)
+
+
+def _why_refused(request: dict[str, Any]) -> str | None:
+    """Why the kernel will refuse; None if it may not."""
+    from deriva_ml.config.modules import find_configs
     from deriva_ml.project import Project
 
     notebook = Path(request["notebook"])
-    find_configs(Project.find(notebook.parent), request["package"])
-    name = configuration_of(request["name"], notebook, request["package"])
-    refused = _try_to_compose(name, request["overrides"])
-    cause: BaseException | None = refused
-    while cause:
-        if isinstance(cause, InterpolationResolutionError):  # of what cells may set
-            return None
-        cause = cause.__cause__ or cause.__context__
-    if refused:
-        for module, names in request["imports"]:
-            __import__(module, fromlist=names)  # which may store the entry that was not found
-        refused = _try_to_compose(name, request["overrides"])
-    return str(refused) if refused else None
-
-
-def _try_to_compose(name: str, overrides: list[str]) -> DerivaMLRequestError | None:
-    from deriva_ml.config.compose import compose
-
+    call = Call(request["name"], package=request["package"], imports=request["imports"])
+    find_configs(Project.find(notebook.parent), call.package)
     try:
-        compose(name, overrides)
+        composition_of(call, notebook, request["overrides"])
     except DerivaMLRequestError as error:
-        return error
+        return str(error)
     return None
 
 

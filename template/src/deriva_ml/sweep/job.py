@@ -21,11 +21,12 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated, raise_on_signals, terminated_by, time_limit_heeded
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
-from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan
+from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, command_of
 from deriva_ml.terminal import one_line
 
 if TYPE_CHECKING:
     from deriva_ml.config.compose import Composer
+    from deriva_ml.notebook.forking import ForkServer
 
 LOOK_SECONDS = 0.5
 """How often a job looks whether it is to stop."""
@@ -174,6 +175,7 @@ def _run_notebook(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             parent=(parent, job.number) if parent else None,
         ),
         project,
+        None if plan.kernel else _fork_server(path.parent),
     )
     warnings = [*result.warnings, *([result.unsent] if result.unsent else ())]
     return Ended(result.status, result.executions, result.reason, warnings=warnings)
@@ -190,6 +192,7 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
         project,
         overrides=job.overrides,
         allow_dirty=plan.allow_dirty,
+        argv=command_of(plan, job),
         parent=(parent, job.number) if parent else None,
         config_name=plan.config_name,
         begun=begun.append,
@@ -205,6 +208,14 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             raise
         return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
     return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+
+
+@functools.cache
+def _fork_server(folder: Path) -> ForkServer | None:
+    """Return what forks the kernels of this process, as long as it lives."""
+    from deriva_ml.notebook.forking import ForkServer
+
+    return ForkServer.start(folder)
 
 
 @functools.cache
@@ -234,16 +245,6 @@ def _objective(project: Project, executions: list[RID], name: str) -> float | No
             if metric := result.summary.metrics.get(name):
                 return float(metric.last)
     return None
-
-
-def command_of(plan: Plan, job: Job) -> list[str]:
-    """Return the command that runs a job alone."""
-    if plan.kind == NOTEBOOK:
-        words = ["deriva-ml-run-notebook", plan.notebook]
-        for name, text in job.given:
-            words += ["-p", name, text]
-        return [*words, *job.overrides]
-    return ["deriva-ml-run", *job.overrides]
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from hydra.types import HydraContext
 from hydra_zen import launch
 from omegaconf import open_dict
 
+from deriva_ml.config.quoting import quoted
 from deriva_ml.sweep.plan import Plan
 from deriva_ml.sweep.study import names_of, text_of
 
@@ -104,7 +105,6 @@ def launch_swept(
 
 
 def _launch(task: Callable[[Any], Any], words: list[str], folder: Path) -> None:
-    from deriva_ml.config.quoting import quoted
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "provider=hydra.searchpath .* is not available", UserWarning)
@@ -141,7 +141,10 @@ def number_of_job() -> int:
 
 
 def trial_of_job(plan: Plan) -> dict[int, str]:
-    """Return what a sweeper has chosen for the job that runs here: a text for each thing that is swept, by its place."""
+    """Return what a sweeper has chosen for the job that runs here, for each thing that is swept, by its place.
+
+    Of an override this is a value in Hydra's grammar, of a parameter what one types after ``-p``.
+    """
     chosen = dict(word.partition("=")[::2] for word in HydraConfig.get().overrides.task)
     return {
         place: text_of(one, chosen[f"+{name}"])

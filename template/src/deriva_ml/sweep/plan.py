@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from deriva_ml.redaction import redact_command
 from deriva_ml.untrusted import well_formed
 
 Given = tuple[tuple[str, str], ...]
@@ -144,6 +145,25 @@ class Plan:
             **{name: tuple(said[name]) for name in ("base", "engine", "command")},
         }
         return well_formed(cls(**said))
+
+
+def command_of(plan: Plan, job: Job) -> list[str]:
+    """Return the command that runs a job alone, as it may be recorded: without the values of credentials."""
+    dirty = ["--allow-dirty"] if plan.allow_dirty else []
+    if plan.kind == MODEL:
+        words = ["deriva-ml-run"]
+        if plan.config_name != "deriva_model":
+            words += ["--config-name", plan.config_name]
+        if plan.config_package != "configs":
+            words += ["--config-dir", f"src/{plan.config_package}"]
+        return redact_command([*words, *dirty, *job.overrides])
+    words = ["deriva-ml-run-notebook", plan.notebook]
+    if plan.kernel:
+        words += ["--kernel", plan.kernel]
+    if plan.timeout:
+        words += ["--timeout", str(plan.timeout)]
+    given = [word for name, text in job.given for word in ("-p", name, text)]
+    return redact_command([*words, *dirty, *given, *job.overrides])
 
 
 def job_from_json(said: dict[str, Any]) -> Job:

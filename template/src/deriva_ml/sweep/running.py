@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,19 @@ def _close_lost(
 def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> list[RID]:
     children = catalog.list_execution_children(parent)
     return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
+
+
+def finish_later(project: Project, sweep: SweepFolder, plan: Plan) -> SweepEnd | None:
+    """End a sweep whose submitter is gone, if its jobs have ended; None if some run, or may begin yet."""
+    open_jobs = [job for job in sweep.jobs() if job.begun() and not job.ended()]
+    if any(_is_alive(job) for job in open_jobs):
+        return None
+    _close_lost(project, sweep, open_jobs)
+    if any(not sweep.job(job.number).ended() for job in plan.jobs) and not sweep.stopped():
+        return None
+    with closing(open_local(project)) as catalog:
+        begun = catalog.lookup_execution(sweep.rid).created
+    return finish(project, sweep, plan, (datetime.now(UTC) - datetime.fromisoformat(begun)).total_seconds())
 
 
 def _next(plan: Plan) -> int:

@@ -57,7 +57,7 @@ def names_of(plan: Plan) -> list[str]:
     """Return the name by which a sweeper knows each thing that is swept: plain, and each once."""
     names: list[str] = []
     for one in plan.swept:
-        name = re.sub(r"\W+", "_", one.key).strip("_") or "value"
+        name = re.sub(r"\W+", "_", one.key, flags=re.ASCII).strip("_") or "value"
         while name in names:
             name += "_"
         names.append(name)
