@@ -168,9 +168,7 @@ def _print_best(project: Project, plan: Plan, end: SweepEnd) -> None:
     ended, job = end.ends[number], end.jobs.get(number)
     rids = " ".join(find(project, one)[0].rid for one in ended.executions)
     which = f"job {number + 1}{f' ({plan.label(job)})' if job else ''}"
-    print(
-        f"best {plan.objective} ({end.direction}): {ended.objective:g}, {which}: {' '.join(ended.executions)}"
-    )
+    print(f"best {plan.objective} ({end.direction}): {ended.objective:g}, {which}: {rids}")
 
 
 def _again(plan: Plan, end: SweepEnd) -> list[str]:

@@ -36,15 +36,14 @@ from deriva_ml.git import git
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
-from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable
+from deriva_ml.sweep.engines import Engine, prepared
+from deriva_ml.sweep.equipment import equipped
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
-from deriva_ml.sweep.network import check_parallel
 from deriva_ml.sweep.plan import Job, Plan
 from deriva_ml.sweep.study import (
     quiet,
     recorded_trials,
-    see_optimizable,
     space_of,
     trials_at_once,
     words_of,
@@ -118,22 +117,6 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     ):
         problem = _launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
-
-
-def equipped(project: Project, plan: Plan) -> tuple[Engine, Plan]:
-    """Return what runs the jobs of a plan, and the plan with what that decides.
-
-    Raises:
-        DerivaMLRequestError: it is not installed, not there, or not to be used so.
-    """
-    if plan.engine:
-        from deriva_ml.config.modules import find_configs
-
-        find_configs(project, plan.config_package)  # in which there may be entries for Hydra's groups
-    engine = engine_of(plan.engine)
-    see_usable(engine)
-    check_parallel(project, engine)
-    return engine, replace(plan, direction=see_optimizable(engine, plan.objective, plan.direction))
 
 
 def _start(project: Project, plan: Plan) -> RID:
