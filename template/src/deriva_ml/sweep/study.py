@@ -105,7 +105,7 @@ def listed_values(one: Swept) -> list[str]:
     item.value().shuffle = False  # each process is to have them in the same order
     if not one.parameter:
         return list(item.sweep_string_iterator())
-    if item.value_type is ValueType.SIMPLE_CHOICE_SWEEP:
+    if item.value_type is ValueType.SIMPLE_CHOICE_SWEEP and not re.match(r"\s*\w+\(", one.text):
         return [unquoted(text) for text in apart(one.text)]
     return [str(text) for text in item.sweep_iterator(transformer=as_text)]
 
