@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,8 @@ def _values(name: str, text: str, continuous: bool) -> list[str]:
     from deriva_ml.config.refusals import read
 
     [item] = read([f"{name if name.isascii() else 'values'}={text}"])
-    if item.value_type is ValueType.SIMPLE_CHOICE_SWEEP:  # as they were typed: 1.10 may be a text
+    listed = item.value_type is ValueType.SIMPLE_CHOICE_SWEEP and not re.match(r"\s*\w+\(", text)
+    if listed:  # as they were typed: 1.10 may be a text
         return [unquoted(one) for one in apart(text)]
     return values_of(item, continuous, as_text) if item.is_sweep_override() else [unquoted(text)]
 
