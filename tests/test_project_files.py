@@ -267,6 +267,6 @@ def test_the_workshop_has_what_a_project_installs(rendered: Path) -> None:
     workshop = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project = pyproject(rendered)
     assert workshop["dependency-groups"]["project"] == sorted(project["project"]["dependencies"])
-    assert set(project["dependency-groups"]["docs"]) <= set(workshop["dependency-groups"]["dev"][:-1])
+    assert set(project["dependency-groups"]["docs"]) <= set(workshop["dependency-groups"]["dev"][:-2])
     assert workshop["tool"]["ruff"]["lint"] == project["tool"]["ruff"]["lint"]
     assert workshop["tool"]["ruff"]["line-length"] == project["tool"]["ruff"]["line-length"]

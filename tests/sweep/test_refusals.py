@@ -150,7 +150,6 @@ MODELS = {
     # one catalog, one kind
     (MULTI, "deriva_ml=default_deriva,production"): "a sweep is recorded in one catalog: leave deriva_ml out",
     (MULTI, "deriva_ml.hostname=a,b"): "a sweep is recorded in one catalog",
-    (MULTI, "dry_run=true,false"): "a sweep records all of its jobs or none: leave dry_run out of its values",
     # the engine
     ("hydra/launcher=joblib",): "hydra/launcher=joblib is for the jobs of a sweep: it goes with --multirun",
     ("hydra.sweeper.n_trials=3",): "hydra.sweeper.n_trials=3 is for the jobs of a sweep",

@@ -68,6 +68,15 @@ class Owner:
         except (psutil.Error, OSError, ValueError, OverflowError):
             return ""
 
+    def has_open(self, path: Path) -> bool:
+        """Whether the process has a file open, by the path that it opened; false if that cannot be told."""
+        import psutil
+
+        try:
+            return str(path) in {one.path for one in psutil.Process(self.pid).open_files()}
+        except (psutil.Error, OSError, ValueError, OverflowError):
+            return False
+
     def _has_ended(self) -> bool:
         import psutil
 

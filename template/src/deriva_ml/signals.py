@@ -14,6 +14,9 @@ from deriva_ml.exceptions import DerivaMLException
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
+_by_limit = threading.Event()
+"""A scheduler has told this process that its time is nearly over."""
+
 
 class Terminated(BaseException):
     """The process was asked to end (SIGTERM); like ``KeyboardInterrupt``, no handler of errors catches it."""
@@ -37,6 +40,32 @@ def raise_on_signals(once: bool = False) -> Iterator[None]:
 
 
 @contextmanager
+def time_limit_heeded() -> Iterator[None]:
+    """Take a scheduler's warning that the time is nearly over (SIGUSR2) as SIGTERM; ``terminated_by`` tells."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR2"):
+        yield
+        return
+
+    def warned(*_: Any) -> None:
+        _by_limit.set()
+        signal.raise_signal(signal.SIGTERM)
+
+    _by_limit.clear()
+    before = signal.signal(signal.SIGUSR2, warned)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def terminated_by() -> str:
+    """Return why ``Terminated`` was raised, as records say it."""
+    return (
+        "terminated by the scheduler's time limit (SIGUSR2)" if _by_limit.is_set() else "terminated (SIGTERM)"
+    )
+
+
+@contextmanager
 def signals_ignored() -> Iterator[None]:
     """Let no SIGINT or SIGTERM interrupt what is done inside: it is short, and a record depends on it."""
     with _handling(signal.SIG_IGN):
@@ -46,7 +75,7 @@ def signals_ignored() -> Iterator[None]:
 def end_by(error: BaseException) -> tuple[Status, str]:
     """Return how what an error has ended is recorded: its status and the reason."""
     if isinstance(error, KeyboardInterrupt | Terminated):
-        return Status.aborted, "interrupted"
+        return Status.aborted, terminated_by() if _by_limit.is_set() else "interrupted"
     text = str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
     return Status.failed, text
 

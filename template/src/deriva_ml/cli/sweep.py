@@ -17,6 +17,7 @@ from deriva_ml.sweep.folder import Ended, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED
 from deriva_ml.sweep.plan import NOTEBOOK, Plan
 from deriva_ml.sweep.running import SweepEnd, run_sweep
+from deriva_ml.sweep.study import best
 from deriva_ml.terminal import counted, print, tell, warn
 
 LOOK_SECONDS = 0.2
@@ -111,12 +112,14 @@ class _Shown:
 
 def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     for number in end.failed:
-        job = plan.jobs[number] if plan.jobs else None
+        job = end.jobs.get(number)
         tell(f"failed: job {number + 1}{f' ({plan.label(job)})' if job else ''}: {end.ends[number].reason}")
     if end.failed and end.execution:
         tell(f"to run these again: uv run {shlex.join(_again(plan, end))}")
     if end.problem:
         tell(f"error: {end.problem}")
+    if plan.objective and end.ends:
+        _print_best(plan, end)
     if end.execution:
         said = f", {end.stopped}" if end.stopped else ""
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
@@ -127,6 +130,18 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     if end.stopped == TERMINATED:
         raise Terminated
     return FAILED if end.failed or unsent or end.problem or len(end.ends) < end.count else 0
+
+
+def _print_best(plan: Plan, end: SweepEnd) -> None:
+    """Say which job came to the best value of the metric that the sweep is for."""
+    if (number := best(plan, end.ends)) is None:
+        warn(f"no job has a value of {plan.objective}")
+        return
+    ended, job = end.ends[number], end.jobs.get(number)
+    which = f"job {number + 1}{f' ({plan.label(job)})' if job else ''}"
+    print(
+        f"best {plan.objective} ({plan.direction}): {ended.objective:g}, {which}: {' '.join(ended.executions)}"
+    )
 
 
 def _again(plan: Plan, end: SweepEnd) -> list[str]:

@@ -21,11 +21,12 @@ from deriva_ml.definitions import RID
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.notebook_end import Result, end_run, final_status
 from deriva_ml.execution.provenance import collect
-from deriva_ml.execution.run_state import RUN_VARIABLE, NotebookRun, asks_for_dry_run, remove_run
+from deriva_ml.execution.run_state import LOG, RUN_VARIABLE, NotebookRun, asks_for_dry_run, remove_run
 from deriva_ml.execution.upload import upload
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.declarations import Value
 from deriva_ml.notebook.execute import ExecutionResult, Outcome, execute
+from deriva_ml.notebook.forking import ForkServer
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
@@ -59,10 +60,13 @@ class Request:
     parent: tuple[RID, int] | None = None
 
 
-def record_notebook(request: Request, project: Project) -> Result:
+def record_notebook(request: Request, project: Project, server: ForkServer | None = None) -> Result:
     """Execute a notebook, and see every execution that it started recorded to its end and sent where it is to go.
 
     A notebook that fails before it starts an execution gets one, so that the failure is a record too.
+
+    Args:
+        server: where its kernel may be forked from, for one of many runs.
 
     Raises:
         DerivaMLRequestError: the repository's state does not allow a run, or the notebook's configuration was
@@ -74,7 +78,7 @@ def record_notebook(request: Request, project: Project) -> Result:
     folder = project.new_folder(project.runs)
     with raise_on_signals(once=True):
         try:
-            result = _run(request, project, folder, provenance)
+            result = _run(request, project, folder, provenance, server)
         except DerivaMLRequestError:
             remove_run(folder)
             raise
@@ -87,8 +91,10 @@ def record_notebook(request: Request, project: Project) -> Result:
     return _send(result, project)
 
 
-def _run(request: Request, project: Project, folder: Path, provenance: dict[str, Any]) -> Result:
-    run, kernel = _prepare(request, project, folder, provenance)
+def _run(
+    request: Request, project: Project, folder: Path, provenance: dict[str, Any], server: ForkServer | None
+) -> Result:
+    run, kernel = _prepare(request, project, folder, provenance, server)
     begun = time.monotonic()
     # While the kernel boots and the cells run, not after them.
     arguments = (run, project, kernel.environment, request.kernel)
@@ -108,7 +114,7 @@ def _run(request: Request, project: Project, folder: Path, provenance: dict[str,
 
 
 def _prepare(
-    request: Request, project: Project, folder: Path, provenance: dict[str, Any]
+    request: Request, project: Project, folder: Path, provenance: dict[str, Any], server: ForkServer | None
 ) -> tuple[NotebookRun, kernels.Kernel]:
     """Start the kernel, and note in the run's folder what it and a later recovery have to know."""
     variables = {
@@ -119,7 +125,7 @@ def _prepare(
         "DERIVA_ML_HYDRA_OVERRIDES": json.dumps(request.overrides),
         "DERIVA_ML_SAVE_EXECUTION_RID": str(folder / "execution_rid.json"),
     }
-    kernel = kernels.start(request.kernel, request.notebook.parent, folder / "kernel.log", variables)
+    kernel = kernels.start(request.kernel, request.notebook.parent, folder / LOG, variables, server)
     run = NotebookRun(
         folder=folder,
         notebook=request.notebook,

@@ -29,7 +29,7 @@ from deriva_ml.execution.notebook_end import (
     run_outputs,
     was_refused,
 )
-from deriva_ml.execution.run_state import OVER, RUN_VARIABLE, NotebookRun, remove_run
+from deriva_ml.execution.run_state import LOG, OVER, RUN_VARIABLE, NotebookRun, remove_run
 from deriva_ml.network_drive import network_drive
 from deriva_ml.notebook.kernel import GRACE_SECONDS, clear_connection, kill_group
 from deriva_ml.process import Owner
@@ -142,8 +142,12 @@ def _close_orphan(
 
 def _stop_kernel_of(run: NotebookRun) -> None:
     """End the kernel of a runner that was killed, should it be alive here; elsewhere its number is another's."""
-    # A number in a file proves nothing: the process has to be one that was started for this folder.
-    if run.kernel.is_here() and run.kernel.variable(RUN_VARIABLE) == str(run.folder):
+    # A number in a file proves nothing: the process has to be one that was started for this folder. One that was forked
+    # shows the variables of the server that it came from.
+    log = run.folder.resolve() / LOG
+    if run.kernel.is_here() and (
+        run.kernel.variable(RUN_VARIABLE) == str(run.folder) or run.kernel.has_open(log)
+    ):
         kill_group(run.kernel.pid)
         deadline = time.monotonic() + GRACE_SECONDS
         while run.kernel.is_here() and time.monotonic() < deadline:

@@ -21,6 +21,9 @@ NOTEBOOK_COMMAND = "deriva-ml-run-notebook"
 RUN_VARIABLE = "DERIVA_ML_RUN"
 """The environment variable by which the runner tells its kernel the run's folder."""
 
+LOG = "kernel.log"
+"""The file of a run's folder to which its kernel process writes."""
+
 OVER = ".over"
 """The end of the name of a run's folder that is being removed: what is left in it tells nothing any more."""
 

@@ -17,7 +17,7 @@ from deriva_ml.notebook.declarations import Value
 from deriva_ml.notebook.document import EXPECTS_ERROR, INJECTED, SKIPPED, TAG, injected_earlier, tags_of
 from deriva_ml.notebook.kernel import Kernel
 from deriva_ml.notebook.python_source import write
-from deriva_ml.signals import Terminated
+from deriva_ml.signals import Terminated, terminated_by
 from deriva_ml.terminal import one_line
 
 SHOWN_CODE = 100
@@ -92,7 +92,7 @@ def execute(
     except KeyboardInterrupt:
         return ExecutionResult(Outcome.interrupted, f"interrupted (Ctrl-C){_where(cells)}")
     except Terminated:
-        return ExecutionResult(Outcome.terminated, f"terminated (SIGTERM){_where(cells)}")
+        return ExecutionResult(Outcome.terminated, f"{terminated_by()}{_where(cells)}")
 
 
 def _why(error: Exception, kernel: Kernel, timeout: int | None, cells: list[Any]) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
+from deriva_ml.notebook.forking import ForkedProcess, ForkServer
 from deriva_ml.notebook.language import named
 
 IPC = os.name == "posix"
@@ -55,7 +56,7 @@ class Kernel:
         own: whether it is the project's, and not one that was named.
     """
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     connection_file: Path
     log: Path
     environment: Mapping[str, str]
@@ -72,9 +73,9 @@ class Kernel:
         manager.load_connection_file()
         manager.context.setsockopt(zmq.RCVHWM, 0)  # what arrives while a notebook is saved waits
         provisioner = LocalProvisioner(parent=manager, kernel_id=self.connection_file.stem)
-        provisioner.process = self.process
+        provisioner.process = self.process  # type: ignore[assignment]  # used as one
         provisioner.pid = self.process.pid
-        provisioner.pgid = os.getpgid(self.process.pid) if IPC else None
+        provisioner.pgid = self.process.pid if IPC else None  # it leads a session
         manager.provisioner = provisioner
         return manager
 
@@ -113,13 +114,20 @@ class Kernel:
         return f"it exited with status {code}; its last words: {self.last_log_line() or 'none'}"
 
 
-def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, str]) -> Kernel:
+def start(
+    name: str | None,
+    folder: Path,
+    log: Path,
+    environment: Mapping[str, str],
+    server: ForkServer | None = None,
+) -> Kernel:
     """Start a kernel in ``folder``: this interpreter, or the installed kernel ``name``.
 
     Args:
         folder: the kernel's working directory.
         log: where the process's own output goes.
         environment: variables to set beside this process's, and over those that an installed kernel has of its own.
+        server: where this interpreter's kernel may be forked from; it is started afresh if that server cannot give it.
 
     Raises:
         DerivaMLRequestError: no kernel of that name is installed, or it is one of another language.
@@ -145,8 +153,11 @@ def start(name: str | None, folder: Path, log: Path, environment: Mapping[str, s
             command, own = _installed(name, connection_file)
         # The kernel ends by itself when this process does, even if that is killed.
         variables = {**os.environ, **own, **environment, "JPY_PARENT_PID": str(os.getpid())}
+        process: subprocess.Popen[bytes] | ForkedProcess | None = None
         with log.open("wb") as stream:
-            process = subprocess.Popen(
+            if server and not name:
+                process = server.fork(command, folder, stream, variables)
+            process = process or subprocess.Popen(
                 command,
                 cwd=folder,
                 env=variables,

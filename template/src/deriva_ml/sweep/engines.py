@@ -86,7 +86,7 @@ class Engine:
         elif self.launcher == LOCAL:  # it knows no limit of its own
             most = usable_cpus() // int(self.settings.get("cpus_per_task") or 1)
         elif self._is_own_ray:
-            most = int(self._ray("init").get("num_cpus") or usable_cpus() / self._ray_cpus)
+            most = int(int(self._ray("init").get("num_cpus") or usable_cpus()) / self._ray_cpus)
         else:
             most = 1
         return max(1, min(most, jobs))
@@ -252,7 +252,7 @@ def _ray_environment(folder: Path) -> dict[str, str]:
 
 
 def _ray_words(engine: Engine, jobs: int, folder: Path) -> list[str]:
-    init = {
+    init: dict[str, Any] = {
         "address": "local",  # not one that happens to run here
         "num_cpus": max(1, round(engine.side_by_side(jobs) * engine._ray_cpus)),
         "include_dashboard": "false",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.signals import Terminated, raise_on_signals
+from deriva_ml.signals import Terminated, raise_on_signals, terminated_by, time_limit_heeded
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, command_of
 from deriva_ml.terminal import one_line
 
 if TYPE_CHECKING:
     from deriva_ml.config.compose import Composer
+    from deriva_ml.notebook.forking import ForkServer
 
 LOOK_SECONDS = 0.5
 """How often a job looks whether it is to stop."""
@@ -90,7 +92,7 @@ class Task:
             return folder.ended()
         begun = time.monotonic()
         try:
-            with _signals_let_in(), raise_on_signals(), self._stopped(sweep, project):
+            with _signals_let_in(), raise_on_signals(), time_limit_heeded(), self._stopped(sweep, project):
                 ended = run_job(project, plan, job, self.parent)
         except (KeyboardInterrupt, Terminated) as error:
             ended = Ended(Status.aborted, reason=_stop_reason(error))
@@ -140,7 +142,16 @@ def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     run = _run_notebook if plan.kind == NOTEBOOK else _run_model
     ended = run(project, plan, job, parent)
     if plan.objective and ended.executions:
-        ended = replace(ended, objective=_objective(project, ended.executions, plan.objective))
+        objective = _objective(project, ended.executions, plan.objective)
+        ended = replace(ended, objective=objective if objective is not None and isfinite(objective) else None)
+        if ended.status in GOOD and ended.objective is None:
+            said = (
+                f"has no value of {plan.objective}"
+                if objective is None
+                else f"has {plan.objective}={objective}"
+            )
+            line = f"job {job.number + 1} {said}: as a trial it failed"
+            ended = replace(ended, warnings=[*ended.warnings, line])
     return ended
 
 
@@ -164,6 +175,7 @@ def _run_notebook(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             parent=(parent, job.number) if parent else None,
         ),
         project,
+        None if plan.kernel else _fork_server(path.parent),
     )
     warnings = [*result.warnings, *([result.unsent] if result.unsent else ())]
     return Ended(result.status, result.executions, result.reason, warnings=warnings)
@@ -199,6 +211,14 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
 
 
 @functools.cache
+def _fork_server(folder: Path) -> ForkServer | None:
+    """Return what forks the kernels of this process, as long as it lives."""
+    from deriva_ml.notebook.forking import ForkServer
+
+    return ForkServer.start(folder)
+
+
+@functools.cache
 def _composer(name: str) -> Composer:
     """Return what composes the jobs of this process."""
     from deriva_ml.config.compose import Composer
@@ -207,7 +227,7 @@ def _composer(name: str) -> Composer:
 
 
 def _stop_reason(error: BaseException) -> str:
-    return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+    return terminated_by() if isinstance(error, Terminated) else INTERRUPTED
 
 
 def _as_recorded(project: Project, rid: RID, reason: str = "") -> Ended:

@@ -7,7 +7,6 @@ is a number for each job, or, where one of its sweepers chooses the values, a na
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +23,8 @@ from hydra.types import HydraContext
 from hydra_zen import launch
 from omegaconf import open_dict
 
-from deriva_ml.config.quoting import quoted, unquoted
 from deriva_ml.sweep.plan import Plan
+from deriva_ml.sweep.study import names_of, text_of
 
 JOB = "+job"
 """The override by which a launcher is told a job of a plan."""
@@ -80,12 +79,13 @@ class PlannedSweeper(Sweeper):
 
 
 def launch_planned(
-    task: Callable[[Any], Any], numbers: Sequence[int], plan: Plan, folder: Path, at_a_time: int
+    task: Callable[[Any], Any], numbers: Sequence[int], words: Sequence[str], at_a_time: int, folder: Path
 ) -> None:
     """Run the jobs of a plan that have these numbers; returns when the launcher does.
 
     Args:
         task: is called for each job, in whichever process, and asks ``number_of_job`` which.
+        words: the overrides that choose and set the launcher.
         folder: for files of the launcher's.
         at_a_time: how many jobs the launcher is handed at once.
     """
@@ -93,39 +93,31 @@ def launch_planned(
     node = {"_target_": TARGET, "at_a_time": at_a_time}
     ConfigStore.instance().store(group="hydra/sweeper", name=PLANNED, node=node, provider="deriva_ml")
     swept = f"{JOB}={','.join(map(str, numbers))}"
-    _launch(task, [swept, f"hydra/sweeper={PLANNED}"], plan, folder)
+    _launch(task, [swept, *words, f"hydra/sweeper={PLANNED}"], folder)
 
 
-def launch_swept(task: Callable[[Any], Any], plan: Plan, folder: Path) -> None:
-    """Let the sweeper that a plan names make and run jobs; as ``launch_planned``, for ``trial_of_job``."""
-    swept = [f"+{name}={one.text}" for name, one in zip(names_of(plan), plan.swept, strict=True)]
-    _launch(task, swept, plan, folder)
+def launch_swept(
+    task: Callable[[Any], Any], space: Sequence[str], words: Sequence[str], folder: Path
+) -> None:
+    """Let a sweeper make and run jobs of what there is to choose from; as ``launch_planned``, for ``trial_of_job``."""
+    _launch(task, [*space, *words], folder)
 
 
-def _launch(task: Callable[[Any], Any], swept: list[str], plan: Plan, folder: Path) -> None:
+def _launch(task: Callable[[Any], Any], words: list[str], folder: Path) -> None:
+    from deriva_ml.config.quoting import quoted
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "provider=hydra.searchpath .* is not available", UserWarning)
         launch(
             {},
             task,
-            [*swept, *plan.engine, *QUIET, f"hydra.sweep.dir={quoted(str(folder))}"],
+            [*words, *QUIET, f"hydra.sweep.dir={quoted(str(folder))}"],
             multirun=True,
             version_base="1.3",
             config_name="deriva_ml_sweep",
             job_name="sweep",
             with_log_configuration=False,
         )
-
-
-def names_of(plan: Plan) -> list[str]:
-    """Return the name by which a sweeper knows each thing that is swept: plain, and each once."""
-    names: list[str] = []
-    for one in plan.swept:
-        name = re.sub(r"\W+", "_", one.key, flags=re.ASCII).strip("_") or "value"
-        while name in names:
-            name += "_"
-        names.append(name)
-    return names
 
 
 @contextmanager
@@ -149,13 +141,10 @@ def number_of_job() -> int:
 
 
 def trial_of_job(plan: Plan) -> dict[int, str]:
-    """Return what a sweeper has chosen for the job that runs here, for each thing that is swept, by its place.
-
-    Of an override this is a value in Hydra's grammar, of a parameter what one types after ``-p``.
-    """
+    """Return what a sweeper has chosen for the job that runs here: a text for each thing that is swept, by its place."""
     chosen = dict(word.partition("=")[::2] for word in HydraConfig.get().overrides.task)
-    values = [chosen[f"+{name}"] for name in names_of(plan)]
     return {
-        place: unquoted(value) if one.parameter else value
-        for place, (one, value) in enumerate(zip(plan.swept, values, strict=True))
+        place: text_of(one, chosen[f"+{name}"])
+        for place, (name, one) in enumerate(zip(names_of(plan), plan.swept, strict=True))
+        if f"+{name}" in chosen
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import threading
@@ -9,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,16 @@ from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
 from deriva_ml.sweep.network import check_parallel
-from deriva_ml.sweep.plan import Plan
+from deriva_ml.sweep.plan import Job, Plan
+from deriva_ml.sweep.study import (
+    quiet,
+    recorded_trials,
+    see_optimizable,
+    space_of,
+    trials_at_once,
+    words_of,
+    write_trials,
+)
 from deriva_ml.sweep.threads import share
 from deriva_ml.terminal import one_line
 
@@ -56,6 +66,7 @@ class SweepEnd:
         count: how many jobs there are.
         stopped: why it was stopped before its end; empty if it was not.
         problem: what the launcher complained of, if jobs are left that it did not run.
+        jobs: those that were made.
     """
 
     execution: RID
@@ -63,6 +74,7 @@ class SweepEnd:
     count: int
     stopped: str = ""
     problem: str = ""
+    jobs: dict[int, Job] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[int]:
@@ -84,9 +96,7 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         DerivaMLRequestError: the repository's state, the catalog or the engine does not allow a run; nothing was recorded.
     """
     begun = time.monotonic()
-    engine = engine_of(plan.engine)
-    see_usable(engine)
-    check_parallel(project, engine)
+    engine, plan = equipped(project, plan)
     plan = replace(plan, commit=git(project.root, "rev-parse", "HEAD", check=False))
     rid = "" if plan.dry_run else _start(project, plan)
     sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
@@ -96,9 +106,31 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     submitted_here.add(sweep.path)
     if engine.outlives:
         sweep.detach()
-    with _stopped_by_signals(sweep), watch(sweep, plan):
-        problem = _launch_all(project, sweep, plan, rid, engine)
+    count = len(plan.jobs) or trials_at_once(engine)
+    with (
+        prepared(engine, count, share(engine, count)) as words,
+        quiet(),
+        _stopped_by_signals(sweep),
+        watch(sweep, plan),
+    ):
+        problem = _launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
+
+
+def equipped(project: Project, plan: Plan) -> tuple[Engine, Plan]:
+    """Return what runs the jobs of a plan, and the plan with what that decides.
+
+    Raises:
+        DerivaMLRequestError: it is not installed, not there, or not to be used so.
+    """
+    if plan.engine:
+        from deriva_ml.config.modules import find_configs
+
+        find_configs(project, plan.config_package)  # in which there may be entries for Hydra's groups
+    engine = engine_of(plan.engine)
+    see_usable(engine)
+    check_parallel(project, engine)
+    return engine, replace(plan, direction=see_optimizable(engine, plan.objective, plan.direction))
 
 
 def _start(project: Project, plan: Plan) -> RID:
@@ -132,17 +164,25 @@ def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
             sweep.job(int(number)).end(Ended(catalog.lookup_execution(execution).status, [execution]))
 
 
-def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID, engine: Engine) -> str:
+def _launch_all(
+    project: Project, sweep: SweepFolder, plan: Plan, rid: RID, engine: Engine, words: list[str]
+) -> str:
     """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left.
 
     A launcher may give all jobs up for one whose process was killed, as joblib does, and may kill the others' processes.
     Those that had not begun are launched again; those that had, by themselves, one after the other, and only once.
     """
+    from deriva_ml.sweep.launching import launch_planned, launch_swept
+
     task = Task(
         project.root, sweep.path, rid, Owner.here(project.state), planned=bool(plan.jobs), first=_next(plan)
     )
     if not plan.jobs:
-        problem = _launch(task, None, plan, sweep, engine)
+        known = list(recorded_trials(project, plan))
+        trials = write_trials(sweep.path / "trials.json", plan, engine, known) if known else None
+        space = space_of(plan, engine)
+        words += words_of(plan, engine, trials)
+        problem = _launch(task, sweep, lambda files: launch_swept(task, space, words, files))
         _close_lost(project, sweep, _settled(sweep))
         return problem
     problem, alone = "", set[int]()
@@ -152,7 +192,8 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID, engi
         if not batch:
             continue
         task = replace(task, launch=task.launch + 1)
-        problem = _launch(task, batch, plan, sweep, engine)
+        these = functools.partial(launch_planned, task, batch, words, engine.at_once())
+        problem = _launch(task, sweep, these)
         lost = _settled(sweep)
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
         again = [job for job in again if job.number not in alone]
@@ -165,19 +206,12 @@ def _launch_all(project: Project, sweep: SweepFolder, plan: Plan, rid: RID, engi
     return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
 
 
-def _launch(task: Task, numbers: Sequence[int] | None, plan: Plan, sweep: SweepFolder, engine: Engine) -> str:
-    """Launch these jobs, or those that a sweeper makes; return what the launcher complained of, if it did not end well."""
-    from deriva_ml.sweep.launching import launch_planned, launch_swept
-
-    files = sweep.path / "launcher" / str(task.launch)  # new for each: a scheduler's numbers may come again
-    count = len(plan.jobs if numbers is None else numbers)
+def _launch(task: Task, sweep: SweepFolder, launch: Callable[[Path], None]) -> str:
+    """Launch jobs; return what the launcher complained of, if it did not end well."""
     try:
-        with prepared(engine, count, share(engine, count)) as words:
-            plan = replace(plan, engine=(*plan.engine, *words))
-            if numbers is None:
-                launch_swept(task, plan, files)
-            else:
-                launch_planned(task, numbers, plan, files, engine.at_once())
+        launch(
+            sweep.path / "launcher" / str(task.launch)
+        )  # new for each: a scheduler's numbers may come again
     except DerivaMLException:
         raise
     except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
@@ -240,8 +274,11 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
         problem: what the launcher complained of.
     """
     ends = {job.number: ended for job in sweep.jobs() if (ended := job.ended())}
+    jobs = {job.number: job for job in plan.jobs} or {
+        folder.number: job for folder in sweep.jobs() if (job := folder.job())
+    }
     end = SweepEnd(
-        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem
+        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem, jobs
     )
     if plan.dry_run:
         remove_run(sweep.path)

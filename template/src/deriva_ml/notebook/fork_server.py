@@ -1,0 +1,177 @@
+"""The process that kernels are forked from: it has loaded what they load, runs no code of the project, has one thread."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from deriva_ml.notebook import kernel as kernels
+
+LOADED = ("deriva_ml.notebook.streams", *kernels.PRELOAD)
+"""What a kernel loads anyway. None of it is the project's, or takes a choice that is the project's, as numpy does of its
+threads."""
+
+LOADED_LATER = (
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.core.logger",
+    "IPython.extensions.storemagic",
+    "tornado.platform.asyncio",
+    "encodings.idna",
+    "faulthandler",
+)
+"""What ipykernel and IPython load as they start, in the versions that have it."""
+
+LOOK_SECONDS = 1.0
+"""How often the server looks whether its runner lives: usually the end of their socket tells."""
+
+PR_SET_PDEATHSIG = 1
+"""https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html"""
+
+
+def _main() -> None:
+    gc.disable()  # nothing of what is being loaded is garbage
+    server = Server(socket.socket(fileno=int(sys.argv[1])))
+    for name in LOADED:
+        importlib.import_module(name)
+    for name in LOADED_LATER:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()
+    if request := server.serve():
+        _be_kernel(request)
+
+
+class Server:
+    """Forks kernels for its runner and tells it how they ended.
+
+    Each kernel has a socket of its own for that. It stays a zombie until the runner has been told, so that its number
+    means it that long, as with ``subprocess``.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        control.set_inheritable(False)
+        self._control, self._runner = control, os.getppid()
+        self._live: dict[int, socket.socket] = {}
+        self._told: dict[int, socket.socket] = {}
+        self._library = ctypes.CDLL(None)
+
+    def serve(self) -> dict[str, Any] | None:
+        """Go on until the runner is gone, and end kernels that live then.
+
+        Returns:
+            A request, in the process that was forked for it; None in the server.
+        """
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        before = signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for answers, log in self._asked(woken):
+            try:
+                request = _read(answers)
+                _check_one_thread()
+                server, pid = os.getpid(), os.fork()
+            except (OSError, ValueError) as error:
+                _tell(answers, error=str(getattr(error, "strerror", None) or error))
+                answers.close()
+                pid = -1
+            if pid:
+                os.close(log)
+                if pid > 0:
+                    self._live[pid] = answers
+                continue
+            os.setsid()
+            self._library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != server:
+                os._exit(1)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, before)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            for number in (log, woken, wake):
+                os.close(number)
+            for other in (self._control, *self._live.values(), *self._told.values()):
+                other.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, request["mask"])
+            _tell(answers, pid=os.getpid())
+            answers.close()
+            return request
+        for pid in self._live:
+            kernels.kill_group(pid)
+        return None
+
+    def _asked(self, woken: int) -> Iterator[tuple[socket.socket, int]]:
+        """Yield, for each kernel that is to be, the socket for answers and the open log; see to the others meanwhile."""
+        while os.getppid() == self._runner:
+            told = {answers.fileno(): pid for pid, answers in self._told.items()}
+            control = self._control.fileno()
+            ready, _, _ = select.select([control, woken, *told], [], [], LOOK_SECONDS)
+            for number in ready:
+                if number in told:  # the runner has closed it
+                    os.waitpid(told[number], 0)
+                    self._told.pop(told[number]).close()
+            if woken in ready:
+                os.read(woken, 4096)
+            self._tell_of_ended()
+            if control in ready:
+                _, descriptors, _, _ = socket.recv_fds(self._control, 1, 2)
+                if not descriptors:
+                    return
+                yield socket.socket(fileno=descriptors[0]), descriptors[1]
+
+    def _tell_of_ended(self) -> None:
+        for pid in [*self._live]:
+            if ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                exited = ended.si_code == os.CLD_EXITED
+                self._told[pid] = self._live.pop(pid)
+                _tell(self._told[pid], status=ended.si_status if exited else -ended.si_status)
+
+
+def _check_one_thread() -> None:
+    """Raise a ValueError if there is another thread, whose locks a forked process would never see opened."""
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise ValueError("the server that kernels are forked from has more than one thread")
+
+
+def _read(answers: socket.socket) -> dict[str, Any]:
+    with answers.makefile("rb") as stream:
+        return dict(json.loads(stream.readline()))
+
+
+def _tell(answers: socket.socket, **said: Any) -> None:
+    with suppress(OSError):  # nobody asks any more
+        answers.sendall(json.dumps(said).encode() + b"\n")
+
+
+def _be_kernel(request: dict[str, Any]) -> None:
+    """Be what the request's command would start."""
+    from deriva_ml.notebook.streams import KernelApp
+
+    variables = {**request["environment"], "JPY_PARENT_PID": str(os.getppid())}
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    os.environ.update(variables)
+    sys.orig_argv = request["argv"]
+    sys.argv = [str(kernels.__file__), *request["argv"][3:]]
+    now = time.time_ns()  # from which on the records of loggers count
+    vars(logging)["_startTime"] = now if isinstance(vars(logging)["_startTime"], int) else now / 1e9
+    gc.enable()
+    KernelApp.launch_instance(parent_handle=os.getppid())
+
+
+if __name__ == "__main__":
+    _main()
