@@ -93,6 +93,8 @@ def text_of(one: Swept, value: str) -> str:
 
 def listed_values(one: Swept) -> list[str]:
     """Return the values of a sweep that lists them, as texts for overrides or parameters; none of a range or interval."""
+    from deriva_ml.config.compose import typed_values
+
     item = _parsed(one)
     if item.is_sweep_override() and not item.is_discrete_sweep():
         return []
@@ -102,21 +104,7 @@ def listed_values(one: Swept) -> list[str]:
         item.value().shuffle = False  # each process is to have them in the same order
     if not one.parameter:
         return list(item.sweep_string_iterator()) if item.is_sweep_override() else [one.text]
-    return plain_values(item)
-
-
-def plain_values(item: Any) -> list[str]:
-    """Return the values of a parsed sweep without the quotes that they were typed in."""
-    from hydra.core.override_parser.types import QuotedString, Transformer
-
-    if not item.is_sweep_override():
-        value = item._value
-        return [value.text if isinstance(value, QuotedString) else str(item.input_line).partition("=")[2]]
-    found = item.sweep_iterator(transformer=Transformer.identity)
-    texts = item.sweep_string_iterator()
-    return [
-        raw.text if isinstance(raw, QuotedString) else text for raw, text in zip(found, texts, strict=True)
-    ]
+    return typed_values(item)
 
 
 def _parsed(one: Swept) -> Any:
