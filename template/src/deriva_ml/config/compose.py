@@ -292,8 +292,8 @@ def typed_values(item: Any, continuous: bool = False) -> list[str]:
         continuous: see ``values_of``, which raises likewise.
     """
     text = str(item.input_line).partition("=")[2]
-    if item.value_type is ValueType.SIMPLE_CHOICE_SWEEP:  # as they are spelled: 1.10 may be a text
-        return [unquoted(one) for one in apart(text)]
+    if item.is_choice_sweep() and len(listed := apart(text)) > 1:  # as they are spelled: 1.10 may be a text
+        return [unquoted(one) for one in listed]
     return values_of(item, continuous, as_text) if item.is_sweep_override() else [unquoted(text)]
 
 
