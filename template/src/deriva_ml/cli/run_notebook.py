@@ -277,9 +277,8 @@ def _run(
     recover_project(project)
     if checking:
         precheck.finish(checking)
-    _check(
-        args.notebook, strict=args.strict
-    )  # not before: a run that is refused has one line, which says why
+    if args.strict:
+        _check(args.notebook, strict=True)
     return _record(args, project, declared, values, overrides, argv)
 
 
@@ -308,6 +307,8 @@ def _record(
             allow_dirty=args.allow_dirty,
             argv=["deriva-ml-run-notebook", *_recorded(argv)],
             declared=declared,
+            # Not before: a run that is refused has one line, which says why; and the kernel starts meanwhile.
+            begun=(lambda: None) if args.strict else (lambda: _check(args.notebook, strict=False)),
         ),
         project,
     )

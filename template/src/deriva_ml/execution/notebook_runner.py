@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,6 +43,7 @@ class Request:
         overrides: Hydra's.
         kernel: an installed kernel's name; None for this interpreter.
         timeout: seconds that a cell may take.
+        begun: called once nothing refuses the run any more, while the kernel starts.
     """
 
     notebook: Path
@@ -54,6 +55,7 @@ class Request:
     allow_dirty: bool = False
     argv: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)
+    begun: Callable[[], None] = lambda: None
 
 
 def record_notebook(request: Request, project: Project) -> Result:
@@ -131,6 +133,7 @@ def _prepare(
     )
     try:
         run.save()
+        request.begun()
     except BaseException:
         kernel.kill()
         raise
