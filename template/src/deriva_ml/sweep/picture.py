@@ -19,6 +19,9 @@ PANELS = 6
 LINES = 7
 """Values of a second key that have a colour and a marker each; more are drawn as one cloud."""
 
+LINED = 40
+"""Points that a line joins at most."""
+
 TICKS = 12
 """Names on an axis; of more only some are written."""
 
@@ -87,7 +90,8 @@ def _draw_metric(axes: Any, rows: list[Row], name: str, key: str, others: Sequen
     place = {id(row): where for row, where in zip(rows, axis.places, strict=True)}
     for (label, some), colour, marker in zip(groups.items(), COLOURS, MARKERS, strict=False):
         some = sorted(some, key=lambda row: place[id(row)])
-        line = "-" if len({place[id(row)] for row in some}) == len(some) and not axis.names else ""
+        few = len(some) <= LINED and not axis.names
+        line = "-" if few and len({place[id(row)] for row in some}) == len(some) else ""
         axes.plot(
             [place[id(row)] for row in some],
             [float(row.metrics[name]) for row in some],
@@ -125,8 +129,10 @@ def axis_of(rows: Sequence[Row], key: str) -> Axis:
     texts = [row.swept.get(key, "") for row in rows]
     if _is_numeric(rows, key):
         numbers = [float(text) for text in texts]
-        positive = min(numbers) > 0
-        return Axis(numbers, [], positive and max(numbers) / min(numbers) >= 50 and len({*numbers}) > 2)
+        different = sorted({*numbers})
+        # Evenly by their size, half of them would be below the middle.
+        uneven = different[0] > 0 and different[len(different) // 2] < different[-1] / 5
+        return Axis(numbers, [], uneven and different[-1] / different[0] >= 50 and len(different) > 2)
     names = list(dict.fromkeys(texts))
     return Axis([float(names.index(text)) for text in texts], names)
 
