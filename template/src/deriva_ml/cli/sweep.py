@@ -5,12 +5,16 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import deriva_ml.sweep.running as running
+from deriva_ml.catalog.connection import open_local
 from deriva_ml.cli.command import FAILED
 from deriva_ml.cli.summary import find, print_summary
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.execution.upload import recorded
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated
 from deriva_ml.sweep.folder import Ended, SweepFolder
@@ -29,6 +33,30 @@ def run(project: Project, plan: Plan) -> int:
     shown = _Shown(project)
     end = run_sweep(project, plan, shown.watching)
     return _print_end(project, plan, end, shown.unsent)
+
+
+def collect(project: Project, rid: str) -> int:
+    """Take in what the jobs of a sweep have recorded, and end it if all have ended; the exit status is as for ``run``.
+
+    Raises:
+        DerivaMLRequestError: there is no such sweep, or nothing of it to collect.
+    """
+    with closing(open_local(project)) as catalog:
+        local = recorded(catalog, rid).local
+    sweep = SweepFolder.of(project, local)
+    plan = sweep.plan()
+    if plan is None:
+        raise DerivaMLRequestError(
+            f"nothing of {rid} is to be collected: deriva-ml-catalog show {rid} tells how it ended"
+        )
+    end = running.finish_later(project, sweep, plan)
+    if end is None:
+        ended = sum(job.ended() is not None for job in sweep.jobs())
+        print(
+            f"Sweep {rid}: {ended} of {counted(len(plan.jobs), 'job')} have ended; repeat this once more have"
+        )
+        return 0
+    return _print_end(project, plan, end, 0)
 
 
 class _Shown:
@@ -119,7 +147,7 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     if end.problem:
         tell(f"error: {end.problem}")
     if plan.objective and end.ends:
-        _print_best(plan, end)
+        _print_best(project, plan, end)
     if end.execution:
         said = f", {end.stopped}" if end.stopped else ""
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
@@ -132,16 +160,15 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     return FAILED if end.failed or unsent or end.problem or len(end.ends) < end.count else 0
 
 
-def _print_best(plan: Plan, end: SweepEnd) -> None:
+def _print_best(project: Project, plan: Plan, end: SweepEnd) -> None:
     """Say which job came to the best value of the metric that the sweep is for."""
-    if (number := best(plan, end.ends)) is None:
+    if (number := best(end.direction, end.ends)) is None:
         warn(f"no job has a value of {plan.objective}")
         return
     ended, job = end.ends[number], end.jobs.get(number)
+    rids = " ".join(find(project, one)[0].rid for one in ended.executions)
     which = f"job {number + 1}{f' ({plan.label(job)})' if job else ''}"
-    print(
-        f"best {plan.objective} ({plan.direction}): {ended.objective:g}, {which}: {' '.join(ended.executions)}"
-    )
+    print(f"best {plan.objective} ({end.direction}): {ended.objective:g}, {which}: {rids}")
 
 
 def _again(plan: Plan, end: SweepEnd) -> list[str]:

@@ -23,6 +23,7 @@ from hydra.types import HydraContext
 from hydra_zen import launch
 from omegaconf import open_dict
 
+from deriva_ml.config.quoting import quoted
 from deriva_ml.sweep.plan import Plan
 from deriva_ml.sweep.study import names_of, text_of
 
@@ -104,7 +105,6 @@ def launch_swept(
 
 
 def _launch(task: Callable[[Any], Any], words: list[str], folder: Path) -> None:
-    from deriva_ml.config.quoting import quoted
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "provider=hydra.searchpath .* is not available", UserWarning)

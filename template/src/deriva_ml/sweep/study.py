@@ -57,7 +57,7 @@ def names_of(plan: Plan) -> list[str]:
     """Return the name by which a sweeper knows each thing that is swept: plain, and each once."""
     names: list[str] = []
     for one in plan.swept:
-        name = re.sub(r"\W+", "_", one.key).strip("_") or "value"
+        name = re.sub(r"\W+", "_", one.key, flags=re.ASCII).strip("_") or "value"
         while name in names:
             name += "_"
         names.append(name)
@@ -136,6 +136,8 @@ def words_of(plan: Plan, engine: Engine, trials: Path | None) -> list[str]:
     }
     if trials:
         words["n_trials"] = max(0, int(engine.search["n_trials"]) - len(plan.done))
+        if isinstance(seed := (engine.search.get("sampler") or {}).get("seed"), int):
+            words["sampler.seed"] = seed + len(plan.done)  # or the same points would be tried again
         words["study_name"] = STUDY
         words["storage"] = f"{{_target_:{__name__}.remembered,path:{quoted(str(trials))}}}"
     return [f"hydra.sweeper.{name}={value}" for name, value in words.items()]
@@ -209,16 +211,20 @@ def _typed(distribution: Any, text: str) -> Any:
     return int(value) if type(distribution).__name__.startswith("Int") else value
 
 
-def best(plan: Plan, ended: Mapping[int, Ended]) -> int | None:
+def best(direction: str, ended: Mapping[int, Ended]) -> int | None:
     """Return the first job with the best value of the metric that was asked for; none if no job has one."""
-    sign = -1 if plan.direction == "maximize" else 1
+    sign = -1 if direction == "maximize" else 1
     values = {number: sign * one.objective for number, one in ended.items() if one.objective is not None}
     return min(values, key=lambda number: (values[number], number), default=None)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Let sweepers not say on their own what the runner says of the jobs."""
+def quiet(engine: Engine) -> Iterator[None]:
+    """Let sweepers and launchers not say on their own what the runner says of the jobs."""
+    if engine.sweeper == OPTUNA:
+        import optuna  # which sets its level anew
+
+        assert optuna
     loggers = [logging.getLogger(name) for name in ("hydra_plugins", "optuna", "submitit")]
     before = [one.level for one in loggers]
     for one in loggers:
