@@ -147,7 +147,7 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     if end.problem:
         tell(f"error: {end.problem}")
     if plan.objective and end.ends:
-        _print_best(plan, end)
+        _print_best(project, plan, end)
     if end.execution:
         said = f", {end.stopped}" if end.stopped else ""
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
@@ -160,16 +160,15 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     return FAILED if end.failed or unsent or end.problem or len(end.ends) < end.count else 0
 
 
-def _print_best(plan: Plan, end: SweepEnd) -> None:
+def _print_best(project: Project, plan: Plan, end: SweepEnd) -> None:
     """Say which job came to the best value of the metric that the sweep is for."""
-    if (number := best(plan, end.ends)) is None:
+    if (number := best(end.direction, end.ends)) is None:
         warn(f"no job has a value of {plan.objective}")
         return
     ended, job = end.ends[number], end.jobs.get(number)
+    rids = " ".join(find(project, one)[0].rid for one in ended.executions)
     which = f"job {number + 1}{f' ({plan.label(job)})' if job else ''}"
-    print(
-        f"best {plan.objective} ({plan.direction}): {ended.objective:g}, {which}: {' '.join(ended.executions)}"
-    )
+    print(f"best {plan.objective} ({end.direction}): {ended.objective:g}, {which}: {rids}")
 
 
 def _again(plan: Plan, end: SweepEnd) -> list[str]:

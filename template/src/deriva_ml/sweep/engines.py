@@ -149,6 +149,11 @@ def engine_of(words: Sequence[str]) -> Engine:
     except DerivaMLRequestError as error:
         for name in re.findall(r"hydra/(?:launcher|sweeper)[/=](\w+)", f"{' '.join(words)} {error}"):
             _see_installed(name, error)
+        if found := re.search(r"Could not find '(hydra/\w+)/(\w+)'", str(error)):
+            names = str(error).partition("options in ")[2].partition(":")[2]
+            raise DerivaMLRequestError(
+                f"{found[1]}={found[2]}: there is none of that name; there are: {', '.join(names.split())}"
+            ) from error
         raise
     launcher, sweeper = node["launcher"], node["sweeper"]
     engine = Engine(_kind(launcher), _kind(sweeper), launcher, sweeper, tuple(words))
@@ -213,6 +218,10 @@ def prepared(engine: Engine, jobs: int, environment: Mapping[str, str]) -> Itera
     """
     words: list[str] = []
     ends: list[Callable[[], Any]] = []
+    if engine.launcher == LOCAL:
+        from submitit.local.local import LocalJob
+
+        LocalJob._results_timeout_s = 1  # a file on this machine is there, or never will be: not 15 s
     if engine.launcher == LOCAL and not engine.is_set("hydra.launcher.timeout_min"):
         if engine.settings.get("timeout_min") == 60:  # its own default, which nobody expects
             words.append(f"hydra.launcher.timeout_min={YEAR}")

@@ -36,15 +36,14 @@ from deriva_ml.git import git
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
-from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable
+from deriva_ml.sweep.engines import Engine, prepared
+from deriva_ml.sweep.equipment import equipped
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
-from deriva_ml.sweep.network import check_parallel
 from deriva_ml.sweep.plan import Job, Plan
 from deriva_ml.sweep.study import (
     quiet,
     recorded_trials,
-    see_optimizable,
     space_of,
     trials_at_once,
     words_of,
@@ -68,6 +67,7 @@ class SweepEnd:
         stopped: why it was stopped before its end; empty if it was not.
         problem: what the launcher complained of, if jobs are left that it did not run.
         jobs: those that were made.
+        direction: in which the metric was to go that was asked for.
     """
 
     execution: RID
@@ -76,6 +76,7 @@ class SweepEnd:
     stopped: str = ""
     problem: str = ""
     jobs: dict[int, Job] = field(default_factory=dict)
+    direction: str = ""
 
     @property
     def failed(self) -> list[int]:
@@ -110,28 +111,12 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     count = len(plan.jobs) or trials_at_once(engine)
     with (
         prepared(engine, count, share(engine, count)) as words,
-        quiet(),
+        quiet(engine),
         _stopped_by_signals(sweep),
         watch(sweep, plan),
     ):
         problem = _launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
-
-
-def equipped(project: Project, plan: Plan) -> tuple[Engine, Plan]:
-    """Return what runs the jobs of a plan, and the plan with what that decides.
-
-    Raises:
-        DerivaMLRequestError: it is not installed, not there, or not to be used so.
-    """
-    if plan.engine:
-        from deriva_ml.config.modules import find_configs
-
-        find_configs(project, plan.config_package)  # in which there may be entries for Hydra's groups
-    engine = engine_of(plan.engine)
-    see_usable(engine)
-    check_parallel(project, engine)
-    return engine, replace(plan, direction=see_optimizable(engine, plan.objective, plan.direction))
 
 
 def _start(project: Project, plan: Plan) -> RID:
@@ -159,10 +144,16 @@ def _start(project: Project, plan: Plan) -> RID:
 
 def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
     """Nest the executions of the jobs that ended well in the sweep that this one goes on with."""
+    trials = {job.number: (job, value) for job, value in recorded_trials(project, plan)}
     with closing(open_local(project)) as catalog:
         for number, execution in plan.done.items():
             catalog.nest(sweep.rid, execution, int(number))
-            sweep.job(int(number)).end(Ended(catalog.lookup_execution(execution).status, [execution]))
+            folder = sweep.job(int(number))
+            job, objective = trials.get(folder.number, (None, None))
+            if job and not plan.jobs:
+                folder.note_job(job)
+            status = catalog.lookup_execution(execution).status
+            folder.end(Ended(status, [execution], objective=objective))
 
 
 def _launch_all(
@@ -292,7 +283,13 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
         folder.number: job for folder in sweep.jobs() if (job := folder.job())
     }
     end = SweepEnd(
-        "" if plan.dry_run else sweep.rid, ends, len(plan.jobs) or len(ends), sweep.stopped(), problem, jobs
+        "" if plan.dry_run else sweep.rid,
+        ends,
+        len(plan.jobs) or len(ends),
+        sweep.stopped(),
+        problem,
+        jobs,
+        plan.direction,
     )
     if plan.dry_run:
         remove_run(sweep.path)
