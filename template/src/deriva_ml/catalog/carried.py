@@ -216,7 +216,9 @@ class Selection:
         left_out: executions that belong to them, and are not carried since they have not ended.
     """
 
-    def __init__(self, catalog: CatalogBase, given: Collection[RID] | None, inputs: bool, alone: bool) -> None:
+    def __init__(
+        self, catalog: CatalogBase, given: Collection[RID] | None, inputs: bool, alone: bool
+    ) -> None:
         self._db = catalog._db
         self._tables = catalog.asset_tables()
         self._db.query(

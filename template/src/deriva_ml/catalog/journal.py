@@ -171,9 +171,7 @@ class Journal:
         leased = self._db.select("local_remote", stored=False)
         return {"destinations": [dict(row) for row in rows], "leased": [dict(row) for row in leased]}
 
-    def unpack(
-        self, noted: Mapping[str, Iterable[Mapping[str, Any]]], here: Mapping[RID, RID]
-    ) -> None:
+    def unpack(self, noted: Mapping[str, Iterable[Mapping[str, Any]]], here: Mapping[RID, RID]) -> None:
         """Note, inside a transaction, what ``packed`` returned.
 
         Args:
@@ -181,7 +179,9 @@ class Journal:
         """
         for row in noted["destinations"]:
             execution = here[row["execution"]]
-            known = self._db.find("local_destination", **_key(execution, Destination(row["host"], row["catalog"])))
+            known = self._db.find(
+                "local_destination", **_key(execution, Destination(row["host"], row["catalog"]))
+            )
             if known is None or known["held"] and not row["held"]:
                 self._db.put("local_destination", {**row, "execution": execution})
         for row in noted["leased"]:

@@ -191,7 +191,9 @@ class Borrowing(EmbeddedCatalog):
         return _both(super().find_datasets(limit, deleted), self.lender.find_datasets(limit, deleted))[:limit]
 
     def datasets_of(self, execution: RID) -> list[Dataset]:
-        return super().datasets_of(execution) if self._is_own(execution) else self.lender.datasets_of(execution)
+        return (
+            super().datasets_of(execution) if self._is_own(execution) else self.lender.datasets_of(execution)
+        )
 
     def _check_member(self, rid: RID, member: Member) -> None:
         if member.file:
@@ -212,7 +214,9 @@ class Borrowing(EmbeddedCatalog):
     def results(self, criteria: Criteria, limit: int | None = None) -> list[Result]:
         found = self.select_executions(criteria, limit)
         rids = [record.rid for record in found]
-        summaries = self.lender.summaries.of(rids) | self.summaries.of([rid for rid in rids if self._is_own(rid)])
+        summaries = self.lender.summaries.of(rids) | self.summaries.of(
+            [rid for rid in rids if self._is_own(rid)]
+        )
         return [Result(record, summaries[record.rid]) for record in found]
 
     def list_execution_children(self, rid: RID) -> list[RID]:

@@ -63,7 +63,9 @@ class Merge(Arrivals):
             with self._db.transaction(durable=True):
                 self._identify()
                 self._merged.renamed = self._give_rids()
-                executions = self._db.query('SELECT "old", "new" FROM temp.mapped WHERE "kind" = \'Execution\'')
+                executions = self._db.query(
+                    'SELECT "old", "new" FROM temp.mapped WHERE "kind" = \'Execution\''
+                )
                 self._merged.executions = {row["old"]: row["new"] for row in executions}
                 counted = self._db.query(
                     'SELECT "kind", count(*) FROM temp.mapped WHERE "fresh" GROUP BY "kind"'

@@ -51,8 +51,8 @@ def job_project(root: Path, sweep: SweepFolder, folder: JobFolder) -> Project:
     project = Project(root, _state(sweep, folder))
     if not project.borrows.exists():
         # Its log would be read through memory that machines do not share, should another one have to close it.
-        journal = "DELETE" if project.state == folder.state else "WAL"
-        make_borrowing(project, sweep.lent, sweep.path.parent.parent, journal)
+        journal = "DELETE" if project.state == folder.state.resolve() else "WAL"
+        make_borrowing(project, sweep.lent, sweep.state, journal)
     return project
 
 
@@ -104,7 +104,7 @@ def is_alive(folder: JobFolder) -> bool:
     state = Path(begun.state)
     if is_of_this_machine(begun.owner) and state.is_dir():
         return not begun.owner.is_gone(state)
-    return silence(folder) < SILENT_SECONDS
+    return silence(folder.path, folder.alive, folder.path / "begun.json") < SILENT_SECONDS
 
 
 def is_of_this_machine(owner: Owner) -> bool:
@@ -112,25 +112,24 @@ def is_of_this_machine(owner: Owner) -> bool:
     return liveness.is_of_this_kernel(owner.lock)
 
 
-def silence(folder: JobFolder) -> float:
-    """Return for how many seconds a job has shown no sign, by the file server's clock."""
-    with temporary(folder.path) as probe:
+def silence(folder: Path, *signs: Path) -> float:
+    """Return for how many seconds none of some files in a folder has been touched, by the file server's clock."""
+    with temporary(folder) as probe:
         probe.touch()
         now = probe.stat().st_mtime
-    signs = (folder.alive, folder.path / "begun.json")
     return now - max((path.stat().st_mtime for path in signs if path.exists()), default=now)
 
 
-def deliver(project: Project, folder: JobFolder, reason: str = "") -> list[RID]:
-    """Write what a job has recorded into its archive, whole, with what is open closed; return its executions.
+def deliver(project: Project, folder: JobFolder, reason: str) -> list[RID]:
+    """Write what a job has recorded into its archive, whole; return its executions.
 
     Args:
         project: with the job's state folder.
-        reason: why it did not come to its own end.
+        reason: with which what it has left open is closed.
     """
-    if reason:
-        close_left(project, reason)
     with closing(Borrowing(project)) as catalog:
+        if catalog.open_executions():  # whatever has let it fail
+            close_left(project, reason)
         rids = [row["RID"] for row in catalog.database.select("Execution", 'ORDER BY "RCT", "RID"')]
         if rids and not folder.records.exists():
             write_atomically(folder.path / "journal.json", json.dumps(catalog.journal.packed(rids)))
@@ -138,7 +137,7 @@ def deliver(project: Project, folder: JobFolder, reason: str = "") -> list[RID]:
     return rids
 
 
-def remove_state(project: Project, folder: JobFolder) -> None:
-    """Remove the state folder of a job that lies on this machine alone, once its archive is where others find it."""
-    if project.state != folder.state and folder.records.exists():
+def remove_own(project: Project, folder: JobFolder) -> None:
+    """Remove a job's state folder that lies on this machine alone, now that what it holds is where others find it."""
+    if project.borrows.exists() and project.state != folder.state.resolve():
         remove_folder(project.state)

@@ -12,7 +12,7 @@ import deriva_ml.sweep.apart as apart
 from deriva_ml.archive.importing import take_in
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.definitions import RID, Status
+from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.closing import remove_folder
 from deriva_ml.file_lock import file_lock
@@ -20,6 +20,9 @@ from deriva_ml.project import Project
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.terminal import one_line, warn
 from deriva_ml.untrusted import DAMAGED, read_json
+
+SUBMITTER = "alive"
+"""The file in the sweep's folder that the submitting process touches as long as it waits for jobs."""
 
 LOOK_SECONDS = 2.0
 """How often is looked whether jobs have ended, while they run."""
@@ -108,12 +111,14 @@ def _take_in(
         state = folder.state
         if not (state / "borrows.json").exists():
             raise
-        folder.records.unlink(missing_ok=True)  # damaged, or not there: it is made anew of what it was made of
-        apart.deliver(Project(project.root, state), folder)
+        folder.records.unlink(
+            missing_ok=True
+        )  # damaged, or not there: it is made anew of what it was made of
+        apart.deliver(Project(project.root, state), folder, ended.reason)
         came = take_in(catalog, folder.records, code=False, own=True)
     here = came.merged.executions
     executions = [here[rid] for rid in ended.executions if rid in here] or [*here.values()]
-    with catalog.transaction():
+    with catalog.database.transaction(durable=True):
         with suppress(OSError, *DAMAGED):
             catalog.journal.unpack(read_json(folder.path / "journal.json"), here)
         for rid in executions:
@@ -125,7 +130,9 @@ def _take_in(
             catalog.update_execution(record.rid, Status.uploaded)  # which says that it waits
     last = records[-1]
     status = catalog.lookup_execution(last.rid).status
-    return replace(ended, status=status, executions=executions, reason=last.status_detail or ended.reason, apart=False)
+    return replace(
+        ended, status=status, executions=executions, reason=last.status_detail or ended.reason, apart=False
+    )
 
 
 @contextmanager
@@ -134,14 +141,14 @@ def collecting(project: Project, sweep: SweepFolder) -> Iterator[None]:
     if not apart.is_apart(sweep):
         yield
         return
-    over, told = Event(), dict[int, str]()
+    over = Event()
 
     def look() -> None:
         while not over.wait(LOOK_SECONDS):
-            try:
-                told.update(collect(project, sweep).problems)
-            except DerivaMLException as error:
-                told[-1] = one_line(error)
+            with suppress(OSError):
+                (sweep.path / SUBMITTER).touch()
+            with suppress(DerivaMLException):  # the last time says so
+                collect(project, sweep)
 
     thread = Thread(target=look, daemon=True)
     thread.start()
@@ -150,6 +157,20 @@ def collecting(project: Project, sweep: SweepFolder) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        said = collect(project, sweep)
-        for number, why in said.problems.items():
-            warn(f"the records of job {number + 1} cannot be taken in yet: {why}")
+        tell_problems(collect(project, sweep))
+
+
+def tell_problems(done: Collected) -> None:
+    """Say whose records could not be taken in, and why."""
+    for number, why in done.problems.items():
+        warn(f"the records of job {number + 1} cannot be taken in yet: {why}")
+
+
+def is_submitted(catalog: EmbeddedCatalog, sweep: SweepFolder) -> bool:
+    """Whether the process that submitted a sweep is there, which takes in what its jobs record, and ends it."""
+    owner = catalog.owner_of(sweep.rid)
+    if owner is None or owner.is_gone(sweep.state):
+        return False
+    if apart.is_of_this_machine(owner) or not (sweep.path / SUBMITTER).exists():
+        return True
+    return apart.silence(sweep.path, sweep.path / SUBMITTER) < apart.SILENT_SECONDS

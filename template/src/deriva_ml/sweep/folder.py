@@ -144,6 +144,11 @@ class SweepFolder:
         return cls(project.sweeps / plain_name(rid))
 
     @property
+    def state(self) -> Path:
+        """The state folder that it lies in: the submitting process's."""
+        return self.path.parent.parent
+
+    @property
     def lent(self) -> Path:
         """The project's catalog as it was when the sweep began, for jobs on other machines; not there for one without."""
         return self.path / "lent"
