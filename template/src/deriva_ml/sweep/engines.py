@@ -149,6 +149,11 @@ def engine_of(words: Sequence[str]) -> Engine:
     except DerivaMLRequestError as error:
         for name in re.findall(r"hydra/(?:launcher|sweeper)[/=](\w+)", f"{' '.join(words)} {error}"):
             _see_installed(name, error)
+        if found := re.search(r"Could not find '(hydra/\w+)/(\w+)'", str(error)):
+            names = str(error).partition("options in ")[2].partition(":")[2]
+            raise DerivaMLRequestError(
+                f"{found[1]}={found[2]}: there is none of that name; there are: {', '.join(names.split())}"
+            ) from error
         raise
     launcher, sweeper = node["launcher"], node["sweeper"]
     engine = Engine(_kind(launcher), _kind(sweeper), launcher, sweeper, tuple(words))
@@ -213,13 +218,20 @@ def prepared(engine: Engine, jobs: int, environment: Mapping[str, str]) -> Itera
     """
     words: list[str] = []
     ends: list[Callable[[], Any]] = []
+    if engine.launcher == LOCAL:
+        from submitit.local.local import LocalJob
+
+        LocalJob._results_timeout_s = 1  # a file on this machine is there, or never will be: not 15 s
     if engine.launcher == LOCAL and not engine.is_set("hydra.launcher.timeout_min"):
         if engine.settings.get("timeout_min") == 60:  # its own default, which nobody expects
             words.append(f"hydra.launcher.timeout_min={YEAR}")
     if engine.launcher == RAY:
         ends.append(_end_ray)
         if engine._is_own_ray:
-            environment = {**_ray_environment(folder := Path(tempfile.mkdtemp(prefix="ray-"))), **environment}
+            # There are sockets in it, whose paths may have some hundred bytes.
+            short = None if len(tempfile.gettempdir()) < 30 or os.name != "posix" else "/tmp"
+            folder = Path(tempfile.mkdtemp(prefix="ray-", dir=short))
+            environment = {**_ray_environment(folder), **environment}
             ends.append(lambda: shutil.rmtree(folder, ignore_errors=True))
             words += _ray_words(engine, jobs, folder)
     before = {name: os.environ.get(name) for name in environment}
@@ -258,7 +270,7 @@ def _ray_words(engine: Engine, jobs: int, folder: Path) -> list[str]:
         "include_dashboard": "false",
         "log_to_driver": "false",
         "logging_level": "error",
-        "_temp_dir": folder,  # a short path: there are sockets in it
+        "_temp_dir": folder,
     }
     wanted: dict[str, dict[str, Any]] = {
         "init": init,

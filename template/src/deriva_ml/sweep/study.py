@@ -93,6 +93,8 @@ def text_of(one: Swept, value: str) -> str:
 
 def listed_values(one: Swept) -> list[str]:
     """Return the values of a sweep that lists them, as texts for overrides or parameters; none of a range or interval."""
+    from deriva_ml.config.compose import typed_values
+
     item = _parsed(one)
     if item.is_sweep_override() and not item.is_discrete_sweep():
         return []
@@ -102,21 +104,7 @@ def listed_values(one: Swept) -> list[str]:
         item.value().shuffle = False  # each process is to have them in the same order
     if not one.parameter:
         return list(item.sweep_string_iterator()) if item.is_sweep_override() else [one.text]
-    return plain_values(item)
-
-
-def plain_values(item: Any) -> list[str]:
-    """Return the values of a parsed sweep without the quotes that they were typed in."""
-    from hydra.core.override_parser.types import QuotedString, Transformer
-
-    if not item.is_sweep_override():
-        value = item._value
-        return [value.text if isinstance(value, QuotedString) else str(item.input_line).partition("=")[2]]
-    found = item.sweep_iterator(transformer=Transformer.identity)
-    texts = item.sweep_string_iterator()
-    return [
-        raw.text if isinstance(raw, QuotedString) else text for raw, text in zip(found, texts, strict=True)
-    ]
+    return typed_values(item)
 
 
 def _parsed(one: Swept) -> Any:
@@ -148,6 +136,8 @@ def words_of(plan: Plan, engine: Engine, trials: Path | None) -> list[str]:
     }
     if trials:
         words["n_trials"] = max(0, int(engine.search["n_trials"]) - len(plan.done))
+        if isinstance(seed := (engine.search.get("sampler") or {}).get("seed"), int):
+            words["sampler.seed"] = seed + len(plan.done)  # or the same points would be tried again
         words["study_name"] = STUDY
         words["storage"] = f"{{_target_:{__name__}.remembered,path:{quoted(str(trials))}}}"
     return [f"hydra.sweeper.{name}={value}" for name, value in words.items()]
@@ -221,16 +211,20 @@ def _typed(distribution: Any, text: str) -> Any:
     return int(value) if type(distribution).__name__.startswith("Int") else value
 
 
-def best(plan: Plan, ended: Mapping[int, Ended]) -> int | None:
+def best(direction: str, ended: Mapping[int, Ended]) -> int | None:
     """Return the first job with the best value of the metric that was asked for; none if no job has one."""
-    sign = -1 if plan.direction == "maximize" else 1
+    sign = -1 if direction == "maximize" else 1
     values = {number: sign * one.objective for number, one in ended.items() if one.objective is not None}
     return min(values, key=lambda number: (values[number], number), default=None)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Let sweepers not say on their own what the runner says of the jobs."""
+def quiet(engine: Engine) -> Iterator[None]:
+    """Let sweepers and launchers not say on their own what the runner says of the jobs."""
+    if engine.sweeper == OPTUNA:
+        import optuna  # which sets its level anew
+
+        assert optuna
     loggers = [logging.getLogger(name) for name in ("hydra_plugins", "optuna", "submitit")]
     before = [one.level for one in loggers]
     for one in loggers:

@@ -1,11 +1,31 @@
-"""Keeps jobs that run side by side from writing one catalog on a network drive."""
+"""What runs the jobs of a sweep, seen to before anything starts: that it is there, and that they may run so."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.network_drive import network_drive
 from deriva_ml.project import Project
-from deriva_ml.sweep.engines import Engine
+from deriva_ml.sweep.engines import Engine, engine_of, see_usable
+from deriva_ml.sweep.plan import Plan
+from deriva_ml.sweep.study import see_optimizable
+
+
+def equipped(project: Project, plan: Plan) -> tuple[Engine, Plan]:
+    """Return what runs the jobs of a plan, and the plan with what that decides.
+
+    Raises:
+        DerivaMLRequestError: it is not installed, not there, or not to be used so.
+    """
+    if plan.engine:
+        from deriva_ml.config.modules import find_configs
+
+        find_configs(project, plan.config_package)  # in which there may be entries for Hydra's groups
+    engine = engine_of(plan.engine)
+    see_usable(engine)
+    check_parallel(project, engine)
+    return engine, replace(plan, direction=see_optimizable(engine, plan.objective, plan.direction))
 
 
 def check_parallel(project: Project, engine: Engine) -> None:
