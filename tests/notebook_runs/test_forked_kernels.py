@@ -350,6 +350,8 @@ def test_several_kernels_live_side_by_side_and_share_nothing_open(start: Callabl
         "import psutil; told = sorted(c.laddr for c in psutil.Process().net_connections('unix') if c.laddr)"
     )
     assert not set(one.asked(sockets)) & set(other.asked(sockets))
+    count = "import os; told = len(os.listdir('/proc/self/fd'))"
+    assert one.asked(count) == other.asked(count)
     assert one.asked("import os; told = os.getppid()") == other.asked("import os; told = os.getppid()")
     one.kernel.process.kill()
     assert one.kernel.process.wait(5) == -signal.SIGKILL
