@@ -16,7 +16,7 @@ from conftest import SOURCE
 from deriva_ml import DerivaML, DerivaMLConfig
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
-from deriva_ml.cli import catalog, run
+from deriva_ml.cli import catalog
 from deriva_ml.cli.arguments import overrides_from_flags
 from deriva_ml.cli.run import parser
 from deriva_ml.config.compose import compose, sweep_jobs
@@ -26,9 +26,7 @@ from deriva_ml.execution import (
     Execution,
     ExecutionConfiguration,
     get_notebook_configuration,
-    model_run,
 )
-from deriva_ml.project import Project
 from deriva_ml.table import aligned
 
 
@@ -76,34 +74,6 @@ def test_a_reader_that_goes_away_does_not_change_the_exit_status(body: str, stat
         said = process.stderr.read() if process.stderr else ""
         assert process.wait(60) == status
         assert "Broken pipe" not in said and "Traceback" not in said
-
-
-# ------------------------------------------------------------------------------------------------------------- sweeps
-@pytest.mark.parametrize(
-    ("dry_runs", "recorded"),
-    [([{}, {}], True), ([{"dry_run": True}, {"dry_run": False}], True), ([{"dry_run": True}] * 2, False)],
-)
-def test_a_sweep_is_recorded_unless_all_of_its_jobs_are_dry_runs(
-    dry_runs: list[dict[str, bool]], recorded: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where the configuration says nothing of it, as after ``~dry_run``."""
-
-    class Sweep:
-        local_rid = execution_rid = "1-AAAA"
-
-        def end(self, *how: object) -> None:
-            """Nothing is recorded here."""
-
-    ran = []
-    jobs = [[str(place)] for place in range(len(dry_runs))]
-    monkeypatch.setattr(
-        run, "_compose", lambda job: (None, {"deriva_ml": None, "workflow": None} | dry_runs[int(job[0])])
-    )
-    monkeypatch.setattr(run, "_run_job", lambda job, parent: ran.append(parent) is None)
-    monkeypatch.setattr(run, "print_summary", lambda *_: True)
-    monkeypatch.setattr(model_run, "start_sweep", lambda *_: Sweep())
-    assert run._run_sweep(Project(Path()), jobs, "A sweep") == 0
-    assert ran == [("1-AAAA", place) if recorded else None for place in range(len(jobs))]
 
 
 # ------------------------------------------------------------------------------------------------- --host and --catalog

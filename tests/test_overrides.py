@@ -74,7 +74,7 @@ REFUSED = {
     "@file": "@file is no override: write NAME=VALUE",
     # several values for one run
     "assets=1,2": """as one value write 'assets=[1,2]' or 'assets="1,2"'""",
-    "'model_config=glob(*)'": "model_config=glob(*) stands for several runs, which deriva-ml-run --multirun makes",
+    "'model_config=glob(*)'": "model_config=glob(*) stands for several runs, which --multirun makes",
     # the wrong type
     "dry_run=maybe": "Value 'maybe' is not a valid bool",
     "description=null": "field 'description' is not Optional",
@@ -84,9 +84,10 @@ REFUSED = {
     "model_config._target_=os.path": "(model_config): Expected a callable target",
     "'+model_config._args_=[1,2]'": "train_digits() cannot be called with these settings: multiple values",
     # Hydra's own settings
-    "hydra/launcher=joblib": "hydra/launcher=joblib: runs do not go by Hydra's own settings",
-    "hydra.launcher.n_jobs=2": "runs do not go by Hydra's own settings",
-    "hydra/sweeper=basic": "runs do not go by Hydra's own settings",
+    "hydra/launcher=joblib": "hydra/launcher=joblib is for the jobs of a sweep: it goes with --multirun",
+    "hydra.launcher.n_jobs=2": "hydra.launcher.n_jobs=2 is for the jobs of a sweep",
+    "hydra/sweeper=basic": "hydra/sweeper=basic is for the jobs of a sweep",
+    "hydra/job_logging=none": "hydra/job_logging=none: runs do not go by Hydra's own settings",
     "+hydra.nope=1": "runs do not go by Hydra's own settings",
     "hydra.run.dir=x": "runs do not go by Hydra's own settings",
     "~hydra": "runs do not go by Hydra's own settings",
@@ -103,7 +104,8 @@ REFUSED = {
     "--multirun 'model_config=glob(zz*)'": "stands for no value; model_config has default_model, my_model, quick, wide",
     "--multirun 'model_config.l2=range(3,1)'": "model_config.l2=range(3,1) stands for no value",
     "--multirun 'model_config.l2=range(1,3,0)'": "range() arg 3 must not be zero",
-    "--multirun hydra/launcher=joblib model_config.l2=1,2": "runs do not go by Hydra's own settings",
+    "--multirun hydra/launcher=nothing model_config.l2=1,2": "Could not find 'hydra/launcher/nothing'",
+    "--multirun hydra.run.dir=x model_config.l2=1,2": "runs do not go by Hydra's own settings",
     # looked at, not run
     "--cfg job foo": "foo is no override",
     "--cfg job hydra.job.name=x": "runs do not go by Hydra's own settings",
@@ -175,8 +177,8 @@ IN_A_NOTEBOOK = {
     "asets=my_assets": "Could not override 'asets'",
     "'x=[1'": "x=[1 cannot be read: write 'x=[1]'",
     "foo": "foo is no override: write NAME=VALUE",
-    "hydra/launcher=joblib": "runs do not go by Hydra's own settings",
-    "assets=default_asset,my_assets": "stands for several runs, which deriva-ml-run --multirun makes",
+    "hydra/launcher=joblib": "hydra/launcher=joblib is for the jobs of a sweep",
+    "assets=default_asset,my_assets": "stands for several runs, which --multirun makes",
     "dry_run=maybe": "Value 'maybe' is not a valid bool",
     "parameter1=3": "parameter1 is a parameter: -p parameter1 3",
     "--cfg job assets=nothing": "Could not find 'assets/nothing'",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 import deriva_ml.cli.run_notebook as run_notebook
 from check.conftest import Checkable
+from deriva_ml.execution.notebook_runner import Request
+from deriva_ml.notebook.execute import Outcome
 
 GOOD = (
     "from deriva_ml.execution import run_notebook",
@@ -26,11 +29,13 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """``run("a.ipynb")``: the command's status, what it said, and whether it came to run the notebook."""
     begun: list[bool] = []
 
-    def pretend(*_: object) -> int:
+    def pretend(request: Request, _: object) -> SimpleNamespace:
         begun.append(True)
-        return 0
+        request.begun()
+        return SimpleNamespace(outcome=Outcome.completed)
 
-    monkeypatch.setattr(run_notebook, "_record", pretend)
+    monkeypatch.setattr("deriva_ml.execution.notebook_runner.record_notebook", pretend)
+    monkeypatch.setattr(run_notebook, "_print_end", lambda *_: True)
     monkeypatch.setattr("deriva_ml.execution.recovery.recover_project", lambda project: None)
 
     def call(*arguments: str) -> tuple[int, str, bool]:

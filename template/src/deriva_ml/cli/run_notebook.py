@@ -313,9 +313,8 @@ def _run(
     recover_for_run(project)
     if checking:
         precheck.finish(checking)
-    _check(
-        args.notebook, strict=args.strict
-    )  # not before: a run that is refused has one line, which says why
+    if args.strict:
+        _check(args.notebook, strict=True)
     return _record(args, project, declared, values, overrides, argv)
 
 
@@ -355,6 +354,8 @@ def _record(
             allow_dirty=args.allow_dirty,
             argv=redact_command(["deriva-ml-run-notebook", *argv]),
             declared=declared,
+            # Not before: a run that is refused has one line, which says why; and the kernel starts meanwhile.
+            begun=(lambda: None) if args.strict else (lambda: _check(args.notebook, strict=False)),
         ),
         project,
     )

@@ -107,10 +107,6 @@ def see_flags(args: argparse.Namespace, *, swept: bool) -> None:
         value = getattr(args, name, None)
         if value is True or (value or 0) > 1:
             raise DerivaMLRequestError(f"{flag} is about one run: leave it out of a sweep")
-    if args.objective and not args.direction:
-        raise DerivaMLRequestError(
-            f"--objective {args.objective}: add --direction maximize if more of it is better, else --direction minimize"
-        )
     if args.direction and not args.objective:
         raise DerivaMLRequestError(f"--direction {args.direction} goes with --objective METRIC")
     if not args.overrides and not getattr(args, "sweep", ()):
@@ -135,7 +131,6 @@ def go_on(
         DerivaMLRequestError: there is no such sweep, or nothing to do, or it goes with something that was given.
     """
     import deriva_ml.cli.sweep as sweep
-    from deriva_ml.config.modules import find_configs
     from deriva_ml.config.refusals import ENGINE
     from deriva_ml.execution.recovery import recover_for_run
     from deriva_ml.redaction import redact_command
@@ -143,7 +138,7 @@ def go_on(
 
     flag = "resume" if args.resume else "collect"
     taken = {"notebook", "overrides", "debug", flag} | (
-        {"new_code", "fail_fast", "allow_dirty"} if args.resume else set()
+        {"new_code", "fail_fast", "allow_dirty"} if args.resume else {"fail_fast"}
     )
     notebooks = [word for word in words if word.endswith(".ipynb") and "=" not in word]
     engine = [word for word in words if args.resume and ENGINE.match(word)]
@@ -158,7 +153,7 @@ def go_on(
         )
     recover_for_run(project)
     if args.collect:
-        return sweep.collect(project, args.collect)
+        return sweep.collect(project, args.collect, args.fail_fast)
     plan = resumed(
         project,
         args.resume,
@@ -173,8 +168,6 @@ def go_on(
             raise DerivaMLRequestError(
                 f"{args.resume} is a sweep of {plan.notebook or 'a model'}, not of {word}"
             )
-    if plan.engine:
-        find_configs(project, plan.config_package)  # which may have entries for it
     return sweep.run(project, plan)
 
 
@@ -279,14 +272,16 @@ def _asked(args: argparse.Namespace, overrides: Sequence[str]) -> tuple[list[str
     """
     from deriva_ml.sweep.checking import Asked, refuse_many
     from deriva_ml.sweep.engines import engine_of
+    from deriva_ml.sweep.study import see_optimizable
 
     words = list(filter(_is_engine, overrides))
     engine = engine_of(words)
+    see_optimizable(engine, args.objective or "", args.direction or "")
+    if args.objective and not args.direction and not engine.is_set("hydra.sweeper.direction"):
+        raise DerivaMLRequestError(
+            f"--objective {args.objective}: add --direction maximize if more of it is better, else --direction minimize"
+        )
     if engine.sweeper:
-        if not args.objective:
-            raise DerivaMLRequestError(
-                f"{' '.join(words)}: values are chosen by what came of others: give --objective METRIC and --direction"
-            )
         refuse_many(int(engine.search.get("n_trials") or 0), yes=args.yes)
     rest = [word for word in overrides if not _is_engine(word)]
     return words, Asked(rest, yes=args.yes, continuous=bool(engine.sweeper))

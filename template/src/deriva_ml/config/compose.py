@@ -16,6 +16,7 @@ from hydra_zen import instantiate, store
 from omegaconf import OmegaConf, open_dict
 
 from deriva_ml.config.entries import multiruns, notebook_configs
+from deriva_ml.config.quoting import apart, as_text, unquoted
 from deriva_ml.config.refusals import read, refuse, refuse_unheeded, shorten, summarize_error, usable
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.table import aligned
@@ -281,6 +282,19 @@ def values_of(
         there = f"; {item.key_or_group} has {', '.join(known)}" if known else ""
         raise DerivaMLRequestError(f"{word} stands for no value{there}")
     return values
+
+
+def typed_values(item: Any, continuous: bool = False) -> list[str]:
+    """Return the values that an override gives a parameter, each as it would be typed after ``-p NAME``.
+
+    Args:
+        item: the override, parsed.
+        continuous: see ``values_of``, which raises likewise.
+    """
+    text = str(item.input_line).partition("=")[2]
+    if item.is_choice_sweep() and len(listed := apart(text)) > 1:  # as they are spelled: 1.10 may be a text
+        return [unquoted(one) for one in listed]
+    return values_of(item, continuous, as_text) if item.is_sweep_override() else [unquoted(text)]
 
 
 def list_choices() -> str:

@@ -26,7 +26,7 @@ LEFT_OUT = (" Config search path:", " See https://", " To append to your config 
 UNKNOWN_KEY = re.compile(r"Could not override '(\w+)'")
 
 
-ENGINE = re.compile(r"[~+]*hydra[/.](?:launcher|sweeper)(?:[/.@=]|$)")
+ENGINE = re.compile(r"[+]*hydra[/.](?:launcher|sweeper)(?:[/.@=]|$)")
 """Overrides of the part of Hydra's own settings that says how the jobs of a sweep are launched, and chosen."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,6 +46,7 @@ class Request:
         kernel: an installed kernel's name; None for this interpreter.
         timeout: seconds that a cell may take.
         parent: the sweep's execution that this is a job of, by its RID here, and its place there.
+        begun: called once nothing refuses the run any more, while the kernel starts.
     """
 
     notebook: Path
@@ -58,6 +59,7 @@ class Request:
     argv: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)
     parent: tuple[RID, int] | None = None
+    begun: Callable[[], None] = lambda: None
 
 
 def record_notebook(request: Request, project: Project, server: ForkServer | None = None) -> Result:
@@ -142,6 +144,7 @@ def _prepare(
     )
     try:
         run.save()
+        request.begun()
     except BaseException:
         kernel.kill()
         raise

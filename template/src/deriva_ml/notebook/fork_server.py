@@ -45,15 +45,16 @@ PR_SET_PDEATHSIG = 1
 
 def _main() -> None:
     gc.disable()  # nothing of what is being loaded is garbage
-    server = Server(socket.socket(fileno=int(sys.argv[1])))
+    server, before = Server(socket.socket(fileno=int(sys.argv[1]))), dict(os.environ)
     for name in LOADED:
         importlib.import_module(name)
     for name in LOADED_LATER:
         with suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()
+    set_by_loading = dict(os.environ.items() - before.items())
     if request := server.serve():
-        _be_kernel(request)
+        _be_kernel(request["argv"], {**request["environment"], **set_by_loading})
 
 
 class Server:
@@ -85,14 +86,16 @@ class Server:
                 request = _read(answers)
                 _check_one_thread()
                 server, pid = os.getpid(), os.fork()
-            except (OSError, ValueError) as error:
-                _tell(answers, error=str(getattr(error, "strerror", None) or error))
+            except (
+                OSError,
+                ValueError,
+            ):  # the runner starts one afresh, and says what is wrong if that fails
                 answers.close()
-                pid = -1
+                os.close(log)
+                continue
             if pid:
                 os.close(log)
-                if pid > 0:
-                    self._live[pid] = answers
+                self._live[pid] = answers
                 continue
             os.setsid()
             self._library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -157,16 +160,16 @@ def _tell(answers: socket.socket, **said: Any) -> None:
         answers.sendall(json.dumps(said).encode() + b"\n")
 
 
-def _be_kernel(request: dict[str, Any]) -> None:
-    """Be what the request's command would start."""
+def _be_kernel(command: list[str], variables: dict[str, str]) -> None:
+    """Be what a command would start."""
     from deriva_ml.notebook.streams import KernelApp
 
-    variables = {**request["environment"], "JPY_PARENT_PID": str(os.getppid())}
+    variables["JPY_PARENT_PID"] = str(os.getppid())
     for name in os.environ.keys() - variables.keys():
         del os.environ[name]
     os.environ.update(variables)
-    sys.orig_argv = request["argv"]
-    sys.argv = [str(kernels.__file__), *request["argv"][3:]]
+    sys.orig_argv = command
+    sys.argv = [str(kernels.__file__), *command[3:]]
     now = time.time_ns()  # from which on the records of loggers count
     vars(logging)["_startTime"] = now if isinstance(vars(logging)["_startTime"], int) else now / 1e9
     gc.enable()

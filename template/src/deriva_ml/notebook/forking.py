@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-PER_KERNEL = ("DERIVA_ML_", "_NUM_THREADS", "JPY_PARENT_PID")
+PER_KERNEL = ("DERIVA_ML_", "JPY_PARENT_PID", "_THREADS", "_VISIBLE_DEVICES")
 """What the names begin or end with of variables that nothing reads which the server has loaded. They may be other ones
 for each kernel; with any other difference, a kernel is started afresh."""
 
@@ -29,13 +29,18 @@ class ForkedProcess:
     stdin = stdout = stderr = None
 
     def __init__(self, answers: socket.socket) -> None:
+        """Wait until it is there.
+
+        Raises:
+            ChildProcessError: it is not forked.
+        """
         self._answers = answers
         self._received = b""
         self._reading = threading.Lock()
         self.returncode: int | None = None
         told = self._answer(None)
         if "pid" not in told:
-            raise OSError(told.get("error", "it ended at once"))
+            raise ChildProcessError
         self.pid: int = told["pid"]
 
     def poll(self) -> int | None:
@@ -89,18 +94,25 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """A process from which kernels of one folder are forked; it ends, with them, when this process does."""
+    """A process from which kernels of one folder are forked; it ends, with them, when this process does.
+
+    If it is killed, the next kernel has another one; one that never forked any is not tried again.
+    """
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
-        self.folder = folder
-        self._variables = dict(variables)
-        self._starting = threading.Lock()
+        self._folder, self._variables = folder, dict(variables)
+        self._asking = threading.Lock()
+        self._begin()
+        _servers.add(self)
+
+    def _begin(self) -> None:
+        self._proven = False
         self._control, theirs = socket.socketpair()
         try:
             with theirs, tempfile.TemporaryFile() as said:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "deriva_ml.notebook.fork_server", str(theirs.fileno())],
-                    cwd=folder,
+                    cwd=self._folder,
                     env=self._variables,
                     stdin=subprocess.DEVNULL,
                     stdout=said,
@@ -111,7 +123,6 @@ class ForkServer:
         except OSError:
             self._control.close()
             raise
-        _servers.add(self)
 
     @classmethod
     def start(cls, folder: Path, environment: Mapping[str, str] | None = None) -> ForkServer | None:
@@ -138,27 +149,29 @@ class ForkServer:
 
         Returns:
             The process; None if this server cannot give that kernel, because it was started for another folder or
-            with other variables, or is gone.
-
-        Raises:
-            OSError: the system has no room for the process.
+            with other variables, has a second thread or no room, or is gone.
         """
-        if folder != self.folder or not self._has(variables):
+        if folder != self._folder or not self._has(variables):
             return None
-        mine, theirs = socket.socketpair()
         request = {
             "argv": list(command),
             "environment": dict(variables),
             "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         }
+        mine, theirs = socket.socketpair()
         try:
-            with theirs, self._starting:
+            with theirs, self._asking:
+                if self._proven and self._process.poll() is not None:
+                    self._control.close()
+                    self._begin()
                 socket.send_fds(self._control, [b"k"], [theirs.fileno(), log.fileno()])
             mine.sendall(json.dumps(request).encode() + b"\n")
-        except OSError:  # the server is gone
+            process = ForkedProcess(mine)
+        except OSError:
             mine.close()
             return None
-        return ForkedProcess(mine)
+        self._proven = True
+        return process
 
     def _has(self, variables: Mapping[str, str]) -> bool:
         """Whether what the server has loaded is what it would load with these variables."""

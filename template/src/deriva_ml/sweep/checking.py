@@ -59,7 +59,7 @@ class Seen:
         description: of a named sweep, else the one that was given as an override; empty if there is none.
         workflow: name, type and description of the jobs'.
         deriva_ml: the catalog that they are for, as ``Plan.deriva_ml`` has it.
-        dry_run: whether nothing is to be recorded.
+        dry_run: whether none of its jobs is to be recorded.
     """
 
     choices: list[Choice]
@@ -189,8 +189,6 @@ def choices_asked(asked: Asked) -> tuple[list[Choice], str]:
         part = choice.key.lstrip("+").partition("@")[0].partition(".")[0]
         if choice.swept and part == "deriva_ml":
             raise DerivaMLRequestError(ONE_CATALOG)
-        if choice.swept and part == "dry_run":
-            raise DerivaMLRequestError(ONE_KIND)
     count = math.prod(len(choice.words) for choice in choices) * asked.others
     if not asked.continuous:
         refuse_many(count, yes=asked.yes)
@@ -198,7 +196,6 @@ def choices_asked(asked: Asked) -> tuple[list[Choice], str]:
 
 
 ONE_CATALOG = "a sweep is recorded in one catalog: leave deriva_ml out of its values"
-ONE_KIND = "a sweep records all of its jobs or none: leave dry_run out of its values"
 
 
 def refuse_many(count: int, *, yes: bool) -> None:
@@ -255,7 +252,7 @@ def _fits(trial: Composition, choice: Choice, word: str, see: Seer) -> bool:
 
     from deriva_ml.config.refusals import read
 
-    if choice.is_group or choice.key.startswith("~") or "@" in choice.key or "${" in word:
+    if choice.is_group or choice.key == "dry_run" or "@" in choice.key or "${" in word:
         return False
     [item] = read([word])
     with suppress(Exception):  # what an entry names can raise anything
@@ -275,14 +272,12 @@ def _seen(
     """Return what all of the composed configurations say.
 
     Raises:
-        DerivaMLRequestError: they are for several catalogs, or some are to be recorded and others not.
+        DerivaMLRequestError: they are for several catalogs.
     """
     catalogs = [_catalog_of(one, project) for one in composed]
     if any(one != catalogs[0] for one in catalogs):
         raise DerivaMLRequestError(ONE_CATALOG)
-    dry = {bool(one.node.get("dry_run")) for one in composed}
-    if len(dry) > 1:
-        raise DerivaMLRequestError(ONE_KIND)
+    dry = bool(composed) and all(one.node.get("dry_run") for one in composed)
     if composed:
         if any(choice.key == "description" for choice in choices):
             description = description or str(composed[0].node.get("description") or "")
@@ -290,7 +285,7 @@ def _seen(
             found = composed[0].argument("workflow")
             workflow = found if isinstance(found, Workflow) else workflow
     about = {name: getattr(workflow, name) for name in ("name", "workflow_type", "description")}
-    return Seen(choices, description, about, catalogs[0] if catalogs else {}, True in dry)
+    return Seen(choices, description, about, catalogs[0] if catalogs else {}, dry)
 
 
 def _catalog_of(composed: Composition, project: Project) -> dict[str, Any]:

@@ -141,10 +141,7 @@ def number_of_job() -> int:
 
 
 def trial_of_job(plan: Plan) -> dict[int, str]:
-    """Return what a sweeper has chosen for the job that runs here, for each thing that is swept, by its place.
-
-    Of an override this is a value in Hydra's grammar, of a parameter what one types after ``-p``.
-    """
+    """Return what a sweeper has chosen for the job that runs here: a text for each thing that is swept, by its place."""
     chosen = dict(word.partition("=")[::2] for word in HydraConfig.get().overrides.task)
     return {
         place: text_of(one, chosen[f"+{name}"])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.config.quoting import apart, as_text, unquoted
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.notebook.declarations import Parameter, Value
 from deriva_ml.notebook.parameters import resolve
@@ -33,6 +31,9 @@ def swept_parameters(sweeps: Sequence[str], continuous: bool = False) -> dict[st
     Raises:
         DerivaMLRequestError: one cannot be read, or comes twice.
     """
+    from deriva_ml.config.compose import typed_values
+    from deriva_ml.config.refusals import read
+
     found: dict[str, tuple[str, list[str]]] = {}
     for word in sweeps:
         name, equals, text = word.partition("=")
@@ -43,21 +44,9 @@ def swept_parameters(sweeps: Sequence[str], continuous: bool = False) -> dict[st
             )
         if name in found:
             raise DerivaMLRequestError(f"--sweep gives {name} twice: {found[name][0]} and {text}")
-        found[name] = text, _values(name, text, continuous)
+        [item] = read([f"{name if name.isascii() else 'values'}={text}"])
+        found[name] = text, typed_values(item, continuous)
     return found
-
-
-def _values(name: str, text: str, continuous: bool) -> list[str]:
-    from hydra.core.override_parser.types import ValueType
-
-    from deriva_ml.config.compose import values_of
-    from deriva_ml.config.refusals import read
-
-    [item] = read([f"{name if name.isascii() else 'values'}={text}"])
-    listed = item.value_type is ValueType.SIMPLE_CHOICE_SWEEP and not re.match(r"\s*\w+\(", text)
-    if listed:  # as they were typed: 1.10 may be a text
-        return [unquoted(one) for one in apart(text)]
-    return values_of(item, continuous, as_text) if item.is_sweep_override() else [unquoted(text)]
 
 
 def given_to_all(

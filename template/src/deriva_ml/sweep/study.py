@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.config.quoting import apart, as_text, quoted, unquoted
+from deriva_ml.config.quoting import quoted
 from deriva_ml.configuration_file import CONFIGURATION, read_configuration
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
@@ -93,21 +93,18 @@ def text_of(one: Swept, value: str) -> str:
 
 def listed_values(one: Swept) -> list[str]:
     """Return the values of a sweep that lists them, as texts for overrides or parameters; none of a range or interval."""
-    from hydra.core.override_parser.types import ValueType
+    from deriva_ml.config.compose import typed_values
 
     item = _parsed(one)
     if item.is_sweep_override() and not item.is_discrete_sweep():
         return []
     if item.is_range_sweep() and not item.value().shuffle:
         return []
-    if not item.is_sweep_override():
-        return [unquoted(one.text) if one.parameter else one.text]
-    item.value().shuffle = False  # each process is to have them in the same order
+    if item.is_sweep_override():
+        item.value().shuffle = False  # each process is to have them in the same order
     if not one.parameter:
-        return list(item.sweep_string_iterator())
-    if item.value_type is ValueType.SIMPLE_CHOICE_SWEEP and not re.match(r"\s*\w+\(", one.text):
-        return [unquoted(text) for text in apart(one.text)]
-    return [str(text) for text in item.sweep_iterator(transformer=as_text)]
+        return list(item.sweep_string_iterator()) if item.is_sweep_override() else [one.text]
+    return typed_values(item)
 
 
 def _parsed(one: Swept) -> Any:
