@@ -7,13 +7,15 @@ python cluster.py collect NAME RID
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,16 @@ class Cluster:
         said = self.run("submit", given=json.dumps(asdict(plan)))
         return SweepFolder(Path(said.splitlines()[0]))
 
+    def collect(self, rid: RID, *flags: str, rc: int | None = 0) -> str:
+        """Collect a sweep on the machine that all tests run on, in this process; what it says."""
+        from deriva_ml.cli.run import main as run_model
+
+        said = io.StringIO()
+        with contextlib.chdir(self.project.root), redirect_stdout(said), redirect_stderr(said):
+            done = run_model(["--collect", rid, *flags])
+        assert rc is None or done == rc, said.getvalue()
+        return said.getvalue()
+
     def node(self, sweep: SweepFolder, number: int, name: str = "", **variables: str) -> str:
         """Run a job on a machine of its own."""
         return self.run("node", name or f"node{number}", str(number), str(sweep.path), **variables)
@@ -176,7 +188,8 @@ def run_job(number: int, folder: Path) -> Any:
 
     sweep = SweepFolder(folder)
     plan = sweep.plan()
-    assert plan
+    if plan is None:
+        return None
     submitter = Owner(**json.loads((folder / "submitter.json").read_text()))
     task = Task(Path.cwd(), folder, sweep.rid, submitter)
     return task._run(sweep, sweep.job(number), plan, plan.jobs[number])
@@ -211,7 +224,7 @@ def pause_at(moment: str) -> None:
     place = importlib.import_module(module)
 
     def stand(*_: Any, **__: Any) -> None:
-        Path(os.environ["NOTES"], "paused").touch()
+        Path(os.environ["NOTES"], f"paused-{os.getpid()}").touch()
         time.sleep(600)
 
     setattr(place, name, stand)

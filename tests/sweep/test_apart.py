@@ -59,7 +59,7 @@ def test_a_collected_job_is_recorded_as_if_it_had_run_here(cluster: Cluster, tmp
         "one",
         "weights.npz",
     ]
-    said = cluster.run("collect", "", sweep.rid)
+    said = cluster.collect(sweep.rid)
     assert "Sweep" in said and not sweep.path.exists()
     with closing(cluster.catalog()) as catalog:
         jobs = catalog.list_execution_children(sweep.rid)
@@ -79,7 +79,7 @@ def test_a_collected_job_is_recorded_as_if_it_had_run_here(cluster: Cluster, tmp
         found = catalog.results(Criteria(rids=jobs))
         assert sorted(one.summary.metrics["loss"].last for one in found) == [1.0, 2.0]
         assert all(catalog.objects.holds(Path(catalog.locate(one))) for one in catalog.assets_of(jobs[0]))
-    again = cluster.run("collect", "", sweep.rid, rc=2)
+    again = cluster.collect(sweep.rid, rc=2)
     assert "nothing of" in again
 
 
@@ -88,7 +88,7 @@ def test_a_folder_of_the_machine_that_is_not_there_fails_its_job_alone(cluster: 
     cluster.node(sweep, 0, DERIVA_ML_JOB_STATE="$NO_SUCH/place")
     ended = sweep.job(0).ended()
     assert ended and ended.status == "Failed" and "DERIVA_ML_JOB_STATE" in ended.reason
-    said = cluster.run("collect", "", sweep.rid, rc=1)
+    said = cluster.collect(sweep.rid, rc=1)
     assert "1 of 1 jobs failed" in said
 
 
