@@ -66,9 +66,8 @@ def composition_of(call: Call, notebook: Path, overrides: Sequence[str]) -> Comp
     from deriva_ml.config.compose import compose
     from deriva_ml.config.modules import configuration_of
 
-    name = configuration_of(call.name, notebook, call.package)
     try:
-        return compose(name, overrides)
+        return compose(configuration_of(call.name, notebook, call.package), overrides)
     except DerivaMLRequestError as refused:
         cause: BaseException | None = refused
         while cause:
@@ -76,18 +75,19 @@ def composition_of(call: Call, notebook: Path, overrides: Sequence[str]) -> Comp
                 return None
             cause = cause.__cause__ or cause.__context__
     for module, names in call.imports:
-        __import__(module, fromlist=names)  # which may store the entry that was not found
-    return compose(name, overrides)
+        __import__(module, fromlist=names)  # which may store what was not found
+    return compose(configuration_of(call.name, notebook, call.package), overrides)
 
 
 def _why_refused(request: dict[str, Any]) -> str | None:
     """Why the kernel will refuse; None if it may not."""
-    from deriva_ml.config.modules import find_configs
+    from deriva_ml.config.modules import configuration_of, find_configs
     from deriva_ml.project import Project
 
     notebook = Path(request["notebook"])
     call = Call(request["name"], package=request["package"], imports=request["imports"])
     find_configs(Project.find(notebook.parent), call.package)
+    configuration_of(call.name, notebook, call.package)
     try:
         composition_of(call, notebook, request["overrides"])
     except DerivaMLRequestError as error:

@@ -20,7 +20,9 @@ from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import (
     RID,
+    ExecAssetType,
     ExecMetadataType,
+    MLAsset,
     Status,
     Workflow,
     format_duration,
@@ -29,6 +31,7 @@ from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.notebook_end import copy_for_reader, known_as
 from deriva_ml.execution.provenance import collect, workflow_of
 from deriva_ml.execution.recovery import holds_records, recover_project
 from deriva_ml.execution.run_state import remove_run
@@ -52,7 +55,10 @@ from deriva_ml.sweep.study import (
     write_trials,
 )
 from deriva_ml.sweep.threads import share
-from deriva_ml.terminal import one_line
+from deriva_ml.terminal import one_line, warn
+from deriva_ml.untrusted import plain_name
+
+PICTURE = "sweep.png"
 
 SPEC = "sweep.json"
 """The file of a sweep's record that holds its plan."""
@@ -284,7 +290,9 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
     with signals_ignored():
         with closing(open_local(project)) as catalog:
             catalog.update_execution(end.execution, Execution_Duration=format_duration(seconds))
-            close_execution(catalog, project, end.execution, status, reason, _results(catalog, sweep, plan))
+            close_execution(
+                catalog, project, end.execution, status, reason, _results(catalog, project, sweep, plan)
+            )
         if not holds_records(sweep.path):  # otherwise --collect takes them in
             remove_run(sweep.path)
     _send(project, end.execution)
@@ -313,9 +321,26 @@ def _status_of(end: SweepEnd) -> tuple[Status, str]:
     return (Status.failed if said else Status.uploaded), "; ".join(said)
 
 
-def _results(catalog: EmbeddedCatalog, sweep: SweepFolder, plan: Plan) -> list[Output]:
-    """Write what came of the jobs, as files for the record and the reader."""
-    return []
+def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, plan: Plan) -> list[Output]:
+    """Write what came of the jobs, as files for the record and, in ``outputs/``, for the reader."""
+    from deriva_ml.sweep.picture import draw
+    from deriva_ml.sweep.table import rows_of, write_table
+
+    rows = rows_of(catalog, sweep, plan)
+    files = write_table(rows, plan, sweep.path)
+    try:
+        if picture := draw(rows, plan.description.partition("\n")[0], sweep.path / PICTURE):
+            files.append(picture)
+    except Exception as error:  # of the library that draws: the table has all that the picture would show
+        warn(f"no picture of the results: {type(error).__name__}: {one_line(error)}")
+    outputs = [
+        Output(path, MLAsset.execution_asset, ExecAssetType.output_file, for_reader=True) for path in files
+    ]
+    try:
+        copy_for_reader(outputs, project.make_outputs() / plain_name(known_as(catalog, sweep.rid)))
+    except (OSError, DerivaMLException) as error:
+        warn(f"no copy for the reader: {error}")
+    return outputs
 
 
 def _send(project: Project, rid: RID) -> None:
