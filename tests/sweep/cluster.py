@@ -141,6 +141,15 @@ class Cluster:
         said = self.run("submit", given=json.dumps(asdict(plan)))
         return SweepFolder(Path(said.splitlines()[0]))
 
+    def catalog_says(self, *words: str) -> str:
+        """What `deriva-ml-catalog` says."""
+        from deriva_ml.cli.catalog import main as look
+
+        said = io.StringIO()
+        with contextlib.chdir(self.project.root), redirect_stdout(said), redirect_stderr(said):
+            assert look([*words]) == 0
+        return said.getvalue()
+
     def collect(self, rid: RID, *flags: str, rc: int | None = 0) -> str:
         """Collect a sweep on the machine that all tests run on, in this process; what it says."""
         from deriva_ml.cli.run import main as run_model

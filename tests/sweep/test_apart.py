@@ -14,13 +14,17 @@ from archive.conftest import Recorded, make, recorded  # noqa: F401 - fixtures
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.catalog.lent import Borrowing, lend, make_borrowing
-from deriva_ml.definitions import AssetRole, Member, Workflow
+from deriva_ml.definitions import AssetRole, Member, Status, Workflow
 from deriva_ml.deriva.connect import connect
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.state_folder import VARIABLE
+from deriva_ml.sweep import apart
+from deriva_ml.sweep.collecting import collect
+from deriva_ml.sweep.folder import Begun, Ended, SweepFolder
 from sweep.cluster import Cluster
 
 
@@ -154,6 +158,41 @@ def test_a_job_writes_nothing_into_the_project(recorded: Recorded, job: Borrowin
     assert (rows_of(here, "Dataset"), rows_of(here, "local_member")) == before
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         job.lender.database.delete("Dataset", RID=recorded.toys)
+
+
+def test_what_a_job_could_not_send_waits_here(
+    recorded: Recorded,  # noqa: F811
+    job: Borrowing,
+    tmp_path: Path,
+) -> None:
+    """Where its record is to go travels with it, and which RIDs it was given there."""
+    there = Destination("example.org", "7")
+    workflow = Workflow("own", ["Training"], url="https://example.org/own", checksum="own", version="1")
+    sent, waits = (job.add_execution(workflow, "own", Owner.of()) for _ in range(2))
+    for rid in (sent, waits):
+        job.journal.send_to(rid, there, "config")
+        job.journal.note({rid: Remote(f"9-{rid}", stored=rid == sent)}, there)
+        job.update_execution(rid, Status.uploaded)
+    job.mark_pushed(sent, there, job.journal.changes(sent, there))
+    sweep = SweepFolder(tmp_path / "sweeps" / recorded.sweep)
+    folder = sweep.job(3)
+    folder.path.mkdir(parents=True)
+    folder.claim(Begun(Owner.of(), str(job.project.state), 0.0))
+    sweep.lent.mkdir()
+    executions = apart.deliver(job.project, folder, "")
+    folder.end(Ended(Status.uploaded, executions, apart=True))
+    done = collect(recorded.catalog.project, sweep)
+    assert (done.taken, done.problems) == ([3], {})
+    here = recorded.catalog
+    assert [here.place_in_sweep(recorded.sweep, rid) for rid in executions] == [3, 3]
+    assert {rid: here.lookup_execution(rid).status for rid in executions} == {
+        sent: Status.pending_upload,  # for that it is part of the sweep is not there yet
+        waits: Status.pending_upload,
+    }
+    assert here.journal.pending(waits) == [(waits, there)] and not here.journal.is_held(waits)
+    assert here.journal.credential(waits, there) == "config"
+    assert here.journal.remote(waits, there) == Remote(f"9-{waits}")
+    assert here.journal.remote(sent, there) == Remote(f"9-{sent}", stored=True)
 
 
 def test_an_input_that_the_job_has_recorded_itself_is_one_file(

@@ -163,6 +163,9 @@ def test_a_node_takes_what_only_it_has_with_it(cluster: Cluster, tmp_path: Path)
 def test_jobs_that_a_scheduler_dropped_are_given_up(cluster: Cluster) -> None:
     sweep = cluster.submit(cluster.plan("1.0,2.0"))
     cluster.node(sweep, 1)
+    for words in (("list",), ("show", sweep.rid)):
+        said = cluster.catalog_says(*words)
+        assert f"uv run deriva-ml-run --collect {sweep.rid}" in said and "Running" in said
     said = cluster.collect(sweep.rid)
     assert "1 of 2 jobs have ended, 1 have not begun" in said
     cluster.collect(sweep.rid, "--fail-fast", rc=1)
