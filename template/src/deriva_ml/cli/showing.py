@@ -126,6 +126,8 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     from deriva_ml.catalog.carried import imported
+    from deriva_ml.cli.named import collecting
+    from deriva_ml.definitions import OPEN_STATUSES
     from deriva_ml.records.lineage import makers_of_inputs
     from deriva_ml.records.replays import Replays, as_json
 
@@ -153,6 +155,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "waits for": [str(destination) for _, destination in catalog.journal.pending(rid)],
         "status": record.status.value,
         "reason": record.status_detail,
+        "to collect": collecting(catalog, rid) if record.status in OPEN_STATUSES else "",
         "description": record.description,
         "created": record.created,
         "by": record.created_by,

@@ -293,9 +293,10 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
             close_execution(
                 catalog, project, end.execution, status, reason, _results(catalog, project, sweep, plan)
             )
+        collected = apart.is_apart(sweep)
         if not holds_records(sweep.path):  # otherwise --collect takes them in
             remove_run(sweep.path)
-    _send(project, end.execution)
+    _send(project, end.execution, collected)
     return end
 
 
@@ -343,14 +344,15 @@ def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, pla
     return outputs
 
 
-def _send(project: Project, rid: RID) -> None:
-    """Send the sweep's record to where it is to go, unless that is for later."""
+def _send(project: Project, rid: RID, with_jobs: bool) -> None:
+    """Send the sweep's record to where it is to go, unless that is for later; with those of jobs that came from elsewhere."""
     from deriva_ml.execution.upload import upload
 
     with closing(open_local(project)) as catalog:
-        if (pending := list(catalog.journal.pending(rid))) and not catalog.journal.is_held(rid):
-            for _ in upload(catalog, project, pending):
-                pass
+        meant = [*(catalog.list_execution_children(rid) if with_jobs else ()), rid]
+        pending = [one for execution in meant for one in catalog.journal.pending(execution)]
+        for _ in upload(catalog, project, [one for one in pending if not catalog.journal.is_held(one[0])]):
+            pass
 
 
 @contextmanager
