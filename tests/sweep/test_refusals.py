@@ -56,7 +56,7 @@ class Study(BaseConfig):
     threshold: float = 0.5
 
 notebook_config("study", Study)
-multirun_config("both", overrides=["threshold=0.1,0.9"], description="Both ends")
+multirun_config("both", overrides=["hydra/launcher=basic", "threshold=0.1,0.9"], description="Both ends")
 store([], group="assets", name="other")
 store({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}, group="hydra/launcher", name="mine")
 """
