@@ -105,7 +105,7 @@ REFUSED = {
     "--multirun 'model_config=glob(zz*)'": "stands for no value; model_config has default_model, my_model, quick, wide",
     "--multirun 'model_config.l2=range(3,1)'": "model_config.l2=range(3,1) stands for no value",
     "--multirun 'model_config.l2=range(1,3,0)'": "range() arg 3 must not be zero",
-    "--multirun hydra/launcher=nothing model_config.l2=1,2": "Could not find 'hydra/launcher/nothing'",
+    "--multirun hydra/launcher=nothing model_config.l2=1,2": "hydra/launcher=nothing: there is none of that name",
     "--multirun hydra.run.dir=x model_config.l2=1,2": "runs do not go by Hydra's own settings",
     # looked at, not run
     "--cfg job foo": "foo is no override",
