@@ -189,6 +189,16 @@ def clean_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 Render = Callable[..., Path]
 
+STRANGE = {
+    "project_name": 'He said "hi", C:\\new\\table <script> {{ 7 * 7 }} # 数字 👩🏽\u200d🔬 שלום',
+    "project_description": "key: value # 'quoted' [x] {y} | `tick` $(id) ${HOME} \\",
+    "user_name": '"Ada" O\'Neil, PhD',
+    "user_email": "ada.o'neil+ml@example.org",
+    "github_user": "ada-l",
+    "deriva_hostname": "www.example.org:8443",
+}
+"""Answers with what means something to one of the formats or programs that they go through."""
+
 
 @pytest.fixture(scope="session")
 def render(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Render]:

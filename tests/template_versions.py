@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+import digests
 import quick_copier
-from conftest import ROOT, Outcome, ProjectFolder, refresh_index
+from conftest import ROOT, SOURCE, Outcome, ProjectFolder, refresh_index
 
 STARTER = ("docs", "notebooks", "src/configs", "src/models", "tests")
 """Folders whose content is the user's from the first copy on."""
@@ -49,7 +52,11 @@ class Template:
 
     def refresh(self) -> None:
         """Do as `make digests`."""
-        subprocess.run([sys.executable, self.folder / "scripts" / "digests.py"], check=True)
+        runner = self.folder / "template" / "src" / "deriva_ml"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(digests, "RUNNER", runner)
+            patch.setattr(digests, "LIST", runner / digests.LIST.name)
+            digests.LIST.write_text(digests.content(), encoding="utf-8")
 
     def tag(self, version: str) -> None:
         """Commit what is there, and give it a version."""
@@ -148,8 +155,12 @@ def changed(project: ProjectFolder) -> dict[str, str]:
 
 
 def python(project: ProjectFolder, code: str) -> str:
-    """What a program prints that imports the project's own runner, in an environment that is there already."""
-    return project.run(sys.executable, "-B", "-c", code, env={"PYTHONPATH": str(project / "src")}).out
+    """What a program prints that imports the project's own runner, in an environment that is there already.
+
+    A project that has a few files of the runner, and so no package, is served by the template's.
+    """
+    sources = os.pathsep.join([str(project / "src"), str(SOURCE)])
+    return project.run(sys.executable, "-B", "-c", code, env={"PYTHONPATH": sources}).out
 
 
 def check(project: ProjectFolder) -> list[str]:

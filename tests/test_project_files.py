@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Callable
 from importlib.metadata import distribution
@@ -14,7 +15,7 @@ import editorconfig
 import nbformat
 import pytest
 
-from conftest import ROOT, ProjectFolder, Render, on_environment_of
+from conftest import ROOT, STRANGE, ProjectFolder, Render
 from rendered_files import files_of, names_of, parse, pyproject
 
 ProjectCopy = Callable[..., ProjectFolder]
@@ -168,11 +169,25 @@ def test_the_readme_names_only_commands_and_files_that_are_there(
             assert len(line) <= 122 or line.startswith("|"), line
 
 
-@pytest.fixture
-def lean(render: Render, synced: ProjectFolder, tmp_path: Path) -> ProjectFolder:
-    """A new project without the example, on the environment of ``synced``, which has all that it needs and more."""
-    path = render(tmp_path / "lean", include_example=False, project_slug=synced.path.name)
-    return ProjectFolder(path, on_environment_of(synced, path))
+@pytest.fixture(scope="module")
+def lean(
+    render: Render,
+    clean_env: dict[str, str],
+    furnish: Callable[[Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> ProjectFolder:
+    """A new project without the example, but for its server with answers that are hard to write down.
+
+    Its environment is its own, without what only the example needs.
+    """
+    answers = {**STRANGE, "deriva_hostname": ""}
+    python = f"3.{min(sys.version_info.minor, 14)}"
+    path = tmp_path_factory.mktemp("lean") / "my-project"
+    project = ProjectFolder(render(path, include_example=False, python_version=python, **answers), clean_env)
+    furnish(path / ".venv")
+    project.run("uv", "sync", "--quiet", check=True)
+    assert "No module named 'sklearn'" in project.run("python", "-c", "import sklearn").err
+    return project
 
 
 @pytest.mark.parametrize("kind", ["with the example", "lean"])

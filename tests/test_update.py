@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import digests
 from conftest import ROOT, ProjectFolder, Render
 from rendered_files import answers_of, parse, pyproject
 from template_versions import (
@@ -34,10 +35,25 @@ NEWER = "# newer\n"
 
 
 @pytest.fixture(scope="module")
-def template(plain: Path, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """The template as it is, called v1.9.0, and then with changes of every kind, v1.10.0; and tags to be passed over."""
+def small(slim: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with a few files of the runner, of each kind: Copier makes projects three times for an update.
+
+    Released projects are updated to the whole.
+    """
+    folder = tmp_path_factory.mktemp("small")
+    shutil.copytree(slim, folder, dirs_exist_ok=True)
+    whole, runner = (place / "template/src/deriva_ml" for place in (ROOT, folder))
+    shutil.copytree(whole / "demo_files", runner / "demo_files")
+    for name in (digests.LIST.name, "core.py", "demo.py", "exceptions.py"):
+        shutil.copy(whole / name, runner)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def template(small: Path, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """That template, called v1.9.0, and then with changes of every kind, v1.10.0; and tags to be passed over."""
     template = Template.create(tmp_path_factory.mktemp("versions") / "template", clean_env)
-    template.put(plain)
+    template.put(small)
     template.append("src/deriva_ml/older.py", "# older\n")
     template.refresh()
     template.tag("v1.9.0")
@@ -362,7 +378,7 @@ def test_recopy_makes_the_project_anew_over_what_is_there(edited: ProjectFolder,
 
 
 def test_the_demo_can_be_updated_after_another_commit_to_the_template(
-    plain: Path, clean_env: dict[str, str], tmp_path: Path
+    small: Path, clean_env: dict[str, str], tmp_path: Path
 ) -> None:
     """It knows where its template is, from inside its own folder; uv is not needed to see that."""
     tools = tmp_path / "tools"
@@ -370,7 +386,7 @@ def test_the_demo_can_be_updated_after_another_commit_to_the_template(
     (tools / "uv").write_text("#!/bin/sh\n")
     variables = {"PATH": f"{tools}{os.pathsep}{clean_env['PATH']}", "UV_PYTHON": sys.executable}
     template = Template.create(tmp_path / "template", {**clean_env, **variables})
-    template.put(plain)
+    template.put(small)
     copier_here = template.folder / ".venv/bin/copier"
     copier_here.parent.mkdir(parents=True)
     copier_here.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m copier "$@"\n')

@@ -98,6 +98,11 @@ class Project:
         return self.state / "sweeps"
 
     @property
+    def borrows(self) -> Path:
+        """The file that makes a state folder that of a job on another machine: it says where the project's records are."""
+        return self.state / "borrows.json"
+
+    @property
     def replayed(self) -> Path:
         """The file that makes a state folder a replay's: nothing is sent from there, and it says what is read how."""
         return self.state / "replay.json"

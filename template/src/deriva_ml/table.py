@@ -1,13 +1,15 @@
-"""Lays out tables for a terminal: columns aligned, and cut to its width."""
+"""Lays out tables: values as texts, columns aligned on a terminal and cut to its width, cells of CSV."""
 
 from __future__ import annotations
 
+import json
 import sys
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from deriva_ml.terminal import shown
+from deriva_ml.terminal import one_line, shown
 
 NARROWEST = 8
 """Columns of a terminal that a cell of a table keeps, however narrow that is."""
@@ -47,6 +49,29 @@ def breadth(text: str) -> int:
         else unicodedata.category(one) not in {"Mn", "Me", "Cf"}
         for one in text
     )
+
+
+def cell(value: Any, whole: bool = False) -> str:
+    """Return a value as a table shows it: numbers with six digits, unless ``whole``."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and not whole:
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return value if whole else one_line(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+def for_spreadsheet(text: str) -> str:
+    """Return a text of CSV that no spreadsheet takes for a formula, by an apostrophe before it; a number is none."""
+    if text.startswith(("=", "+", "-", "@")):
+        with suppress(ValueError):
+            float(text)
+            return text
+        return f"'{text}"
+    return text
 
 
 def _fitted(text: str, room: int) -> str:

@@ -44,6 +44,21 @@ class Exported:
     warnings: list[str]
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """Which contents come: as ``export`` is told."""
+
+    catalog: EmbeddedCatalog
+    all: bool
+    elsewhere: Callable[[str, int], bool]
+
+    def has(self, row: dict[str, Any]) -> bool:
+        content = (row["MD5"], row["Length"])
+        return not self.elsewhere(*content) and (
+            self.all or bool(row["describes"] and self.catalog.objects.has(*content))
+        )
+
+
 def export(
     catalog: EmbeddedCatalog,
     rids: Collection[RID] | None,
@@ -52,6 +67,7 @@ def export(
     inputs: bool = False,
     contents: bool = True,
     code: bool = False,
+    elsewhere: Callable[[str, int], bool] = lambda md5, length: False,
     progress: Callable[[int], Report] = lambda total: lambda count: None,
 ) -> Exported:
     """Write records, with all that belongs to them, into a new file.
@@ -61,6 +77,7 @@ def export(
         inputs: with the executions that made what others read, and so on.
         contents: with the files' contents; without them only those come that describe executions, as far as they are here.
         code: with the commits that the executions name.
+        elsewhere: tells, by MD5 and length, which contents are not to come, since whoever takes the file in has them.
         progress: is told how many bytes of contents there are, and returns what is told of those that went.
 
     Raises:
@@ -79,7 +96,8 @@ def export(
             raise DerivaMLRequestError(f"execution {open_ones[0]} has not ended: export it once it has")
         part = stack.enter_context(disk.temporary(target.parent))
         stack.enter_context(disk.written_for(target, part))
-        written = _write(catalog, selection, part, plain_name(target.stem), contents, code, progress)
+        wanted = _Wanted(catalog, contents, elsewhere)
+        written = _write(catalog, selection, part, plain_name(target.stem), wanted, code, progress)
         disk.flush([part])
         if os.path.lexists(target):
             raise DerivaMLRequestError(f"{target} is there already: remove it, or give another name")
@@ -93,7 +111,7 @@ def _write(
     selection: Selection,
     part: Path,
     top: str,
-    contents: bool,
+    wanted: _Wanted,
     code: bool,
     progress: Callable[[int], Report],
 ) -> Exported:
@@ -117,11 +135,7 @@ def _write(
                     others[BUNDLE] = "The commits that the executions name, as a git bundle"
                     with path.open("rb") as stream:
                         bag.add(BUNDLE, from_file(stream))
-        carried = {
-            row["MD5"]: row["Length"]
-            for row in selection.contents()
-            if contents or (row["describes"] and catalog.objects.has(row["MD5"], row["Length"]))
-        }
+        carried = {row["MD5"]: row["Length"] for row in selection.contents() if wanted.has(row)}
         report = progress(sum(carried.values()))
         for md5, length in carried.items():
             bag.add(object_name(md5), _content(catalog, md5, length, report), length)

@@ -49,12 +49,14 @@ def take_in(
     source: Path,
     *,
     code: bool = True,
+    own: bool = False,
     progress: Callable[[int], Report] = lambda total: lambda count: None,
 ) -> Imported:
     """Take a file of records into a catalog; what is here stays as it is, and a second time changes nothing.
 
     Args:
         code: with the commits that the file has.
+        own: its records are this project's, from a machine that could not write them here.
         progress: as for ``export``.
 
     Raises:
@@ -76,7 +78,7 @@ def take_in(
             if code and BUNDLE in bag.names:
                 refs = _take_commits(bag, catalog, done.warnings)
             try:
-                done.merged = merge.finish(bag.identity, contents.settle)
+                done.merged = merge.finish(bag.identity, contents.settle, own)
             except BaseException:
                 git_bundle.drop(refs, catalog.project.root)
                 raise

@@ -186,15 +186,20 @@ _READ = (
 )
 """What chosen executions read, and what is in chosen datasets; one file, such as a lock file, may be written by many."""
 
+_PARTS = (
+    'SELECT v."Dataset", \'Dataset\' FROM "local_member" m JOIN "Dataset_Version" v ON v."RID" = m."nested"'
+    f' WHERE m."dataset" IN {_D}',
+    f'SELECT "file", \'File\' FROM "local_member" WHERE "file" IS NOT NULL AND "dataset" IN {_D}',
+)
+"""What is in chosen datasets."""
+
 _STEPS = (
     _EXECUTION + f'IN (SELECT "Nested_Execution" FROM "Execution_Execution" WHERE "Execution" IN {_E})',
     f'SELECT "Dataset", \'Dataset\' FROM "Dataset_Execution" WHERE "Execution" IN {_E}',
     f'SELECT "Dataset", \'Dataset\' FROM "Dataset_Version" WHERE "Execution" IN {_E}',
     _EXECUTION + f'IN (SELECT "Execution" FROM "Dataset_Version" WHERE "Dataset" IN {_D})',
-    'SELECT v."Dataset", \'Dataset\' FROM "local_member" m JOIN "Dataset_Version" v ON v."RID" = m."nested"'
-    f' WHERE m."dataset" IN {_D}',
     f'SELECT "{{asset}}", \'{{asset}}\' FROM "{{asset}}_Execution" WHERE "Execution" IN {_E}',
-    f'SELECT "file", \'File\' FROM "local_member" WHERE "file" IS NOT NULL AND "dataset" IN {_D}',
+    *_PARTS,
 )
 """What belongs to chosen records: an execution's parts, inputs and outputs; a dataset's makers, parts and files."""
 
@@ -211,7 +216,9 @@ class Selection:
         left_out: executions that belong to them, and are not carried since they have not ended.
     """
 
-    def __init__(self, catalog: CatalogBase, given: Collection[RID] | None, inputs: bool) -> None:
+    def __init__(
+        self, catalog: CatalogBase, given: Collection[RID] | None, inputs: bool, alone: bool
+    ) -> None:
         self._db = catalog._db
         self._tables = catalog.asset_tables()
         self._db.query(
@@ -220,9 +227,9 @@ class Selection:
         self._choose(f"{_EXECUTION}{_GIVEN}", given)
         self._choose(f'SELECT "RID", \'Dataset\' FROM "Dataset" WHERE "RID" {_GIVEN}', given)
         self._choose(f'SELECT "RID", \'{{asset}}\' FROM "{{asset}}" WHERE "RID" {_GIVEN}', given)
-        makers = f"{_EXECUTION}IN ({_MAKERS}{_A})"
-        self._choose(makers)
-        steps = [*_STEPS, f"{_EXECUTION}IN ({_MAKERS}{_READ})"] if inputs else _STEPS
+        if not alone:
+            self._choose(f"{_EXECUTION}IN ({_MAKERS}{_A})")
+        steps = [*(_PARTS if alone else _STEPS), *([f"{_EXECUTION}IN ({_MAKERS}{_READ})"] if inputs else ())]
         while sum([self._choose(step) for step in steps]):
             pass
         for step in _LAST:
@@ -275,12 +282,15 @@ def imported(catalog: CatalogBase, rid: RID) -> str:
 
 
 @contextmanager
-def chosen(catalog: CatalogBase, given: Collection[RID] | None, inputs: bool = False) -> Iterator[Selection]:
+def chosen(
+    catalog: CatalogBase, given: Collection[RID] | None, inputs: bool = False, alone: bool = False
+) -> Iterator[Selection]:
     """Give records with all that belongs to them, as they are at this moment.
 
     Args:
         given: RIDs of executions, datasets and files; None for all records.
         inputs: with the executions that made what others read, and what these read, and so on.
+        alone: datasets and files with what is in them, and without the executions that made them.
     """
     with catalog._db.moment():
-        yield Selection(catalog, given, inputs)
+        yield Selection(catalog, given, inputs, alone)

@@ -114,6 +114,14 @@ class Database:
         logged = log.exists() and log.stat().st_size
         return f"{self.path.absolute().as_uri()}?{'mode=ro' if logged else 'immutable=1'}"
 
+    def copy_to(self, path: Path) -> None:
+        """Write all that is committed into a new file, which then is whole and on the disk."""
+        with disk.temporary(path.parent) as copy:
+            self.query("VACUUM INTO ?", str(copy))
+            disk.flush([copy])
+            os.replace(copy, path)
+        disk.flush_names(path.parent)
+
     def use_write_ahead_log(self) -> None:
         """Let readers and a writer not wait for each other; SQLite does not wait for others that switch, so we do."""
         deadline = time.monotonic() + BUSY_SECONDS

@@ -163,6 +163,30 @@ class Journal:
         value = self._db.get("local_destination", "credential", **_key(execution, destination))
         return None if value is None else str(value)
 
+    # What travels
+
+    def packed(self, executions: Collection[RID]) -> dict[str, list[dict[str, Any]]]:
+        """Return what is noted of executions and their records, for another catalog of this project, as JSON's types."""
+        rows = self._db.select_any("local_destination", "execution", executions)
+        leased = self._db.select("local_remote", stored=False)
+        return {"destinations": [dict(row) for row in rows], "leased": [dict(row) for row in leased]}
+
+    def unpack(self, noted: Mapping[str, Iterable[Mapping[str, Any]]], here: Mapping[RID, RID]) -> None:
+        """Note, inside a transaction, what ``packed`` returned.
+
+        Args:
+            here: executions by their RIDs there, each with the one here.
+        """
+        for row in noted["destinations"]:
+            execution = here[row["execution"]]
+            known = self._db.find(
+                "local_destination", **_key(execution, Destination(row["host"], row["catalog"]))
+            )
+            if known is None or known["held"] and not row["held"]:
+                self._db.put("local_destination", {**row, "execution": execution})
+        for row in noted["leased"]:
+            self._db.add("local_remote", {**row, "local": here.get(row["local"], row["local"])}, KEEP)
+
     # Which RID is which
 
     def remote(self, local: RID, destination: Destination) -> Remote | None:

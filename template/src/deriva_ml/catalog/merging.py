@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ class Merged:
         datasets: those that are new here, or have new versions.
         carried: all datasets of the file, by their RIDs here.
         unnamed: datasets that are without their names, which others have here or none can have, each with it.
+        executions: all executions of the file, by their RIDs there, each with the one here.
     """
 
     new: dict[str, int] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Merged:
     datasets: list[RID] = field(default_factory=list)
     carried: list[RID] = field(default_factory=list)
     unnamed: dict[RID, str] = field(default_factory=dict)
+    executions: dict[RID, RID] = field(default_factory=dict)
 
 
 class Merge(Arrivals):
@@ -48,17 +51,22 @@ class Merge(Arrivals):
         super().__init__(catalog)
         self._merged = Merged()
 
-    def finish(self, archive: str, then: Callable[[], None]) -> Merged:
+    def finish(self, archive: str, then: Callable[[], None], own: bool = False) -> Merged:
         """Take the rows in.
 
         Args:
             archive: what identifies the file that they are from.
             then: what else becomes true in the same moment; called in the transaction.
+            own: they are this project's; nothing says of those that keep their RIDs that they came from elsewhere.
         """
         try:
             with self._db.transaction(durable=True):
                 self._identify()
                 self._merged.renamed = self._give_rids()
+                executions = self._db.query(
+                    'SELECT "old", "new" FROM temp.mapped WHERE "kind" = \'Execution\''
+                )
+                self._merged.executions = {row["old"]: row["new"] for row in executions}
                 counted = self._db.query(
                     'SELECT "kind", count(*) FROM temp.mapped WHERE "fresh" GROUP BY "kind"'
                 )
@@ -66,7 +74,7 @@ class Merge(Arrivals):
                 self._insert_executions()
                 self._insert_assets()
                 self._insert_datasets()
-                self._insert_notes(archive)
+                self._insert_notes(archive, own)
                 then()
         except sqlite3.IntegrityError as error:
             raise ValueError(f"rows in it contradict one another: {error}") from error
@@ -192,7 +200,7 @@ class Merge(Arrivals):
             if digest != state.digest or tuple(counted) != (state.files, state.bytes):
                 raise ValueError(f"version {state.version} of dataset {dataset} is not what its digest says")
 
-    def _insert_notes(self, archive: str) -> None:
+    def _insert_notes(self, archive: str, own: bool) -> None:
         of_new = '"m_execution"."fresh"'
         self._add("Setting", "local_setting", of_new)
         self._add("Metric", "local_metric", of_new)
@@ -207,9 +215,10 @@ class Merge(Arrivals):
         for kind in ("Execution", "Dataset"):
             self._db.query(
                 'INSERT INTO "local_imported" SELECT m."new", coalesce(i."was", i."RID"), ?, ? FROM temp.mapped m JOIN'
-                f' temp.in_{kind} i ON i."RID" = m."old" WHERE m."fresh"',
+                f' temp.in_{kind} i ON i."RID" = m."old" WHERE m."fresh" AND NOT (? AND m."new" = coalesce(i."was", i."RID"))',
                 archive,
                 now(),
+                own,
             )
 
 
@@ -226,3 +235,19 @@ def merging(catalog: EmbeddedCatalog) -> Iterator[Merge]:
         yield merge
     finally:
         merge.forget()
+
+
+def take_over(rows: Callable[[str], Iterable[dict[str, Any]]], catalog: EmbeddedCatalog, named: str) -> None:
+    """Bring rows of another catalog into one.
+
+    Args:
+        rows: returns those of a kind.
+        named: what that catalog is called in notes of where they came from.
+
+    Raises:
+        ValueError: they are not as they have to be; the message says which.
+    """
+    with merging(catalog) as merge:
+        for name in KINDS:
+            merge.read(name, (json.dumps(row).encode() for row in rows(name)))
+        merge.finish(named, lambda: None)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import subcommand
 from deriva_ml.cli.deriva_catalog import add_reading_flags
-from deriva_ml.cli.results import cell
 from deriva_ml.project import Project
-from deriva_ml.table import aligned
+from deriva_ml.table import aligned, cell
 from deriva_ml.terminal import print, print_json, print_lines, warn, width
 
 if TYPE_CHECKING:

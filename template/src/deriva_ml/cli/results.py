@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
@@ -17,8 +15,8 @@ from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.git import listed
 from deriva_ml.project import Project
-from deriva_ml.table import aligned, breadth
-from deriva_ml.terminal import one_line, print, print_json, print_lines, width
+from deriva_ml.table import aligned, breadth, cell, for_spreadsheet
+from deriva_ml.terminal import print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.criteria import Criteria
@@ -132,7 +130,7 @@ def run(source: Source, args: argparse.Namespace) -> int:
         text = io.StringIO()
         rows = ([cell(value, whole=True) for value in row] for row in table.rows)
         csv.writer(text, lineterminator="\n").writerows(
-            [map(_for_spreadsheet, row) for row in [table.columns, *rows]]
+            [map(for_spreadsheet, row) for row in [table.columns, *rows]]
         )
         print_lines(text.getvalue().removesuffix("\n"))
     elif found:
@@ -162,29 +160,6 @@ def _as_json(result: Result, replays: Replays) -> dict[str, Any]:
         "metrics": {name: metric._asdict() for name, metric in summary.metrics.items()},
         "replays": as_json(replays.of(record.rid)),
     }
-
-
-def cell(value: Any, whole: bool = False) -> str:
-    """Return a value as a table shows it: numbers with six digits, unless ``whole``."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and not whole:
-        return f"{value:.6g}"
-    if isinstance(value, str):
-        return value if whole else one_line(value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
-
-
-def _for_spreadsheet(text: str) -> str:
-    """Return a text of CSV that no spreadsheet takes for a formula, by an apostrophe before it; a number is none."""
-    if text.startswith(("=", "+", "-", "@")):
-        with suppress(ValueError):
-            float(text)
-            return text
-        return f"'{text}"
-    return text
 
 
 def show_table(table: Table, kept: Sequence[str] = ()) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import deriva_ml.sweep.running as running
+import deriva_ml.sweep.later as later
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.cli.command import FAILED
 from deriva_ml.cli.summary import find, print_summary
@@ -35,8 +35,11 @@ def run(project: Project, plan: Plan) -> int:
     return _print_end(project, plan, end, shown.unsent)
 
 
-def collect(project: Project, rid: str) -> int:
+def collect(project: Project, rid: str, give_up: bool = False) -> int:
     """Take in what the jobs of a sweep have recorded, and end it if all have ended; the exit status is as for ``run``.
+
+    Args:
+        give_up: those that have not begun are not waited for.
 
     Raises:
         DerivaMLRequestError: there is no such sweep, or nothing of it to collect.
@@ -49,14 +52,31 @@ def collect(project: Project, rid: str) -> int:
         raise DerivaMLRequestError(
             f"nothing of {rid} is to be collected: deriva-ml-catalog show {rid} tells how it ended"
         )
-    end = running.finish_later(project, sweep, plan)
-    if end is None:
-        ended = sum(job.ended() is not None for job in sweep.jobs())
-        print(
-            f"Sweep {rid}: {ended} of {counted(len(plan.jobs), 'job')} have ended; repeat this once more have"
-        )
-        return 0
+    end = later.end_later(project, sweep, plan, give_up=give_up)
+    if isinstance(end, later.Open):
+        return _print_open(rid, end)
     return _print_end(project, plan, end, 0)
+
+
+def _print_open(rid: str, found: later.Open) -> int:
+    running = ", ".join(sorted({host for host in found.running.values()}))
+    count = found.ended + len(found.running) + len(found.waiting)
+    said = [f"{found.ended} of {counted(count, 'job')} have ended"]
+    if found.running:
+        said.append(f"{len(found.running)} go on ({running})")
+    if found.waiting:
+        said.append(f"{len(found.waiting)} have not begun")
+    print(f"Sweep {rid}: {', '.join(said)}")
+    if found.submitted:
+        tell("the process that submitted them takes the others in")
+    elif found.waiting and not found.running:
+        tell(
+            "repeat this once they have ended; if the scheduler does not know of them any more, as squeue shows, add"
+            " --fail-fast: they are given up, and the sweep is ended"
+        )
+    else:
+        tell("repeat this once more have ended")
+    return 0
 
 
 class _Shown:
@@ -103,6 +123,8 @@ class _Shown:
             if folder.number in self._ended:
                 continue
             ended = folder.ended()
+            if ended and ended.apart:  # it is told once its records are here
+                ended = None
             job = plan.jobs[folder.number] if plan.jobs else folder.job()
             if not job or not (ended or folder.begun()):
                 continue

@@ -138,7 +138,7 @@ def go_on(
 
     flag = "resume" if args.resume else "collect"
     taken = {"notebook", "overrides", "debug", flag} | (
-        {"new_code", "fail_fast", "allow_dirty"} if args.resume else set()
+        {"new_code", "fail_fast", "allow_dirty"} if args.resume else {"fail_fast"}
     )
     notebooks = [word for word in words if word.endswith(".ipynb") and "=" not in word]
     engine = [word for word in words if args.resume and ENGINE.match(word)]
@@ -153,7 +153,7 @@ def go_on(
         )
     recover_for_run(project)
     if args.collect:
-        return sweep.collect(project, args.collect)
+        return sweep.collect(project, args.collect, args.fail_fast)
     plan = resumed(
         project,
         args.resume,

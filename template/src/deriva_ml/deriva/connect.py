@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from deriva_ml.catalog.catalog_config import DerivaMLConfig, located
 from deriva_ml.catalog.connection import Connection, Undelivered, open_local
+from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.lent import Borrowing
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 
@@ -26,7 +28,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
             raise DerivaMLRequestError(
                 "--offline is for a run that is to be sent to a server: choose one with deriva_ml=production or --host"
             )
-        local = open_local(project)
+        local = _opened(project)
         local.make_asset_tables(config.asset_tables or ())
         return Connection(local, local, Undelivered(local))
     config = located(config, project)
@@ -34,7 +36,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
     from deriva_ml.deriva.delivery import DerivaDelivery
     from deriva_ml.deriva.source import DerivaSource
 
-    local = open_local(project)
+    local = _opened(project)
     if project.replayed.exists():
         from deriva_ml.deriva.replayed import PinnedSource, ReadOnly, pinned
 
@@ -42,3 +44,7 @@ def connect(config: DerivaMLConfig, project: Project) -> Connection:
         return Connection(local, PinnedSource(reading, pinned(project)), reading)
     delivery = DerivaDelivery(local, config)
     return Connection(local, DerivaSource(delivery), delivery)
+
+
+def _opened(project: Project) -> EmbeddedCatalog:
+    return Borrowing(project) if project.borrows.exists() else open_local(project)

@@ -98,11 +98,11 @@ def end_run(
             for rid in executions
         ]
     )
-    kept = project.make_outputs() / plain_name(_shown(catalog, executions[0]))
+    kept = project.make_outputs() / plain_name(known_as(catalog, executions[0]))
     try:
         for output in outputs:
             check_inside(kept / output.path.name, project.outputs)
-        _copy_for_reader(outputs, kept)
+        copy_for_reader(outputs, kept)
     except (OSError, DerivaMLException) as error:  # the record is safe; these are for the reader's comfort
         warn(f"no copy for the reader in {kept}: {error}")
     reason = catalog.lookup_execution(executions[0]).status_detail
@@ -117,7 +117,7 @@ def _end_dry_run(
     warnings: Sequence[str],
 ) -> Result:
     kept = project.new_folder(project.make_outputs(), "dry-run")
-    _copy_for_reader(outputs, kept)
+    copy_for_reader(outputs, kept)
     for number, made in enumerate(run.dry_run_folders(), 1):
         if (made / "assets").is_dir():
             to = kept if number == 1 else kept / f"execution-{number}"
@@ -163,8 +163,8 @@ def was_refused(run: NotebookRun) -> bool:
     return run.holds(run.executed) and run.reported().refused in errors_of_last_cell(run.executed)
 
 
-def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
-    """Return the RID that the notebook knew its execution by: of the catalog that it is for, if it has one there."""
+def known_as(catalog: EmbeddedCatalog, rid: RID) -> RID:
+    """Return the RID that people know an execution by: of the catalog that it is for, if it has one there."""
     there = (catalog.journal.remote(rid, one) for one in catalog.journal.destinations(rid))
     return next((known.rid for known in there if known and known.rid), rid)
 
@@ -172,13 +172,14 @@ def _shown(catalog: EmbeddedCatalog, rid: RID) -> RID:
 def clear_half_copies(catalog: EmbeddedCatalog, project: Project, run: NotebookRun) -> None:
     """Remove what a runner that was killed in its last copies for the reader had not written to its end."""
     for rid in catalog.executions_of_run(run.folder):
-        kept = project.outputs / plain_name(_shown(catalog, rid))
+        kept = project.outputs / plain_name(known_as(catalog, rid))
         for half in kept.glob(f"{PARTIAL}*") if is_inside(kept, project.outputs) else ():
             with suppress(OSError):  # another user's, left by a container
                 half.unlink()
 
 
-def _copy_for_reader(outputs: Sequence[Output], folder: Path) -> None:
+def copy_for_reader(outputs: Sequence[Output], folder: Path) -> None:
+    """Copy those of an execution's files that a person reads into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for output in outputs:
         if output.for_reader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import deriva_ml.disk as disk
@@ -14,7 +14,7 @@ from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.objects import ObjectStore
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
-from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.execution.closing import (
     close_execution,
     commit_readable,
@@ -36,6 +36,13 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.state_folder import STATE, named_apart
 from deriva_ml.terminal import tell, warn
+from deriva_ml.untrusted import plain_name
+
+DETACHED = "detached"
+"""The file in the folder of a sweep whose jobs may go on when the process that submitted them is gone."""
+
+OF_JOBS = ("records.zip", "state")
+"""What the folder of a job on another machine has as long as its records are not in the project's catalog."""
 
 REASON = "the process that ran it ended without recording its end"
 
@@ -60,16 +67,33 @@ def recover(catalog: EmbeddedCatalog, project: Project) -> list[RID]:
     return closed
 
 
-def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> None:
+def close_left(project: Project, reason: str) -> list[RID]:
+    """Close what a process left open in a state folder that was its alone, though it cannot be seen from here that it is gone.
+
+    Args:
+        reason: for the records.
+
+    Returns:
+        The RIDs of the executions that were closed.
+    """
+    closed: list[RID] = []
+    with closing(open_local(project)) as catalog:
+        _recover(catalog, project, closed, reason)
+    return closed
+
+
+def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left_for: str = "") -> None:
     own, apart = project.root / STATE, project.apart or named_apart()
     if not apart and (own / "catalog.db").exists() and not own.samefile(project.state):
         warn(
             f"{own} has records that are not seen here, for the catalog is {project.database}: keep that"
             " folder, also when the working tree is removed"
         )
-    waiting, recorded = _record_unstarted(catalog, project)
+    waiting, recorded = _record_unstarted(catalog, project, bool(left_for))
     for rid, owner, folder in catalog.open_executions():
-        if rid not in recorded and not owner.is_gone(project.state):
+        if rid not in recorded and not left_for and not owner.is_gone(project.state):
+            continue
+        if is_detached(project, rid):
             continue
         here = Owner.here(project.state)
         failure = liveness.noted(project.state, owner.lock, rid) or liveness.noted(
@@ -80,7 +104,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID]) -> N
         # Another command may be at it too: only the one that takes the execution over closes it.
         if catalog.claim(rid, owner, here):
             try:
-                _close_orphan(catalog, project, rid, folder, failure)
+                _close_orphan(catalog, project, rid, folder, failure, left_for or REASON)
             except Exception as error:  # whatever it is, it must not keep every later command from its work
                 if disk.fault(error, project.state):
                     raise
@@ -119,7 +143,7 @@ def recover_for_run(project: Project) -> None:
 
 
 def _close_orphan(
-    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str
+    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str, why: str
 ) -> None:
     record = catalog.lookup_execution(rid)
     dropped = _drop_links(catalog, project, rid)
@@ -134,8 +158,8 @@ def _close_orphan(
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
         _stop_kernel_of(run)
-        outputs = run_outputs(run, failure or REASON)
-    status, reason = (Status.failed, failure) if failure else (Status.aborted, REASON)
+        outputs = run_outputs(run, failure or why)
+    status, reason = (Status.failed, failure) if failure else (Status.aborted, why)
     close_execution(catalog, project, rid, status, join_reasons(reason, dropped), outputs)
     tell(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}")
 
@@ -172,8 +196,13 @@ def _hint(catalog: EmbeddedCatalog, rid: RID) -> str:
     return "; uv run deriva-ml-upload sends its record" if catalog.journal.pending(rid) else ""
 
 
-def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[Path], list[RID]]:
+def _record_unstarted(
+    catalog: EmbeddedCatalog, project: Project, all_gone: bool
+) -> tuple[set[Path], list[RID]]:
     """Give a run whose runner was killed before its notebook started an execution one, to be closed as the others.
+
+    Args:
+        all_gone: whatever can be seen of the runners from here.
 
     Returns:
         The folders of the runs for which that has to wait, and the executions.
@@ -184,7 +213,7 @@ def _record_unstarted(catalog: EmbeddedCatalog, project: Project) -> tuple[set[P
             remove_run(folder)
             continue
         run = NotebookRun.found(folder)
-        if run is None or not run.owner.is_gone(project.state):
+        if run is None or not (all_gone or run.owner.is_gone(project.state)):
             continue
         try:
             recorded += _record(catalog, project, run)
@@ -240,7 +269,31 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
             remove_run(folder)
         elif run:
             locks.add(run.owner.lock)
+    for folder in _folders(project.sweeps):
+        if not holds_records(folder) and _is_over(catalog, folder):
+            remove_run(folder)
     liveness.clear(project.state, locks)
+
+
+def is_detached(project: Project, rid: RID) -> bool:
+    """Whether an execution is a sweep whose jobs may go on though the process that submitted them is gone."""
+    return (project.sweeps / plain_name(rid) / DETACHED).exists()
+
+
+def holds_records(sweep: Path) -> bool:
+    """Whether jobs of a sweep have recorded something, on other machines, that is only in its folder yet."""
+    return any(next((sweep / "jobs").glob(f"*/{name}"), None) for name in OF_JOBS)
+
+
+def _is_over(catalog: EmbeddedCatalog, sweep: Path) -> bool:
+    """Whether a sweep has ended; of one that records nothing, whether no job of it has begun for a week."""
+    if sweep.suffix == OVER:
+        return True
+    with suppress(NotFound):
+        return catalog.lookup_execution(sweep.name).status not in OPEN_STATUSES
+    with suppress(OSError):
+        return time.time() - (sweep / "jobs").stat().st_mtime > 7 * 24 * 3600
+    return _is_old(sweep)
 
 
 def _is_old(folder: Path) -> bool:

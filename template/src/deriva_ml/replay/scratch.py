@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import deriva_ml.state_folder as state_folder
-from deriva_ml.catalog.carried import KINDS, Selection, chosen
+from deriva_ml.catalog.carried import Selection, chosen
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.merging import merging
+from deriva_ml.catalog.merging import take_over
 from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.definitions import RID, Asset, Dataset, MLAsset
@@ -88,12 +88,9 @@ def _changed(local: EmbeddedCatalog, plan: Plan) -> dict[RID, int]:
 
 def _carry(local: EmbeddedCatalog, plan: Plan, rids: Sequence[RID], catalog: EmbeddedCatalog) -> None:
     """Bring the rows of inputs, and of what made them, from one catalog into another."""
-    with chosen(local, rids) as selection, merging(catalog) as merge:
-        rows = _AsItWas(selection, local, plan)
-        for name in KINDS:
-            merge.read(name, (json.dumps(row).encode() for row in rows.of(name)))
+    with chosen(local, rids) as selection:
         try:
-            merge.finish(f"the catalog that {plan.rid} is in", lambda: None)
+            take_over(_AsItWas(selection, local, plan).of, catalog, f"the catalog that {plan.rid} is in")
         except ValueError as error:
             raise CouldNotRun(f"the rows of its inputs cannot be read: {error}") from error
 

@@ -228,7 +228,10 @@ def prepared(engine: Engine, jobs: int, environment: Mapping[str, str]) -> Itera
     if engine.launcher == RAY:
         ends.append(_end_ray)
         if engine._is_own_ray:
-            environment = {**_ray_environment(folder := Path(tempfile.mkdtemp(prefix="ray-"))), **environment}
+            # There are sockets in it, whose paths may have some hundred bytes.
+            short = None if len(tempfile.gettempdir()) < 30 or os.name != "posix" else "/tmp"
+            folder = Path(tempfile.mkdtemp(prefix="ray-", dir=short))
+            environment = {**_ray_environment(folder), **environment}
             ends.append(lambda: shutil.rmtree(folder, ignore_errors=True))
             words += _ray_words(engine, jobs, folder)
     before = {name: os.environ.get(name) for name in environment}
@@ -267,7 +270,7 @@ def _ray_words(engine: Engine, jobs: int, folder: Path) -> list[str]:
         "include_dashboard": "false",
         "log_to_driver": "false",
         "logging_level": "error",
-        "_temp_dir": folder,  # a short path: there are sockets in it
+        "_temp_dir": folder,
     }
     wanted: dict[str, dict[str, Any]] = {
         "init": init,

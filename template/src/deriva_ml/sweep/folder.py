@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deriva_ml.definitions import RID
+from deriva_ml.execution.recovery import DETACHED
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, replacing, write_atomically
 from deriva_ml.sweep.plan import Job, Plan, job_from_json
@@ -76,6 +77,11 @@ class JobFolder:
         """The archive of what it recorded apart."""
         return self.path / "records.zip"
 
+    @property
+    def alive(self) -> Path:
+        """The file that its process touches again and again where it runs on another machine."""
+        return self.path / "alive"
+
     def claim(self, begun: Begun) -> bool:
         """Take the job; False if another process has it. It is whole as soon as it is there, on shared drives too."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -138,6 +144,16 @@ class SweepFolder:
         return cls(project.sweeps / plain_name(rid))
 
     @property
+    def state(self) -> Path:
+        """The state folder that it lies in: the submitting process's."""
+        return self.path.parent.parent
+
+    @property
+    def lent(self) -> Path:
+        """The project's catalog as it was when the sweep began, for jobs on other machines; not there for one without."""
+        return self.path / "lent"
+
+    @property
     def rid(self) -> RID:
         """The sweep's execution, by its RID in the project's own catalog; no RID for a dry run."""
         return self.path.name
@@ -178,13 +194,13 @@ class SweepFolder:
     def detach(self, on: bool = True) -> None:
         """Note that jobs may go on when the process that submitted them is gone, or that they do not any more."""
         if on:
-            (self.path / "detached").touch()
+            (self.path / DETACHED).touch()
         else:
-            (self.path / "detached").unlink(missing_ok=True)
+            (self.path / DETACHED).unlink(missing_ok=True)
 
     def is_detached(self) -> bool:
         """Whether they may."""
-        return (self.path / "detached").exists()
+        return (self.path / DETACHED).exists()
 
 
 def _read(path: Path, make: Callable[[Any], T]) -> T | None:

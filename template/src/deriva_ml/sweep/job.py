@@ -8,18 +8,25 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.signals import Terminated, raise_on_signals, terminated_by, time_limit_heeded
+from deriva_ml.signals import (
+    Terminated,
+    raise_on_signals,
+    signals_ignored,
+    terminated_by,
+    time_limit_heeded,
+)
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, command_of
 from deriva_ml.terminal import one_line
@@ -85,15 +92,35 @@ class Task:
 
     def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
         """Run a job that nobody else runs or has run, unless all are to stop; return how it ended."""
-        project = Project(self.root)
-        if self._is_over(sweep, project) or folder.ended():
+        if self._is_over(sweep, folder):
             return folder.ended()
+        project, parent = Project(self.root), self.parent
+        place: AbstractContextManager[None] = nullcontext()
+        if apart.is_apart(sweep):
+            try:
+                project, parent = apart.job_project(self.root, sweep, folder), ""
+            except (DerivaMLException, OSError) as error:
+                folder.end(Ended(Status.failed, reason=str(error)))
+                return folder.ended()
+            place = apart.alone(project, folder)
         if not folder.claim(Begun(Owner.here(project.state), str(project.state), time.time(), self.launch)):
             return folder.ended()
+        with place:
+            ended = self._recorded(sweep, folder, plan, job, project, parent)
+        if self.folder in submitted_here and ended.status == Status.aborted:
+            sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
+        elif plan.fail_fast and ended.status not in GOOD:
+            sweep.stop(f"job {job.number} failed, and --fail-fast was given")
+        return ended
+
+    def _recorded(
+        self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job, project: Project, parent: RID
+    ) -> Ended:
+        """Run a job that was taken, and write down how it ended; where it records apart, also its archive."""
         begun = time.monotonic()
         try:
-            with _signals_let_in(), raise_on_signals(), time_limit_heeded(), self._stopped(sweep, project):
-                ended = run_job(project, plan, job, self.parent)
+            with _signals_let_in(), raise_on_signals(), time_limit_heeded(), self._stopped(sweep, folder):
+                ended = run_job(project, plan, job, parent)
         except (KeyboardInterrupt, Terminated) as error:
             ended = Ended(Status.aborted, reason=_stop_reason(error))
         except (DerivaMLException, OSError) as error:
@@ -101,25 +128,28 @@ class Task:
         except Exception as error:  # whatever it is, the other jobs go on
             ended = Ended(Status.failed, reason=f"{type(error).__name__}: {one_line(error)}")
         ended = replace(ended, seconds=round(time.monotonic() - begun, 3))
-        folder.end(ended)
-        if self.folder in submitted_here and ended.status == Status.aborted:
-            sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
-        elif plan.fail_fast and ended.status not in GOOD:
-            sweep.stop(f"job {job.number} failed, and --fail-fast was given")
+        with signals_ignored():
+            if apart.is_apart(sweep) and not folder.ended():
+                ended = replace(ended, apart=bool(apart.deliver(project, folder, ended.reason)))
+            if folder.ended() is None:  # or it was taken for gone
+                folder.end(ended)
+            apart.remove_own(project, folder)
         return ended
 
-    def _is_over(self, sweep: SweepFolder, project: Project) -> bool:
-        """Whether no job is to begin, or go on: all are to stop, or nobody is there any more to whom this one matters."""
-        return bool(sweep.stopped()) or (self.submitter.is_gone(project.state) and not sweep.is_detached())
+    def _is_over(self, sweep: SweepFolder, folder: JobFolder) -> bool:
+        """Whether a job is not to begin, or go on: all are to stop, or nobody is there any more to whom it matters."""
+        if sweep.stopped() or folder.ended():
+            return True
+        return self.submitter.is_gone(sweep.state) and not sweep.is_detached()
 
     @contextmanager
-    def _stopped(self, sweep: SweepFolder, project: Project) -> Iterator[None]:
+    def _stopped(self, sweep: SweepFolder, folder: JobFolder) -> Iterator[None]:
         """Interrupt what runs inside, on the main thread, as soon as it is not to go on."""
         over = threading.Event()
 
         def look() -> None:
             while not over.wait(LOOK_SECONDS):
-                if self._is_over(sweep, project):
+                if self._is_over(sweep, folder):
                     number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
                     # To that thread, so that what it waits for is interrupted, too.
                     signal.pthread_kill(threading.main_thread().ident or 0, number)

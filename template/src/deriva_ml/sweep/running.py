@@ -11,16 +11,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.catalog_config import DerivaMLConfig
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import (
     RID,
+    ExecAssetType,
     ExecMetadataType,
+    MLAsset,
     Status,
     Workflow,
     format_duration,
@@ -29,13 +31,16 @@ from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.closing import Output, close_execution
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
+from deriva_ml.execution.notebook_end import copy_for_reader, known_as
 from deriva_ml.execution.provenance import collect, workflow_of
-from deriva_ml.execution.recovery import recover_project
+from deriva_ml.execution.recovery import holds_records, recover_project
 from deriva_ml.execution.run_state import remove_run
 from deriva_ml.git import git
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
+from deriva_ml.sweep.collecting import collect as collect_apart
+from deriva_ml.sweep.collecting import collecting
 from deriva_ml.sweep.engines import Engine, prepared
 from deriva_ml.sweep.equipment import equipped
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
@@ -50,7 +55,10 @@ from deriva_ml.sweep.study import (
     write_trials,
 )
 from deriva_ml.sweep.threads import share
-from deriva_ml.terminal import one_line
+from deriva_ml.terminal import one_line, warn
+from deriva_ml.untrusted import plain_name
+
+PICTURE = "sweep.png"
 
 SPEC = "sweep.json"
 """The file of a sweep's record that holds its plan."""
@@ -106,6 +114,8 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     if plan.done:
         _take_over(project, sweep, plan)
     submitted_here.add(sweep.path)
+    if engine.elsewhere:
+        apart.lend_catalog(project, sweep)
     if engine.outlives:
         sweep.detach()
     count = len(plan.jobs) or trials_at_once(engine)
@@ -114,6 +124,7 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         quiet(engine),
         _stopped_by_signals(sweep),
         watch(sweep, plan),
+        collecting(project, sweep),
     ):
         problem = _launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
@@ -175,7 +186,7 @@ def _launch_all(
         space = space_of(plan, engine)
         words += words_of(plan, engine, trials)
         problem = _launch(task, sweep, lambda files: launch_swept(task, space, words, files))
-        _close_lost(project, sweep, _settled(sweep))
+        close_lost(project, sweep, _settled(sweep))
         return problem
     problem, alone = "", set[int]()
     batches = deque([[job.number for job in plan.jobs]])
@@ -189,7 +200,7 @@ def _launch_all(
         lost = _settled(sweep)
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
         again = [job for job in again if job.number not in alone]
-        _close_lost(project, sweep, lost, again)
+        close_lost(project, sweep, lost, again)
         alone |= {job.number for job in again}
         left = [number for number in batch if not sweep.job(number).ended() and number not in alone]
         if left == batch:
@@ -217,12 +228,15 @@ def _settled(sweep: SweepFolder) -> list[JobFolder]:
     """Wait until no job runs any more, which a launcher need not have done; return those whose process is gone."""
     while True:
         open_jobs = [job for job in sweep.jobs() if job.begun() and not job.ended()]
-        if not any(_is_alive(job) for job in open_jobs):
+        if not any(is_alive(sweep, job) for job in open_jobs):
             return [job for job in open_jobs if not job.ended()]
         time.sleep(LOOK_SECONDS)
 
 
-def _is_alive(job: JobFolder) -> bool:
+def is_alive(sweep: SweepFolder, job: JobFolder) -> bool:
+    """Whether the process that took a job goes on with it."""
+    if apart.is_apart(sweep):
+        return apart.is_alive(job)
     begun = job.begun()
     # What this process itself has left without an end, in a second Ctrl-C, it does not go on with.
     return (
@@ -232,10 +246,13 @@ def _is_alive(job: JobFolder) -> bool:
     )
 
 
-def _close_lost(
+def close_lost(
     project: Project, sweep: SweepFolder, lost: Sequence[JobFolder], again: Sequence[JobFolder] = ()
 ) -> None:
     """Let recovery close the executions of jobs whose process is gone, and write their ends down but for those to repeat."""
+    if apart.is_apart(sweep):
+        collect_apart(project, sweep)
+        return  # those whose records cannot be taken in stay as they are
     if lost:
         recover_project(project)
     for job in lost:
@@ -253,19 +270,6 @@ def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> lis
     return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
 
 
-def finish_later(project: Project, sweep: SweepFolder, plan: Plan) -> SweepEnd | None:
-    """End a sweep whose submitter is gone, if its jobs have ended; None if some run, or may begin yet."""
-    open_jobs = [job for job in sweep.jobs() if job.begun() and not job.ended()]
-    if any(_is_alive(job) for job in open_jobs):
-        return None
-    _close_lost(project, sweep, open_jobs)
-    if any(not sweep.job(job.number).ended() for job in plan.jobs) and not sweep.stopped():
-        return None
-    with closing(open_local(project)) as catalog:
-        begun = catalog.lookup_execution(sweep.rid).created
-    return finish(project, sweep, plan, (datetime.now(UTC) - datetime.fromisoformat(begun)).total_seconds())
-
-
 def _next(plan: Plan) -> int:
     """Return the number of the first job that a sweeper makes."""
     return max((int(number) + 1 for number in plan.done), default=0)
@@ -278,19 +282,7 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
         seconds: that it took.
         problem: what the launcher complained of.
     """
-    ends = {job.number: ended for job in sweep.jobs() if (ended := job.ended())}
-    jobs = {job.number: job for job in plan.jobs} or {
-        folder.number: job for folder in sweep.jobs() if (job := folder.job())
-    }
-    end = SweepEnd(
-        "" if plan.dry_run else sweep.rid,
-        ends,
-        len(plan.jobs) or len(ends),
-        sweep.stopped(),
-        problem,
-        jobs,
-        plan.direction,
-    )
+    end = end_of(sweep, plan, problem)
     if plan.dry_run:
         remove_run(sweep.path)
         return end
@@ -298,10 +290,23 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
     with signals_ignored():
         with closing(open_local(project)) as catalog:
             catalog.update_execution(end.execution, Execution_Duration=format_duration(seconds))
-            close_execution(catalog, project, end.execution, status, reason, _results(catalog, sweep, plan))
-        remove_run(sweep.path)
+            close_execution(
+                catalog, project, end.execution, status, reason, _results(catalog, project, sweep, plan)
+            )
+        if not holds_records(sweep.path):  # otherwise --collect takes them in
+            remove_run(sweep.path)
     _send(project, end.execution)
     return end
+
+
+def end_of(sweep: SweepFolder, plan: Plan, problem: str = "") -> SweepEnd:
+    """Return how a sweep ended, as its folder has it."""
+    ends = {job.number: ended for job in sweep.jobs() if (ended := job.ended())}
+    jobs = {job.number: job for job in plan.jobs} or {
+        folder.number: job for folder in sweep.jobs() if (job := folder.job())
+    }
+    execution, count = "" if plan.dry_run else sweep.rid, len(plan.jobs) or len(ends)
+    return SweepEnd(execution, ends, count, sweep.stopped(), problem, jobs, plan.direction)
 
 
 def _status_of(end: SweepEnd) -> tuple[Status, str]:
@@ -316,9 +321,26 @@ def _status_of(end: SweepEnd) -> tuple[Status, str]:
     return (Status.failed if said else Status.uploaded), "; ".join(said)
 
 
-def _results(catalog: EmbeddedCatalog, sweep: SweepFolder, plan: Plan) -> list[Output]:
-    """Write what came of the jobs, as files for the record and the reader."""
-    return []
+def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, plan: Plan) -> list[Output]:
+    """Write what came of the jobs, as files for the record and, in ``outputs/``, for the reader."""
+    from deriva_ml.sweep.picture import draw
+    from deriva_ml.sweep.table import rows_of, write_table
+
+    rows = rows_of(catalog, sweep, plan)
+    files = write_table(rows, plan, sweep.path)
+    try:
+        if picture := draw(rows, plan.description.partition("\n")[0], sweep.path / PICTURE):
+            files.append(picture)
+    except Exception as error:  # of the library that draws: the table has all that the picture would show
+        warn(f"no picture of the results: {type(error).__name__}: {one_line(error)}")
+    outputs = [
+        Output(path, MLAsset.execution_asset, ExecAssetType.output_file, for_reader=True) for path in files
+    ]
+    try:
+        copy_for_reader(outputs, project.make_outputs() / plain_name(known_as(catalog, sweep.rid)))
+    except (OSError, DerivaMLException) as error:
+        warn(f"no copy for the reader: {error}")
+    return outputs
 
 
 def _send(project: Project, rid: RID) -> None:

@@ -1,0 +1,349 @@
+"""Sweeps on Hydra's engines, for real: joblib, submitit here and with Slurm's commands, Ray, Optuna."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import slurm_double
+from hydra_zen import store
+from sweep_project import SweepProject, eventually, plan_of
+
+from deriva_ml.definitions import Status
+from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.project import Project
+from deriva_ml.sweep import engines, equipment
+from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable, usable_cpus
+from deriva_ml.sweep.folder import Ended
+from deriva_ml.sweep.plan import Swept
+from deriva_ml.sweep.resuming import resumed
+from deriva_ml.sweep.study import best, listed_values, see_optimizable, space_of, text_of, words_of
+from deriva_ml.sweep.threads import share
+from git_repository import isolate_git
+
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+OPTUNA = ("hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1")
+
+store(
+    {"defaults": ["submitit_slurm", "_self_"], "cpus_per_task": 3}, group="hydra/launcher", name="tests_gpu"
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepProject:
+    isolate_git(monkeypatch, tmp_path)
+    return SweepProject.make(tmp_path)
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.endswith("_NUM_THREADS")]:
+        monkeypatch.delenv(name)
+
+
+# --------------------------------------------------------------------------------------------------- which engine it is
+
+
+@pytest.mark.parametrize(
+    ("words", "launcher", "sweeper", "elsewhere", "outlives", "side_by_side"),
+    [
+        ((), "basic", "", False, False, 1),
+        (("hydra/launcher=basic",), "basic", "", False, False, 1),
+        (JOBLIB, "joblib", "", False, False, 2),
+        (("hydra/launcher=joblib", "hydra.launcher.n_jobs=-1"), "joblib", "", False, False, usable_cpus()),
+        (("hydra/launcher=submitit_local",), "submitit_local", "", False, True, usable_cpus()),
+        (("hydra/launcher=tests_gpu",), "submitit_slurm", "", True, True, 1),
+        (OPTUNA, "basic", "optuna", False, False, 1),
+    ],
+)
+def test_overrides_name_an_engine(
+    words: tuple[str, ...], launcher: str, sweeper: str, elsewhere: bool, outlives: bool, side_by_side: int
+) -> None:
+    """An entry that the project stores is known by the class that it names."""
+    engine = engine_of(words)
+    assert (engine.launcher, engine.sweeper) == (launcher, sweeper)
+    assert (engine.elsewhere, engine.outlives) == (elsewhere, outlives)
+    assert engine.side_by_side(100) == min(side_by_side, 100) and engine.side_by_side(1) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("hydra/launcher=joblib",),
+            "hydra/launcher=joblib is not installed: uv sync --extra parallel installs it",
+        ),
+        (("hydra/launcher=submitit_slurm",), "uv sync --extra slurm"),
+        (("hydra/launcher=ray",), "uv sync --extra ray"),
+        (("hydra/sweeper=optuna",), "hydra/sweeper=optuna is not installed: uv sync --extra optuna"),
+    ],
+)
+def test_an_engine_that_is_not_installed_is_one_line_that_says_what_to_install(
+    words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(DerivaMLRequestError, match=said) as refused:
+        engine_of(words)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("hydra/launcher=cluster",),
+            "hydra/launcher=cluster: there is none of that name; there are: basic, ",
+        ),
+        ((*JOBLIB, "hydra.launcher.cores=2"), "Could not override 'hydra.launcher.cores'"),
+        (("hydra/launcher=submitit_local", "hydra.launcher.nodes=2"), "a job is one process"),
+        (("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=2"), "120 s before that time is over"),
+        (("hydra/launcher=tests_gpu",), "there is no sbatch and srun here"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_refused_in_one_line(
+    words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "sbatch" not in said:
+        monkeypatch.setenv("PATH", slurm_double.install(tmp_path)["PATH"])
+    with pytest.raises(DerivaMLRequestError, match=said) as refused:
+        see_usable(engine_of(words))
+    assert "\n" not in str(refused.value)
+
+
+def test_jobs_side_by_side_share_the_cores(no_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the person has said how many threads there are to be; a job that has the machine to itself takes them all."""
+    monkeypatch.setattr(engines, "usable_cpus", lambda: 8)
+    joblib = engine_of(("hydra/launcher=joblib", "hydra.launcher.n_jobs=3"))
+    assert share(Engine(), 100) == {} and share(joblib, 1) == {}
+    assert share(joblib, 100)["OMP_NUM_THREADS"] == "2" and share(joblib, 2)["MKL_NUM_THREADS"] == "4"
+    assert share(engine_of(("hydra/launcher=tests_gpu",)), 100)["OPENBLAS_NUM_THREADS"] == "3"
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.setenv("MKL_NUM_THREADS", "6")
+    found = share(joblib, 100)
+    assert found["OPENBLAS_NUM_THREADS"] == "5" and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & found.keys()
+
+
+def test_what_a_launcher_needs_is_there_only_while_it_runs(no_threads: None) -> None:
+    local = engine_of(("hydra/launcher=submitit_local",))
+    with prepared(local, 4, share(local, 4)) as words:
+        assert words == (f"hydra.launcher.timeout_min={engines.YEAR}",)
+        assert os.environ["OMP_NUM_THREADS"]
+    assert "OMP_NUM_THREADS" not in os.environ
+    short = engine_of(("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"))
+    with prepared(short, 4, {}) as words:
+        assert words == ()
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "lustre", "fuse.sshfs", "ext4"])
+def test_jobs_do_not_write_one_catalog_side_by_side_on_a_network_drive(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line says what to do instead; jobs one after the other, and those of other machines, are no such jobs."""
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr("deriva_ml.network_drive.mount_of", lambda path: (kind, ["rw"]))
+    here, joblib = Project(tmp_path), engine_of(JOBLIB)
+    equipment.check_parallel(here, Engine())
+    equipment.check_parallel(here, engine_of(("hydra/launcher=tests_gpu",)))
+    if kind == "ext4":
+        equipment.check_parallel(here, joblib)
+        return
+    with pytest.raises(DerivaMLRequestError, match=rf"network drive \({kind}\).*DERIVA_ML_STATE.*production"):
+        equipment.check_parallel(here, joblib)
+
+
+# ------------------------------------------------------------------------------------------------------------ optimizing
+
+
+@pytest.mark.parametrize(
+    ("text", "parameter", "values", "space"),
+    [
+        ("a,b", False, ["a", "b"], "choice(0,1)"),
+        ("'x y',\"z,\"", False, ["'x y'", '"z,"'], "choice(0,1)"),
+        ("'x y',\"z,\"", True, ["x y", "z,"], "choice(0,1)"),
+        ("1.10,[1,2]", True, ["1.10", "[1, 2]"], "choice(0,1)"),
+        ("shuffle(range(1,4))", True, ["1", "2", "3"], "choice(0,1,2)"),
+        ("shuffle(b,a)", True, ["b", "a"], "choice(0,1)"),
+        ("range(1,5)", False, [], "range(1,4,1)"),
+        ("range(5,1,-2)", False, [], "range(3,5,2)"),
+        ("tag(log,interval(0.1,1))", False, [], "tag(log,interval(0.1,1))"),
+    ],
+)
+def test_a_sweeper_chooses_among_what_was_typed(
+    text: str, parameter: bool, values: list[str], space: str
+) -> None:
+    """Whatever it is, a job gets it as typed; Optuna's ranges are Hydra's, without their end."""
+    one = Swept("key", text, parameter)
+    engine = engine_of(OPTUNA)
+    assert listed_values(one) == values
+    assert space_of(replace(plan_of("1", *OPTUNA), swept=(one,)), engine) == [f"+key={space}"]
+    assert [text_of(one, str(place)) for place in range(len(values))] == values
+
+
+@pytest.mark.parametrize(
+    ("words", "objective", "direction", "said"),
+    [
+        ((), "", "", "--objective METRIC"),
+        (("hydra.sweeper.direction=maximize",), "loss", "minimize", "contradict each other"),
+        (("hydra.sweeper.direction=[maximize,minimize]",), "loss", "", "a sweep goes by one metric"),
+        (("hydra.sweeper.storage=sqlite:///a.db",), "loss", "minimize", "--resume RID goes on with them"),
+    ],
+)
+def test_what_a_sweeper_is_to_look_for_is_said_once(
+    words: tuple[str, ...], objective: str, direction: str, said: str
+) -> None:
+    with pytest.raises(DerivaMLRequestError, match=said):
+        see_optimizable(engine_of((*OPTUNA, *words)), objective, direction)
+
+
+def test_the_best_job_has_the_greatest_or_the_least_value() -> None:
+    def ended(value: float | None) -> Ended:
+        return Ended(Status.uploaded, objective=value)
+
+    ends = {0: ended(None), 1: ended(2.0), 2: ended(-1.0), 3: ended(2.0)}
+    assert (
+        best("maximize", ends) == 1
+        and best("minimize", ends) == 2
+        and best("minimize", {0: ended(None)}) is None
+    )
+
+
+def test_trials_go_side_by_side_as_the_launcher_does() -> None:
+    """Unless that is said; and a job that failed ends no search."""
+    plan = plan_of("interval(0,1)", *OPTUNA, objective="loss", direction="maximize")
+    words = words_of(plan, engine_of((*OPTUNA, *JOBLIB)), None)
+    assert words == [
+        "hydra.sweeper.direction=maximize",
+        "hydra.sweeper.n_jobs=2",
+        "hydra.sweeper.max_failure_rate=1.0",
+    ]
+    given = words_of(plan, engine_of((*OPTUNA, "hydra.sweeper.n_jobs=5")), None)
+    assert "hydra.sweeper.n_jobs=5" in given
+
+
+def test_optuna_finds_the_best_value_and_goes_on_with_what_is_recorded(project: SweepProject) -> None:
+    """A job without the metric is a trial that failed, and says so; another sweep knows the trials of the first."""
+    plan = plan_of(
+        "choice(0.1,0.3)",
+        *OPTUNA,
+        "hydra.sweeper.n_trials=3",
+        base=("model_config.fails=0.1",),
+        objective="loss",
+    )
+    status, out, err = project.run(plan)
+    assert status == 1, err
+    assert "best loss (minimize): 0, job " in out and "model_config.x=0.3" in out
+    assert (
+        "error: RuntimeError: 0.1 is not for me" in err
+        and "Failed experiment" not in err
+        and "[I " not in err
+    )
+    parent, jobs, losses = project.records()
+    assert parent.status is Status.failed and len(jobs) == 3 and set(losses.values()) == {0.0}
+    good = [held[-1].rid for held in jobs.values() if held[-1].status is Status.uploaded]
+
+    more = resumed(
+        Project(project.root), parent.rid, (*OPTUNA, f"hydra.sweeper.n_trials={len(good) + 1}"), new_code=True
+    )
+    more = replace(more, base=("model_config.metric=false",))
+    status, out, err = project.run(more)
+    assert "has no value of loss: as a trial it failed" in err
+    again, jobs, _ = project.records()
+    assert again.rid != parent.rid and len(jobs) == len(good) + 1
+    assert {held[-1].rid for held in jobs.values()} > set(good)
+    assert "best loss (minimize): 0, job " in out and "model_config.x=0.3" in out
+
+
+# -------------------------------------------------------------------------------------------------------- for real
+
+
+def nothing_left(project: SweepProject) -> None:
+    """No folder of a sweep, of a run or of Hydra's stays."""
+    state = Project(project.root).state
+    assert [*state.glob("sweeps/*"), *state.glob("runs/*"), *state.glob("executions/*")] == []
+    assert not (project.root / "multirun").exists() and not (project.root / "outputs" / ".submitit").exists()
+
+
+def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
+    project: SweepProject,
+) -> None:
+    """The pool breaks, and kills what the others run: each job is run in the end, and every record is closed."""
+    killed = ("model_config.stop=SIGKILL", "model_config.fails=0.2", "model_config.seconds=0.5")
+    status, _, err = project.run(plan_of("0.1,0.2,0.3", *JOBLIB, base=killed))
+    assert status == 0, err
+    parent, jobs, losses = project.records()
+    assert parent.status is Status.uploaded and [*jobs] == [0, 1, 2]
+    assert all(held[-1].status is Status.uploaded for held in jobs.values()) and len(losses) == 3
+    closed = [one for held in jobs.values() for one in held[:-1]]
+    assert closed and {one.status for one in closed} == {Status.aborted}
+    notes = project.notes()
+    assert {one["threads"] for one in notes} == {str(max(1, usable_cpus() // 2))}
+    assert len({one["pid"] for one in notes}) > 1
+    nothing_left(project)
+
+
+def test_submitit_runs_each_job_in_a_process_of_its_own_and_one_that_is_killed_ends_no_other(
+    project: SweepProject,
+) -> None:
+    killed = ("model_config.stop=SIGKILL", "model_config.fails=0.2", "model_config.seconds=0.5")
+    status, out, err = project.run(plan_of("0.1,0.2,0.3", "hydra/launcher=submitit_local", base=killed))
+    assert status == 1 and "1 of 3 jobs failed" in out and "--resume" in err
+    parent, jobs, losses = project.records()
+    ends = {place: [one.status for one in held] for place, held in jobs.items()}
+    assert ends == {0: [Status.uploaded], 1: [Status.aborted], 2: [Status.uploaded]}
+    assert parent.status is Status.failed and len(losses) == 2
+    assert len({one["pid"] for one in project.notes()}) == 3
+    nothing_left(project)
+
+
+def test_a_schedulers_time_limit_is_recorded_as_such(project: SweepProject, tmp_path: Path) -> None:
+    """What Slurm is asked for is what was typed; a job is told before its time is over, and closes its record."""
+    project.env |= slurm_double.install(tmp_path / "slurm", minute=6)
+    slow = ("model_config.seconds=60",)
+    words = (
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.timeout_min=3",
+        "hydra.launcher.array_parallelism=2",
+    )
+    status, _, err = project.run(plan_of("0.1,0.2", *words, base=slow))
+    assert status == 1 and "terminated by the scheduler's time limit (SIGUSR2)" in err
+    _, jobs, _ = project.records()
+    assert [one.status for held in jobs.values() for one in held] == [Status.aborted] * 2
+    assert all("time limit" in (held[-1].status_detail or "") for held in jobs.values())
+    assert {one["threads"] for one in project.notes()} == {"1"}
+    nothing_left(project)
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_runs_jobs_on_this_machine_and_leaves_nothing_behind(project: SweepProject) -> None:
+    killed = ("model_config.stop=SIGKILL", "model_config.fails=0.2", "model_config.seconds=0.5")
+    words = ("hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2")
+    status, out, err = project.run(plan_of("0.1,0.2,0.3", *words, base=killed))
+    assert status == 1 and "1 of 3 jobs failed" in out, err
+    _, jobs, _ = project.records()
+    ends = {place: [one.status for one in held] for place, held in jobs.items()}
+    assert ends == {0: [Status.uploaded], 1: [Status.aborted], 2: [Status.uploaded]}
+    assert "ray" not in err.lower()
+    nothing_left(project)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_on_a_terminal_closes_every_record_though_launchers_kill(
+    stop: signal.Signals, project: SweepProject
+) -> None:
+    slow = ("model_config.seconds=60",)
+    process = project.popen(plan_of("0.1,0.2,0.3", *JOBLIB, base=slow))
+    project.wait_for(2)
+    send: Callable[[int, int], None] = os.killpg if stop is signal.SIGINT else os.kill
+    send(process.pid, stop)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (130 if stop is signal.SIGINT else 1), err
+    parent, jobs, _ = project.records()
+    assert parent.status is Status.aborted
+    assert [one.status for held in jobs.values() for one in held] == [Status.aborted] * 2
+    eventually(lambda: not Path(f"/proc/{project.notes()[0]['pid']}").exists())
+    nothing_left(project)
