@@ -153,7 +153,11 @@ MODELS = {
     # the engine
     ("hydra/launcher=joblib",): "hydra/launcher=joblib is for the jobs of a sweep: it goes with --multirun",
     ("hydra.sweeper.n_trials=3",): "hydra.sweeper.n_trials=3 is for the jobs of a sweep",
-    (MULTI, "model_config.l2=1,2", "hydra/launcher=nope"): "hydra/launcher=nope: there is none of that name; there are: basic,",
+    (
+        MULTI,
+        "model_config.l2=1,2",
+        "hydra/launcher=nope",
+    ): "hydra/launcher=nope: there is none of that name; there are: basic,",
     (MULTI, "model_config.l2=1,2", "hydra.launcher.n_jobs=2"): "Could not override 'hydra.launcher.n_jobs'",
     (
         MULTI,
