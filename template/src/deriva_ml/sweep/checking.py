@@ -291,10 +291,10 @@ def _seen(
     catalogs = [_catalog_of(one, project) for one in composed]
     if any(one != catalogs[0] for one in catalogs):
         raise DerivaMLRequestError(ONE_CATALOG)
-    dry = bool(composed) and all(one.node.get("dry_run") for one in composed)
+    dry = bool(composed) and all(_value(one, "dry_run") for one in composed)
     if composed:
         if any(choice.key == "description" for choice in choices):
-            description = description or str(composed[0].node.get("description") or "")
+            description = description or str(_value(composed[0], "description") or "")
         with suppress(DerivaMLRequestError):
             found = composed[0].argument("workflow")
             workflow = found if isinstance(found, Workflow) else workflow
@@ -302,9 +302,20 @@ def _seen(
     return Seen(choices, description, about, catalogs[0] if catalogs else {}, dry)
 
 
+def _value(composed: Composition, key: str) -> Any:
+    """Return what a configuration has there; None if that is left to the kernel."""
+    with suppress(Exception):
+        return composed.node.get(key)
+    return None
+
+
 def _catalog_of(composed: Composition, project: Project) -> dict[str, Any]:
     """Return the fields that name a catalog, with the path of a file of credentials, but no credentials."""
-    config = checked(composed.argument("deriva_ml"))
+    try:
+        found = composed.argument("deriva_ml")
+    except DerivaMLRequestError:  # such as a variable that a cell sets: its kernel will tell
+        return {}
+    config = checked(found)
     said = {name: getattr(config, name, None) for name in ("hostname", "catalog_id", "offline")}
     given = getattr(config, "credential", None)
     is_file = isinstance(given, str | Path) and (project.root / os.path.expanduser(given)).is_file()
