@@ -136,18 +136,18 @@ def _start(project: Project, plan: Plan) -> RID:
 
     source = project.root / (plan.notebook or "pyproject.toml")
     provenance = collect(source, allow_dirty=plan.allow_dirty).to_json()
-    about = Workflow(**plan.workflow)
+    about, told = Workflow(**plan.workflow), plan.masked()
     ml = open_connection(DerivaMLConfig(**plan.deriva_ml), project)
     execution = Execution(
         ml,
         ExecutionConfiguration(
-            description=plan.description, argv=list(plan.command), overrides=[*plan.base, *plan.engine]
+            description=plan.description, argv=list(plan.command), overrides=[*told.base, *told.engine]
         ),
         workflow_of(provenance, f"{about.name} sweep", about.workflow_type, about.description),
         started_by=plan.command[0],
     )
     execution.record_circumstances(provenance)
-    execution.add_metadata(SPEC, json.dumps(plan.to_json(), indent=1), ExecMetadataType.execution_config)
+    execution.add_metadata(SPEC, json.dumps(told.to_json(), indent=1), ExecMetadataType.execution_config)
     execution.execution_start()
     ml.connection.close()
     return execution.local_rid
