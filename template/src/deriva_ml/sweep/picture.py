@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from math import isfinite, log, nan
+from os.path import commonprefix
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,7 +33,7 @@ JOINED = 60
 TICKED = 8
 """Different numbers that are all written on an axis, where there is room; of more, the library chooses."""
 
-NAMES = 16
+NAMES = 12
 """Names on an axis at most; of more, some are written."""
 
 LOOKS = (
@@ -241,13 +242,13 @@ def _draw_panel(
 def _label_axis(panel: Any, axis: Axis, room: int) -> None:
     panel.set_xlabel(_short(axis.key, 40))
     if axis.names:
-        step = -(-len(axis.names) // NAMES)
-        shown = range(0, len(axis.names), step)
-        names = [_short(axis.names[place] or "(none)", 22, middle=True) for place in shown]
+        shown = range(0, len(axis.names), -(-len(axis.names) // NAMES))
+        names = _told_apart([axis.names[place] for place in shown])
         crowded = sum(map(len, names)) + 2 * len(names) > room
         tilt = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
         panel.set_xticks(list(shown), names, **tilt)
-        panel.set_xlim(-0.6, len(axis.names) - 0.4)
+        aside = max(0.6, len(axis.names) / 50)
+        panel.set_xlim(-aside, len(axis.names) - 1 + aside)
         return
     numbers = sorted({*axis.places.values()})
     least = min((number for number in numbers if number > 0), default=1.0)
@@ -265,12 +266,21 @@ def _label_axis(panel: Any, axis: Axis, room: int) -> None:
         panel.set_xticks([], minor=True)
 
 
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Return names that are short, without what they all begin with."""
+    common = len(commonprefix(names)) if len(names) > 1 else 0
+    skipped = common - 1 if common > 9 else 0  # a mark stands for it
+    return [
+        _short(f"{'…' if skipped else ''}{name[skipped:]}" or "(none)", 18, middle=True) for name in names
+    ]
+
+
 def _add_legend(figure: Any, rows: Sequence[Row], key: str) -> None:
     from matplotlib.lines import Line2D
 
     values = _ordered(rows, key)
     handles = [
-        Line2D([], [], color=tint, marker=marker, label=_short(value or "(none)", 22, middle=True))
+        Line2D([], [], color=tint, marker=marker, label=_short(value or "(none)", 24, middle=True))
         for value, (tint, marker) in zip(values, LOOKS, strict=False)
     ]
     figure.legend(
@@ -295,8 +305,8 @@ def _notes(
     said = [counted(len(good), "job")]
     if left_out := len(rows) - len(good):
         said.append(f"left out: {left_out:,} that did not end well or have no metric")
-    seen = {(row.swept.get(layout.across[0], ""), row.swept.get(layout.colour, "")) for row in good}
-    if len(seen) < len(good):
+    places = [{(row.swept.get(key), row.swept.get(layout.colour)) for row in good} for key in layout.across]
+    if any(len(seen) < len(good) for seen in places):
         said.append("lines and bars: medians of jobs that share a place")
     if layout.unseen:
         said.append(f"not to be seen here: {listed(layout.unseen, 3)}")
