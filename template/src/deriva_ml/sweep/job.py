@@ -76,7 +76,7 @@ class Task:
         from deriva_ml.sweep.launching import aside, number_of_job, trial_of_job
 
         sweep = SweepFolder(self.folder)
-        plan = sweep.plan()
+        plan = _plan(sweep.path)
         if plan is None:  # the sweep is over
             return None
         number = number_of_job() + (0 if self.planned else self.first)
@@ -238,6 +238,12 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             raise
         return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
     return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+
+
+@functools.lru_cache(1)
+def _plan(folder: Path) -> Plan | None:
+    """Return what a sweep is to run, which each process reads once."""
+    return SweepFolder(folder).plan()
 
 
 @functools.cache
