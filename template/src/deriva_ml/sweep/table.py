@@ -164,7 +164,11 @@ def columns_of(rows: Sequence[Row], given: bool = True) -> tuple[list[str], list
 def alike(rows: Sequence[Row]) -> dict[str, Any]:
     """Return what all jobs were given alike."""
     first = rows[0].given if rows else {}
-    return {name: value for name, value in first.items() if all(row.given.get(name) == value for row in rows)}
+    return {
+        name: value
+        for name, value in first.items()
+        if all(cell(row.given.get(name), whole=True) == cell(value, whole=True) for row in rows)
+    }
 
 
 def as_markdown(rows: Sequence[Row], plan: Plan) -> str:
@@ -182,7 +186,7 @@ def as_markdown(rows: Sequence[Row], plan: Plan) -> str:
         what = ", ".join(f"{key}={value}" for key, value in best.swept.items())
         value = cell(best.metrics[plan.objective])
         said.append(
-            f"Best {plan.objective} ({plan.direction}): {value}, by job {best.number + 1} ({what}): {best.rid}"
+            f"Best {plan.objective} ({plan.direction or 'minimize'}): {value}, by job {best.number + 1} ({what}): {best.rid}"
         )
     if other := [str(row.number + 1) for row in rows if not row.ended_well]:
         said.append(f"Did not end well: {listed(other, NAMED)}")
