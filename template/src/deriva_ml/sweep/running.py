@@ -325,12 +325,14 @@ def _status_of(end: SweepEnd) -> tuple[Status, str]:
 def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, plan: Plan) -> list[Output]:
     """Write what came of the jobs, as files for the record and, in ``outputs/``, for the reader."""
     from deriva_ml.sweep.picture import draw
-    from deriva_ml.sweep.table import rows_of, write_table
+    from deriva_ml.sweep.table import best_of, rows_of, write_table
 
     rows = rows_of(catalog, sweep, plan)
+    title = plan.description.partition("\n")[0]
+    best = best_of(rows, plan.objective, plan.direction) if plan.objective else None
     files = write_table(rows, plan, sweep.path)
     try:
-        if picture := draw(rows, plan.description.partition("\n")[0], sweep.path / PICTURE):
+        if picture := draw(rows, title, sweep.path / PICTURE, plan.objective, best):
             files.append(picture)
     except Exception as error:  # of the library that draws: the table has all that the picture would show
         warn(f"no picture of the results: {type(error).__name__}: {one_line(error)}")
