@@ -73,7 +73,7 @@ def _collect_job(
         if apart.is_alive(folder):
             done.running[folder.number] = begun.owner.host
             return
-        ended = _close(project, sweep, folder)
+        ended = _close_gone(project, sweep, folder)
     if ended.apart:
         ended = _take_in(project, catalog, sweep, folder, ended)
         done.taken.append(folder.number)
@@ -84,7 +84,7 @@ def _collect_job(
         path.unlink(missing_ok=True)
 
 
-def _close(project: Project, sweep: SweepFolder, folder: JobFolder) -> Ended:
+def _close_gone(project: Project, sweep: SweepFolder, folder: JobFolder) -> Ended:
     """Close what a job recorded whose process is gone, and have it in its archive."""
     begun = folder.begun()
     assert begun is not None

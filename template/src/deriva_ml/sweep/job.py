@@ -42,8 +42,11 @@ GOOD = {Status.uploaded, Status.pending_upload}
 """The statuses of executions that ended well."""
 
 
-INTERRUPTED, TERMINATED = "interrupted", "terminated (SIGTERM)"
-"""Why a sweep is stopped by a person, or by a signal."""
+INTERRUPTED = "interrupted"
+"""Why a sweep is stopped by a person."""
+
+TERMINATED = "terminated (SIGTERM)"
+"""Why it is stopped by a signal."""
 
 submitted_here = set[Path]()
 """The folders of the sweeps that this process has submitted; in the launcher's own processes there are none."""

@@ -28,7 +28,7 @@ from deriva_ml.definitions import (
     format_duration,
 )
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.execution.closing import Output, close_execution
+from deriva_ml.execution.closing import Output, close_execution, join_reasons
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.notebook_end import copy_for_reader, known_as
@@ -286,7 +286,9 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
     if plan.dry_run:
         remove_run(sweep.path)
         return end
-    status, reason = _status_of(end)
+    reason = _reason_of(end)
+    stopped = end.stopped in {INTERRUPTED, TERMINATED}
+    status = Status.aborted if stopped else Status.failed if reason else Status.uploaded
     with signals_ignored():
         with closing(open_local(project)) as catalog:
             catalog.update_execution(end.execution, Execution_Duration=format_duration(seconds))
@@ -310,16 +312,13 @@ def end_of(sweep: SweepFolder, plan: Plan, problem: str = "") -> SweepEnd:
     return SweepEnd(execution, ends, count, sweep.stopped(), problem, jobs, plan.direction)
 
 
-def _status_of(end: SweepEnd) -> tuple[Status, str]:
-    if end.stopped and end.stopped in {INTERRUPTED, TERMINATED}:
-        return Status.aborted, end.stopped
-    said = []
-    if end.failed:
-        said.append(f"{len(end.failed)} of {end.count} jobs failed")
-    if missing := end.count - len(end.ends):
-        said.append(f"{missing} did not run")
-    said += filter(None, (end.stopped, end.problem))
-    return (Status.failed if said else Status.uploaded), "; ".join(said)
+def _reason_of(end: SweepEnd) -> str:
+    """Return why a sweep did not end well; empty if it did."""
+    if end.stopped in {INTERRUPTED, TERMINATED}:
+        return end.stopped
+    failed = f"{len(end.failed)} of {end.count} jobs failed" if end.failed else ""
+    missing = end.count - len(end.ends)
+    return join_reasons(failed, f"{missing} did not run" if missing else "", end.stopped, end.problem)
 
 
 def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, plan: Plan) -> list[Output]:
@@ -335,14 +334,16 @@ def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, pla
         if picture := draw(rows, title, sweep.path / PICTURE, plan.objective, best):
             files.append(picture)
     except Exception as error:  # of the library that draws: the table has all that the picture would show
-        warn(f"no picture of the results: {type(error).__name__}: {one_line(error)}")
+        warn(f"no picture of the results: {one_line(error)}")
     outputs = [
         Output(path, MLAsset.execution_asset, ExecAssetType.output_file, for_reader=True) for path in files
     ]
+    kept = project.outputs / plain_name(known_as(catalog, sweep.rid))
     try:
-        copy_for_reader(outputs, project.make_outputs() / plain_name(known_as(catalog, sweep.rid)))
-    except (OSError, DerivaMLException) as error:
-        warn(f"no copy for the reader: {error}")
+        project.make_outputs()
+        copy_for_reader(outputs, kept)
+    except (OSError, DerivaMLException) as error:  # the record is safe; these are for the reader's comfort
+        warn(f"no copy for the reader in {kept}: {error}")
     return outputs
 
 
