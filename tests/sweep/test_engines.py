@@ -215,13 +215,13 @@ def test_the_best_job_has_the_greatest_or_the_least_value() -> None:
 def test_trials_go_side_by_side_as_the_launcher_does() -> None:
     """Unless that is said; and a job that failed ends no search."""
     plan = plan_of("interval(0,1)", *OPTUNA, objective="loss", direction="maximize")
-    words = words_of(plan, engine_of((*OPTUNA, *JOBLIB)), None)
+    words = words_of(plan, engine_of((*OPTUNA, *JOBLIB)), 0, None)
     assert words == [
         "hydra.sweeper.direction=maximize",
         "hydra.sweeper.n_jobs=2",
         "hydra.sweeper.max_failure_rate=1.0",
     ]
-    given = words_of(plan, engine_of((*OPTUNA, "hydra.sweeper.n_jobs=5")), None)
+    given = words_of(plan, engine_of((*OPTUNA, "hydra.sweeper.n_jobs=5")), 0, None)
     assert "hydra.sweeper.n_jobs=5" in given
 
 
@@ -251,7 +251,7 @@ def test_optuna_finds_the_best_value_and_goes_on_with_what_is_recorded(project: 
     )
     more = replace(more, base=("model_config.metric=false",))
     status, out, err = project.run(more)
-    assert "has no value of loss: as a trial it failed" in err
+    assert "has no value of loss" in err
     again, jobs, _ = project.records()
     assert again.rid != parent.rid and len(jobs) == len(good) + 1
     assert {held[-1].rid for held in jobs.values()} > set(good)
