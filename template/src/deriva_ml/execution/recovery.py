@@ -100,7 +100,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left
         # Another command may be at it too: only the one that takes the execution over closes it.
         if catalog.claim(rid, owner, here):
             try:
-                _close_orphan(catalog, project, rid, folder, failure, left_for or REASON)
+                _close_orphan(catalog, project, rid, folder, failure, left_for)
             except Exception as error:  # whatever it is, it must not keep every later command from its work
                 if disk.fault(error, project.state):
                     raise
@@ -139,7 +139,7 @@ def recover_for_run(project: Project) -> None:
 
 
 def _close_orphan(
-    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str, why: str
+    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str, left_for: str
 ) -> None:
     record = catalog.lookup_execution(rid)
     dropped = _drop_links(catalog, project, rid)
@@ -154,8 +154,8 @@ def _close_orphan(
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
         _stop_kernel_of(run)
-        outputs = run_outputs(run, failure or why)
-    status, reason = (Status.failed, failure) if failure else (Status.aborted, why)
+        outputs = run_outputs(run, failure or left_for or REASON)
+    status, reason = (Status.failed, failure) if failure else (Status.aborted, left_for or REASON)
     close_execution(catalog, project, rid, status, join_reasons(reason, dropped), outputs)
     tell(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}")
 
