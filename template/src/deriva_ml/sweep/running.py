@@ -136,18 +136,18 @@ def _start(project: Project, plan: Plan) -> RID:
 
     source = project.root / (plan.notebook or "pyproject.toml")
     provenance = collect(source, allow_dirty=plan.allow_dirty).to_json()
-    about = Workflow(**plan.workflow)
+    about, told = Workflow(**plan.workflow), plan.masked()
     ml = open_connection(DerivaMLConfig(**plan.deriva_ml), project)
     execution = Execution(
         ml,
         ExecutionConfiguration(
-            description=plan.description, argv=list(plan.command), overrides=[*plan.base, *plan.engine]
+            description=plan.description, argv=list(plan.command), overrides=[*told.base, *told.engine]
         ),
         workflow_of(provenance, f"{about.name} sweep", about.workflow_type, about.description),
         started_by=plan.command[0],
     )
     execution.record_circumstances(provenance)
-    execution.add_metadata(SPEC, json.dumps(plan.to_json(), indent=1), ExecMetadataType.execution_config)
+    execution.add_metadata(SPEC, json.dumps(told.to_json(), indent=1), ExecMetadataType.execution_config)
     execution.execution_start()
     ml.connection.close()
     return execution.local_rid
@@ -325,12 +325,14 @@ def _status_of(end: SweepEnd) -> tuple[Status, str]:
 def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, plan: Plan) -> list[Output]:
     """Write what came of the jobs, as files for the record and, in ``outputs/``, for the reader."""
     from deriva_ml.sweep.picture import draw
-    from deriva_ml.sweep.table import rows_of, write_table
+    from deriva_ml.sweep.table import best_of, rows_of, write_table
 
     rows = rows_of(catalog, sweep, plan)
+    title = plan.description.partition("\n")[0]
+    best = best_of(rows, plan.objective, plan.direction) if plan.objective else None
     files = write_table(rows, plan, sweep.path)
     try:
-        if picture := draw(rows, plan.description.partition("\n")[0], sweep.path / PICTURE):
+        if picture := draw(rows, title, sweep.path / PICTURE, plan.objective, best):
             files.append(picture)
     except Exception as error:  # of the library that draws: the table has all that the picture would show
         warn(f"no picture of the results: {type(error).__name__}: {one_line(error)}")
