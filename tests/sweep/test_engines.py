@@ -11,9 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import slurm_double
 from hydra_zen import store
-from sweep_project import SweepProject, eventually, plan_of
 
 from deriva_ml import DerivaML
 from deriva_ml.catalog.connection import open_local
@@ -30,6 +28,8 @@ from deriva_ml.sweep.resuming import resumed
 from deriva_ml.sweep.study import best, listed_values, see_optimizable, space_of, text_of, words_of
 from deriva_ml.sweep.threads import share
 from git_repository import isolate_git
+from sweep import slurm_double
+from sweep.sweep_project import SweepProject, eventually, plan_of
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 OPTUNA = ("hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1")
