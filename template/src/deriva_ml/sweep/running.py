@@ -338,10 +338,12 @@ def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, pla
     outputs = [
         Output(path, MLAsset.execution_asset, ExecAssetType.output_file, for_reader=True) for path in files
     ]
+    kept = project.outputs / plain_name(known_as(catalog, sweep.rid))
     try:
-        copy_for_reader(outputs, project.make_outputs() / plain_name(known_as(catalog, sweep.rid)))
+        project.make_outputs()
+        copy_for_reader(outputs, kept)
     except (OSError, DerivaMLException) as error:
-        warn(f"no copy for the reader: {error}")
+        warn(f"no copy for the reader in {kept}: {error}")
     return outputs
 
 
