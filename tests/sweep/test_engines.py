@@ -264,8 +264,15 @@ def test_optuna_finds_the_best_value_and_goes_on_with_what_is_recorded(project: 
 def nothing_left(project: SweepProject) -> None:
     """No folder of a sweep, of a run or of Hydra's stays."""
     state = Project(project.root).state
-    assert [*state.glob("sweeps/*"), *state.glob("runs/*"), *state.glob("executions/*")] == []
-    assert not (project.root / "multirun").exists() and not (project.root / "outputs" / ".submitit").exists()
+    assert [*state.glob("sweeps/*"), *state.glob("runs/*")] == []
+    assert {path.name for path in project.root.iterdir()} <= {
+        ".git",
+        ".gitignore",
+        ".deriva-ml",
+        "outputs",
+        "pyproject.toml",
+        "src",
+    }
 
 
 def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
@@ -277,9 +284,9 @@ def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
     assert status == 0, err
     parent, jobs, losses = project.records()
     assert parent.status is Status.uploaded and [*jobs] == [0, 1, 2]
-    assert all(held[-1].status is Status.uploaded for held in jobs.values()) and len(losses) == 3
-    closed = [one for held in jobs.values() for one in held[:-1]]
-    assert closed and {one.status for one in closed} == {Status.aborted}
+    ends = [sorted(one.status for one in held) for held in jobs.values()]
+    assert all(found.pop() == Status.uploaded for found in ends) and len(losses) == 3
+    assert {status for found in ends for status in found} == {Status.aborted}
     notes = project.notes()
     assert {one["threads"] for one in notes} == {str(max(1, usable_cpus() // 2))}
     assert len({one["pid"] for one in notes}) > 1

@@ -127,6 +127,7 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     from deriva_ml.catalog.carried import imported
+    from deriva_ml.cli.named import collecting
     from deriva_ml.records.lineage import makers_of_inputs
     from deriva_ml.records.replays import Replays, as_json
     from deriva_ml.sweep.standing import standing
@@ -157,6 +158,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "status": record.status.value,
         "jobs": standing(catalog.project, rid) if record.status in OPEN_STATUSES else "",
         "reason": record.status_detail,
+        "to collect": collecting(catalog, rid) if record.status in OPEN_STATUSES else "",
         "description": record.description,
         "created": record.created,
         "by": record.created_by,

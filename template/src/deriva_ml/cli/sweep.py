@@ -164,7 +164,7 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
     for number in end.failed:
         job = end.jobs.get(number)
         tell(f"failed: job {number + 1}{f' ({plan.label(job)})' if job else ''}: {end.ends[number].reason}")
-    if end.failed and end.execution:
+    if end.failed and end.execution and not plan.masked().is_masked:
         tell(f"to run these again: uv run {shlex.join(_again(plan, end))}")
     if end.problem:
         tell(f"error: {end.problem}")
@@ -175,6 +175,10 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
         print(f"Sweep {end.execution}: {counted(len(end.ends), 'execution')}{said}")
         unsent += not print_summary(project, end.execution)
+    else:
+        print(
+            f"Dry run: nothing was recorded of {counted(len(end.ends), 'job')}; outputs of notebooks are in outputs/"
+        )
     if end.stopped == INTERRUPTED:
         raise KeyboardInterrupt
     if end.stopped == TERMINATED:

@@ -250,11 +250,6 @@ def choices_of(overrides: Sequence[str], continuous: bool = False) -> list[Choic
     return list(choices.values())
 
 
-def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """Return every combination of the values in ``a=1,2 b=3,4``, as overrides; see ``choices_of``."""
-    return [list(job) for job in itertools.product(*(choice.words for choice in choices_of(overrides)))]
-
-
 def values_of(
     item: Any, continuous: bool = False, as_text: Callable[[Any], str] = Transformer.str
 ) -> list[str]:

@@ -36,10 +36,6 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.state_folder import STATE, named_apart
 from deriva_ml.terminal import tell, warn
-from deriva_ml.untrusted import plain_name
-
-DETACHED = "detached"
-"""The file in the folder of a sweep whose jobs may go on when the process that submitted them is gone."""
 
 OF_JOBS = ("records.zip", "state")
 """What the folder of a job on another machine has as long as its records are not in the project's catalog."""
@@ -93,7 +89,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left
     for rid, owner, folder in catalog.open_executions():
         if rid not in recorded and not left_for and not owner.is_gone(project.state):
             continue
-        if is_detached(project, rid):
+        if project.detached(rid).exists():  # its jobs may go on, and --collect ends it
             continue
         here = Owner.here(project.state)
         failure = liveness.noted(project.state, owner.lock, rid) or liveness.noted(
@@ -273,11 +269,6 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
         if not holds_records(folder) and _is_over(catalog, folder):
             remove_run(folder)
     liveness.clear(project.state, locks)
-
-
-def is_detached(project: Project, rid: RID) -> bool:
-    """Whether an execution is a sweep whose jobs may go on though the process that submitted them is gone."""
-    return (project.sweeps / plain_name(rid) / DETACHED).exists()
 
 
 def holds_records(sweep: Path) -> bool:

@@ -171,6 +171,7 @@ def is_submitted(catalog: EmbeddedCatalog, sweep: SweepFolder) -> bool:
     owner = catalog.owner_of(sweep.rid)
     if owner is None or owner.is_gone(sweep.state):
         return False
-    if apart.is_of_this_machine(owner) or not (sweep.path / SUBMITTER).exists():
+    if apart.is_of_this_machine(owner) or not apart.is_apart(sweep):
         return True
-    return apart.silence(sweep.path, sweep.path / SUBMITTER) < apart.SILENT_SECONDS
+    signs = (sweep.path / SUBMITTER, sweep.path / "plan.json")
+    return apart.silence(sweep.path, *signs) < apart.SILENT_SECONDS

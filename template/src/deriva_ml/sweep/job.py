@@ -208,7 +208,8 @@ def _run_notebook(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
         None if plan.kernel else _fork_server(path.parent),
     )
     warnings = [*result.warnings, *([result.unsent] if result.unsent else ())]
-    return Ended(result.status, result.executions, result.reason, warnings=warnings)
+    status = Status.uploaded if result.status is Status.stopped else result.status  # a dry run's end
+    return Ended(status, result.executions, result.reason, warnings=warnings)
 
 
 def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:

@@ -136,18 +136,18 @@ def _start(project: Project, plan: Plan) -> RID:
 
     source = project.root / (plan.notebook or "pyproject.toml")
     provenance = collect(source, allow_dirty=plan.allow_dirty).to_json()
-    about = Workflow(**plan.workflow)
+    about, told = Workflow(**plan.workflow), plan.masked()
     ml = open_connection(DerivaMLConfig(**plan.deriva_ml), project)
     execution = Execution(
         ml,
         ExecutionConfiguration(
-            description=plan.description, argv=list(plan.command), overrides=[*plan.base, *plan.engine]
+            description=plan.description, argv=list(plan.command), overrides=[*told.base, *told.engine]
         ),
         workflow_of(provenance, f"{about.name} sweep", about.workflow_type, about.description),
         started_by=plan.command[0],
     )
     execution.record_circumstances(provenance)
-    execution.add_metadata(SPEC, json.dumps(plan.to_json(), indent=1), ExecMetadataType.execution_config)
+    execution.add_metadata(SPEC, json.dumps(told.to_json(), indent=1), ExecMetadataType.execution_config)
     execution.execution_start()
     ml.connection.close()
     return execution.local_rid
@@ -293,9 +293,10 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
             close_execution(
                 catalog, project, end.execution, status, reason, _results(catalog, project, sweep, plan)
             )
+        collected = apart.is_apart(sweep)
         if not holds_records(sweep.path):  # otherwise --collect takes them in
             remove_run(sweep.path)
-    _send(project, end.execution)
+    _send(project, end.execution, collected)
     return end
 
 
@@ -347,14 +348,15 @@ def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, pla
     return outputs
 
 
-def _send(project: Project, rid: RID) -> None:
-    """Send the sweep's record to where it is to go, unless that is for later."""
+def _send(project: Project, rid: RID, with_jobs: bool) -> None:
+    """Send the sweep's record to where it is to go, unless that is for later; with those of jobs that came from elsewhere."""
     from deriva_ml.execution.upload import upload
 
     with closing(open_local(project)) as catalog:
-        if (pending := list(catalog.journal.pending(rid))) and not catalog.journal.is_held(rid):
-            for _ in upload(catalog, project, pending):
-                pass
+        meant = [*(catalog.list_execution_children(rid) if with_jobs else ()), rid]
+        pending = [one for execution in meant for one in catalog.journal.pending(execution)]
+        for _ in upload(catalog, project, [one for one in pending if not catalog.journal.is_held(one[0])]):
+            pass
 
 
 @contextmanager
