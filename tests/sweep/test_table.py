@@ -22,7 +22,10 @@ from deriva_ml.project import Project
 from deriva_ml.sweep.folder import Begun, Ended, SweepFolder
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, Swept
 from deriva_ml.sweep.table import SHOWN, Row, as_markdown, best_of, rows_of, write_table
+from records import conftest as records
 from records.conftest import Make
+
+ml, recorded = records.ml, records.recorded
 
 
 def plan_of(values: Sequence[str], key: str = "alpha", **fields: Any) -> Plan:
