@@ -42,10 +42,10 @@ def test_runs_with_forked_kernels_are_recorded_as_others(project: ProjectFolder)
     assert set(contents(record)) == set(contents(reference))
     texts = [json.loads(contents(one)["configuration.json"]) for one in (record, reference)]
     assert texts[0].keys() == texts[1].keys()
-    assert [contents(one)["forked.md"].decode().count("computed before") for one in (record, reference)] == [
-        1,
-        1,
-    ]
+    shown, expected = (
+        contents(one)["forked.md"].decode().count("computed before") for one in (record, reference)
+    )
+    assert shown == expected == 2
     environments = [json.loads(contents(one)["environment.json"]) for one in (record, reference)]
     assert environments[0] == environments[1]
 

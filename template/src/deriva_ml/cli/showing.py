@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.cli.named import elsewhere
 from deriva_ml.cli.results import show_table
 from deriva_ml.configuration_file import MODEL_COMMAND, is_configuration, is_of_model, read_configuration
+from deriva_ml.definitions import OPEN_STATUSES
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_json, warn
@@ -126,8 +127,10 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     from deriva_ml.catalog.carried import imported
+    from deriva_ml.cli.named import collecting
     from deriva_ml.records.lineage import makers_of_inputs
     from deriva_ml.records.replays import Replays, as_json
+    from deriva_ml.sweep.standing import standing
 
     record = catalog.lookup_execution(rid)
     replays = Replays(catalog, catalog.project.state)
@@ -152,7 +155,9 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "pushed to": elsewhere(catalog, rid),
         "waits for": [str(destination) for _, destination in catalog.journal.pending(rid)],
         "status": record.status.value,
+        "jobs": standing(catalog.project, rid) if record.status in OPEN_STATUSES else "",
         "reason": record.status_detail,
+        "to collect": collecting(catalog, rid) if record.status in OPEN_STATUSES else "",
         "description": record.description,
         "created": record.created,
         "by": record.created_by,

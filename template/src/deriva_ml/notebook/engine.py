@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 import nbformat
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellExecutionComplete, DeadKernelError
 from nbclient.util import run_sync
@@ -126,6 +127,34 @@ def _json(node: Any) -> Iterator[str]:
             yield json.dumps(node, ensure_ascii=False)
 
 
+class Connection(AsyncKernelClient):
+    """A connection to the project's kernel, whose first answer comes with all that was sent before it."""
+
+    async def wait_for_ready(self, timeout: float = START_SECONDS) -> None:  # type: ignore[override]
+        """Wait until output arrives; jupyter_client then waits for 0.2 s in which none does.
+
+        Raises:
+            RuntimeError: the kernel died, or does not answer within ``timeout`` seconds.
+        """
+        deadline = monotonic() + timeout
+        while monotonic() < deadline:
+            asked = self.kernel_info()
+            with suppress(Empty):
+                self._handle_kernel_info_reply(await self.get_shell_msg(timeout=1))
+                while True:  # it is not yet connected if this is missed
+                    message = await self.get_iopub_msg(timeout=0.2)
+                    if message["parent_header"].get("msg_id") == asked and is_idle(message):
+                        return
+            if not await self.is_alive():
+                raise RuntimeError("Kernel died before replying to kernel_info")
+        raise RuntimeError(f"Kernel didn't respond in {timeout} seconds")
+
+
+def is_idle(received: dict[str, Any]) -> bool:
+    """Whether a message says that the kernel is done with what it was asked."""
+    return bool(received["msg_type"] == "status" and received["content"].get("execution_state") == "idle")
+
+
 class Client(PapermillNotebookClient):  # type: ignore[misc]
     """Executes cells. No output is late: it belongs to the cell that made it, even if that has ended."""
 
@@ -145,13 +174,13 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         message = await self.kc.iopub_channel.get_msg(timeout=timeout)
         self._arrived += 1
         of = message["parent_header"].get("msg_id")
-        state = message["content"].get("execution_state") if message["msg_type"] == "status" else None
+        idle = is_idle(message)
         if of in self._begun:
             with suppress(CellExecutionComplete):
                 self.process_message(message, *self._begun[of])
             del message  # before it is written
             self.nb_man.save()
-        return state == "idle" and of == request
+        return idle and of == request
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: Any, cell_index: int) -> Any:
         made = super().output(outs, msg, display_id, cell_index)
@@ -218,11 +247,14 @@ def execute_cells(notebook: Any, output: Path, kernel: Kernel, timeout: int | No
         logging.getLogger("papermill").setLevel(logging.CRITICAL)
     saving = Saving(notebook, output, log_output)
     saving.notebook_start()
+    manager = kernel.manager()
+    if kernel.own:
+        manager.client_factory = Connection
     try:
         Client(
             saving,
             kernel.own,
-            km=kernel.manager(),
+            km=manager,
             timeout=timeout,
             startup_timeout=START_SECONDS,
             kernel_name=KERNEL_NAME,

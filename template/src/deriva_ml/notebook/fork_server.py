@@ -19,7 +19,15 @@ from typing import Any
 
 from deriva_ml.notebook import kernel as kernels
 
-LOADED = ("deriva_ml.notebook.streams", *kernels.PRELOAD)
+LOADED = (
+    "deriva_ml.notebook.streams",
+    *kernels.PRELOAD,
+    "deriva_ml.execution.notebook_api",
+    "deriva_ml.execution.configuration_record",
+    "deriva_ml.execution.kept_commits",
+    "deriva_ml.execution.model_run",
+    "tomllib",
+)
 """What a kernel loads anyway. None of it is the project's, or takes a choice that is the project's, as numpy does of its
 threads."""
 

@@ -44,6 +44,9 @@ PRELOAD = (
 )
 """What a notebook's first cells import; loaded in a thread while the kernel starts."""
 
+RECONNECT_MILLISECONDS = 10
+"""How often it is tried to reach a kernel that does not listen yet; ZeroMQ would try ten times a second."""
+
 GRACE_SECONDS = 5.0
 """How long a kernel that was asked to end may take over its exit handlers."""
 
@@ -72,6 +75,7 @@ class Kernel:
         manager = AsyncKernelManager(connection_file=str(self.connection_file))
         manager.load_connection_file()
         manager.context.setsockopt(zmq.RCVHWM, 0)  # what arrives while a notebook is saved waits
+        manager.context.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MILLISECONDS)
         provisioner = LocalProvisioner(parent=manager, kernel_id=self.connection_file.stem)
         provisioner.process = self.process  # type: ignore[assignment]  # used as one
         provisioner.pid = self.process.pid
