@@ -79,7 +79,8 @@ def _search(
         if sweep.stopped():
             return ""
         if all_made(engine, count):  # what it says then is that none of them has a value
-            return "" if any(trials_of(sweep)) else f"no job has a value of {plan.objective}"
+            reason = f"no job has a value of {plan.objective}"
+            return "" if any(trials_of(sweep)) else reason
         if not problem or count == len(made) or engine.sweeper != OPTUNA:
             return problem
 
