@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
+import io
+import json
 import os
 import shutil
 import signal
@@ -33,21 +36,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SLOWEST = (
-    "test_python_versions",
     "test_from_nothing",
-    "test_interrupted",
-    "test_in_a_project",
-    "test_faults",
+    "test_python_versions",
     "test_update",
-    "test_commands",
+    "test_in_a_project",
     "test_project_files",
-    "test_site",
+    "test_truth",
+    "test_replaying",
     "test_update_released",
+    "test_commands",
     "test_interactive",
+    "test_project_ci",
+    "test_interrupted",
+    "test_contract",
+    "test_many",
+    "test_site",
+    "test_faults",
     "test_untrusted",
-    "test_state_folder",
 )
-"""Modules that begin first, so that no worker is left alone with one of them in the end."""
+"""Modules that begin first, so that no worker is left alone with one of them in the end.
+
+Of the first three, one needs ``synced``: two workers need not wait while it is made.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -129,6 +139,15 @@ class ProjectFolder:
         if check and outcome.rc:
             pytest.fail(f"{' '.join(command)} ended with {outcome.rc}\n{outcome.text}")
         return outcome
+
+    def looked_up(self, *words: str) -> Any:
+        """What `deriva-ml-catalog` says of these words, as JSON; without the start of a process."""
+        from deriva_ml.cli import catalog
+
+        said = io.StringIO()
+        with contextlib.chdir(self.path), contextlib.redirect_stdout(said):
+            assert catalog.main([*words, "--json"]) == 0
+        return json.loads(said.getvalue())
 
     def git(self, *arguments: str) -> str:
         """What a git command, which has to succeed, writes."""

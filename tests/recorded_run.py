@@ -32,6 +32,8 @@ from recorder import Recorder, connect
 SMALLEST_CHUNK = 1 << 16
 EVERY = int(os.environ.get("SWEEP_EVERY", "5"))
 """Of so many requests a sweep tries one; `make sweeps` tries each."""
+TURNS = 1 if "SWEEP_EVERY" in os.environ else 2
+"""So many kinds of catalog share the requests that a sweep tries, which are much the same for each."""
 
 KINDS = ["head", "head writer", "1.17.10", "1.17.10 writer"]
 """A generation, and the double's user if that is not the owner; of 1.17.10, that one may not lease RIDs."""
@@ -49,6 +51,7 @@ class Beginning:
     """A catalog with an asset and a dataset in it, to which everything returns before each run.
 
     Attributes:
+        kind: of the catalog.
         inputs: what the run reads, if it need not look for that.
         requests: how many an undisturbed run makes.
         expected: what the catalog and the store hold after it.
@@ -56,6 +59,7 @@ class Beginning:
 
     def __init__(self, double: DerivaDouble, folder: Path, kind: str) -> None:
         self.double = double
+        self.kind = kind
         generation, _, user = kind.partition(" ")
         self.user = user if user == "writer" else "admin"
         self.number = double.create_catalog(generation)
@@ -84,6 +88,13 @@ class Beginning:
         assert [one.status for one in self.double.log if one.status >= 500] == []
         assert set(ended(project)) == {"Uploaded"}
         self.expected = self.state()
+
+    def tried(self, first: int = 0, every: int = EVERY) -> range:
+        """The numbers of the requests that a sweep tries, from about a first one on: others than with the next kind."""
+        step = TURNS * every
+        turn = KINDS.index(self.kind) if TURNS > 1 and self.kind in KINDS else 0
+        offset = turn % 2 * every + turn // 2 * (every // 2)
+        return range(1 + (first + offset) % step, self.requests + 1, step)
 
     def project(self) -> Project:
         """A new project, with everything else as it was in the beginning."""

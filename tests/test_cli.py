@@ -19,7 +19,7 @@ from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.cli import catalog
 from deriva_ml.cli.arguments import overrides_from_flags
 from deriva_ml.cli.run import parser
-from deriva_ml.config.compose import compose, sweep_jobs
+from deriva_ml.config.compose import choices_of, compose
 from deriva_ml.definitions import ExecMetadataType, Workflow
 from deriva_ml.execution import (
     BaseConfig,
@@ -97,7 +97,10 @@ def test_a_host_and_a_catalog_arrive_as_they_were_typed(host: str, number: str) 
     overrides = overrides_from_flags(parser().parse_args(["--host", host, "--catalog", number]))
     config = compose("test_cli", overrides).instantiate()
     assert (config.deriva_ml.hostname, config.deriva_ml.catalog_id) == (host, number)
-    assert sweep_jobs([*overrides, "a=1,2"]) == [[*overrides, "a=1"], [*overrides, "a=2"]]
+    assert [one.words for one in choices_of([*overrides, "a=1,2"])] == [
+        *([word] for word in overrides),
+        ["a=1", "a=2"],
+    ]
 
 
 def test_a_configuration_can_be_looked_at_any_number_of_times() -> None:

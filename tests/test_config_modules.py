@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from unicodedata import normalize
 
@@ -11,7 +12,7 @@ import pytest
 from hydra_zen import store
 
 from deriva_ml.config import entries, modules
-from deriva_ml.config.compose import compose, sweep_jobs
+from deriva_ml.config.compose import choices_of, compose
 from deriva_ml.config.modules import configuration_of, find_configs
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
@@ -219,5 +220,5 @@ def test_configurations_of_upstreams_shape_compose_as_they_are(package: Path) ->
     assert made["workflow"].workflow_type == ["Training", "Images"] and made["script_config"] is None
     sweep = entries.multiruns.get("sides")
     assert sweep and sweep.description == "Of many sides"
-    for job, sides in zip(sweep_jobs(sweep.overrides), (5, 6), strict=True):
+    for job, sides in zip(product(*(one.words for one in choices_of(sweep.overrides))), (5, 6), strict=True):
         assert compose(package.name, job).arguments()["model_config"].keywords["sides"] == sides

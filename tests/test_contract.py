@@ -109,7 +109,7 @@ def test_with_default_configuration(project: ProjectFolder) -> None:
     }
     made = {name: content(project, md5) for name, (role, md5) in assets.items() if role == "Output"}
     assert {"my_analysis.ipynb", "my_analysis.md", "comparison.csv"} <= set(made)
-    assert made["comparison.csv"].startswith(b"model,") or b"accuracy" in made["comparison.csv"]
+    assert made["comparison.csv"].startswith(b"model,")
     assert rows(project, 'SELECT "Dataset" FROM "Dataset_Execution" WHERE "Execution" = ?', execution) == [
         ("DEMO-DATA",)
     ]
@@ -285,11 +285,7 @@ def test_a_model_run_and_its_sweep(project: ProjectFolder) -> None:
     )
     assert statuses == [("Uploaded",)] * 3
 
+    before = rows(project, 'SELECT * FROM "Execution"')
     dry = shell(project, "uv run deriva-ml-run datasets=training_data dry_run=true")
     assert dry.rc == 0 and dry.out.strip().splitlines()[-1].startswith("Dry run: nothing was recorded")
-    assert newest(project) == parent or newest(project) in {row[1] for row in children}
-
-
-def test_the_project_passes_its_own_checks(project: ProjectFolder) -> None:
-    assert shell(project, "uv run pytest -q").rc == 0
-    assert shell(project, "uv run ruff check && uv run ruff format --check").rc == 0
+    assert rows(project, 'SELECT * FROM "Execution"') == before

@@ -28,16 +28,26 @@ def template(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def made(render: Render, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that was committed as it was rendered. Tests copy it."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate_git(patch, folder)
+        made = Repository(render(folder / "my project", template=template))
+        made.git("init", "--quiet")
+        made.git("add", "--all")
+        made.git("commit", "--quiet", "--message", "Start")
+    return made.path
+
+
 @pytest.fixture
-def project(render: Render, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    """A project that was committed as it was rendered; the working directory is in it."""
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """Such a project; the working directory is in it."""
     isolate_git(monkeypatch, tmp_path)
-    made = Repository(render(tmp_path / "my project", template=template))
-    made.git("init", "--quiet")
-    made.git("add", "--all")
-    made.git("commit", "--quiet", "--message", "Start")
-    monkeypatch.chdir(made.path)
-    return made
+    copied = Repository(shutil.copytree(made, tmp_path / "my project"))
+    monkeypatch.chdir(copied.path)
+    return copied
 
 
 def test_the_templates_digests_are_those_of_its_files() -> None:

@@ -6,12 +6,13 @@ import inspect
 import json
 import subprocess
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from conftest import ProjectFolder
-from deriva_ml.config.compose import sweep_jobs
+from deriva_ml.config.compose import choices_of
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution import notebook_api
 from deriva_ml.notebook.calls import ARGUMENTS, Call, call_of
@@ -104,7 +105,7 @@ REFUSED = {
     "--multirun 'model_config=glob(zz*)'": "stands for no value; model_config has default_model, my_model, quick, wide",
     "--multirun 'model_config.l2=range(3,1)'": "model_config.l2=range(3,1) stands for no value",
     "--multirun 'model_config.l2=range(1,3,0)'": "range() arg 3 must not be zero",
-    "--multirun hydra/launcher=nothing model_config.l2=1,2": "Could not find 'hydra/launcher/nothing'",
+    "--multirun hydra/launcher=nothing model_config.l2=1,2": "hydra/launcher=nothing: there is none of that name",
     "--multirun hydra.run.dir=x model_config.l2=1,2": "runs do not go by Hydra's own settings",
     # looked at, not run
     "--cfg job foo": "foo is no override",
@@ -242,11 +243,12 @@ def test_a_flag_of_another_program_is_told_by_its_name_here(project: ProjectFold
 )
 def test_a_sweep_runs_each_combination_once(overrides: list[str], jobs: list[list[str]]) -> None:
     """A value that the command line gives stands in place of those of the named sweep."""
-    assert sweep_jobs(overrides) == jobs
+    assert [list(job) for job in product(*(one.words for one in choices_of(overrides)))] == jobs
 
 
 def test_shuffled_values_are_the_same_values() -> None:
-    assert sorted(sweep_jobs(["a=shuffle(range(1,4))"])) == [["a=1"], ["a=2"], ["a=3"]]
+    [shuffled] = choices_of(["a=shuffle(range(1,4))"])
+    assert sorted(shuffled.words) == ["a=1", "a=2", "a=3"]
 
 
 def test_entries_of_a_group_can_be_chosen_by_a_pattern(project: ProjectFolder) -> None:

@@ -35,8 +35,7 @@ def clone(
     env = {**clean_env, "UV_PROJECT_ENVIRONMENT": str(folder / "check")}
     python = f"3.{min(sys.version_info.minor, 14)}"
     origin = ProjectFolder(render(folder / "origin", python_version=python), env)
-    for job in ("check", "test"):
-        furnish(folder / job)
+    furnish(folder / "check")
     origin.run("uv", "run", "--quiet", "deriva-ml-init", check=True, timeout=600)
     origin.git("clone", "--quiet", str(origin.path), str(folder / "my-project"))
     return ProjectFolder(folder / "my-project", env)
@@ -64,12 +63,16 @@ def steps(project: ProjectFolder, job: str) -> dict[str, dict[str, Any]]:
 
 
 def run_step(project: ProjectFolder, job: str, name: str, **variables: str) -> Outcome:
-    """Run a step as GitHub does, in the environment that the steps of its job share; with the repository's variables."""
+    """Run a step as GitHub does, with the repository's variables.
+
+    The steps of all jobs that install the locked environment share one. `uv run` brings it about where a job does not.
+    """
     script = steps(project, job)[name]["run"]
     assert "${{" not in script
     file = project.path.parent / "step.sh"
     file.write_text(script)
-    env = {"UV_PROJECT_ENVIRONMENT": str(project.path.parent / job), "CI": "true", "GITHUB_ACTIONS": "true"}
+    place = project.path.parent / ("docs" if job == "docs" else "check")
+    env = {"UV_PROJECT_ENVIRONMENT": str(place), "CI": "true", "GITHUB_ACTIONS": "true"}
     for variable, given in parse(project / WORKFLOW)["jobs"][job].get("env", {}).items():
         if named := re.fullmatch(r"\$\{\{ vars\.(\w+) \}\}", given):
             env[variable] = variables.get(named[1], "")
@@ -283,13 +286,10 @@ def test_an_edited_runner_is_a_warning(change: ProjectFolder) -> None:
     assert "::warning" in run_step(change, "check", "The runner is as the template brought it").out
 
 
-def test_what_an_exported_file_brings_is_replayed(
-    change: ProjectFolder, furnish: Callable[[Path], Path]
-) -> None:
+def test_what_an_exported_file_brings_is_replayed(change: ProjectFolder) -> None:
     """In a clone without records: it takes them in, replays them, and says the verdicts; what is not as it was fails."""
     folder = change.path.parent
     environment = {"UV_PROJECT_ENVIRONMENT": str(folder / "check")}
-    furnish(folder / "replay")
 
     def own(*command: str) -> Outcome:
         return change.run("uv", "run", *command, env=environment, check=True)

@@ -11,6 +11,7 @@ BROWSER = "opens a browser at the server; the reader of this test is logged in a
 MEASURES = "measures for minutes; the numbers are for a person to read"
 TEMPLATE = "is for who works on the template: the suite would run itself, or make every environment anew"
 GITHUB = "fetches from GitHub"
+PYTEST = "tests/test_update_released.py does it after an update, and the README of a project without the example does it"
 REPLAYS = "replays all that the page has run; docs/reproducing.md does that with less"
 NOT_TYPED: dict[str, dict[str, str]] = {
     "README.md": {
@@ -41,6 +42,7 @@ NOT_TYPED: dict[str, dict[str, str]] = {
     },
     "docs/deriva-catalog.md": {LOGIN: BROWSER},
     "docs/moving.md": {"uv sync": GITHUB},
+    "docs/updating.md": {"uv run pytest": PYTEST},
 }
 """Lines that no test types, by page, and why. Every other line of every page is typed."""
 

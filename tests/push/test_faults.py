@@ -6,7 +6,7 @@ import pytest
 
 import recorded_run
 from deriva_double import Fault
-from recorded_run import EVERY, Beginning, run_of_a_local_dataset, told, whole_run
+from recorded_run import Beginning, run_of_a_local_dataset, told, whole_run
 from remote_server.calls import PASSING
 
 
@@ -23,8 +23,7 @@ def test_an_undisturbed_run_is_the_same_each_time(beginning: Beginning) -> None:
 def sweep(beginning: Beginning, run: recorded_run.Run, fault: Fault) -> dict[int, str]:
     """What went wrong where the requests met the fault, by the request's number."""
     wrong = {}
-    first = 1 + sum(map(ord, fault.name)) % EVERY  # so that each request meets some fault
-    for number in range(first, beginning.requests + 1, EVERY):
+    for number in beginning.tried(PASSING.index(fault)):  # each request meets some fault
         project = beginning.project()
         beginning.double.faults.at(number, fault)
         with beginning.opened(project) as catalog:

@@ -54,7 +54,9 @@ def sweep(
         step: every how many requests this is tried, of those that are tried at all.
     """
     wrong = {}
-    for number in range(1, beginning.requests + 1, step * EVERY):
+    tried = range(1, beginning.requests + 1, step * EVERY) if step > 1 else beginning.tried()
+    assert tried
+    for number in tried:
         project = beginning.project()
         before = beginning.executions()
         for later, fault in faults.items():
@@ -142,7 +144,7 @@ def test_an_answer_that_comes_too_late_costs_nothing(
     hasty = RetryPolicy(pause=0.001, read=0.3)
     monkeypatch.setattr(Server.__init__, "__defaults__", (None, hasty))
     monkeypatch.setattr(push, "LIVE", hasty)
-    for number in range(beginning.requests, 1, -6):
+    for number in beginning.tried(every=6)[::-1]:
         project = beginning.project()
         met: list[str] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,9 @@ def test_logged_metrics_are_a_file_of_their_own(ml: DerivaML) -> None:
     execution.commit_output_assets()
     execution.log_metrics({"loss": 0.25}, step=3)  # after a commit a new file begins
     execution.commit_output_assets()
-    assert b'"step": 1' in outputs(ml, execution)["metrics.jsonl"][1] or "metrics.jsonl" in outputs(
-        ml, execution
-    )
-    assert LOGGED_METRICS in outputs(ml, execution)
+    made = outputs(ml, execution)
+    assert made["metrics.jsonl"][1] == b'{"f1": 0.75}\n'
+    assert [json.loads(line)["step"] for line in made[LOGGED_METRICS][1].splitlines()] == [3]
     record = ml.lookup_execution(execution.execution_rid)
     assert record.metrics == {"loss": 0.25, "accuracy": 0.5, "f1": 0.75}
     loss = record.metric_summaries["loss"]

@@ -192,6 +192,37 @@ def test_named_runs_of_a_sweep_are_those_that_are_both(place: Place, server: Cal
     assert "9-ZZZZ" in server("results", rids[0], "9-ZZZZ", status=2)
 
 
+def test_runs_of_a_sweep_are_read_from_its_table_where_executions_do_not_nest(
+    place: Place, server: Callable[..., str]
+) -> None:
+    """They are the same rows, with filters and in order, as where they nest."""
+    with closing(place.open()) as opened:
+        rids = [begin(place, opened, f"job {number}") for number in range(3)]
+        sweep = begin(place, opened, "sweep")
+        for number, rid in enumerate(rids):
+            write(
+                opened,
+                rid,
+                "Execution_Metadata",
+                "m.jsonl",
+                b'{"f1": 0.%d}\n' % (number + 1),
+                ["Metrics_File"],
+            )
+            opened.nest(sweep, rid, number)
+        table = "job,RID,status\n" + "".join(f"{n},{rid},Uploaded\n" for n, rid in enumerate(rids))
+        write(opened, sweep, "Execution_Asset", "sweep.csv", f"{table}4,,Failed\n".encode())
+        for rid in (*rids, sweep):
+            record(opened, rid)
+            uploaded(opened, rid)
+
+    def found(*words: str) -> list[str]:
+        return [one["rid"] for one in json.loads(server("results", "--json", "--sweep", sweep, *words))]
+
+    assert found() == rids[::-1]
+    assert found("--sort", "f1") == rids and found("--where", "f1 > 0.15", "-n", "1") == rids[2:]
+    assert found(rids[1]) == rids[1:2]
+
+
 def test_results_files_and_lists_are_those_of_the_server(
     place: Place, server: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:

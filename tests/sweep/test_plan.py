@@ -57,3 +57,24 @@ def test_a_job_is_told_by_what_is_swept() -> None:
 def test_a_job_that_a_sweeper_makes_has_the_values_that_it_chose() -> None:
     made = PLAN.trial(7, {0: "3", 1: "0.5"})
     assert made == Job(7, ("assets=mine", "model_config.l2=3"), (("beta", "x y"), ("alpha", "0.5")))
+
+
+def test_what_is_recorded_and_said_of_a_plan_has_no_credentials() -> None:
+    """Neither of what all jobs are given, nor of what is swept; such a sweep says that it cannot be gone on with."""
+    secret = "s3cr3t-w0rd"
+    given = (("api_token", secret), ("name", "a b"))
+    job = Job(0, ("model_config.password=" + secret,), given)
+    plan = Plan(
+        NOTEBOOK,
+        base=("model_config.password=" + secret,),
+        given=given,
+        swept=(
+            Swept("api_token", f"{secret},{secret}", parameter=True),
+            Swept("name", "a b,c", parameter=True),
+        ),
+        jobs=(job,),
+        engine=(f"hydra.launcher.password={secret}",),
+    )
+    assert plan.label(job) == "'api_token=***' 'name=a b'"
+    assert secret not in json.dumps(plan.masked().to_json()) and plan.masked().is_masked
+    assert not PLAN.is_masked and PLAN.masked() == PLAN

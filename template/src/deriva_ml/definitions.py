@@ -377,3 +377,9 @@ def format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 2), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}H {minutes}min {round(rest, 2)}sec"
+
+
+def seconds_of(duration: str) -> float | None:
+    """Return the seconds that such a text stands for; None for another text."""
+    found = re.fullmatch(r"(\d+)H (\d+)min ([\d.]+)sec", duration)
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None

@@ -16,6 +16,10 @@ import deriva_ml.disk as disk
 import deriva_ml.state_folder as state_folder
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.state_folder import OUTPUTS, STATE
+from deriva_ml.untrusted import plain_name
+
+DETACHED = "detached"
+"""In a sweep's folder: see ``Project.detached``."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,10 @@ class Project:
     def sweeps(self) -> Path:
         """Folders of sweeps that are under way, each named by the RID of its execution."""
         return self.state / "sweeps"
+
+    def detached(self, sweep: str) -> Path:
+        """The file that is there as long as a sweep's jobs may go on when the process that submitted them is gone."""
+        return self.sweeps / plain_name(sweep) / DETACHED
 
     @property
     def borrows(self) -> Path:

@@ -1,11 +1,13 @@
-"""Lays out tables: values as texts, columns aligned on a terminal and cut to its width, cells of CSV."""
+"""Lays out tables: values as texts, columns aligned on a terminal and cut to its width, CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -64,7 +66,15 @@ def cell(value: Any, whole: bool = False) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
-def for_spreadsheet(text: str) -> str:
+def as_csv(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows, of which the first has the headings, as CSV with numbers as they are."""
+    text = io.StringIO()
+    cells = ([_for_spreadsheet(cell(value, whole=True)) for value in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(cells)
+    return text.getvalue()
+
+
+def _for_spreadsheet(text: str) -> str:
     """Return a text of CSV that no spreadsheet takes for a formula, by an apostrophe before it; a number is none."""
     if text.startswith(("=", "+", "-", "@")):
         with suppress(ValueError):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.arguments import whole_number
 from deriva_ml.cli.deriva_catalog import add_reading_flags
-from deriva_ml.cli.named import elsewhere, rids_there
+from deriva_ml.cli.named import collecting, elsewhere, rids_there
 from deriva_ml.cli.results import add_filters, meant, narrowed
 from deriva_ml.project import Project
 from deriva_ml.table import aligned
-from deriva_ml.terminal import one_line, print, print_json, print_lines, width
+from deriva_ml.terminal import one_line, print, print_json, print_lines, tell, width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,6 +77,7 @@ NARROW = 100
 def list_executions(catalog: Source, args: argparse.Namespace) -> int:
     """List executions."""
     from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.definitions import OPEN_STATUSES
     from deriva_ml.records.replays import Replays, as_json
 
     replays = Replays(catalog, Project.find().state)
@@ -115,9 +116,13 @@ def list_executions(catalog: Source, args: argparse.Namespace) -> int:
         nothing = (
             f"no execution is {args.status}" if narrowed(args) == ["status"] else "no execution meets that"
         )
-    return _print_columns(
+    status = _print_columns(
         columns, listed, args, nothing, ("started by", "workflow", "replayed", "description")
     )
+    for record in found:
+        if own and record.status in OPEN_STATUSES and (how := collecting(own, record.rid)):
+            tell(f"what jobs of sweep {record.rid} recorded on other machines is taken in by {how}")
+    return status
 
 
 def list_files(source: Source, args: argparse.Namespace) -> int:

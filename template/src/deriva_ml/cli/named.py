@@ -44,3 +44,8 @@ def elsewhere(catalog: EmbeddedCatalog, rid: str) -> list[str]:
 def rids_there(catalog: EmbeddedCatalog, rid: str) -> str:
     """Return the RIDs of a record in the catalogs that it was pushed to, where they are not the one here."""
     return ", ".join(remote for _, remote in catalog.journal.elsewhere(rid) if remote != rid)
+
+
+def collecting(catalog: EmbeddedCatalog, rid: str) -> str:
+    """Return the command that takes in what jobs of a sweep record when its own process is gone; empty for none."""
+    return f"uv run deriva-ml-run --collect {rid}" if catalog.project.detached(rid).exists() else ""

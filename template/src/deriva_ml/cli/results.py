@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.configuration_file import MODEL_CONFIG
 from deriva_ml.git import listed
 from deriva_ml.project import Project
-from deriva_ml.table import aligned, breadth, cell, for_spreadsheet
+from deriva_ml.table import aligned, as_csv, breadth, cell
 from deriva_ml.terminal import print, print_json, print_lines, width
 
 if TYPE_CHECKING:
@@ -127,12 +125,7 @@ def run(source: Source, args: argparse.Namespace) -> int:
         return 0
     table = tabulate(found, args.best, args.columns, replays)
     if args.csv:
-        text = io.StringIO()
-        rows = ([cell(value, whole=True) for value in row] for row in table.rows)
-        csv.writer(text, lineterminator="\n").writerows(
-            [map(for_spreadsheet, row) for row in [table.columns, *rows]]
-        )
-        print_lines(text.getvalue().removesuffix("\n"))
+        print_lines(as_csv([table.columns, *table.rows]).removesuffix("\n"))
     elif found:
         asked_for = [name for name, _ in asked.order] + [one.name for one in asked.where]
         show_table(table, table.columns if args.columns else asked_for)
@@ -140,7 +133,17 @@ def run(source: Source, args: argparse.Namespace) -> int:
             print("... and more; -n 0 shows all")
     else:
         print("no run meets that" if args.rids or narrowed(args) else "no run has been recorded yet")
+    if args.sweep and not args.csv and (said := _standing(source, args.sweep)):
+        print(said)
     return 0
+
+
+def _standing(source: Source, sweep: str) -> str:
+    """Return how far a sweep of this project is that goes on; empty for any other."""
+    from deriva_ml.catalog.embedded import EmbeddedCatalog
+    from deriva_ml.sweep.standing import standing
+
+    return standing(source.project, sweep) if isinstance(source, EmbeddedCatalog) else ""
 
 
 def _as_json(result: Result, replays: Replays) -> dict[str, Any]:

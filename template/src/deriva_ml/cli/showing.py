@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.cli.named import elsewhere
 from deriva_ml.cli.results import show_table
 from deriva_ml.configuration_file import MODEL_COMMAND, is_configuration, is_of_model, read_configuration
+from deriva_ml.definitions import OPEN_STATUSES
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_json, warn
@@ -126,8 +127,10 @@ def _dataset_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 
 def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
     from deriva_ml.catalog.carried import imported
+    from deriva_ml.cli.named import collecting
     from deriva_ml.records.lineage import makers_of_inputs
     from deriva_ml.records.replays import Replays, as_json
+    from deriva_ml.sweep.standing import standing
 
     record = catalog.lookup_execution(rid)
     replays = Replays(catalog, catalog.project.state)
@@ -145,6 +148,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         for item in catalog.datasets_of(rid)
     ]
     place = next(iter(catalog.journal.destinations(rid)), None)
+    jobs = catalog.list_execution_children(rid)
     # What ran; the workflow is the commit's, whatever differed from it.
     version = provenance.get("version") or record.workflow.version
     return {
@@ -152,7 +156,9 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "pushed to": elsewhere(catalog, rid),
         "waits for": [str(destination) for _, destination in catalog.journal.pending(rid)],
         "status": record.status.value,
+        "jobs": standing(catalog.project, rid) if record.status in OPEN_STATUSES else "",
         "reason": record.status_detail,
+        "to collect": collecting(catalog, rid) if record.status in OPEN_STATUSES else "",
         "description": record.description,
         "created": record.created,
         "by": record.created_by,
@@ -164,7 +170,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "dirty": bool(provenance.get("dirty")),
         "differs": provenance.get("differences", []),
         "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
-        "repeat": _repeat(configuration),
+        "repeat": _repeat(configuration, is_sweep=bool(jobs)),
         "replay of": replays.replayed_by(rid),
         "replays": as_json(replays.of(rid)),
         "parameters": configuration.get("parameters", {}),
@@ -173,7 +179,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "overrides": configuration.get("overrides", []),
         "choices": configuration.get("config_choices", {}),
         "metrics": {name: metric.last for name, metric in _summary(catalog, rid).metrics.items()},
-        "sweep of": catalog.list_execution_children(rid),
+        "sweep of": jobs,
         "part of": catalog.list_execution_parents(rid),
         "datasets": datasets,
         "read there": [
@@ -192,10 +198,12 @@ def _summary(catalog: EmbeddedCatalog, rid: str) -> Summary:
     return catalog.summaries.of([rid])[rid]
 
 
-def _repeat(configuration: Mapping[str, Any]) -> str:
+def _repeat(configuration: Mapping[str, Any], is_sweep: bool) -> str:
     """Return the command that repeats a run, at the commit that the record names; empty for one without a command."""
     words = configuration.get("argv", [])
-    if is_of_model(configuration) and configuration.get("overrides"):  # of a sweep's job, only its own
+    if (
+        not is_sweep and is_of_model(configuration) and configuration.get("overrides")
+    ):  # of a sweep's job, only its own
         flags = [word for word in words if word == "--allow-dirty"]
         words = [MODEL_COMMAND, *flags, *configuration["overrides"]]
     return shlex.join(["uv", "run", *words]) if words and words[0].startswith("deriva-ml-run") else ""

@@ -224,8 +224,8 @@ def notebook_sweep(
     from deriva_ml.sweep.space import given_to_all, swept_parameters
 
     package = call.package if call else "configs"
-    if any(map(_is_engine, overrides)):
-        find_configs(project, package)  # which may have entries for it
+    if any(_is_engine(word) or _is_named(word) for word in overrides):
+        find_configs(project, package)  # which have the named sweeps, and may have entries for the engine
     engine, asked = _asked(args, overrides)
     parameters = swept_parameters(args.sweep, asked.continuous)
     given, first = given_to_all(declared, from_file, args.parameter, parameters)
@@ -255,7 +255,7 @@ def one_job(args: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
     """
     from deriva_ml.sweep.checking import choices_asked
 
-    choices, _ = choices_asked(replace(_asked(args, overrides)[1], yes=True))
+    choices = choices_asked(replace(_asked(args, overrides)[1], yes=True))
     first = [choice.words[0] for choice in choices]
     if (count := prod(len(choice.words) for choice in choices)) > 1:
         raise DerivaMLRequestError(
@@ -270,11 +270,13 @@ def _asked(args: argparse.Namespace, overrides: Sequence[str]) -> tuple[list[str
     Raises:
         DerivaMLRequestError: the engine is not known or not installed, or makes too many jobs.
     """
-    from deriva_ml.sweep.checking import Asked, refuse_many
+    from deriva_ml.sweep.checking import Asked, named, refuse_many
     from deriva_ml.sweep.engines import engine_of
     from deriva_ml.sweep.study import see_optimizable
 
-    words = list(filter(_is_engine, overrides))
+    whole, description = named(overrides)
+    said = {word.lstrip("+").partition("=")[0]: word for word in whole if _is_engine(word)}
+    words = [*said.values()]  # of what a named sweep says, too, the last holds
     engine = engine_of(words)
     see_optimizable(engine, args.objective or "", args.direction or "")
     if args.objective and not args.direction and not engine.is_set("hydra.sweeper.direction"):
@@ -283,8 +285,8 @@ def _asked(args: argparse.Namespace, overrides: Sequence[str]) -> tuple[list[str
         )
     if engine.sweeper:
         refuse_many(int(engine.search.get("n_trials") or 0), yes=args.yes)
-    rest = [word for word in overrides if not _is_engine(word)]
-    return words, Asked(rest, yes=args.yes, continuous=bool(engine.sweeper))
+    rest = [word for word in whole if not _is_engine(word)]
+    return words, Asked(rest, description, yes=args.yes, continuous=bool(engine.sweeper))
 
 
 def _is_engine(word: str) -> bool:

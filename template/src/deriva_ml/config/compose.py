@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -250,11 +251,6 @@ def choices_of(overrides: Sequence[str], continuous: bool = False) -> list[Choic
     return list(choices.values())
 
 
-def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """Return every combination of the values in ``a=1,2 b=3,4``, as overrides; see ``choices_of``."""
-    return [list(job) for job in itertools.product(*(choice.words for choice in choices_of(overrides)))]
-
-
 def values_of(
     item: Any, continuous: bool = False, as_text: Callable[[Any], str] = Transformer.str
 ) -> list[str]:
@@ -269,7 +265,8 @@ def values_of(
     word = shorten(item.input_line)
     if item.is_interval_sweep() and continuous:
         first, last = item.value().start, item.value().end
-        between = first + (last - first) // 3 if isinstance(first, int) else first + (last - first) / 3
+        # Of numbers with a point no whole one, so that what takes only those says so.
+        between = first + (last - first) // 3 if isinstance(first, int) else first + (last - first) / math.e
         return [as_text(value) for value in (first, between, last)]
     if not item.is_discrete_sweep():
         raise DerivaMLRequestError(f"{word} has no single values to run with: list them, or use range()")

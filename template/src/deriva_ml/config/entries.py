@@ -115,7 +115,7 @@ multiruns: dict[str, Multirun] = {}
 
 
 def multirun_config(name: str, overrides: Sequence[str], description: str = "") -> Multirun:
-    """Register a sweep for ``deriva-ml-run +multirun=NAME``."""
+    """Register a sweep for ``+multirun=NAME``, of a model or of a notebook."""
     multiruns[name] = Multirun(name, tuple(overrides), description)
     return multiruns[name]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -85,6 +86,13 @@ def _gpus(driver: Path) -> dict[str, Any]:
 
 def _packages() -> dict[str, str]:
     """Return version by name of what can be imported; of two with one name, the one that import finds."""
+    folders = tuple((path, os.stat(path).st_mtime_ns) for path in sys.path if os.path.isdir(path))
+    return dict(_packages_in(folders))
+
+
+@functools.lru_cache(1)
+def _packages_in(folders: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """Return the packages that these folders have, of whose times any that comes or goes changes one."""
     from importlib.metadata import distributions
 
     found: dict[str, tuple[str, str]] = {}

@@ -36,10 +36,6 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.state_folder import STATE, named_apart
 from deriva_ml.terminal import tell, warn
-from deriva_ml.untrusted import plain_name
-
-DETACHED = "detached"
-"""The file in the folder of a sweep whose jobs may go on when the process that submitted them is gone."""
 
 OF_JOBS = ("records.zip", "state")
 """What the folder of a job on another machine has as long as its records are not in the project's catalog."""
@@ -82,18 +78,18 @@ def close_left(project: Project, reason: str) -> list[RID]:
     return closed
 
 
-def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left_for: str = "") -> None:
+def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left: str = "") -> None:
     own, apart = project.root / STATE, project.apart or named_apart()
     if not apart and (own / "catalog.db").exists() and not own.samefile(project.state):
         warn(
             f"{own} has records that are not seen here, for the catalog is {project.database}: keep that"
             " folder, also when the working tree is removed"
         )
-    waiting, recorded = _record_unstarted(catalog, project, bool(left_for))
+    waiting, recorded = _record_unstarted(catalog, project, bool(left))
     for rid, owner, folder in catalog.open_executions():
-        if rid not in recorded and not left_for and not owner.is_gone(project.state):
+        if rid not in recorded and not left and not owner.is_gone(project.state):
             continue
-        if is_detached(project, rid):
+        if project.detached(rid).exists():  # its jobs may go on, and --collect ends it
             continue
         here = Owner.here(project.state)
         failure = liveness.noted(project.state, owner.lock, rid) or liveness.noted(
@@ -104,7 +100,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left
         # Another command may be at it too: only the one that takes the execution over closes it.
         if catalog.claim(rid, owner, here):
             try:
-                _close_orphan(catalog, project, rid, folder, failure, left_for or REASON)
+                _close_orphan(catalog, project, rid, folder, failure, left)
             except Exception as error:  # whatever it is, it must not keep every later command from its work
                 if disk.fault(error, project.state):
                     raise
@@ -143,7 +139,7 @@ def recover_for_run(project: Project) -> None:
 
 
 def _close_orphan(
-    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str, why: str
+    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str, left: str
 ) -> None:
     record = catalog.lookup_execution(rid)
     dropped = _drop_links(catalog, project, rid)
@@ -158,8 +154,8 @@ def _close_orphan(
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
         _stop_kernel_of(run)
-        outputs = run_outputs(run, failure or why)
-    status, reason = (Status.failed, failure) if failure else (Status.aborted, why)
+        outputs = run_outputs(run, failure or left or REASON)
+    status, reason = (Status.failed, failure) if failure else (Status.aborted, left if left else REASON)
     close_execution(catalog, project, rid, status, join_reasons(reason, dropped), outputs)
     tell(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}")
 
@@ -273,11 +269,6 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
         if not holds_records(folder) and _is_over(catalog, folder):
             remove_run(folder)
     liveness.clear(project.state, locks)
-
-
-def is_detached(project: Project, rid: RID) -> bool:
-    """Whether an execution is a sweep whose jobs may go on though the process that submitted them is gone."""
-    return (project.sweeps / plain_name(rid) / DETACHED).exists()
 
 
 def holds_records(sweep: Path) -> bool:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from deriva_ml.catalog.criteria import Criteria, parse_columns, parse_order, parse_since, parse_where
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Result
 from deriva_ml.configuration_file import MODEL_CONFIG
-from deriva_ml.definitions import RID, Status
+from deriva_ml.definitions import RID, AssetRole, Status
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.git import listed
 from deriva_ml.metrics import Metric
 from deriva_ml.records.replays import Replays
+from deriva_ml.terminal import warn
 
 FACTS = ("RID", "when", "status", "workflow", "version", "description")
 """Columns that every execution has."""
@@ -25,6 +29,9 @@ REPLAYED = "replayed"
 
 NAMED = 30
 """Columns that a message names at most."""
+
+SWEEP_TABLE = "sweep.csv"
+"""The file of a sweep's record that has a row for each of its runs."""
 
 BEST = {"max": "greatest", "min": "least"}
 
@@ -75,7 +82,26 @@ def find_results(source: Source, asked: Criteria, limit: int | None = None) -> l
             source.lookup_execution(rid)
     if asked.sweep is not None and not found:
         source.lookup_execution(asked.sweep)
+        if not source.list_execution_children(asked.sweep) and (runs := _told_by_table(source, asked.sweep)):
+            wanted = runs if asked.rids is None else [rid for rid in asked.rids if rid in runs]
+            order = asked.order or ([("when", True)] if asked.rids is None else [])
+            return source.results(replace(asked, sweep=None, rids=wanted, order=order), limit)
     return found
+
+
+def _told_by_table(source: Source, sweep: RID) -> list[RID]:
+    """Return the runs that a sweep's recorded table names, which says it where executions do not nest."""
+    for asset in source.assets_of(sweep):
+        if asset.filename == SWEEP_TABLE and asset.role == AssetRole.output:
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / SWEEP_TABLE
+                source.fetch(asset, path)
+                try:
+                    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines(keepends=True))
+                    return [rid for row in rows for rid in (row.get("RID") or "").split()]
+                except (ValueError, csv.Error) as error:
+                    warn(f"{SWEEP_TABLE} of {sweep} cannot be read: {error}")
+    return []
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from deriva_ml.page import to_markdown
 from deriva_ml.project import write_atomically
-from deriva_ml.replay.document import to_markdown
 from deriva_ml.replay.report import MEANING, Report, blocks
 from deriva_ml.replay.verdict import Verdict
 from deriva_ml.terminal import shown

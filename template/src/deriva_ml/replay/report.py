@@ -10,8 +10,8 @@ from typing import Any
 
 from deriva_ml.definitions import RID
 from deriva_ml.git import listed
+from deriva_ml.page import Block, Heading, Items, Mark, Rows, Text, facts, to_html, to_markdown
 from deriva_ml.project import write_atomically
-from deriva_ml.replay.document import Block, Heading, Items, Mark, Rows, Text, facts, to_html, to_markdown
 from deriva_ml.replay.verdict import Compared, Comparison, Difference, Tolerance, Verdict
 
 SCHEMA = 1

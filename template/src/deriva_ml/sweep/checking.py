@@ -38,13 +38,15 @@ class Asked:
     """What is typed of a sweep's configuration.
 
     Attributes:
-        words: Hydra's overrides, without those of the engine; ``+multirun=NAME`` stands for those of a named sweep.
+        words: Hydra's overrides, without those of the engine.
+        description: of a named sweep, if that is asked for.
         others: how many values parameters have: all their combinations.
         yes: whether it may have more than ``MOST_UNASKED`` jobs.
         continuous: whether a sweeper chooses the values, and may be given an ``interval()``.
     """
 
     words: list[str]
+    description: str = ""
     others: int = 1
     yes: bool = False
     continuous: bool = False
@@ -92,9 +94,9 @@ def look_at_model(project: Project, config_name: str, asked: Asked) -> Seen:
         if part in {"model_config", "script_config"}:
             check_settings(argument)
 
-    choices, description = choices_asked(asked)
+    choices = choices_asked(asked)
     composed = _composed(choices, lambda words: compose_model(config_name, words)[0], see)
-    return _seen(project, choices, description, composed, Workflow(config_name))
+    return _seen(project, choices, asked.description, composed, Workflow(config_name))
 
 
 def ask_about_notebook(notebook: Path, call: Call | None, asked: Asked, *, refuse: bool) -> Seen:
@@ -142,7 +144,7 @@ def _look_at_notebook(notebook: Path, call: Call | None, asked: Asked, refuse: b
     except DerivaMLRequestError:
         if refuse:
             raise
-    choices, description = choices_asked(asked)
+    choices = choices_asked(asked)
 
     def composing(words: Sequence[str]) -> Composition:
         if found := composition_of(known, notebook, [*words, *known.overrides]):
@@ -161,38 +163,50 @@ def _look_at_notebook(notebook: Path, call: Call | None, asked: Asked, refuse: b
         with suppress(DerivaMLRequestError):
             composed = [compose("deriva_base", [word for word in first if word.startswith("deriva_ml")])]
     title = notebook.stem.replace("-", " ").replace("_", " ").title()
-    return _seen(project, choices, description, composed, Workflow(title))
+    return _seen(project, choices, asked.description, composed, Workflow(title))
 
 
-def choices_asked(asked: Asked) -> tuple[list[Choice], str]:
-    """Return what the words of a sweep say, key by key, and the description of the named sweeps among them.
+def named(words: Sequence[str]) -> tuple[list[str], str]:
+    """Return overrides with those of the named sweeps in place of each ``+multirun=NAME``, and the description of these.
+
+    The project's configurations have been imported.
 
     Raises:
-        DerivaMLRequestError: there is no sweep of that name, a key is given twice, values are not what can be swept, or
-            there are too many.
+        DerivaMLRequestError: there is no sweep of that name, or what is swept is given twice.
     """
-    from deriva_ml.config.compose import choices_of
     from deriva_ml.config.entries import multiruns
 
-    names = [word.partition("=")[2] for word in asked.words if word.startswith("+multirun=")]
+    names = [word.partition("=")[2] for word in words if word.startswith("+multirun=")]
     for name in names:
         if name not in multiruns:
             raise DerivaMLRequestError(
                 f"no sweep is named {name}; there are: {', '.join(sorted(multiruns)) or 'none'}"
             )
-    typed = [word for word in asked.words if not word.startswith("+multirun=")]
+    typed = [word for word in words if not word.startswith("+multirun=")]
     _refuse_twice(typed)
     specs = [multiruns[name] for name in names]
-    words = [*(word for spec in specs for word in spec.overrides), *typed]
-    choices = choices_of(words, asked.continuous)
+    return (
+        [*(word for spec in specs for word in spec.overrides), *typed],
+        "\n\n".join(spec.description for spec in specs if spec.description),
+    )
+
+
+def choices_asked(asked: Asked) -> list[Choice]:
+    """Return what the words of a sweep say, key by key.
+
+    Raises:
+        DerivaMLRequestError: values are not what can be swept, or there are too many.
+    """
+    from deriva_ml.config.compose import choices_of
+
+    choices = choices_of(asked.words, asked.continuous)
     for choice in choices:
         part = choice.key.lstrip("+").partition("@")[0].partition(".")[0]
         if choice.swept and part == "deriva_ml":
             raise DerivaMLRequestError(ONE_CATALOG)
-    count = math.prod(len(choice.words) for choice in choices) * asked.others
     if not asked.continuous:
-        refuse_many(count, yes=asked.yes)
-    return choices, "\n\n".join(spec.description for spec in specs if spec.description)
+        refuse_many(math.prod(len(choice.words) for choice in choices) * asked.others, yes=asked.yes)
+    return choices
 
 
 ONE_CATALOG = "a sweep is recorded in one catalog: leave deriva_ml out of its values"
@@ -277,10 +291,10 @@ def _seen(
     catalogs = [_catalog_of(one, project) for one in composed]
     if any(one != catalogs[0] for one in catalogs):
         raise DerivaMLRequestError(ONE_CATALOG)
-    dry = bool(composed) and all(one.node.get("dry_run") for one in composed)
+    dry = bool(composed) and all(_value(one, "dry_run") for one in composed)
     if composed:
         if any(choice.key == "description" for choice in choices):
-            description = description or str(composed[0].node.get("description") or "")
+            description = description or str(_value(composed[0], "description") or "")
         with suppress(DerivaMLRequestError):
             found = composed[0].argument("workflow")
             workflow = found if isinstance(found, Workflow) else workflow
@@ -288,9 +302,20 @@ def _seen(
     return Seen(choices, description, about, catalogs[0] if catalogs else {}, dry)
 
 
+def _value(composed: Composition, key: str) -> Any:
+    """Return what a configuration has there; None if that is left to the kernel."""
+    with suppress(Exception):
+        return composed.node.get(key)
+    return None
+
+
 def _catalog_of(composed: Composition, project: Project) -> dict[str, Any]:
     """Return the fields that name a catalog, with the path of a file of credentials, but no credentials."""
-    config = checked(composed.argument("deriva_ml"))
+    try:
+        found = composed.argument("deriva_ml")
+    except DerivaMLRequestError:  # such as a variable that a cell sets: its kernel will tell
+        return {}
+    config = checked(found)
     said = {name: getattr(config, name, None) for name in ("hostname", "catalog_id", "offline")}
     given = getattr(config, "credential", None)
     is_file = isinstance(given, str | Path) and (project.root / os.path.expanduser(given)).is_file()

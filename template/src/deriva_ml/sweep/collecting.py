@@ -73,7 +73,7 @@ def _collect_job(
         if apart.is_alive(folder):
             done.running[folder.number] = begun.owner.host
             return
-        ended = _close(project, sweep, folder)
+        ended = _close_gone(project, sweep, folder)
     if ended.apart:
         ended = _take_in(project, catalog, sweep, folder, ended)
         done.taken.append(folder.number)
@@ -84,7 +84,7 @@ def _collect_job(
         path.unlink(missing_ok=True)
 
 
-def _close(project: Project, sweep: SweepFolder, folder: JobFolder) -> Ended:
+def _close_gone(project: Project, sweep: SweepFolder, folder: JobFolder) -> Ended:
     """Close what a job recorded whose process is gone, and have it in its archive."""
     begun = folder.begun()
     assert begun is not None
@@ -171,6 +171,7 @@ def is_submitted(catalog: EmbeddedCatalog, sweep: SweepFolder) -> bool:
     owner = catalog.owner_of(sweep.rid)
     if owner is None or owner.is_gone(sweep.state):
         return False
-    if apart.is_of_this_machine(owner) or not (sweep.path / SUBMITTER).exists():
+    if apart.is_of_this_machine(owner) or not apart.is_apart(sweep):
         return True
-    return apart.silence(sweep.path, sweep.path / SUBMITTER) < apart.SILENT_SECONDS
+    signs = (sweep.path / SUBMITTER, sweep.path / "plan.json")
+    return apart.silence(sweep.path, *signs) < apart.SILENT_SECONDS

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deriva_ml.definitions import RID
-from deriva_ml.execution.recovery import DETACHED
 from deriva_ml.process import Owner
-from deriva_ml.project import Project, replacing, write_atomically
+from deriva_ml.project import DETACHED, Project, replacing, write_atomically
 from deriva_ml.sweep.plan import Job, Plan, job_from_json
 from deriva_ml.untrusted import DAMAGED, plain_name, read_json, well_formed
 

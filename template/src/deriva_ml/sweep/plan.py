@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from deriva_ml.redaction import redact_command
+from deriva_ml.redaction import HIDDEN, redact_command, redact_override
 from deriva_ml.untrusted import well_formed
 
 Given = tuple[tuple[str, str], ...]
@@ -102,8 +103,8 @@ class Plan:
     command: tuple[str, ...] = ()
 
     def label(self, job: Job) -> str:
-        """Return what makes a job different from the others, such as ``assets=a alpha=0.1``."""
-        return " ".join(f"{key}={value}" for key, value in self.values(job).items())
+        """Return what makes a job different from the others, such as ``assets=a alpha=0.1``, without credentials."""
+        return shlex.join(redact_override(f"{key}={value}") for key, value in self.values(job).items())
 
     def values(self, job: Job) -> dict[str, str]:
         """Return the values, as texts, that a job has of what is swept, by key."""
@@ -130,6 +131,29 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return it in JSON's types."""
         return asdict(self)
+
+    def masked(self) -> Plan:
+        """Return it as it may be recorded: without values of credentials."""
+        swept = [
+            replace(one, text=redact_override(f"{one.key}={one.text}").partition("=")[2])
+            for one in self.swept
+        ]
+        jobs = [replace(job, overrides=_hidden(job.overrides), given=_told(job.given)) for job in self.jobs]
+        return replace(
+            self,
+            base=_hidden(self.base),
+            given=_told(self.given),
+            swept=tuple(swept),
+            jobs=tuple(jobs),
+            engine=_hidden(self.engine),
+        )
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether values of credentials are left out."""
+        words = [*self.base, *self.engine, *(f"{name}={text}" for name, text in self.given)]
+        words += [f"{one.key}={one.text}" for one in self.swept]
+        return any(HIDDEN in word for word in words)
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Plan:
@@ -168,14 +192,19 @@ def command_of(plan: Plan, job: Job) -> list[str]:
 
 def job_from_json(said: dict[str, Any]) -> Job:
     """Read a job; raises as ``Plan.from_json`` does."""
-    job = Job(said["number"], tuple(said["overrides"]), _pairs(said["given"]))
-    if not all(isinstance(word, str) for word in job.overrides):
-        raise ValueError("its overrides are no texts")
-    return well_formed(job)
+    return well_formed(Job(said["number"], tuple(map(str, said["overrides"])), _pairs(said["given"])))
 
 
 def _pairs(said: Any) -> Given:
     return tuple((str(name), str(text)) for name, text in said)
+
+
+def _hidden(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(redact_override, overrides))
+
+
+def _told(given: Given) -> Given:
+    return tuple((name, redact_override(f"{name}={text}").partition("=")[2]) for name, text in given)
 
 
 def _split(word: str) -> tuple[str, str]:

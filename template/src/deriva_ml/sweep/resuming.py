@@ -67,6 +67,10 @@ def resumed(
             for child in catalog.list_execution_children(local)
             if catalog.lookup_execution(child).status in GOOD
         }
+    if plan.is_masked:
+        raise DerivaMLRequestError(
+            f"sweep {rid} was given a credential, which is not recorded: start a sweep of what is left anew"
+        )
     if plan.jobs and len(done) >= len(plan.jobs):
         raise DerivaMLRequestError(f"nothing is left of sweep {rid}: its {len(plan.jobs)} jobs ended well")
     now = git(project.root, "rev-parse", "HEAD")
@@ -78,11 +82,12 @@ def resumed(
     said = f"Goes on with sweep {rid}" + (
         f", from commit {plan.commit[:7]} on with {now[:7]}" if plan.commit and now != plan.commit else ""
     )
+    before = [one for one in plan.description.split("\n\n") if not one.startswith("Goes on with sweep ")]
     return replace(
         plan,
         engine=tuple(engine) or plan.engine,
         resumes=local,
         done=done,
-        description="\n\n".join([said, plan.description.partition("Goes on with sweep")[0].strip()]).strip(),
+        description="\n\n".join([said, *before]),
         **changes,
     )
