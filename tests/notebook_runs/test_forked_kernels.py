@@ -97,10 +97,16 @@ def start(folder: Path, server: ForkServer) -> Iterator[Callable[..., Running]]:
 def both(folder: Path, server: ForkServer) -> Iterator[tuple[Running, Running]]:
     """A forked kernel, and one that was started afresh."""
     two = Running(folder, server, DERIVA_ML_RUN="here"), Running(folder, None, DERIVA_ML_RUN="here")
-    assert (two[0].forked, two[1].forked) == (True, False)
-    two[1].asked("import threading; told = [t.join() for t in threading.enumerate() if '_preload' in t.name]")
-    yield two
-    assert [one.end() for one in two] == [0, 0]
+    try:
+        assert (two[0].forked, two[1].forked) == (True, False)
+        loaded = "import threading; told = [t.join() for t in threading.enumerate() if '_preload' in t.name]"
+        two[1].asked(loaded)
+        yield two
+        assert [one.end() for one in two] == [0, 0]
+    finally:
+        for one in two:
+            one.client.stop_channels()
+            one.kernel.kill()
 
 
 def gone(*pids: int) -> bool:
