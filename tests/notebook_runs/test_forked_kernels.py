@@ -426,10 +426,14 @@ child = kernel.asked("import subprocess; told = subprocess.Popen(['sleep', '100'
 kernel.client.execute(sys.argv[2])
 time.sleep(0.2)
 print(json.dumps([server._process.pid, kernel.kernel.process.pid, child]), flush=True)
-assert sys.argv[3] != "forked" or __import__("os").fork() or time.sleep(100)
+if sys.argv[3]:
+    import ctypes, os
+    fork = os.fork if sys.argv[3] == "by Python" else ctypes.CDLL(None).fork
+    fork() or time.sleep(100)
 print(kernel.kernel.process.wait(), flush=True)
 time.sleep(100)
 """
+SLEEPS = "import time; time.sleep(100)"
 HOLDS = "import ctypes; ctypes.PyDLL(None).sleep(100)"
 """A cell that lets no other Python code of its process run."""
 
@@ -459,7 +463,7 @@ def killed(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str]
     assert gone(*pids)
 
 
-@pytest.mark.parametrize(("cell", "how"), [(HOLDS, ""), ("import time; time.sleep(100)", "forked")])
+@pytest.mark.parametrize(("cell", "how"), [(HOLDS, ""), (SLEEPS, "by Python"), (SLEEPS, "by C")])
 def test_everything_ends_when_the_runner_is_killed(
     killed: Callable[..., tuple[subprocess.Popen[str], list[int]]], cell: str, how: str
 ) -> None:
