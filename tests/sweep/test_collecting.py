@@ -30,16 +30,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def killed(cluster: Cluster, moment: str, *words: str, **variables: str) -> None:
     """Start a process on a machine, and kill it when it comes to a moment."""
-    process = cluster.start(*words, PAUSE_AT=moment, **variables)
-    paused = cluster.project.root.parent / "notes" / f"paused-{process.pid}"
+    machine = cluster.start(*words, PAUSE_AT=moment, **variables)
+    paused = cluster.project.root.parent / "notes" / f"paused-{machine.process.pid}"
 
     def there() -> bool:
-        assert process.poll() is None, process.communicate()
+        assert machine.process.is_alive(), machine.said.read_text()
         return paused.exists()
 
     eventually(there)
-    process.kill()
-    process.communicate()
+    machine.process.kill()
+    machine.process.join()
 
 
 def silent(sweep: SweepFolder, number: int) -> None:
@@ -114,8 +114,9 @@ def test_the_collector_is_killed_at_any_moment(cluster: Cluster) -> None:
     for moment in ("take_in", "read_json", "remove_folder"):
         killed(cluster, f"deriva_ml.sweep.collecting:{moment}", "collect", "", sweep.rid)
     both = [cluster.start("collect", name, sweep.rid) for name in ("", "login2")]
-    said = [process.communicate(timeout=60) for process in both]
-    assert sorted(process.returncode for process in both)[0] == 0, said
+    for machine in both:
+        machine.process.join()
+    assert 0 in {machine.process.exitcode for machine in both}, [machine.said.read_text() for machine in both]
     assert len(jobs_of(cluster, sweep.rid)) == 1
     assert sweep_in(cluster, sweep.rid).status == "Uploaded" and not sweep.path.exists()
 
