@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import re
 import shlex
@@ -20,7 +18,6 @@ import nbformat
 import pytest
 
 from conftest import ProjectFolder
-from deriva_ml.cli import catalog
 from notebooks import COMMIT, START, outputs_text, write_notebook
 from typed_commands import Answer, answers
 
@@ -36,16 +33,8 @@ def project(
     return copy_to(tmp_path_factory.mktemp("commands") / "mein {Projekt} – naïve $x 数据")
 
 
-def looked_up(project: ProjectFolder, *words: str) -> Any:
-    """What `deriva-ml-catalog` says, as JSON; without the start of a process."""
-    said = io.StringIO()
-    with contextlib.chdir(project.path), contextlib.redirect_stdout(said):
-        assert catalog.main([*words, "--json"]) == 0
-    return json.loads(said.getvalue())
-
-
 def executions(project: ProjectFolder) -> list[dict[str, Any]]:
-    return list(looked_up(project, "list", "-n", "0"))
+    return list(project.looked_up("list", "-n", "0"))
 
 
 def recorded(project: ProjectFolder) -> list[tuple[Any, ...]]:
@@ -56,7 +45,7 @@ def recorded(project: ProjectFolder) -> list[tuple[Any, ...]]:
 
 def configuration(project: ProjectFolder) -> dict[str, Any]:
     """What the newest execution was, as `configuration.json` among its files says."""
-    shown = looked_up(project, "show", executions(project)[0]["rid"])
+    shown = project.looked_up("show", executions(project)[0]["rid"])
     [file] = [row for row in shown["outputs"] if row["file"] == "configuration.json"]
     return dict(json.loads(Path(file["content"]).read_text(encoding="utf-8")))
 
@@ -208,7 +197,7 @@ def test_a_dirty_tree_is_refused_naming_the_files_or_recorded_with_the_differenc
     assert "src/configs/my_notebook.py" in refused.err and "--allow-dirty" in refused.err
     allowed = project.run(RUN, NOTEBOOK, "--allow-dirty")
     assert allowed.rc == 0, allowed.err
-    shown = json.loads(project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], "--json").out)
+    shown = project.looked_up("show", executions(project)[0]["rid"])
     [diff] = [row for row in shown["outputs"] if row["types"] == "Source_Diff"]
     assert "+# a change that is not committed" in Path(diff["content"]).read_text()
     # What differed is the execution's; the workflow is the commit's, as of a clean run.
@@ -460,7 +449,7 @@ def test_in_a_persons_jupyterlab_the_name_comes_from_the_notebooks_file(project:
     assert done.rc == 0, done.err
     rid, status, assets = done.out.split()
     assert (status, assets) == ("Uploaded", "my_assets")
-    shown = json.loads(project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out)
+    shown = project.looked_up("show", rid)
     assert shown["workflow"].startswith("Mine ") and shown["code"].endswith("notebooks/mine.ipynb")
 
 
@@ -475,7 +464,7 @@ def test_environment_variables_are_not_recorded_wholesale_and_credentials_not_at
         env={"MY_TOKEN": secret, "AWS_SECRET_ACCESS_KEY": secret, "TZ": "UTC"},
     )
     assert done.rc == 0, done.err
-    record = json.loads(project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], "--json").out)
+    record = project.looked_up("show", executions(project)[0]["rid"])
     texts = {row["file"]: Path(row["content"]).read_text() for row in record["outputs"]}
     assert '"TZ": "UTC"' in texts["environment.json"]
     for name, text in {**texts, "record": json.dumps(record)}.items():
@@ -497,7 +486,7 @@ def test_a_parameter_that_is_a_credential_is_used_and_not_recorded(project: Proj
             text = (folder / name).read_text()
             assert secret not in text
             assert "***" in text and "count = 7" in text and "length 12 7" in text
-    record = json.loads(project.run("deriva-ml-catalog", "show", executions(project)[0]["rid"], "--json").out)
+    record = project.looked_up("show", executions(project)[0]["rid"])
     assert record["parameters"] == {"api_key": "***", "count": 7}
     for row in record["outputs"]:
         assert secret not in Path(row["content"]).read_text(), row["file"]
@@ -552,7 +541,7 @@ def test_a_model_that_fails_is_recorded_with_its_traceback(project: ProjectFolde
     assert 'failing.py", line 3' in done.err and "model_run.py" not in done.err
     record = executions(project)[0]
     assert (record["status"], record["status_detail"]) == ("Failed", "ArithmeticError: does not add up")
-    shown = json.loads(project.run("deriva-ml-catalog", "show", record["rid"], "--json").out)
+    shown = project.looked_up("show", record["rid"])
     assert {"half.txt", "traceback.txt", "configuration.json"} <= {row["file"] for row in shown["outputs"]}
     sweep = project.run("deriva-ml-run", "--multirun", "model_config=failing,my_model")
     assert sweep.rc == 1
@@ -602,7 +591,7 @@ def test_a_models_settings_are_recorded_in_their_own_types(project: ProjectFolde
     rid = executions(project)[0]["rid"]
     shown = project.run("deriva-ml-catalog", "show", rid, check=True).out
     assert '\n  net = {"layers": [8, null], "api_key": "***"}\n' in shown
-    record = json.loads(project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out)
+    record = project.looked_up("show", rid)
     assert record["parameters"] == {
         "sizes": [3, [4]],
         "net": {"layers": [8, None], "api_key": "***"},

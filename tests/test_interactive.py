@@ -58,7 +58,7 @@ class Record:
     """The latest execution, as the commands show it."""
 
     def __init__(self, project: ProjectFolder) -> None:
-        [listed] = json.loads(project.run("deriva-ml-catalog", "list", "-n", "1", "--json", check=True).out)
+        [listed] = project.looked_up("list", "-n", "1")
         shown = project.run("deriva-ml-catalog", "show", listed["rid"], "--json", check=True)
         self.listed: dict[str, Any] = listed
         self.facts: dict[str, Any] = json.loads(shown.out)
@@ -225,7 +225,7 @@ def test_a_run_by_the_command_loads_nothing_of_it(project: ProjectFolder) -> Non
     project.git("commit", "--quiet", "-m", "See what is loaded")
     done = project.run("deriva-ml-run-notebook", "notebooks/loads.ipynb")
     assert done.rc == 0, done.err
-    rid = json.loads(project.run("deriva-ml-catalog", "list", "-n", "1", "--json", check=True).out)[0]["rid"]
+    rid = project.looked_up("list", "-n", "1")[0]["rid"]
     loaded = (project / "outputs" / rid / "loads.md").read_text()
     assert "deriva_ml.execution.execution" in loaded
     for name in ("executed", "executed_sources", "started", "own_start"):

@@ -215,7 +215,12 @@ def test_examples_hold_without_the_worked_example(sketch: Render, tmp_path: Path
 
     menu = told("run", "--list-configs")
     runs = [shlex.split(example) for example in EXAMPLES if example.startswith("deriva-ml-run")]
-    overrides = [word for line in runs for word in line if "=" in word and not word.startswith("-")]
+    overrides = [
+        word
+        for line in runs
+        for before, word in zip(line, line[1:], strict=False)
+        if "=" in word and before != "--sweep" and not word.startswith(("-", "hydra"))
+    ]
     assert len(overrides) > 2
     for group, _, entries in [word.partition("=") for word in overrides]:
         assert group == "dry_run" or all(f"{group}={entry}" in menu for entry in entries.split(","))

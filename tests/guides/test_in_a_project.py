@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 
@@ -42,7 +41,7 @@ def test_the_cells_of_the_notebooks_page_are_a_notebook(
     given = ("-p", "limit", "3", "-p", "names", '["c"]')
     done = project.run("deriva-ml-run-notebook", "notebooks/my_analysis.ipynb", *given, check=True)
     rid = re.findall(r"^Execution (\S+): Uploaded", done.out, re.MULTILINE)[0]
-    shown = json.loads(project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out)
+    shown = project.looked_up("show", rid)
     assert shown["parameters"] == {"threshold": 0.5, "names": ["c"], "limit": 3}
     assert shown["given"] == {"limit": 3, "names": ["c"]}
     assert {file["file"] for file in shown["inputs"]} == {"logistic.npz", "mlp_small.npz"}

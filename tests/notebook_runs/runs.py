@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from pathlib import Path
@@ -27,8 +26,8 @@ def committed(project: ProjectFolder, name: str, *cells: str, **options: Any) ->
 
 def latest(project: ProjectFolder) -> dict[str, Any]:
     """The newest execution with all that belongs to it."""
-    [first] = json.loads(project.run("deriva-ml-catalog", "list", "-n", "1", "--json", check=True).out)
-    return dict(json.loads(project.run("deriva-ml-catalog", "show", first["rid"], "--json", check=True).out))
+    [first] = project.looked_up("list", "-n", "1")
+    return dict(project.looked_up("show", first["rid"]))
 
 
 def contents(record: dict[str, Any]) -> dict[str, bytes]:

@@ -72,13 +72,13 @@ def test_a_runner_that_is_killed_in_a_write(
     last = f"import time; time.sleep({3 if 'executed' in cut else 0}); print('last')"  # for a save before the end
     path = committed(project, f"{name}.ipynb", START, BEFORE, STAGED, last)
     (tmp_path / "sitecustomize.py").write_text(KILLER)
-    before = project.run("deriva-ml-catalog", "list", "--json", check=True).out
+    before = project.looked_up("list")
     around = {"CUT": cut, "PYTHONPATH": os.pathsep.join([str(tmp_path), project.env["PYTHONPATH"]])}
     done = project.run("deriva-ml-run-notebook", path, env=around)
     assert done.rc == -9, done.text
     record = latest(project)
     listed = project.run("deriva-ml-catalog", "list", "--json", check=True)
-    assert len(json.loads(listed.out)) == len(json.loads(before)) + 1
+    assert len(json.loads(listed.out)) == len(before) + 1
     assert (record["status"], listed.err) == (status, "")
     names = [row["file"] for row in record["outputs"]]
     assert len(names) == len(set(names)), "one set of files"

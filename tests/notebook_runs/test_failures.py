@@ -138,7 +138,7 @@ def test_the_same_when_the_notebook_leaves_committing_to_the_runner(project: Pro
 
 
 def test_damaged_inputs_fail_the_run_and_say_so(project: ProjectFolder) -> None:
-    shown = json.loads(project.run("deriva-ml-catalog", "show", "DEMO-W001", "--json", check=True).out)
+    shown = project.looked_up("show", "DEMO-W001")
     content = Path(shown["file"][0]["content"])
     good = content.read_bytes()
     path = committed(

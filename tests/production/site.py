@@ -107,7 +107,7 @@ class Site:
 
     def here(self) -> list[dict[str, Any]]:
         """The executions in the project's own catalog, newest first."""
-        return list(json.loads(self.run("deriva-ml-catalog", "list", "--json", "-n", "0", check=True).out))
+        return list(self.project.looked_up("list", "-n", "0"))
 
     def notebook(self, name: str, *cells: str) -> str:
         """Write and commit a notebook; its path as one would type it."""
@@ -193,7 +193,7 @@ def stopped_midway(site: Site, path: str, folder: Path, meanwhile: Callable[[], 
 
 def pushed(site: Site, local: str, catalog: str = "production") -> dict[str, Any]:
     """The execution on the server that one of the project's own catalog was pushed as, as ``show`` tells."""
-    shown = json.loads(site.run("deriva-ml-catalog", "show", local, "--json", check=True).out)
+    shown = site.project.looked_up("show", local)
     start = f"{site.double.url}/id/{site.places[catalog].config.catalog_id}/"
     [rid] = [link.removeprefix(start) for link in shown["pushed to"] if link.startswith(start)]
     return site.one("Execution", catalog, RID=rid)

@@ -108,11 +108,11 @@ class Lab:
 
     def show(self, rid: str) -> dict[str, Any]:
         """Return what is shown of an execution."""
-        return dict(json.loads(self.project.run("deriva-ml-catalog", "show", rid, "--json", check=True).out))
+        return dict(self.project.looked_up("show", rid))
 
     def newest(self) -> str:
         """Return the RID of the execution that was recorded last."""
-        [row] = json.loads(self.project.run("deriva-ml-catalog", "list", "-n", "1", "--json", check=True).out)
+        [row] = self.project.looked_up("list", "-n", "1")
         return str(row["rid"])
 
     def is_clean(self) -> None:

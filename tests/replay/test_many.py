@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -168,7 +167,7 @@ def test_several_are_replayed_two_at_once(lab: Lab, repeated: tuple[str, Outcome
     assert [suite.get("tests"), suite.get("failures"), suite.get("errors")] == ["3", "1", "0"]
     assert [case.get("name") for case in suite] == [other, failed, same]
     lab.is_clean()
-    listed = json.loads(lab.project.run("deriva-ml-catalog", "list", "--json", check=True).out)
+    listed = lab.project.looked_up("list")
     told = next(row["replays"] for row in listed if row["rid"] == other)
     assert [one["verdict"] for one in told] == ["different"] * 2
     assert {path.suffix for path in (lab.project / told[0]["report"]).iterdir()} == {".md", ".html", ".json"}

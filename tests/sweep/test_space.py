@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 
 import pytest
@@ -45,9 +46,13 @@ def test_shuffled_values_are_all_there_once() -> None:
 
 def test_an_interval_is_looked_at_at_its_ends_and_between() -> None:
     """Between the ends of one that is to be whole numbers are whole numbers; otherwise there are others."""
-    assert swept_parameters(["alpha=interval(0,3)"], continuous=True)["alpha"][1] == ["0.0", "1.0", "3.0"]
+    assert swept_parameters(["alpha=interval(0,3)"], continuous=True)["alpha"][1] == [
+        "0.0",
+        str(3 / math.e),
+        "3.0",
+    ]
     assert swept_parameters(["alpha=int(interval(1,5))"], continuous=True)["alpha"][1] == ["1", "2", "5"]
-    assert swept_parameters(["alpha=interval(1,5)"], continuous=True)["alpha"][1][1] == str(1 + 4 / 3)
+    assert swept_parameters(["alpha=interval(1,5)"], continuous=True)["alpha"][1][1] == str(1 + 4 / math.e)
 
 
 def test_a_name_may_have_letters_that_hydra_does_not_take() -> None:

@@ -15,13 +15,17 @@ import pytest
 
 from deriva_ml import DerivaML
 from deriva_ml.cli import catalog
-from deriva_ml.definitions import RID, Status
+from deriva_ml.definitions import RID, Status, Workflow
+from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.sweep.folder import Begun, Ended, SweepFolder
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, Swept
 from deriva_ml.sweep.table import SHOWN, Row, as_markdown, best_of, rows_of, write_table
+from records import conftest as records
 from records.conftest import Make
+
+ml, recorded = records.ml, records.recorded
 
 
 def plan_of(values: Sequence[str], key: str = "alpha", **fields: Any) -> Plan:
@@ -209,3 +213,20 @@ def test_commands_tell_how_far_a_sweep_is(sweep: SweepFolder, capsys: pytest.Cap
     other = sweep.path.rename(sweep.path.with_name("gone"))
     assert json.loads(said("show", sweep.rid, "--json"))["jobs"] == "", other
     assert "jobs have ended" not in said("results", "--sweep", sweep.rid)
+
+
+def test_a_sweep_is_repeated_by_its_own_command(
+    ml: DerivaML, recorded: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What all of its jobs are given is recorded with it, and is not all of it."""
+    argv = ["deriva-ml-run", "--multirun", "l2=1,2", "seed=7"]
+    sweep = ml.create_execution(
+        ExecutionConfiguration(argv=argv, overrides=["seed=7"]),
+        Workflow("Sweep", "Training", url="u", checksum="c"),
+    )
+    with sweep.execute():
+        sweep.record_circumstances({"commit": "c0ffee"})
+    sweep.commit_output_assets()
+    ml.connection.local.nest(sweep.execution_rid, recorded().execution_rid, 0)
+    assert catalog.main(["show", sweep.execution_rid, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["repeat"] == f"uv run {' '.join(argv)}"

@@ -148,6 +148,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         for item in catalog.datasets_of(rid)
     ]
     place = next(iter(catalog.journal.destinations(rid)), None)
+    jobs = catalog.list_execution_children(rid)
     # What ran; the workflow is the commit's, whatever differed from it.
     version = provenance.get("version") or record.workflow.version
     return {
@@ -169,7 +170,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "dirty": bool(provenance.get("dirty")),
         "differs": provenance.get("differences", []),
         "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
-        "repeat": _repeat(configuration),
+        "repeat": _repeat(configuration, is_sweep=bool(jobs)),
         "replay of": replays.replayed_by(rid),
         "replays": as_json(replays.of(rid)),
         "parameters": configuration.get("parameters", {}),
@@ -178,7 +179,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "overrides": configuration.get("overrides", []),
         "choices": configuration.get("config_choices", {}),
         "metrics": {name: metric.last for name, metric in _summary(catalog, rid).metrics.items()},
-        "sweep of": catalog.list_execution_children(rid),
+        "sweep of": jobs,
         "part of": catalog.list_execution_parents(rid),
         "datasets": datasets,
         "read there": [
@@ -197,10 +198,12 @@ def _summary(catalog: EmbeddedCatalog, rid: str) -> Summary:
     return catalog.summaries.of([rid])[rid]
 
 
-def _repeat(configuration: Mapping[str, Any]) -> str:
+def _repeat(configuration: Mapping[str, Any], is_sweep: bool) -> str:
     """Return the command that repeats a run, at the commit that the record names; empty for one without a command."""
     words = configuration.get("argv", [])
-    if is_of_model(configuration) and configuration.get("overrides"):  # of a sweep's job, only its own
+    if (
+        not is_sweep and is_of_model(configuration) and configuration.get("overrides")
+    ):  # of a sweep's job, only its own
         flags = [word for word in words if word == "--allow-dirty"]
         words = [MODEL_COMMAND, *flags, *configuration["overrides"]]
     return shlex.join(["uv", "run", *words]) if words and words[0].startswith("deriva-ml-run") else ""

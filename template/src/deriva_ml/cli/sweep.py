@@ -99,7 +99,7 @@ class _Shown:
         self._ended = {folder.number for folder in sweep.jobs() if folder.ended()}
         if self._ended:
             tell(
-                f"{counted(len(self._ended), 'job')} of sweep {plan.resumes} ended well, and are part of this one, too"
+                f"jobs of sweep {plan.resumes} that ended well, and are part of this one, too: {len(self._ended)}"
             )
         total = len(plan.jobs) or None
         # `None` is quiet where the output is no terminal.
@@ -160,7 +160,7 @@ class _Shown:
             self.unsent += not print_summary(self._project, rid, took if plan.kind == NOTEBOOK else "")
 
 
-def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
+def _print_end(project: Project, plan: Plan, end: SweepEnd, pending: int) -> int:
     for number in end.failed:
         job = end.jobs.get(number)
         tell(f"failed: job {number + 1}{f' ({plan.label(job)})' if job else ''}: {end.ends[number].reason}")
@@ -174,7 +174,7 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
         said = f", {end.stopped}" if end.stopped else ""
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
         print(f"Sweep {end.execution}: {counted(len(end.ends), 'execution')}{said}")
-        unsent += not print_summary(project, end.execution)
+        pending += not print_summary(project, end.execution)
     else:
         print(
             f"Dry run: nothing was recorded of {counted(len(end.ends), 'job')}; outputs of notebooks are in outputs/"
@@ -183,13 +183,12 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, unsent: int) -> int:
         raise KeyboardInterrupt
     if end.stopped == TERMINATED:
         raise Terminated
-    return FAILED if end.failed or unsent or end.problem or len(end.ends) < end.count else 0
+    return FAILED if end.failed or pending or end.problem or len(end.ends) < end.count else 0
 
 
 def _print_best(project: Project, plan: Plan, end: SweepEnd) -> None:
     """Say which job came to the best value of the metric that the sweep is for."""
     if (number := best(end.direction, end.ends)) is None:
-        warn(f"no job has a value of {plan.objective}")
         return
     ended, job = end.ends[number], end.jobs.get(number)
     rids = " ".join(find(project, one)[0].rid for one in ended.executions)

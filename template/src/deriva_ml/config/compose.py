@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -264,7 +265,8 @@ def values_of(
     word = shorten(item.input_line)
     if item.is_interval_sweep() and continuous:
         first, last = item.value().start, item.value().end
-        between = first + (last - first) // 3 if isinstance(first, int) else first + (last - first) / 3
+        # Of numbers with a point no whole one, so that what takes only those says so.
+        between = first + (last - first) // 3 if isinstance(first, int) else first + (last - first) / math.e
         return [as_text(value) for value in (first, between, last)]
     if not item.is_discrete_sweep():
         raise DerivaMLRequestError(f"{word} has no single values to run with: list them, or use range()")

@@ -78,16 +78,16 @@ def close_left(project: Project, reason: str) -> list[RID]:
     return closed
 
 
-def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left_for: str = "") -> None:
+def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left: str = "") -> None:
     own, apart = project.root / STATE, project.apart or named_apart()
     if not apart and (own / "catalog.db").exists() and not own.samefile(project.state):
         warn(
             f"{own} has records that are not seen here, for the catalog is {project.database}: keep that"
             " folder, also when the working tree is removed"
         )
-    waiting, recorded = _record_unstarted(catalog, project, bool(left_for))
+    waiting, recorded = _record_unstarted(catalog, project, bool(left))
     for rid, owner, folder in catalog.open_executions():
-        if rid not in recorded and not left_for and not owner.is_gone(project.state):
+        if rid not in recorded and not left and not owner.is_gone(project.state):
             continue
         if project.detached(rid).exists():  # its jobs may go on, and --collect ends it
             continue
@@ -100,7 +100,7 @@ def _recover(catalog: EmbeddedCatalog, project: Project, closed: list[RID], left
         # Another command may be at it too: only the one that takes the execution over closes it.
         if catalog.claim(rid, owner, here):
             try:
-                _close_orphan(catalog, project, rid, folder, failure, left_for)
+                _close_orphan(catalog, project, rid, folder, failure, left)
             except Exception as error:  # whatever it is, it must not keep every later command from its work
                 if disk.fault(error, project.state):
                     raise
@@ -139,7 +139,7 @@ def recover_for_run(project: Project) -> None:
 
 
 def _close_orphan(
-    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str, left_for: str
+    catalog: EmbeddedCatalog, project: Project, rid: RID, folder: Path | None, failure: str, left: str
 ) -> None:
     record = catalog.lookup_execution(rid)
     dropped = _drop_links(catalog, project, rid)
@@ -154,8 +154,8 @@ def _close_orphan(
     outputs = []
     if folder and (run := NotebookRun.found(folder)):
         _stop_kernel_of(run)
-        outputs = run_outputs(run, failure or left_for or REASON)
-    status, reason = (Status.failed, failure) if failure else (Status.aborted, left_for or REASON)
+        outputs = run_outputs(run, failure or left or REASON)
+    status, reason = (Status.failed, failure) if failure else (Status.aborted, left if left else REASON)
     close_execution(catalog, project, rid, status, join_reasons(reason, dropped), outputs)
     tell(f"recovered execution {rid}: {reason}; closed as {status}{_hint(catalog, rid)}")
 

@@ -150,9 +150,9 @@ class Connection(AsyncKernelClient):
         raise RuntimeError(f"Kernel didn't respond in {timeout} seconds")
 
 
-def is_idle(message: dict[str, Any]) -> bool:
+def is_idle(received: dict[str, Any]) -> bool:
     """Whether a message says that the kernel is done with what it was asked."""
-    return bool(message["msg_type"] == "status" and message["content"].get("execution_state") == "idle")
+    return bool(received["msg_type"] == "status" and received["content"].get("execution_state") == "idle")
 
 
 class Client(PapermillNotebookClient):  # type: ignore[misc]

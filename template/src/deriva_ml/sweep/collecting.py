@@ -78,7 +78,7 @@ def _collect_job(
     if ended is None:
         if folder.begun() is None or apart.is_alive(folder, now):
             return False
-        ended = _close(project, sweep, folder)
+        ended = _close_gone(project, sweep, folder)
     if ended.apart:
         ended = _take_in(project, catalog, sweep, folder, ended)
     if ended != known:
@@ -89,7 +89,7 @@ def _collect_job(
     return True
 
 
-def _close(project: Project, sweep: SweepFolder, folder: JobFolder) -> Ended:
+def _close_gone(project: Project, sweep: SweepFolder, folder: JobFolder) -> Ended:
     """Close what a job recorded whose process is gone, and have it in its archive."""
     begun = folder.begun()
     assert begun is not None

@@ -42,8 +42,11 @@ GOOD = {Status.uploaded, Status.pending_upload}
 """The statuses of executions that ended well."""
 
 
-INTERRUPTED, TERMINATED = "interrupted", "terminated (SIGTERM)"
-"""Why a sweep is stopped by a person, or by a signal."""
+INTERRUPTED = "interrupted"
+"""Why a sweep is stopped by a person."""
+
+TERMINATED = "terminated (SIGTERM)"
+"""Why it is stopped by a signal."""
 
 submitted_here = set[Path]()
 """The folders of the sweeps that this process has submitted; in the launcher's own processes there are none."""
@@ -172,16 +175,19 @@ def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     run = _run_notebook if plan.kind == NOTEBOOK else _run_model
     ended = run(project, plan, job, parent)
     if plan.objective and ended.executions:
-        objective = _objective(project, ended.executions, plan.objective)
-        ended = replace(ended, objective=objective if objective is not None and isfinite(objective) else None)
-        if ended.status in GOOD and ended.objective is None:
+        metrics = _metrics(project, ended.executions)
+        objective = metrics.get(plan.objective)
+        if objective is not None and isfinite(objective):
+            return replace(ended, objective=objective)
+        if ended.status in GOOD:
+            known = f" ({', '.join(sorted(metrics))} it has)" if metrics else ""
             said = (
-                f"has no value of {plan.objective}"
+                f"no value of {plan.objective}{known}"
                 if objective is None
-                else f"has {plan.objective}={objective}"
+                else f"{plan.objective}={objective}"
             )
-            line = f"job {job.number + 1} {said}: as a trial it failed"
-            ended = replace(ended, warnings=[*ended.warnings, line])
+            line = f"job {job.number + 1} has {said}"
+            return replace(ended, warnings=[*ended.warnings, line])
     return ended
 
 
@@ -273,15 +279,16 @@ def _as_recorded(project: Project, rid: RID, reason: str = "") -> Ended:
     return Ended(record.status, [rid], record.status_detail or reason)
 
 
-def _objective(project: Project, executions: list[RID], name: str) -> float | None:
-    """Return the last value of a metric that one of these executions registered."""
+def _metrics(project: Project, executions: list[RID]) -> dict[str, float]:
+    """Return the last value of each metric that one of these executions registered."""
     from deriva_ml.catalog.criteria import Criteria
 
     with closing(open_local(project)) as catalog:
-        for result in catalog.results(Criteria(rids=executions)):
-            if metric := result.summary.metrics.get(name):
-                return float(metric.last)
-    return None
+        return {
+            name: float(metric.last)
+            for result in catalog.results(Criteria(rids=executions))
+            for name, metric in result.summary.metrics.items()
+        }
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from deriva_ml.project import Project
 from deriva_ml.sweep.collecting import collect, is_submitted, tell_problems
 from deriva_ml.sweep.folder import SweepFolder
 from deriva_ml.sweep.plan import Plan
-from deriva_ml.sweep.running import SweepEnd, close_lost, end_of, finish, is_alive
+from deriva_ml.sweep.rounds import close_lost, is_alive
+from deriva_ml.sweep.running import SweepEnd, end_of, finish
 
 LOCK = "finish.lock"
 """The file in a sweep's folder by which one process ends it."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import deriva_ml.sweep.apart as apart
@@ -28,32 +25,24 @@ from deriva_ml.definitions import (
     format_duration,
 )
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.execution.closing import Output, close_execution
+from deriva_ml.execution.closing import Output, close_execution, join_reasons
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.notebook_end import copy_for_reader, known_as
 from deriva_ml.execution.provenance import collect, workflow_of
-from deriva_ml.execution.recovery import holds_records, recover_project
+from deriva_ml.execution.recovery import holds_records
 from deriva_ml.execution.run_state import remove_run
 from deriva_ml.git import git
-from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored
-from deriva_ml.sweep.collecting import collect as collect_apart
 from deriva_ml.sweep.collecting import collecting
-from deriva_ml.sweep.engines import Engine, prepared
+from deriva_ml.sweep.engines import prepared
 from deriva_ml.sweep.equipment import equipped
-from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
-from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, TERMINATED, Task, submitted_here
+from deriva_ml.sweep.folder import Ended, SweepFolder
+from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED, submitted_here
 from deriva_ml.sweep.plan import Job, Plan
-from deriva_ml.sweep.study import (
-    quiet,
-    recorded_trials,
-    space_of,
-    trials_at_once,
-    words_of,
-    write_trials,
-)
+from deriva_ml.sweep.rounds import launch_all
+from deriva_ml.sweep.study import quiet, recorded_trials, trials_at_once
 from deriva_ml.sweep.threads import share
 from deriva_ml.terminal import one_line, warn
 from deriva_ml.untrusted import plain_name
@@ -126,7 +115,7 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         watch(sweep, plan),
         collecting(project, sweep),
     ):
-        problem = _launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
+        problem = launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
 
 
@@ -167,114 +156,6 @@ def _take_over(project: Project, sweep: SweepFolder, plan: Plan) -> None:
             folder.end(Ended(status, [execution], objective=objective))
 
 
-def _launch_all(
-    project: Project, sweep: SweepFolder, plan: Plan, rid: RID, engine: Engine, words: list[str]
-) -> str:
-    """Launch jobs until each has ended or is not to run; return what the launcher complained of if some are left.
-
-    A launcher may give all jobs up for one whose process was killed, as joblib does, and may kill the others' processes.
-    Those that had not begun are launched again; those that had, by themselves, one after the other, and only once.
-    """
-    from deriva_ml.sweep.launching import launch_planned, launch_swept
-
-    task = Task(
-        project.root, sweep.path, rid, Owner.here(project.state), planned=bool(plan.jobs), first=_next(plan)
-    )
-    if not plan.jobs:
-        known = list(recorded_trials(project, plan))
-        trials = write_trials(sweep.path / "trials.json", plan, engine, known) if known else None
-        space = space_of(plan, engine)
-        words += words_of(plan, engine, trials)
-        problem = _launch(task, sweep, lambda files: launch_swept(task, space, words, files))
-        close_lost(project, sweep, _settled(sweep))
-        return problem
-    problem, alone = "", set[int]()
-    batches = deque([[job.number for job in plan.jobs]])
-    while batches and not sweep.stopped():
-        batch = [number for number in batches.popleft() if not sweep.job(number).ended()]
-        if not batch:
-            continue
-        task = replace(task, launch=task.launch + 1)
-        these = functools.partial(launch_planned, task, batch, words, engine.at_once())
-        problem = _launch(task, sweep, these)
-        lost = _settled(sweep)
-        again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
-        again = [job for job in again if job.number not in alone]
-        close_lost(project, sweep, lost, again)
-        alone |= {job.number for job in again}
-        left = [number for number in batch if not sweep.job(number).ended() and number not in alone]
-        if left == batch:
-            break
-        batches += [left, *([job.number] for job in again)]
-    return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
-
-
-def _launch(task: Task, sweep: SweepFolder, launch: Callable[[Path], None]) -> str:
-    """Launch jobs; return what the launcher complained of, if it did not end well."""
-    try:
-        launch(
-            sweep.path / "launcher" / str(task.launch)
-        )  # new for each: a scheduler's numbers may come again
-    except DerivaMLException:
-        raise
-    except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
-        sweep.stop(INTERRUPTED)
-    except Exception as error:  # the launcher's own: a pool that broke, a scheduler that refuses
-        return f"{type(error).__name__}: {one_line(error)}"
-    return ""
-
-
-def _settled(sweep: SweepFolder) -> list[JobFolder]:
-    """Wait until no job runs any more, which a launcher need not have done; return those whose process is gone."""
-    while True:
-        open_jobs = [job for job in sweep.jobs() if job.begun() and not job.ended()]
-        if not any(is_alive(sweep, job) for job in open_jobs):
-            return [job for job in open_jobs if not job.ended()]
-        time.sleep(LOOK_SECONDS)
-
-
-def is_alive(sweep: SweepFolder, job: JobFolder) -> bool:
-    """Whether the process that took a job goes on with it."""
-    if apart.is_apart(sweep):
-        return apart.is_alive(job, apart.clock_of(sweep.path))
-    begun = job.begun()
-    # What this process itself has left without an end, in a second Ctrl-C, it does not go on with.
-    return (
-        begun is not None
-        and replace(begun.owner, lock="") != Owner.of()
-        and not begun.owner.is_gone(Path(begun.state))
-    )
-
-
-def close_lost(
-    project: Project, sweep: SweepFolder, lost: Sequence[JobFolder], again: Sequence[JobFolder] = ()
-) -> None:
-    """Let recovery close the executions of jobs whose process is gone, and write their ends down but for those to repeat."""
-    if apart.is_apart(sweep):
-        collect_apart(project, sweep)
-        return  # those whose records cannot be taken in stay as they are
-    if lost:
-        recover_project(project)
-    for job in lost:
-        if job in again:
-            job.release()
-            continue
-        with closing(open_local(project)) as catalog:
-            executions = _executions_of(catalog, sweep.rid, job)
-            reason = catalog.lookup_execution(executions[-1]).status_detail if executions else ""
-        job.end(Ended(Status.aborted, executions[-1:], reason or "the process that ran it was killed"))
-
-
-def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> list[RID]:
-    children = catalog.list_execution_children(parent)
-    return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
-
-
-def _next(plan: Plan) -> int:
-    """Return the number of the first job that a sweeper makes."""
-    return max((int(number) + 1 for number in plan.done), default=0)
-
-
 def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, problem: str = "") -> SweepEnd:
     """End a sweep whose jobs have ended or will not run: its table, its picture, its status.
 
@@ -286,7 +167,9 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
     if plan.dry_run:
         remove_run(sweep.path)
         return end
-    status, reason = _status_of(end)
+    reason = _reason_of(end)
+    stopped = end.stopped in {INTERRUPTED, TERMINATED}
+    status = Status.aborted if stopped else Status.failed if reason else Status.uploaded
     with signals_ignored():
         with closing(open_local(project)) as catalog:
             catalog.update_execution(end.execution, Execution_Duration=format_duration(seconds))
@@ -310,16 +193,13 @@ def end_of(sweep: SweepFolder, plan: Plan, problem: str = "") -> SweepEnd:
     return SweepEnd(execution, ends, count, sweep.stopped(), problem, jobs, plan.direction)
 
 
-def _status_of(end: SweepEnd) -> tuple[Status, str]:
-    if end.stopped and end.stopped in {INTERRUPTED, TERMINATED}:
-        return Status.aborted, end.stopped
-    said = []
-    if end.failed:
-        said.append(f"{len(end.failed)} of {end.count} jobs failed")
-    if missing := end.count - len(end.ends):
-        said.append(f"{missing} did not run")
-    said += filter(None, (end.stopped, end.problem))
-    return (Status.failed if said else Status.uploaded), "; ".join(said)
+def _reason_of(end: SweepEnd) -> str:
+    """Return why a sweep did not end well; empty if it did."""
+    if end.stopped in {INTERRUPTED, TERMINATED}:
+        return end.stopped
+    failed = f"{len(end.failed)} of {end.count} jobs failed" if end.failed else ""
+    missing = end.count - len(end.ends)
+    return join_reasons(failed, f"{missing} did not run" if missing else "", end.stopped, end.problem)
 
 
 def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, plan: Plan) -> list[Output]:
@@ -335,14 +215,16 @@ def _results(catalog: EmbeddedCatalog, project: Project, sweep: SweepFolder, pla
         if picture := draw(rows, title, sweep.path / PICTURE, plan.objective, best):
             files.append(picture)
     except Exception as error:  # of the library that draws: the table has all that the picture would show
-        warn(f"no picture of the results: {type(error).__name__}: {one_line(error)}")
+        warn(f"no picture of the results: {one_line(error)}")
     outputs = [
         Output(path, MLAsset.execution_asset, ExecAssetType.output_file, for_reader=True) for path in files
     ]
+    kept = project.outputs / plain_name(known_as(catalog, sweep.rid))
     try:
-        copy_for_reader(outputs, project.make_outputs() / plain_name(known_as(catalog, sweep.rid)))
-    except (OSError, DerivaMLException) as error:
-        warn(f"no copy for the reader: {error}")
+        project.make_outputs()
+        copy_for_reader(outputs, kept)
+    except (OSError, DerivaMLException) as error:  # the record is safe; these are for the reader's comfort
+        warn(f"no copy for the reader in {kept}: {error}")
     return outputs
 
 

@@ -6,7 +6,7 @@ from deriva_ml.definitions import RID
 from deriva_ml.project import Project
 from deriva_ml.sweep.folder import SweepFolder
 from deriva_ml.sweep.job import GOOD
-from deriva_ml.sweep.running import is_alive
+from deriva_ml.sweep.rounds import is_alive
 from deriva_ml.terminal import counted
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from deriva_ml.configuration_file import CONFIGURATION, read_configuration
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.sweep.engines import OPTUNA, Engine
-from deriva_ml.sweep.folder import Ended
+from deriva_ml.sweep.folder import Ended, SweepFolder
 from deriva_ml.sweep.plan import Job, Plan, Swept
 from deriva_ml.untrusted import DAMAGED
 
@@ -121,26 +121,33 @@ def trials_at_once(engine: Engine) -> int:
     return engine.side_by_side()
 
 
-def words_of(plan: Plan, engine: Engine, trials: Path | None) -> list[str]:
+def words_of(plan: Plan, engine: Engine, made: int, trials: Path | None) -> list[str]:
     """Return the overrides that a sweeper needs beside those that were given.
 
     Args:
-        trials: the file with those of the sweep that this one goes on with, as ``write_trials`` writes it.
+        made: how many trials there are.
+        trials: the file with those that have a value, as ``write_trials`` writes it.
     """
     if engine.sweeper != OPTUNA:
         return []
-    words = {
+    words: dict[str, Any] = {
         "direction": plan.direction or DIRECTIONS[0],
         "n_jobs": trials_at_once(engine),
         "max_failure_rate": "1.0",  # a job that failed is a trial that failed
     }
-    if trials:
-        words["n_trials"] = max(0, int(engine.search["n_trials"]) - len(plan.done))
+    if made:
+        words["n_trials"] = max(0, int(engine.search["n_trials"]) - made)
         if isinstance(seed := (engine.search.get("sampler") or {}).get("seed"), int):
-            words["sampler.seed"] = seed + len(plan.done)  # or the same points would be tried again
+            words["sampler.seed"] = seed + made  # or the same points would be tried again
+    if trials:
         words["study_name"] = STUDY
         words["storage"] = f"{{_target_:{__name__}.remembered,path:{quoted(str(trials))}}}"
     return [f"hydra.sweeper.{name}={value}" for name, value in words.items()]
+
+
+def all_made(engine: Engine, made: int) -> bool:
+    """Whether a sweeper has made all the trials that it was to make."""
+    return engine.sweeper == OPTUNA and made >= int(engine.search["n_trials"])
 
 
 def recorded_trials(project: Project, plan: Plan) -> Iterator[tuple[Job, float]]:
@@ -167,16 +174,24 @@ def _job_of(number: int, argv: Sequence[str]) -> Job:
     return Job(number, tuple(word for word in argv if "=" in word), tuple(given))
 
 
-def write_trials(path: Path, plan: Plan, engine: Engine, ended: Iterable[tuple[Job, float]]) -> Path:
-    """Write down what trials came to, for ``remembered``."""
+def trials_of(sweep: SweepFolder) -> Iterator[tuple[Job, float]]:
+    """Yield the trials of a sweep that have a value, with it."""
+    for folder in sweep.jobs():
+        if (ended := folder.ended()) and ended.objective is not None and (job := folder.job()):
+            yield job, ended.objective
+
+
+def write_trials(sweep: SweepFolder, plan: Plan, engine: Engine) -> Path | None:
+    """Write down what trials came to, for ``remembered``; None if there are none."""
     found = []
-    for job, objective in ended:
+    for job, objective in trials_of(sweep):
         values = plan.values(job)
         if all(one.key in values for one in plan.swept):
             found.append(([_choice_of(one, values[one.key]) for one in plan.swept], objective))
     said = {"direction": plan.direction or DIRECTIONS[0], "space": space_of(plan, engine), "trials": found}
+    path = sweep.path / "trials.json"
     path.write_text(json.dumps(said), encoding="utf-8")
-    return path
+    return path if found else None
 
 
 def _choice_of(one: Swept, text: str) -> str:
