@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from deriva_ml.cli.run import main as run_model
 from deriva_ml.definitions import RID, ExecutionRecord
 from deriva_ml.execution.recovery import recover_project
 from deriva_ml.project import Project
 from deriva_ml.sweep import apart
 from deriva_ml.sweep.folder import SweepFolder
 from git_repository import isolate_git
+from sweep import slurm_double
 from sweep.cluster import Cluster
-from sweep.sweep_project import eventually
+from sweep.sweep_project import SweepProject, eventually, plan_of
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,29 @@ def test_a_job_whose_node_goes_away_is_recorded_as_that(cluster: Cluster) -> Non
     done = sweep_in(cluster, sweep.rid)
     assert done.status == "Failed" and "1 of 5 jobs failed" in done.status_detail
     assert not sweep.path.exists()
+
+
+def test_a_schedulers_jobs_go_on_when_their_submitter_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate_git(monkeypatch, tmp_path)
+    project = SweepProject.make(tmp_path)
+    project.env |= slurm_double.install(tmp_path / "slurm")
+    engine = (
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.timeout_min=5",
+        "hydra.launcher.array_parallelism=2",
+    )
+    submitter = project.popen(plan_of("0.1,0.2,0.3", *engine, base=("model_config.seconds=1",)))
+    project.wait_for(1)
+    submitter.kill()
+    submitter.communicate()
+    [folder] = (project.root / ".deriva-ml" / "sweeps").iterdir()
+    eventually(lambda: len([*folder.glob("jobs/*/ended.json")]) == 3)
+    with contextlib.chdir(project.root):
+        assert run_model(["--collect", folder.name]) == 0
+    parent, jobs, losses = project.records()
+    assert parent.status == "Uploaded" and sorted(jobs) == [0, 1, 2] and len(losses) == 3
 
 
 def test_the_collector_is_killed_at_any_moment(cluster: Cluster) -> None:

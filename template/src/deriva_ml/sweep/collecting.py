@@ -121,6 +121,11 @@ def _take_in(
         )  # damaged, or not there: it is made anew of what it was made of
         apart.deliver(Project(project.root, state), folder, ended.reason)
         came = take_in(catalog, folder.records, code=False, own=True)
+    said = [*ended.warnings, *came.warnings]
+    said += (
+        f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
+        for rid, name in came.merged.unnamed.items()
+    )
     here = came.merged.executions
     executions = [here[rid] for rid in ended.executions if rid in here] or [*here.values()]
     with catalog.database.transaction(durable=True):
@@ -136,7 +141,12 @@ def _take_in(
     last = records[-1]
     status = catalog.lookup_execution(last.rid).status
     return replace(
-        ended, status=status, executions=executions, reason=last.status_detail or ended.reason, apart=False
+        ended,
+        status=status,
+        executions=executions,
+        reason=last.status_detail or ended.reason,
+        warnings=said,
+        apart=False,
     )
 
 
