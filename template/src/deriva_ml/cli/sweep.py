@@ -12,7 +12,7 @@ from typing import Any
 import deriva_ml.sweep.later as later
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.cli.command import FAILED
-from deriva_ml.cli.summary import find, print_summary
+from deriva_ml.cli.summary import find, print_summary, relative
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.upload import recorded
 from deriva_ml.project import Project
@@ -23,6 +23,7 @@ from deriva_ml.sweep.plan import NOTEBOOK, Plan
 from deriva_ml.sweep.running import SweepEnd, run_sweep
 from deriva_ml.sweep.study import best
 from deriva_ml.terminal import counted, print, tell, warn
+from deriva_ml.untrusted import plain_name
 
 LOOK_SECONDS = 0.2
 """How often is looked what the jobs do."""
@@ -174,7 +175,7 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, pending: int) -> int
         said = f", {end.stopped}" if end.stopped else ""
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
         print(f"Sweep {end.execution}: {counted(len(end.ends), 'execution')}{said}")
-        pending += not print_summary(project, end.execution)
+        pending += not print_summary(project, end.execution, lines=_results_of(project, end))
     else:
         print(
             f"Dry run: nothing was recorded of {counted(len(end.ends), 'job')}; outputs of notebooks are in outputs/"
@@ -194,6 +195,13 @@ def _print_best(project: Project, plan: Plan, end: SweepEnd) -> None:
     rids = " ".join(find(project, one)[0].rid for one in ended.executions)
     which = f"job {number + 1}{f' ({plan.label(job)})' if job else ''}"
     print(f"best {plan.objective} ({end.direction}): {ended.objective:g}, {which}: {rids}")
+
+
+def _results_of(project: Project, end: SweepEnd) -> list[str]:
+    """Return the lines that say where the results of a sweep are for the reader."""
+    kept = project.outputs / plain_name(find(project, end.execution)[0].rid)
+    files = {"table": kept / "sweep.md", "picture": kept / "sweep.png"}
+    return [f"{what:10}{relative(path)}" for what, path in files.items() if path.is_file()]
 
 
 def _again(plan: Plan, end: SweepEnd) -> list[str]:

@@ -174,7 +174,7 @@ def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     """Run a job in this process and say how it ended; raises what running alone would."""
     run = _run_notebook if plan.kind == NOTEBOOK else _run_model
     ended = run(project, plan, job, parent)
-    if plan.objective and ended.executions:
+    if plan.objective and ended.executions and ended.status in GOOD:
         metrics = _metrics(project, ended.executions)
         objective = metrics.get(plan.objective)
         if objective is not None and isfinite(objective):
