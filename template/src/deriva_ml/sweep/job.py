@@ -18,6 +18,7 @@ import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.execution.closing import remove_folder
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import (
@@ -132,16 +133,19 @@ class Task:
             ended = Ended(Status.failed, reason=f"{type(error).__name__}: {one_line(error)}")
         ended = replace(ended, seconds=round(time.monotonic() - begun, 3))
         with signals_ignored():
-            if apart.is_apart(sweep) and not folder.ended():
-                ended = replace(ended, apart=bool(apart.deliver(project, folder, ended.reason)))
-            if folder.ended() is None:  # or it was taken for gone
+            removed = sweep.is_removed()
+            if removed or folder.ended():  # it was taken for gone, and what came after is nobody's
+                remove_folder(sweep.path if removed else folder.state)
+            else:
+                if apart.is_apart(sweep):
+                    ended = replace(ended, apart=bool(apart.deliver(project, folder, ended.reason)))
                 folder.end(ended)
             apart.remove_own(project, folder)
         return ended
 
     def _is_over(self, sweep: SweepFolder, folder: JobFolder) -> bool:
         """Whether a job is not to begin, or go on: all are to stop, or nobody is there any more to whom it matters."""
-        if sweep.stopped() or folder.ended():
+        if sweep.stopped() or folder.ended() or sweep.is_removed():
             return True
         return self.submitter.is_gone(sweep.state) and not sweep.is_detached()
 
