@@ -18,6 +18,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from conftest import SOURCE
+from deriva_ml.notebook import forking
 from deriva_ml.notebook import kernel as kernels
 from deriva_ml.notebook.forking import ForkedProcess, ForkServer
 
@@ -96,10 +97,16 @@ def start(folder: Path, server: ForkServer) -> Iterator[Callable[..., Running]]:
 def both(folder: Path, server: ForkServer) -> Iterator[tuple[Running, Running]]:
     """A forked kernel, and one that was started afresh."""
     two = Running(folder, server, DERIVA_ML_RUN="here"), Running(folder, None, DERIVA_ML_RUN="here")
-    assert (two[0].forked, two[1].forked) == (True, False)
-    two[1].asked("import threading; told = [t.join() for t in threading.enumerate() if '_preload' in t.name]")
-    yield two
-    assert [one.end() for one in two] == [0, 0]
+    try:
+        assert (two[0].forked, two[1].forked) == (True, False)
+        loaded = "import threading; told = [t.join() for t in threading.enumerate() if '_preload' in t.name]"
+        two[1].asked(loaded)
+        yield two
+        assert [one.end() for one in two] == [0, 0]
+    finally:
+        for one in two:
+            one.client.stop_channels()
+            one.kernel.kill()
 
 
 def gone(*pids: int) -> bool:
@@ -181,7 +188,7 @@ told = {
     assert [name for name in one if one[name] == other[name]] == []
 
 
-def test_variables_are_those_of_the_kernel_and_no_others(start: Callable[..., Running]) -> None:
+def test_variables_are_those_of_the_kernel_and_no_others(start: Callable[..., Running], folder: Path) -> None:
     kernel = start(DERIVA_ML_RUN="mine", OMP_NUM_THREADS="1")
     assert kernel.forked
     assert kernel.asked("import os; told = os.environ['DERIVA_ML_RUN'], os.environ['OMP_NUM_THREADS']") == [
@@ -192,9 +199,12 @@ def test_variables_are_those_of_the_kernel_and_no_others(start: Callable[..., Ru
         "import subprocess; told = subprocess.run(['env'], capture_output=True, text=True).stdout"
     )
     assert "DERIVA_ML_RUN=mine" in printed
-    other = start()
+    server = ForkServer.start(folder, {**AROUND, "DERIVA_ML_RUN": "another's"})
+    assert server
+    other = start(server)
     assert other.forked
     assert not other.asked("import os; told = 'DERIVA_ML_RUN' in os.environ")
+    server.close()
 
 
 def test_a_variable_that_python_reads_as_it_starts_is_never_too_late(
@@ -344,6 +354,37 @@ def test_a_process_is_waited_for_as_long_as_is_said_and_keeps_its_number_until_t
         assert time.monotonic() < deadline
 
 
+def test_a_kernel_that_nobody_holds_any_more_ends(start: Callable[..., Running], folder: Path) -> None:
+    """As after Ctrl-C while a runner waits for it."""
+    server = ForkServer.start(folder, AROUND)
+    assert server
+    kernel = start(server)
+    child = kernel.asked("import subprocess; told = subprocess.Popen(['sleep', '100']).pid")
+    pid, other = kernel.kernel.process.pid, start(server)
+    assert isinstance(kernel.kernel.process, ForkedProcess)
+    kernel.kernel.process._answers.close()
+    assert gone(pid, child)
+    assert other.kernel.process.poll() is None and other.asked("told = 1") == 1
+    server.close()
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for_for_ever(
+    folder: Path, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it forks later is ended, and does not disturb the kernel that was started instead."""
+    server = ForkServer.start(folder, AROUND)
+    assert server and start(server).forked
+    monkeypatch.setattr(forking, "START_SECONDS", 0.1)
+    os.kill(server._process.pid, signal.SIGSTOP)
+    kernel = start(server)
+    assert not kernel.forked and kernel.asked("told = 1") == 1
+    os.kill(server._process.pid, signal.SIGCONT)
+    monkeypatch.undo()
+    assert start(server).forked
+    assert kernel.asked("told = 1") == 1
+    server.close()
+
+
 def test_several_kernels_live_side_by_side_and_share_nothing_open(start: Callable[..., Running]) -> None:
     one, other = start(), start()
     sockets = (
@@ -385,10 +426,14 @@ child = kernel.asked("import subprocess; told = subprocess.Popen(['sleep', '100'
 kernel.client.execute(sys.argv[2])
 time.sleep(0.2)
 print(json.dumps([server._process.pid, kernel.kernel.process.pid, child]), flush=True)
-assert sys.argv[3] != "forked" or __import__("os").fork() or time.sleep(100)
+if sys.argv[3]:
+    import ctypes, os
+    fork = os.fork if sys.argv[3] == "by Python" else ctypes.CDLL(None).fork
+    fork() or time.sleep(100)
 print(kernel.kernel.process.wait(), flush=True)
 time.sleep(100)
 """
+SLEEPS = "import time; time.sleep(100)"
 HOLDS = "import ctypes; ctypes.PyDLL(None).sleep(100)"
 """A cell that lets no other Python code of its process run."""
 
@@ -418,23 +463,21 @@ def killed(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str]
     assert gone(*pids)
 
 
-@pytest.mark.parametrize("how", ["", "forked"])
-@pytest.mark.parametrize("cell", ["import time; time.sleep(100)", HOLDS])
+@pytest.mark.parametrize(("cell", "how"), [(HOLDS, ""), (SLEEPS, "by Python"), (SLEEPS, "by C")])
 def test_everything_ends_when_the_runner_is_killed(
     killed: Callable[..., tuple[subprocess.Popen[str], list[int]]], cell: str, how: str
 ) -> None:
     """Also if a process that it forked is still there."""
     runner, pids = killed(cell, how)
-    assert not any(map(gone, ())) and all(map(psutil.pid_exists, pids))
+    assert all(map(psutil.pid_exists, pids))
     runner.kill()
     assert gone(*pids)
 
 
-@pytest.mark.parametrize("cell", ["import time; time.sleep(100)", HOLDS])
 def test_kernels_end_with_a_server_that_is_killed_and_the_runner_knows(
-    killed: Callable[..., tuple[subprocess.Popen[str], list[int]]], cell: str
+    killed: Callable[..., tuple[subprocess.Popen[str], list[int]]],
 ) -> None:
-    runner, [server, kernel, child] = killed(cell)
+    runner, [server, kernel, child] = killed(HOLDS)
     os.kill(server, signal.SIGKILL)
     assert runner.stdout and int(runner.stdout.readline()) == -signal.SIGKILL
     assert gone(kernel)

@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import multiprocessing.process
 import os
 import platform
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ import deriva_ml.liveness as liveness
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import RID
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.sweep.folder import SweepFolder
 from deriva_ml.sweep.plan import MODEL, Job, Plan, Swept
@@ -112,34 +116,36 @@ class Cluster:
             description="A sweep",
         )
 
-    def start(self, *words: str, given: str = "", **variables: str) -> subprocess.Popen[str]:
-        """Start a process on one of the machines."""
-        process = subprocess.Popen(
-            [sys.executable, __file__, *words],
-            cwd=self.project.root,
-            env={**self.project.env, **variables},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin
-        process.stdin.write(given)
-        process.stdin.close()
-        process.stdin = None
-        return process
+    def start(self, *words: str, **variables: str) -> Machine:
+        """Start a process on one of the machines; it is forked, which saves it the loading of everything."""
+        said = self.project.root.parent / "notes" / f"said-{time.time_ns()}"
+        environment = {**self.project.env, **variables}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads that are not here
+            process = multiprocessing.get_context("fork").Process(
+                target=_on_machine, args=(words, self.project.root, environment, said)
+            )
+            process.start()
+        return Machine(process, said)
 
-    def run(self, *words: str, given: str = "", rc: int | None = 0, **variables: str) -> str:
-        """Run it to its end; what it says."""
-        process = self.start(*words, given=given, **variables)
-        out, err = process.communicate(timeout=120)
-        assert rc is None or process.returncode == rc, err
-        return out + err
+    def run(self, *words: str, rc: int | None = 0, **variables: str) -> None:
+        """Run it to its end."""
+        machine = self.start(*words, **variables)
+        machine.process.join(120)
+        assert rc is None or machine.process.exitcode == rc, machine.said.read_text()
 
     def submit(self, plan: Plan) -> SweepFolder:
         """Record a sweep, by a process that is gone then; its jobs may run on machines."""
-        said = self.run("submit", given=json.dumps(asdict(plan)))
-        return SweepFolder(Path(said.splitlines()[0]))
+        gone = subprocess.Popen(["sleep", "0.1"])
+        owner = Owner.of(gone.pid)
+        gone.wait()
+        with contextlib.chdir(self.project.root):
+            sweep = submitted(Project(self.project.root), plan)
+        with closing(self.catalog()) as catalog:
+            before = catalog.owner_of(sweep.rid)
+            assert before and catalog.claim(sweep.rid, before, owner)
+        (sweep.path / "submitter.json").write_text(json.dumps(asdict(owner)))
+        return sweep
 
     def catalog_says(self, *words: str) -> str:
         """What `deriva-ml-catalog` says."""
@@ -160,13 +166,31 @@ class Cluster:
         assert rc is None or done == rc, said.getvalue()
         return said.getvalue()
 
-    def node(self, sweep: SweepFolder, number: int, name: str = "", **variables: str) -> str:
+    def node(self, sweep: SweepFolder, number: int, name: str = "", **variables: str) -> None:
         """Run a job on a machine of its own."""
-        return self.run("node", name or f"node{number}", str(number), str(sweep.path), **variables)
+        self.run("node", name or f"node{number}", str(number), str(sweep.path), **variables)
 
     def catalog(self) -> EmbeddedCatalog:
         """The project's own."""
         return open_local(Project(self.project.root))
+
+
+@dataclass
+class Machine:
+    """A process on a machine, and where it writes what it says."""
+
+    process: multiprocessing.process.BaseProcess
+    said: Path
+
+
+def _on_machine(words: Sequence[str], root: Path, environment: Mapping[str, str], said: Path) -> None:
+    os.chdir(root)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path.insert(0, str(root / "src"))
+    with said.open("w") as stream:
+        sys.stdout = sys.stderr = stream
+        sys.exit(main([*words]))
 
 
 def be(name: str) -> None:
@@ -175,24 +199,21 @@ def be(name: str) -> None:
     platform.node = lambda: name
 
 
-def submit() -> None:
+def submitted(project: Project, plan: Plan) -> SweepFolder:
     """Record a sweep as the submitting process does, for jobs on other machines."""
     import deriva_ml.sweep.apart as apart
-    from deriva_ml.process import Owner
     from deriva_ml.sweep.running import _start
 
-    project, plan = Project.find(), Plan.from_json(json.load(sys.stdin))
     sweep = SweepFolder.of(project, _start(project, plan))
     sweep.make(plan)
     apart.lend_catalog(project, sweep)
     sweep.detach()
     (sweep.path / "submitter.json").write_text(json.dumps(asdict(Owner.here(project.state))))
-    print(sweep.path)
+    return sweep
 
 
 def run_job(number: int, folder: Path) -> Any:
     """Run a job as a launcher's process does."""
-    from deriva_ml.process import Owner
     from deriva_ml.sweep.job import Task
 
     sweep = SweepFolder(folder)
@@ -207,7 +228,7 @@ def run_job(number: int, folder: Path) -> Any:
 def main(words: list[str]) -> int:
     match words:
         case ["submit"]:
-            submit()
+            print(submitted(Project.find(), Plan.from_json(json.load(sys.stdin))).path)
         case ["node", name, number, folder]:
             be(name)
             moment = os.environ.get("PAUSE_AT", "")

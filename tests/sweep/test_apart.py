@@ -16,7 +16,7 @@ from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.catalog.lent import Borrowing, lend, make_borrowing
-from deriva_ml.definitions import AssetRole, Member, Status, Workflow
+from deriva_ml.definitions import RID, AssetRole, Member, Status, Workflow
 from deriva_ml.deriva.connect import connect
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.process import Owner
@@ -46,7 +46,6 @@ def rows_of(catalog: EmbeddedCatalog, table: str) -> list[tuple[object, ...]]:
 def test_a_collected_job_is_recorded_as_if_it_had_run_here(cluster: Cluster, tmp_path: Path) -> None:
     with closing(cluster.catalog()) as catalog:
         inputs = [rows_of(catalog, name) for name in ("Dataset", "Dataset_Version", "local_member")]
-        number = len(catalog.find_assets("Execution_Asset"))
     sweep = cluster.submit(cluster.plan("1.0,2.0"))
     local = tmp_path / "scratch"
     local.mkdir()
@@ -70,7 +69,8 @@ def test_a_collected_job_is_recorded_as_if_it_had_run_here(cluster: Cluster, tmp
         assert [catalog.place_in_sweep(sweep.rid, rid) for rid in jobs] == [0, 1]
         assert catalog.lookup_execution(sweep.rid).status == "Uploaded"
         assert inputs == [rows_of(catalog, name) for name in ("Dataset", "Dataset_Version", "local_member")]
-        assert len(catalog.find_assets("Execution_Asset")) == number + 2
+        assert len(catalog.find_assets("Execution_Asset", name="weights.npz")) == 1
+        assert len(catalog.find_assets("Execution_Asset", name="sum-*")) == 2
         assert len(catalog.find_assets("File", name="data.csv")) == 1
         assert not rows_of(catalog, "local_imported")
         for rid in jobs:
@@ -160,6 +160,45 @@ def test_a_job_writes_nothing_into_the_project(recorded: Recorded, job: Borrowin
         job.lender.database.delete("Dataset", RID=recorded.toys)
 
 
+def collected(recorded: Recorded, job: Borrowing, folder: Path) -> list[RID]:  # noqa: F811
+    """Take in what a job has recorded, which was the fourth of a sweep; its executions."""
+    sweep = SweepFolder(folder / "sweeps" / recorded.sweep)
+    place = sweep.job(3)
+    place.path.mkdir(parents=True)
+    place.claim(Begun(Owner.of(), str(job.project.state), 0.0))
+    sweep.lent.mkdir()
+    executions = apart.deliver(job.project, place, "")
+    place.end(Ended(Status.uploaded, executions, apart=True))
+    done = collect(recorded.catalog.project, sweep)
+    assert (done.over, done.problems) == ([3], {})
+    assert [recorded.catalog.place_in_sweep(recorded.sweep, rid) for rid in executions] == [3] * len(
+        executions
+    )
+    return executions
+
+
+def test_a_dataset_that_a_job_changes_is_the_projects(
+    recorded: Recorded,  # noqa: F811
+    job: Borrowing,
+    tmp_path: Path,
+) -> None:
+    workflow = Workflow("own", ["Training"], url="https://example.org/own", checksum="own", version="1")
+    own = job.add_execution(workflow, "own", Owner.of())
+    (tmp_path / "new.txt").write_text("new")
+    file = job.add_file(tmp_path / "new.txt")
+    job.change_dataset(recorded.pets, [Member("new.txt", file.rid)], execution=own)
+    made = job.add_dataset("made", [file.rid], execution=own, nested=[recorded.toys], name="made")
+    job.update_execution(own, Status.uploaded)
+    here = recorded.catalog
+    before = {one.rid for one in here.find_datasets()}
+    assert collected(recorded, job, tmp_path) == [own]
+    assert {one.rid for one in here.find_datasets()} == before | {made}
+    assert here.current_state(recorded.pets).version == "1.2.0.dev1"
+    assert here.states_made(own)[0].execution == own and here.dataset_named("made") == made
+    assert [one.rid for one in here.lookup_dataset(made).nested] == [recorded.toys]
+    assert not rows_of(here, "local_imported")
+
+
 def test_what_a_job_could_not_send_waits_here(
     recorded: Recorded,  # noqa: F811
     job: Borrowing,
@@ -174,17 +213,8 @@ def test_what_a_job_could_not_send_waits_here(
         job.journal.note({rid: Remote(f"9-{rid}", stored=rid == sent)}, there)
         job.update_execution(rid, Status.uploaded)
     job.mark_pushed(sent, there, job.journal.changes(sent, there))
-    sweep = SweepFolder(tmp_path / "sweeps" / recorded.sweep)
-    folder = sweep.job(3)
-    folder.path.mkdir(parents=True)
-    folder.claim(Begun(Owner.of(), str(job.project.state), 0.0))
-    sweep.lent.mkdir()
-    executions = apart.deliver(job.project, folder, "")
-    folder.end(Ended(Status.uploaded, executions, apart=True))
-    done = collect(recorded.catalog.project, sweep)
-    assert (done.taken, done.problems) == ([3], {})
+    executions = collected(recorded, job, tmp_path)
     here = recorded.catalog
-    assert [here.place_in_sweep(recorded.sweep, rid) for rid in executions] == [3, 3]
     assert {rid: here.lookup_execution(rid).status for rid in executions} == {
         sent: Status.pending_upload,  # for that it is part of the sweep is not there yet
         waits: Status.pending_upload,

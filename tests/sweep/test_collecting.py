@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from deriva_ml.cli.run import main as run_model
 from deriva_ml.definitions import RID, ExecutionRecord
 from deriva_ml.execution.recovery import recover_project
 from deriva_ml.project import Project
 from deriva_ml.sweep import apart
 from deriva_ml.sweep.folder import SweepFolder
 from git_repository import isolate_git
+from sweep import slurm_double
 from sweep.cluster import Cluster
-from sweep.sweep_project import eventually
+from sweep.sweep_project import SweepProject, eventually, plan_of
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +33,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def killed(cluster: Cluster, moment: str, *words: str, **variables: str) -> None:
     """Start a process on a machine, and kill it when it comes to a moment."""
-    process = cluster.start(*words, PAUSE_AT=moment, **variables)
-    paused = cluster.project.root.parent / "notes" / f"paused-{process.pid}"
+    machine = cluster.start(*words, PAUSE_AT=moment, **variables)
+    paused = cluster.project.root.parent / "notes" / f"paused-{machine.process.pid}"
 
     def there() -> bool:
-        assert process.poll() is None, process.communicate()
+        assert machine.process.is_alive(), machine.said.read_text()
         return paused.exists()
 
     eventually(there)
-    process.kill()
-    process.communicate()
+    machine.process.kill()
+    machine.process.join()
 
 
 def silent(sweep: SweepFolder, number: int) -> None:
@@ -108,14 +111,38 @@ def test_a_job_whose_node_goes_away_is_recorded_as_that(cluster: Cluster) -> Non
     assert not sweep.path.exists()
 
 
+def test_a_schedulers_jobs_go_on_when_their_submitter_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate_git(monkeypatch, tmp_path)
+    project = SweepProject.make(tmp_path)
+    project.env |= slurm_double.install(tmp_path / "slurm")
+    engine = (
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.timeout_min=5",
+        "hydra.launcher.array_parallelism=2",
+    )
+    submitter = project.popen(plan_of("0.1,0.2,0.3", *engine, base=("model_config.seconds=1",)))
+    project.wait_for(1)
+    submitter.kill()
+    submitter.communicate()
+    [folder] = (project.root / ".deriva-ml" / "sweeps").iterdir()
+    eventually(lambda: len([*folder.glob("jobs/*/ended.json")]) == 3)
+    with contextlib.chdir(project.root):
+        assert run_model(["--collect", folder.name]) == 0
+    parent, jobs, losses = project.records()
+    assert parent.status == "Uploaded" and sorted(jobs) == [0, 1, 2] and len(losses) == 3
+
+
 def test_the_collector_is_killed_at_any_moment(cluster: Cluster) -> None:
     sweep = cluster.submit(cluster.plan("1.0"))
     cluster.node(sweep, 0)
     for moment in ("take_in", "read_json", "remove_folder"):
         killed(cluster, f"deriva_ml.sweep.collecting:{moment}", "collect", "", sweep.rid)
     both = [cluster.start("collect", name, sweep.rid) for name in ("", "login2")]
-    said = [process.communicate(timeout=60) for process in both]
-    assert sorted(process.returncode for process in both)[0] == 0, said
+    for machine in both:
+        machine.process.join()
+    assert 0 in {machine.process.exitcode for machine in both}, [machine.said.read_text() for machine in both]
     assert len(jobs_of(cluster, sweep.rid)) == 1
     assert sweep_in(cluster, sweep.rid).status == "Uploaded" and not sweep.path.exists()
 

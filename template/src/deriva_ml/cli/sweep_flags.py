@@ -67,7 +67,10 @@ def add_sweep_flags(parser: CommandParser, *, parameters: bool) -> None:
         help="with --resume: from today's commit, though the sweep's was another",
     )
     group.add_argument(
-        "--collect", metavar="RID", help="take in what the jobs of this sweep have recorded on other machines"
+        "--collect",
+        metavar="RID",
+        help="take in what the jobs of this sweep have recorded on other machines; with --fail-fast, end it though some"
+        " have not begun",
     )
 
 

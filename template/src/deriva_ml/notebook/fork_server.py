@@ -68,15 +68,16 @@ def _main() -> None:
 class Server:
     """Forks kernels for its runner and tells it how they ended.
 
-    Each kernel has a socket of its own for that. It stays a zombie until the runner has been told, so that its number
-    means it that long, as with ``subprocess``.
+    Each kernel has a socket of its own for that. One whose socket the runner has closed is ended; one that has ended
+    stays a zombie until then, so that its number means it that long, as with ``subprocess``.
     """
 
     def __init__(self, control: socket.socket) -> None:
         control.set_inheritable(False)
         self._control, self._runner = control, os.getppid()
-        self._live: dict[int, socket.socket] = {}
-        self._told: dict[int, socket.socket] = {}
+        self._kernels: dict[int, socket.socket] = {}
+        self._ended: set[int] = set()
+        self._dropped: set[int] = set()
         self._library = ctypes.CDLL(None)
 
     def serve(self) -> dict[str, Any] | None:
@@ -103,7 +104,7 @@ class Server:
                 continue
             if pid:
                 os.close(log)
-                self._live[pid] = answers
+                self._kernels[pid] = answers
                 continue
             os.setsid()
             self._library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -115,41 +116,48 @@ class Server:
             os.dup2(log, 2)
             for number in (log, woken, wake):
                 os.close(number)
-            for other in (self._control, *self._live.values(), *self._told.values()):
+            for other in (self._control, *self._kernels.values()):
                 other.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, request["mask"])
             _tell(answers, pid=os.getpid())
             answers.close()
             return request
-        for pid in self._live:
+        for pid in self._kernels.keys() - self._ended:
             kernels.kill_group(pid)
         return None
 
     def _asked(self, woken: int) -> Iterator[tuple[socket.socket, int]]:
         """Yield, for each kernel that is to be, the socket for answers and the open log; see to the others meanwhile."""
         while os.getppid() == self._runner:
-            told = {answers.fileno(): pid for pid, answers in self._told.items()}
+            held = {one.fileno(): pid for pid, one in self._kernels.items() if pid not in self._dropped}
             control = self._control.fileno()
-            ready, _, _ = select.select([control, woken, *told], [], [], LOOK_SECONDS)
-            for number in ready:
-                if number in told:  # the runner has closed it
-                    os.waitpid(told[number], 0)
-                    self._told.pop(told[number]).close()
+            ready, _, _ = select.select([control, woken, *held], [], [], LOOK_SECONDS)
+            for pid in (held[number] for number in ready if number in held):  # it can read the end alone
+                self._dropped.add(pid)
+                if pid not in self._ended:
+                    kernels.kill_group(pid)
             if woken in ready:
                 os.read(woken, 4096)
-            self._tell_of_ended()
+            self._see_to_ended()
             if control in ready:
                 _, descriptors, _, _ = socket.recv_fds(self._control, 1, 2)
                 if not descriptors:
                     return
                 yield socket.socket(fileno=descriptors[0]), descriptors[1]
 
-    def _tell_of_ended(self) -> None:
-        for pid in [*self._live]:
-            if ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+    def _see_to_ended(self) -> None:
+        for pid, answers in [*self._kernels.items()]:
+            if pid not in self._ended and (
+                ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ):
+                self._ended.add(pid)
                 exited = ended.si_code == os.CLD_EXITED
-                self._told[pid] = self._live.pop(pid)
-                _tell(self._told[pid], status=ended.si_status if exited else -ended.si_status)
+                _tell(answers, status=ended.si_status if exited else -ended.si_status)
+            if pid in self._ended & self._dropped:
+                os.waitpid(pid, 0)
+                self._kernels.pop(pid).close()
+                self._ended.remove(pid)
+                self._dropped.remove(pid)
 
 
 def _check_one_thread() -> None:

@@ -20,11 +20,14 @@ PER_KERNEL = ("DERIVA_ML_", "JPY_PARENT_PID", "_THREADS", "_VISIBLE_DEVICES")
 """What the names begin or end with of variables that nothing reads which the server has loaded. They may be other ones
 for each kernel; with any other difference, a kernel is started afresh."""
 
+START_SECONDS = 60
+"""How long a server may take to load and to answer."""
+
 _servers = weakref.WeakSet["ForkServer"]()
 
 
 class ForkedProcess:
-    """A kernel that the server forked, and that ends with it; used as a ``subprocess.Popen``."""
+    """A kernel that the server forked; used as a ``subprocess.Popen``, but ends with the server, and with this object."""
 
     stdin = stdout = stderr = None
 
@@ -33,12 +36,13 @@ class ForkedProcess:
 
         Raises:
             ChildProcessError: it is not forked.
+            subprocess.TimeoutExpired: the server does not answer.
         """
         self._answers = answers
         self._received = b""
         self._reading = threading.Lock()
         self.returncode: int | None = None
-        told = self._answer(None)
+        told = self._answer(START_SECONDS)
         if "pid" not in told:
             raise ChildProcessError
         self.pid: int = told["pid"]
@@ -64,9 +68,9 @@ class ForkedProcess:
 
     def _answer(self, timeout: float | None) -> dict[str, Any]:
         """Return the next thing that is told of the process; empty if the server is gone."""
-        self._answers.settimeout(timeout)
         while b"\n" not in self._received:
             try:
+                self._answers.settimeout(timeout)
                 received = self._answers.recv(4096)
             except (BlockingIOError, TimeoutError):
                 raise subprocess.TimeoutExpired("the kernel", timeout or 0) from None
@@ -149,7 +153,7 @@ class ForkServer:
 
         Returns:
             The process; None if this server cannot give that kernel, because it was started for another folder or
-            with other variables, has a second thread or no room, or is gone.
+            with other variables, has a second thread or no room, does not answer, or is gone.
         """
         if folder != self._folder or not self._has(variables):
             return None
@@ -167,9 +171,11 @@ class ForkServer:
                 socket.send_fds(self._control, [b"k"], [theirs.fileno(), log.fileno()])
             mine.sendall(json.dumps(request).encode() + b"\n")
             process = ForkedProcess(mine)
-        except OSError:
-            mine.close()
-            return None
+        except BaseException as error:
+            mine.close()  # with which the server ends what it has forked nevertheless
+            if isinstance(error, (OSError, subprocess.TimeoutExpired)):
+                return None
+            raise
         self._proven = True
         return process
 

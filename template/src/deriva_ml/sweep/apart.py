@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -97,15 +98,19 @@ def alone(project: Project, folder: JobFolder) -> Iterator[None]:
             os.environ[state_folder.VARIABLE] = before
 
 
-def is_alive(folder: JobFolder) -> bool:
-    """Whether a job that has begun, and records apart, goes on; of one on another machine its silence has to tell."""
+def is_alive(folder: JobFolder, now: Callable[[], float]) -> bool:
+    """Whether a job that has begun, and records apart, goes on; of one on another machine its silence has to tell.
+
+    Args:
+        now: tells the time by the clock of the drive that its folder is on.
+    """
     begun = folder.begun()
     if begun is None:
         return False
     state = Path(begun.state)
     if is_of_this_machine(begun.owner) and state.is_dir():
         return not begun.owner.is_gone(state)
-    return silence(folder.path, folder.alive, folder.path / "begun.json") < SILENT_SECONDS
+    return not is_silent(now, folder.alive, folder.path / "begun.json")
 
 
 def is_of_this_machine(owner: Owner) -> bool:
@@ -113,12 +118,22 @@ def is_of_this_machine(owner: Owner) -> bool:
     return liveness.is_of_this_kernel(owner.lock)
 
 
-def silence(folder: Path, *signs: Path) -> float:
-    """Return for how many seconds none of some files in a folder has been touched, by the file server's clock."""
-    with temporary(folder) as probe:
-        probe.touch()
-        now = probe.stat().st_mtime
-    return now - max((path.stat().st_mtime for path in signs if path.exists()), default=now)
+def clock_of(folder: Path) -> Callable[[], float]:
+    """Return what tells the time by the clock of the drive that a folder is on; it is asked for it once."""
+
+    @functools.cache
+    def now() -> float:
+        with temporary(folder) as probe:
+            probe.touch()
+            return probe.stat().st_mtime
+
+    return now
+
+
+def is_silent(now: Callable[[], float], *signs: Path) -> bool:
+    """Whether none of some files has been touched for long."""
+    times = [path.stat().st_mtime for path in signs if path.exists()]
+    return bool(times) and now() - max(times) > SILENT_SECONDS
 
 
 def deliver(project: Project, folder: JobFolder, reason: str) -> list[RID]:

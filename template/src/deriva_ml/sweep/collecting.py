@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,55 +33,60 @@ class Collected:
     """What came of it.
 
     Attributes:
-        taken: the jobs whose records were taken in.
-        running: those that go on, each with the machine that it runs on.
+        over: the jobs whose records are here now, or that have none.
         problems: why records of jobs could not be taken in, by the job's number.
     """
 
-    taken: list[int] = field(default_factory=list)
-    running: dict[int, str] = field(default_factory=dict)
+    over: list[int] = field(default_factory=list)
     problems: dict[int, str] = field(default_factory=dict)
 
 
-def collect(project: Project, sweep: SweepFolder) -> Collected:
+def collect(project: Project, sweep: SweepFolder, over: Collection[int] = ()) -> Collected:
     """Take in what jobs that have ended recorded apart; one whose machine went away is closed first, as far as it can be.
 
     It may be asked for again, at the same time, and on another machine: nothing is taken in twice.
+
+    Args:
+        over: jobs of which nothing is to be taken in any more.
 
     Raises:
         DerivaMLException: another process collects, and does not come to its end.
     """
     done = Collected()
-    if not apart.is_apart(sweep):
+    if not apart.is_apart(sweep) or not (jobs := [one for one in sweep.jobs() if one.number not in over]):
         return done
+    now = apart.clock_of(sweep.path)
     with file_lock(sweep.path / "collect.lock"), closing(open_local(project)) as catalog:
-        for folder in sweep.jobs():
+        for folder in jobs:
             try:
-                _collect_job(project, catalog, sweep, folder, done)
+                if _collect_job(project, catalog, sweep, folder, now):
+                    done.over.append(folder.number)
             except (DerivaMLException, OSError) as error:  # the others are not to wait for it
                 done.problems[folder.number] = one_line(error)
     return done
 
 
 def _collect_job(
-    project: Project, catalog: EmbeddedCatalog, sweep: SweepFolder, folder: JobFolder, done: Collected
-) -> None:
-    begun, ended = folder.begun(), folder.ended()
+    project: Project,
+    catalog: EmbeddedCatalog,
+    sweep: SweepFolder,
+    folder: JobFolder,
+    now: Callable[[], float],
+) -> bool:
+    """Take in what one job recorded; False if it goes on, or has not begun."""
+    known = ended = folder.ended()
     if ended is None:
-        if begun is None:
-            return
-        if apart.is_alive(folder):
-            done.running[folder.number] = begun.owner.host
-            return
+        if folder.begun() is None or apart.is_alive(folder, now):
+            return False
         ended = _close_gone(project, sweep, folder)
     if ended.apart:
         ended = _take_in(project, catalog, sweep, folder, ended)
-        done.taken.append(folder.number)
-    if folder.ended() != ended:
+    if ended != known:
         folder.end(ended)
     remove_folder(folder.state)
     for path in (folder.records, folder.path / "journal.json"):
         path.unlink(missing_ok=True)
+    return True
 
 
 def _close_gone(project: Project, sweep: SweepFolder, folder: JobFolder) -> Ended:
@@ -116,6 +121,11 @@ def _take_in(
         )  # damaged, or not there: it is made anew of what it was made of
         apart.deliver(Project(project.root, state), folder, ended.reason)
         came = take_in(catalog, folder.records, code=False, own=True)
+    said = [*ended.warnings, *came.warnings]
+    said += (
+        f"dataset {rid} comes without its name {name}, which another one has here, or none can have"
+        for rid, name in came.merged.unnamed.items()
+    )
     here = came.merged.executions
     executions = [here[rid] for rid in ended.executions if rid in here] or [*here.values()]
     with catalog.database.transaction(durable=True):
@@ -131,7 +141,12 @@ def _take_in(
     last = records[-1]
     status = catalog.lookup_execution(last.rid).status
     return replace(
-        ended, status=status, executions=executions, reason=last.status_detail or ended.reason, apart=False
+        ended,
+        status=status,
+        executions=executions,
+        reason=last.status_detail or ended.reason,
+        warnings=said,
+        apart=False,
     )
 
 
@@ -141,21 +156,21 @@ def collecting(project: Project, sweep: SweepFolder) -> Iterator[None]:
     if not apart.is_apart(sweep):
         yield
         return
-    over = Event()
+    stop, over = Event(), set[int]()
 
     def look() -> None:
-        while not over.wait(LOOK_SECONDS):
+        while not stop.wait(LOOK_SECONDS):
             with suppress(OSError):
                 (sweep.path / SUBMITTER).touch()
             with suppress(DerivaMLException):  # the last time says so
-                collect(project, sweep)
+                over.update(collect(project, sweep, over).over)
 
     thread = Thread(target=look, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join()
         tell_problems(collect(project, sweep))
 
@@ -174,4 +189,4 @@ def is_submitted(catalog: EmbeddedCatalog, sweep: SweepFolder) -> bool:
     if apart.is_of_this_machine(owner) or not apart.is_apart(sweep):
         return True
     signs = (sweep.path / SUBMITTER, sweep.path / "plan.json")
-    return apart.silence(sweep.path, *signs) < apart.SILENT_SECONDS
+    return not apart.is_silent(apart.clock_of(sweep.path), *signs)

@@ -112,7 +112,7 @@ def _settled(sweep: SweepFolder) -> list[JobFolder]:
 def is_alive(sweep: SweepFolder, job: JobFolder) -> bool:
     """Whether the process that took a job goes on with it."""
     if apart.is_apart(sweep):
-        return apart.is_alive(job)
+        return apart.is_alive(job, apart.clock_of(sweep.path))
     begun = job.begun()
     # What this process itself has left without an end, in a second Ctrl-C, it does not go on with.
     return (
