@@ -138,7 +138,8 @@ def test_fail_fast_ends_the_sweep_with_the_first_that_fails(project: ProjectFold
     done = project.run(RUN, NOTEBOOK, "--fail-fast", "--sweep", "alpha=1,2,3", "-p", "folder", str(tmp_path))
     assert done.rc == 1
     assert [job["status"] for job in jobs_of(project, sweep_in(done))] == ["Failed"]
-    assert "2 did not run" in looked_up(project, "show", sweep_in(done))["reason"]
+    reason = looked_up(project, "show", sweep_in(done))["reason"]
+    assert "2 did not run" in reason and "job 1 failed, and --fail-fast was given" in reason
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -106,6 +106,17 @@ class Engine:
         side_by_side = self.side_by_side(jobs)
         return max(1, usable_cpus() // side_by_side) if side_by_side > 1 else 0
 
+    def counts(self) -> Iterator[tuple[str, Any]]:
+        """Yield the settings that say how many jobs there are, and how many of what each has."""
+        for name in ("n_jobs", "cpus_per_task", "timeout_min", "array_parallelism"):
+            value = self.settings.get(name)
+            if not (
+                self.launcher == JOBLIB and isinstance(value, int) and value < 0
+            ):  # but for so many cores
+                yield f"hydra.launcher.{name}", value
+        for name in ("n_trials", "n_jobs"):
+            yield f"hydra.sweeper.{name}", self.search.get(name)
+
     @property
     def _is_own_ray(self) -> bool:
         """Whether Ray is started for the sweep, on this machine; otherwise it is a cluster that runs."""
@@ -143,7 +154,18 @@ def engine_of(words: Sequence[str]) -> Engine:
     if not words:
         return Engine()
     from deriva_ml.config.compose import compose_hydra
+    from deriva_ml.config.refusals import read, shorten
 
+    for item in read(words):
+        if item.key_or_group.startswith("hydra.sweeper.params"):
+            raise DerivaMLRequestError(
+                f"{shorten(item.input_line)}: what is swept is given by itself, as model_config.NAME=VALUES or with"
+                " --sweep NAME=VALUES"
+            )
+        if item.is_sweep_override():
+            raise DerivaMLRequestError(
+                f"{shorten(item.input_line)}: a sweep has one launcher and one sweeper, and one value of each setting"
+            )
     try:
         node = compose_hydra(words)
     except DerivaMLRequestError as error:
@@ -188,6 +210,9 @@ def see_usable(engine: Engine) -> None:
         DerivaMLRequestError: they cannot; the line says how to mend it.
     """
     said = engine.settings
+    for name, value in engine.counts():
+        if isinstance(value, int) and value < 1:
+            raise DerivaMLRequestError(f"{name}={value}: no job could run: give 1 or more")
     if engine.launcher == SLURM and not (shutil.which("srun") and shutil.which("sbatch")):
         raise DerivaMLRequestError(
             "hydra/launcher=submitit_slurm needs Slurm's commands, and there is no sbatch and srun here: run it on a"

@@ -114,7 +114,7 @@ class Task:
         if self.folder in submitted_here and ended.status == Status.aborted:
             sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
         elif plan.fail_fast and ended.status not in GOOD:
-            sweep.stop(f"job {job.number} failed, and --fail-fast was given")
+            sweep.stop(f"job {job.number + 1} failed, and --fail-fast was given")
         return ended
 
     def _recorded(
