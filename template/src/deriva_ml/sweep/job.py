@@ -19,6 +19,7 @@ from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.closing import remove_folder
+from deriva_ml.parallel import meanwhile
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import (
@@ -152,26 +153,20 @@ class Task:
     @contextmanager
     def _stopped(self, sweep: SweepFolder, folder: JobFolder) -> Iterator[None]:
         """Interrupt what runs inside, on the main thread, as soon as it is not to go on."""
-        over = threading.Event()
 
-        def look() -> None:
-            while not over.wait(LOOK_SECONDS):
-                if self._is_over(sweep, folder):
-                    number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
-                    # To that thread, so that what it waits for is interrupted, too.
-                    signal.pthread_kill(threading.main_thread().ident or 0, number)
-                    return
+        def look() -> bool:
+            if not self._is_over(sweep, folder):
+                return False
+            number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
+            # To that thread, so that what it waits for is interrupted, too.
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+            return True
 
         if threading.current_thread() is not threading.main_thread() or os.name != "posix":
             yield
             return
-        looking = threading.Thread(target=look, daemon=True)
-        looking.start()
-        try:
+        with meanwhile(look, LOOK_SECONDS):
             yield
-        finally:
-            over.set()
-            looking.join()
 
 
 def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
