@@ -12,7 +12,10 @@ MEASURES = "measures for minutes; the numbers are for a person to read"
 TEMPLATE = "is for who works on the template: the suite would run itself, or make every environment anew"
 GITHUB = "fetches from GitHub"
 PYTEST = "tests/test_update_released.py does it after an update, and the README of a project without the example does it"
-REPLAYS = "replays all that the page has run; docs/reproducing.md does that with less"
+REPLAYS = "replays what the page has run; docs/reproducing.md does that with less"
+SLURM = "needs Slurm's commands; tests/sweep does it with a double of them"
+RAY = "installs Ray; tests/sweep runs jobs with it"
+SWEEP = "uv run deriva-ml-run-notebook"
 NOT_TYPED: dict[str, dict[str, str]] = {
     "README.md": {
         "make demo": TEMPLATE,
@@ -42,6 +45,12 @@ NOT_TYPED: dict[str, dict[str, str]] = {
     },
     "docs/deriva-catalog.md": {LOGIN: BROWSER},
     "docs/moving.md": {"uv sync": GITHUB},
+    "docs/sweeps.md": {
+        f"{SWEEP} notebooks/neighbours.ipynb --sweep k=1,3 hydra/launcher=cluster": SLURM,
+        f"{SWEEP} --collect S9-ASS6-TSZB": SLURM,
+        f"{SWEEP} notebooks/neighbours.ipynb --sweep k=1,3 hydra/launcher=ray": RAY,
+        "uv run deriva-ml-replay 4H-K885-FE0R": REPLAYS,
+    },
     "docs/updating.md": {"uv run pytest": PYTEST},
 }
 """Lines that no test types, by page, and why. Every other line of every page is typed."""
