@@ -200,3 +200,20 @@ def test_jobs_that_a_scheduler_dropped_are_given_up(cluster: Cluster) -> None:
     # A process that the scheduler starts after all does nothing.
     cluster.node(sweep, 0)
     assert [*jobs_of(cluster, sweep.rid)] == [1]
+
+
+def test_a_job_that_was_taken_for_gone_stops_and_is_recorded_once(cluster: Cluster) -> None:
+    sweep = cluster.submit(cluster.plan("1.0", "model_config.seconds=60"))
+    machine = cluster.start("node", "node0", "0", str(sweep.path))
+    read = cluster.project.root.parent / "notes" / "read-1.0"
+    read.unlink(missing_ok=True)
+    eventually(read.exists)
+    silent(sweep, 0)
+    cluster.collect(sweep.rid, rc=1)
+    machine.process.join(30)
+    assert machine.process.exitcode is not None, "it goes on"
+    found = jobs_of(cluster, sweep.rid)
+    assert [(job.status, job.status_detail) for job in found.values()] == [
+        ("Aborted", "its node, node0, went away")
+    ]
+    assert not sweep.path.exists()

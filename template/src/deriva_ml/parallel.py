@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from deriva_ml.progress import Report
@@ -16,6 +17,25 @@ R = TypeVar("R")
 
 WORKERS = min(os.cpu_count() or 1, 8)
 """Threads: for what waits for the disk and takes digests, both of which let others go on."""
+
+
+@contextmanager
+def meanwhile(do: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Call something every so many seconds, in a thread of its own, until what runs inside has ended, or it returns True."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            if do() is True:
+                return
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class _Stopped(BaseException):

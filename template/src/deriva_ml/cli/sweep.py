@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from deriva_ml.cli.command import FAILED
 from deriva_ml.cli.summary import find, print_summary, relative
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.upload import recorded
+from deriva_ml.parallel import meanwhile
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated
 from deriva_ml.sweep.folder import Ended, SweepFolder
@@ -96,7 +96,6 @@ class _Shown:
         """Tell of jobs as they begin and end."""
         from tqdm import tqdm
 
-        over = threading.Event()
         self._ended = {folder.number for folder in sweep.jobs() if folder.ended()}
         if self._ended:
             tell(
@@ -105,18 +104,10 @@ class _Shown:
         total = len(plan.jobs) or None
         # `None` is quiet where the output is no terminal.
         with tqdm(desc="Sweep", total=total, unit="job", initial=len(self._ended), disable=None) as bar:
-
-            def look() -> None:
-                while not over.wait(LOOK_SECONDS):
-                    self._look(sweep, plan, bar)
-
-            thread = threading.Thread(target=look, daemon=True)
-            thread.start()
             try:
-                yield
+                with meanwhile(lambda: self._look(sweep, plan, bar), LOOK_SECONDS):
+                    yield
             finally:
-                over.set()
-                thread.join()
                 self._look(sweep, plan, bar)
 
     def _look(self, sweep: SweepFolder, plan: Plan, bar: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from deriva_ml.disk import temporary
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution.closing import remove_folder, salvage_unregistered
 from deriva_ml.execution.recovery import close_left
+from deriva_ml.parallel import meanwhile
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.sweep.folder import JobFolder, SweepFolder
@@ -74,24 +74,18 @@ def _state(sweep: SweepFolder, folder: JobFolder) -> Path:
 @contextmanager
 def alone(project: Project, folder: JobFolder) -> Iterator[None]:
     """Let processes that are started inside record where the job does, and others see that it goes on."""
-    over = threading.Event()
 
     def beat() -> None:
-        while True:
-            with suppress(OSError):  # the drive may be away for a moment
-                folder.alive.touch()
-            if over.wait(BEAT_SECONDS):
-                return
+        with suppress(OSError):  # the drive may be away for a moment
+            folder.alive.touch()
 
     before = os.environ.get(state_folder.VARIABLE)
     os.environ[state_folder.VARIABLE] = str(project.state)
-    beating = threading.Thread(target=beat, daemon=True)
-    beating.start()
+    beat()
     try:
-        yield
+        with meanwhile(beat, BEAT_SECONDS):
+            yield
     finally:
-        over.set()
-        beating.join()
         if before is None:
             del os.environ[state_folder.VARIABLE]
         else:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event, Thread
 
 import deriva_ml.sweep.apart as apart
 from deriva_ml.archive.importing import take_in
@@ -16,6 +15,7 @@ from deriva_ml.definitions import Status
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.closing import remove_folder
 from deriva_ml.file_lock import file_lock
+from deriva_ml.parallel import meanwhile
 from deriva_ml.project import Project
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.terminal import one_line, warn
@@ -156,22 +156,18 @@ def collecting(project: Project, sweep: SweepFolder) -> Iterator[None]:
     if not apart.is_apart(sweep):
         yield
         return
-    stop, over = Event(), set[int]()
+    over = set[int]()
 
     def look() -> None:
-        while not stop.wait(LOOK_SECONDS):
-            with suppress(OSError):
-                (sweep.path / SUBMITTER).touch()
-            with suppress(DerivaMLException):  # the last time says so
-                over.update(collect(project, sweep, over).over)
+        with suppress(OSError):
+            (sweep.path / SUBMITTER).touch()
+        with suppress(DerivaMLException):  # the last time says so
+            over.update(collect(project, sweep, over).over)
 
-    thread = Thread(target=look, daemon=True)
-    thread.start()
     try:
-        yield
+        with meanwhile(look, LOOK_SECONDS):
+            yield
     finally:
-        stop.set()
-        thread.join()
         tell_problems(collect(project, sweep))
 
 

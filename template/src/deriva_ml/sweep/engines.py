@@ -32,9 +32,6 @@ PLUGINS = {
 }
 """The extra of the project that installs each, the package that it is, and its class there."""
 
-ENGINE = re.compile(r"[~+]*hydra[/.](?:launcher|sweeper)(?:[/.@=]|$)")
-"""How overrides begin that name or set a launcher or a sweeper."""
-
 KEPT = 1000
 """Jobs that a launcher of other machines is handed at once: what a scheduler takes in one array."""
 
@@ -138,11 +135,6 @@ class Engine:
 def usable_cpus() -> int:
     """Return how many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def is_engine_word(word: str) -> bool:
-    """Whether an override names or sets a launcher or a sweeper of Hydra's."""
-    return bool(ENGINE.match(word))
 
 
 def engine_of(words: Sequence[str]) -> Engine:

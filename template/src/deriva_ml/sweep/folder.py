@@ -163,6 +163,16 @@ class SweepFolder:
         with replacing(self.path / "plan.json") as temporary:
             temporary.write_text(json.dumps(plan.to_json()), encoding="utf-8")
 
+    def is_removed(self) -> bool:
+        """Whether the sweep has ended, and its folder with it; a drive that does not answer says nothing of that."""
+        try:
+            (self.path / "plan.json").stat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            pass
+        return False
+
     def plan(self) -> Plan | None:
         """Return what it is to run; None where there is no folder, or it is damaged."""
         return _read(self.path / "plan.json", Plan.from_json)

@@ -18,6 +18,8 @@ import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
+from deriva_ml.execution.closing import remove_folder
+from deriva_ml.parallel import meanwhile
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import (
@@ -132,42 +134,39 @@ class Task:
             ended = Ended(Status.failed, reason=f"{type(error).__name__}: {one_line(error)}")
         ended = replace(ended, seconds=round(time.monotonic() - begun, 3))
         with signals_ignored():
-            if apart.is_apart(sweep) and not folder.ended():
-                ended = replace(ended, apart=bool(apart.deliver(project, folder, ended.reason)))
-            if folder.ended() is None:  # or it was taken for gone
+            removed = sweep.is_removed()
+            if removed or folder.ended():  # it was taken for gone, and what came after is nobody's
+                remove_folder(sweep.path if removed else folder.state)
+            else:
+                if apart.is_apart(sweep):
+                    ended = replace(ended, apart=bool(apart.deliver(project, folder, ended.reason)))
                 folder.end(ended)
             apart.remove_own(project, folder)
         return ended
 
     def _is_over(self, sweep: SweepFolder, folder: JobFolder) -> bool:
         """Whether a job is not to begin, or go on: all are to stop, or nobody is there any more to whom it matters."""
-        if sweep.stopped() or folder.ended():
+        if sweep.stopped() or folder.ended() or sweep.is_removed():
             return True
         return self.submitter.is_gone(sweep.state) and not sweep.is_detached()
 
     @contextmanager
     def _stopped(self, sweep: SweepFolder, folder: JobFolder) -> Iterator[None]:
         """Interrupt what runs inside, on the main thread, as soon as it is not to go on."""
-        over = threading.Event()
 
-        def look() -> None:
-            while not over.wait(LOOK_SECONDS):
-                if self._is_over(sweep, folder):
-                    number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
-                    # To that thread, so that what it waits for is interrupted, too.
-                    signal.pthread_kill(threading.main_thread().ident or 0, number)
-                    return
+        def look() -> bool:
+            if not self._is_over(sweep, folder):
+                return False
+            number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
+            # To that thread, so that what it waits for is interrupted, too.
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+            return True
 
         if threading.current_thread() is not threading.main_thread() or os.name != "posix":
             yield
             return
-        looking = threading.Thread(target=look, daemon=True)
-        looking.start()
-        try:
+        with meanwhile(look, LOOK_SECONDS):
             yield
-        finally:
-            over.set()
-            looking.join()
 
 
 def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
