@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
@@ -260,6 +261,26 @@ def test_trials_go_side_by_side_as_the_launcher_does() -> None:
     ]
     given = words_of(plan, engine_of((*OPTUNA, "hydra.sweeper.n_jobs=5")), 0, None)
     assert "hydra.sweeper.n_jobs=5" in given
+
+
+def test_no_job_is_recorded_with_code_that_came_after_it_was_loaded(project: SweepProject) -> None:
+    """Not even if the change is committed: what this process runs is what it has loaded."""
+    model = project.root / "src/models/trial.py"
+    before = model.read_text()
+    process = project.popen(plan_of("1,2,3", base=("model_config.seconds=2",)))
+    project.wait_for(1)
+    model.write_text(before.replace("** 2", "** 3"))
+    subprocess.run(["git", "commit", "-qam", "Change the loss"], cwd=project.root, check=True)
+    _, err = process.communicate(timeout=150)
+    assert process.returncode == 1
+    assert "src/models/trial.py has changed since this sweep loaded it" in err
+    _, jobs, _ = project.records()
+    assert [*jobs] == [0]
+
+    process = project.popen(plan_of("1,2", base=("model_config.seconds=2",)))
+    project.wait_for(2)
+    model.touch()
+    assert process.communicate(timeout=150) and process.returncode == 0
 
 
 def test_optuna_finds_the_best_value_and_goes_on_with_what_is_recorded(project: SweepProject) -> None:

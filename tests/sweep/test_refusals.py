@@ -89,6 +89,8 @@ def ask(sketch: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -
     (root / "study.ipynb").write_text(json.dumps(told))
     untold = {**told, "cells": [code(NOTEBOOK, "parameters"), code("from hydra_zen import store"), start]}
     (root / "untold.ipynb").write_text(json.dumps(untold))
+    plain = {**told, "cells": [code(NOTEBOOK, "parameters")]}
+    (root / "plain.ipynb").write_text(json.dumps(plain))
     (root / "values.yaml").write_text("name: '3'\nday: 2026-02-03\nflag: yes\nwords: [a, b]\n")
     for words in (
         ["init", "-q"],
@@ -263,10 +265,11 @@ def test_a_plan_is_what_was_typed(ask: Asking) -> None:
         [NB, MULTI, "assets=glob(*)", "--sweep", "alpha=0.10,1e-3", "-p", "name", "x", "description=Why"],
         [NB, "+multirun=both", "hydra/launcher=mine", "--file", "values.yaml", "--fail-fast", *LATER],
         ["untold.ipynb", MULTI, "nobody_knows=1,2"],
+        ["plain.ipynb", "--sweep", "alpha=1,2"],
     ]
     answers = ask("run_notebook", typed)
-    assert [one.rc for one in answers] == [0, 0, 0], answers
-    every, named, untold = (json.loads(one.out) for one in answers)
+    assert [one.rc for one in answers] == [0, 0, 0, 0], answers
+    every, named, untold, plain = (json.loads(one.out) for one in answers)
     assert "double: computed in the parameters cell from the default of alpha" in answers[0].err
 
     assets = ["default_asset", "digits", "my_assets", "other"]
@@ -288,6 +291,7 @@ def test_a_plan_is_what_was_typed(ask: Asking) -> None:
         [f"threshold={one}", *LATER] for one in ("0.1", "0.9")
     ]
     assert len(untold["jobs"]) == 2 and untold["description"] == "Sweep: nobody_knows=1,2"
+    assert plain["workflow"]["name"] == "Plain" and untold["workflow"]["name"] == "Untold"
 
 
 def test_a_thousand_jobs_are_looked_at_without_composing_each(ask: Asking) -> None:

@@ -123,14 +123,15 @@ class _Shown:
             begins = folder.number not in self._begun
             self._begun.add(folder.number)
             name = f"[{folder.number + 1}{f'/{len(plan.jobs)}' if plan.jobs else ''}] {plan.label(job)}"
-            with bar.external_write_mode():
-                if begins and bar.disable:
-                    tell(name)
-                if ended:
-                    self._ended.add(folder.number)
-                    self._failed += ended.status not in GOOD
-                    self._tell_end(name, plan, ended, in_one_line=not bar.disable)
-                    bar.update()
+            if ended or (begins and bar.disable):
+                with bar.external_write_mode():
+                    if begins and bar.disable:
+                        tell(name)
+                    if ended:
+                        self._ended.add(folder.number)
+                        self._failed += ended.status not in GOOD
+                        self._tell_end(name, plan, ended, in_one_line=not bar.disable)
+                        bar.update()
             running = len(self._begun) - len(self._ended & self._begun)
             bar.set_postfix_str(f"{running} running" + (f", {self._failed} failed" if self._failed else ""))
 

@@ -160,8 +160,12 @@ def _look_at_notebook(notebook: Path, call: Call | None, asked: Asked, refuse: b
         with suppress(Exception):
             composed = [composing(first)]
     if not composed:  # which catalog it is for is told by these
+        from omegaconf import OmegaConf
+
         with suppress(DerivaMLRequestError):
-            composed = [compose("deriva_base", [word for word in first if word.startswith("deriva_ml")])]
+            base = compose("deriva_base", [word for word in first if word.startswith("deriva_ml")])
+            # Nothing else that it says, such as its workflow, is the notebook's.
+            composed = [replace(base, node=OmegaConf.masked_copy(base.node, "deriva_ml"))]
     title = notebook.stem.replace("-", " ").replace("_", " ").title()
     return _seen(project, choices, asked.description, composed, Workflow(title))
 

@@ -30,6 +30,7 @@ from deriva_ml.signals import (
     time_limit_heeded,
 )
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
+from deriva_ml.sweep.loaded import LoadedCode
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, command_of
 from deriva_ml.terminal import one_line
 
@@ -223,6 +224,8 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     from deriva_ml.execution.model_run import RunContext, run_composed
 
     find_configs(project, plan.config_package)
+    if not plan.dry_run:
+        _loaded(project.root).see_unchanged()
     begun: list[Execution] = []
     context = RunContext(
         project,
@@ -258,6 +261,12 @@ def _fork_server(folder: Path) -> ForkServer | None:
     from deriva_ml.notebook.forking import ForkServer
 
     return ForkServer.start(folder)
+
+
+@functools.cache
+def _loaded(root: Path) -> LoadedCode:
+    """Return what is known of the code that the jobs of this process run."""
+    return LoadedCode(root)
 
 
 @functools.cache
