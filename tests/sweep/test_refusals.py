@@ -241,6 +241,7 @@ NOTEBOOKS = {
     # the configuration
     (NB, MULTI, "threshold=0.1,high"): "Value 'high' of type 'str' could not be converted to Float",
     (NB, MULTI, "alpha=0.1,0.2"): "alpha is a parameter: --sweep alpha=0.1,0.2",
+    (NB, "alpha=0.1,0.2"): "alpha is a parameter: --sweep alpha=0.1,0.2",
     (NB, MULTI, "assets=glob(zz*)"): "assets=glob(zz*) stands for no value; assets has",
     (
         NB,

@@ -286,9 +286,12 @@ def _refuse_parameter(
         DerivaMLRequestError: it is.
     """
     unknown = re.match(r"Could not override '(\w+)'", str(error))
-    if unknown and unknown[1] in {parameter.name for parameter in declared}:
-        name = unknown[1]
+    several = re.match(r"(\w+)=.* stands for several runs", str(error))
+    found = unknown or several
+    if found and found[1] in {parameter.name for parameter in declared}:
+        name = found[1]
         value = next((word.partition("=")[2] for word in overrides if word.startswith(f"{name}=")), "VALUE")
+        swept = swept or bool(several)
         how = f"--sweep {shlex.quote(f'{name}={value}')}" if swept else f"-p {name} {shlex.quote(value)}"
         raise DerivaMLRequestError(f"{name} is a parameter: {how}") from error
 

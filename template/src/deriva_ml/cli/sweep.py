@@ -64,7 +64,7 @@ def _print_open(rid: str, found: later.Open) -> int:
     count = found.ended + len(found.running) + len(found.waiting)
     said = [f"{found.ended} of {counted(count, 'job')} have ended"]
     if found.running:
-        said.append(f"{len(found.running)} go on ({running})")
+        said.append(f"{len(found.running)} {'goes' if len(found.running) == 1 else 'go'} on ({running})")
     if found.waiting:
         said.append(f"{len(found.waiting)} have not begun")
     print(f"Sweep {rid}: {', '.join(said)}")
@@ -89,6 +89,7 @@ class _Shown:
         self._ended = set[int]()
         self._warned = set[str]()
         self._failed = 0
+        self._named = -1
         self.unsent = 0
 
     @contextmanager
@@ -125,8 +126,10 @@ class _Shown:
             name = f"[{folder.number + 1}{f'/{len(plan.jobs)}' if plan.jobs else ''}] {plan.label(job)}"
             if ended or (begins and bar.disable):
                 with bar.external_write_mode():
-                    if begins and bar.disable:
+                    # Once more where another was told of since: what is said of its end does not name the job.
+                    if bar.disable and (begins or self._named != folder.number):
                         tell(name)
+                        self._named = folder.number
                     if ended:
                         self._ended.add(folder.number)
                         self._failed += ended.status not in GOOD
