@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
@@ -394,6 +395,26 @@ def test_ray_runs_jobs_on_this_machine_and_leaves_nothing_behind(project: SweepP
     assert ends == {0: [Status.uploaded], 1: [Status.aborted], 2: [Status.uploaded]}
     assert "ray" not in err.lower()
     nothing_left(project)
+
+
+def test_a_signal_that_is_kept_from_processes_stays_kept_from_joblibs(project: SweepProject) -> None:
+    """Ctrl-C on a terminal is for the submitting process; a worker that waits for its next job would end by it."""
+    code = """
+import signal
+
+import joblib
+
+from deriva_ml.sweep.engines import engine_of, prepared
+
+with prepared(engine_of(["hydra/launcher=joblib"]), 2, {}):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    asked = joblib.delayed(signal.pthread_sigmask)(signal.SIG_BLOCK, [])
+    print([int(number) for mask in joblib.Parallel(n_jobs=2)([asked, asked]) for number in mask])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=project.env, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[2, 2]", done.stderr
 
 
 def test_ctrl_c_on_a_terminal_closes_every_record_though_joblib_would_kill(project: SweepProject) -> None:

@@ -235,6 +235,14 @@ def prepared(engine: Engine, jobs: int, environment: Mapping[str, str]) -> Itera
     """
     words: list[str] = []
     ends: list[Callable[[], Any]] = []
+    if engine.launcher == JOBLIB:
+        import multiprocessing.resource_tracker as tracker
+
+        from joblib.externals.loky.backend import resource_tracker as own_tracker
+
+        # Started later, they would let in the signals that a sweep keeps from processes that are started for it.
+        tracker.ensure_running()
+        own_tracker.ensure_running()
     if engine.launcher == LOCAL:
         from submitit.local.local import LocalJob
 
