@@ -45,6 +45,7 @@ class Request:
         overrides: Hydra's.
         kernel: an installed kernel's name; None for this interpreter.
         timeout: seconds that a cell may take.
+        bar: show how far it is, on a terminal.
         parent: the sweep's execution that this is a job of, by its RID here, and its place there.
         begun: called once nothing refuses the run any more, while the kernel starts.
     """
@@ -55,6 +56,7 @@ class Request:
     kernel: str | None = None
     timeout: int | None = None
     log_output: bool = False
+    bar: bool = True
     allow_dirty: bool = False
     argv: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)
@@ -170,7 +172,13 @@ def _execute(request: Request, project: Project, run: NotebookRun, kernel: kerne
     """Execute the notebook in the kernel; a disk that takes nothing more is a way to fail, too."""
     try:
         return execute(
-            request.notebook, run.executed, kernel, request.parameters, request.timeout, request.log_output
+            request.notebook,
+            run.executed,
+            kernel,
+            request.parameters,
+            request.timeout,
+            request.log_output,
+            request.bar,
         )
     except BaseException as error:
         kernel.kill()

@@ -57,8 +57,8 @@ SAVE_SECONDS, SAVE_SHARE = 2.0, 20
 class Saving(NotebookExecutionManager):  # type: ignore[misc]
     """Papermill's account of an execution, saved by time; a save that is cut off leaves the one before it."""
 
-    def __init__(self, notebook: Any, output: Path, log_output: bool) -> None:
-        super().__init__(notebook, str(output), log_output, progress_bar=sys.stderr.isatty())
+    def __init__(self, notebook: Any, output: Path, log_output: bool, bar: bool) -> None:
+        super().__init__(notebook, str(output), log_output, progress_bar=bar and sys.stderr.isatty())
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -235,7 +235,9 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     wait_for_reply = run_sync(async_wait_for_reply)
 
 
-def execute_cells(notebook: Any, output: Path, kernel: Kernel, timeout: int | None, log_output: bool) -> None:
+def execute_cells(
+    notebook: Any, output: Path, kernel: Kernel, timeout: int | None, log_output: bool, bar: bool = True
+) -> None:
     """Execute a notebook's cells and save it, whatever happens."""
     with suppress(AttributeError, TypeError):  # another C library than Linux's usual one
         # Else it keeps large blocks after the first one that is freed, and what stays of the output lies between
@@ -245,7 +247,7 @@ def execute_cells(notebook: Any, output: Path, kernel: Kernel, timeout: int | No
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     else:
         logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    saving = Saving(notebook, output, log_output)
+    saving = Saving(notebook, output, log_output, bar)
     saving.notebook_start()
     manager = kernel.manager()
     if kernel.own:

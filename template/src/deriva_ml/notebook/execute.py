@@ -60,6 +60,7 @@ def execute(
     parameters: Mapping[str, Value],
     timeout: int | None = None,
     log_output: bool = False,
+    bar: bool = True,
 ) -> ExecutionResult:
     """Execute every cell of ``notebook`` in order, saving to ``output`` as it goes.
 
@@ -67,6 +68,7 @@ def execute(
         parameters: values to inject after the cell tagged ``parameters``; what earlier runs injected goes.
         timeout: seconds that a cell may take; None for no limit.
         log_output: show what the cells print, on stderr.
+        bar: show how far it is, on a terminal.
 
     Returns:
         How it ended; whatever happened, ``output`` holds what had been computed.
@@ -82,7 +84,7 @@ def execute(
         gc.enable()
         cells += node.cells
         try:
-            execute_cells(node, output, kernel, timeout, log_output)
+            execute_cells(node, output, kernel, timeout, log_output, bar)
             if stopped := [number for number, cell in enumerate(cells) if _stopped_the_run(cell)]:
                 mark_error(node, stopped[0])
                 write_notebook(node, output)

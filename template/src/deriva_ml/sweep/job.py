@@ -208,6 +208,7 @@ def _run_notebook(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             allow_dirty=plan.allow_dirty,
             argv=command_of(plan, job),
             declared=[one.name for one in declared or ()],
+            bar=False,  # the sweep has one
             parent=(parent, job.number) if parent else None,
         ),
         project,

@@ -116,6 +116,10 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         collecting(project, sweep),
     ):
         problem = launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
+    if git(project.root, "rev-parse", "HEAD", check=False) != plan.commit:
+        warn(
+            "code was committed while the sweep went on: its jobs may have several commits, as their records say"
+        )
     return finish(project, sweep, plan, time.monotonic() - begun, problem)
 
 
