@@ -219,6 +219,7 @@ NOTEBOOKS = {
     (NB, "--sweep", "count=range(1,2,0.5)"): "parameter 'count' takes int, not '1.5'",
     (NB, "--sweep", "alpha=range(3,1)"): "alpha=range(3,1) stands for no value",
     (NB, "--sweep", "alpha=interval(0,1)"): "alpha=interval(0,1) has no single values to run with",
+    (NB, "--sweep", "name=glob(*)"): "glob() stands for entries of a group, and a parameter has none",
     (NB, "--sweep", "alpha=[1"): "alpha=[1 cannot be read: write 'alpha=[1]'",
     (
         NB,

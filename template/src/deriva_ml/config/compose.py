@@ -288,6 +288,10 @@ def typed_values(item: Any, continuous: bool = False) -> list[str]:
         item: the override, parsed.
         continuous: see ``values_of``, which raises likewise.
     """
+    if item.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        raise DerivaMLRequestError(
+            f"{shorten(item.input_line)}: glob() stands for entries of a group, and a parameter has none: list its values"
+        )
     text = str(item.input_line).partition("=")[2]
     if item.is_choice_sweep() and len(listed := apart(text)) > 1:  # as they are spelled: 1.10 may be a text
         return [unquoted(one) for one in listed]
