@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from common import Row, Timing, arguments, print_table, project, run, script
 from notebook_run import CELLS, DERIVA_ML, commit, notebook
 
@@ -41,10 +43,6 @@ def parser_of_arguments() -> tuple[Path | None, int, Sequence[int]]:
 @contextmanager
 def memory() -> Iterator[list[int]]:
     """Note the most memory, in KiB, that any process of this one's has had, a few times a second."""
-    import os
-
-    import psutil
-
     most, over = [0], threading.Event()
 
     def look() -> None:
@@ -124,10 +122,7 @@ def measure_models(root: Path, counts: Sequence[int]) -> list[tuple[int, Timing,
 def main() -> None:
     folder, jobs, counts = parser_of_arguments()
     with project(folder) as root:
-        subprocess.run(
-            ["uv", "pip", "install", "--quiet", "--python", script(root, "python"), "hydra-joblib-launcher"],
-            check=True,
-        )
+        run([os.environ.get("UV", "uv"), "sync", "--quiet", "--extra", "parallel"], root)
         rows = measure_notebooks(root, jobs)
         models = measure_models(root, counts)
     print_table(rows)

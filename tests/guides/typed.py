@@ -35,6 +35,7 @@ NOT_TYPED: dict[str, dict[str, str]] = {
         ".venv/bin/python benchmarks/push.py": MEASURES,
         ".venv/bin/python benchmarks/datasets.py": MEASURES,
         ".venv/bin/python benchmarks/check.py": MEASURES,
+        ".venv/bin/python benchmarks/sweeps.py": MEASURES,
         ".venv/bin/python benchmarks/replay.py": MEASURES,
     },
     "docs/architecture.md": {
