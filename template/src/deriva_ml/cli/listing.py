@@ -121,7 +121,9 @@ def list_executions(catalog: Source, args: argparse.Namespace) -> int:
     )
     for record in found:
         if own and record.status in OPEN_STATUSES and (how := collecting(own, record.rid)):
-            tell(f"what jobs of sweep {record.rid} recorded on other machines is taken in by {how}")
+            tell(
+                f"the jobs of sweep {record.rid} may go on; once they have ended, it is ended, with what they recorded, by {how}"
+            )
     return status
 
 

@@ -72,8 +72,8 @@ def _print_open(rid: str, found: later.Open) -> int:
         tell("the process that submitted them takes the others in")
     elif found.waiting and not found.running:
         tell(
-            "repeat this once they have ended; if the scheduler does not know of them any more, as squeue shows, add"
-            " --fail-fast: they are given up, and the sweep is ended"
+            "repeat this once they have ended; if nobody will begin them any more, such as a scheduler that does not know of"
+            " them, add --fail-fast: they are given up, and the sweep is ended"
         )
     else:
         tell("repeat this once more have ended")
