@@ -170,7 +170,9 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, pending: int) -> int
         said = f", {end.stopped}" if end.stopped else ""
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
         print(f"Sweep {end.execution}: {counted(len(end.ends), 'execution')}{said}")
-        pending += not print_summary(project, end.execution, lines=_results_of(project, end))
+        pending += not print_summary(project, end.execution)
+        for line in _results_of(project, end):
+            print(f"  {line}")
     else:
         print(
             f"Dry run: nothing was recorded of {counted(len(end.ends), 'job')}; outputs of notebooks are in outputs/"
