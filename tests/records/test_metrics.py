@@ -81,7 +81,11 @@ def test_logged_metrics_are_a_file_of_their_own(ml: DerivaML) -> None:
     execution.commit_output_assets()
     made = outputs(ml, execution)
     assert made["metrics.jsonl"][1] == b'{"f1": 0.75}\n'
-    assert [json.loads(line)["step"] for line in made[LOGGED_METRICS][1].splitlines()] == [3]
+    files = [
+        one for one in ml.connection.local.assets_of(execution.local_rid) if one.filename == LOGGED_METRICS
+    ]
+    texts = [ml.connection.local.objects.path(one.md5).read_text() for one in files]
+    assert sorted([json.loads(line)["step"] for line in text.splitlines()] for text in texts) == [[1, 2], [3]]
     record = ml.lookup_execution(execution.execution_rid)
     assert record.metrics == {"loss": 0.25, "accuracy": 0.5, "f1": 0.75}
     loss = record.metric_summaries["loss"]
