@@ -55,6 +55,18 @@ def commit(root: Path, path: Path) -> None:
     run(["git", "commit", "--quiet", "--allow-empty", "--message", "Benchmark", "--", str(path)], root)
 
 
+def notebooks_in(root: Path) -> tuple[Path, Path]:
+    """The notebook that is recorded, committed, and the one of Papermill's side, without its DerivaML cell."""
+    recorded = root / "notebooks" / "benchmark.ipynb"
+    recorded.write_text(notebook(CELLS))
+    commit(root, recorded)
+    scratch = root / "outputs"
+    scratch.mkdir(exist_ok=True)
+    bare = scratch / "bare.ipynb"
+    bare.write_text(notebook([cell for cell in CELLS if cell != DERIVA_ML]))
+    return recorded, bare
+
+
 def measure_many(root: Path, scratch: Path) -> dict[str, list[tuple[int, float]]]:
     """Processor seconds of one run each, by the number of cells."""
     measured: dict[str, list[tuple[int, float]]] = {"papermill": [], "recorded": []}
@@ -75,13 +87,8 @@ def measure_many(root: Path, scratch: Path) -> dict[str, list[tuple[int, float]]
 def main() -> None:
     args = arguments(__doc__, rounds=9).parse_args()
     with project(args.project) as root:
-        recorded = root / "notebooks" / "benchmark.ipynb"
-        recorded.write_text(notebook(CELLS))
-        commit(root, recorded)
-        scratch = root / "outputs"
-        scratch.mkdir(exist_ok=True)
-        bare = scratch / "bare.ipynb"
-        bare.write_text(notebook([cell for cell in CELLS if cell != DERIVA_ML]))
+        recorded, bare = notebooks_in(root)
+        scratch = bare.parent
         commands = {
             "papermill": [script(root, "papermill"), str(bare), str(scratch / "executed.ipynb")],
             "deriva-ml-run-notebook": [script(root, "deriva-ml-run-notebook"), str(recorded)],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 from common import Row, Timing, arguments, print_table, project, run, script
-from notebook_run import CELLS, DERIVA_ML, commit, notebook
+from notebook_run import commit, notebooks_in
 
 MODEL = '''"""A model that does nothing."""
 
@@ -65,13 +65,8 @@ def memory() -> Iterator[list[int]]:
 
 def measure_notebooks(root: Path, jobs: int) -> list[Row]:
     """A sweep of the notebook, one job after the other and on two cores, and loops of Papermill."""
-    recorded = root / "notebooks" / "benchmark.ipynb"
-    recorded.write_text(notebook(CELLS))
-    commit(root, recorded)
-    scratch = root / "outputs"
-    scratch.mkdir(exist_ok=True)
-    bare = scratch / "bare.ipynb"
-    bare.write_text(notebook([cell for cell in CELLS if cell != DERIVA_ML]))
+    recorded, bare = notebooks_in(root)
+    scratch = bare.parent
     papermill = f"{shlex.quote(script(root, 'papermill'))} {shlex.quote(str(bare))}"
     numbers = f"seq {jobs}"
     one = f"{papermill} {shlex.quote(str(scratch))}/executed-{{}}.ipynb -p seed {{}}"

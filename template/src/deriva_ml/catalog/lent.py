@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Row
@@ -45,12 +45,9 @@ T = TypeVar("T")
 def lend(project: Project, folder: Path) -> None:
     """Copy the rows of a project's catalog, as they are now, into a new folder that other machines read."""
     state_folder.make(STATE, folder, project.home)
-    with_rows = open_local(project)
-    try:
-        with_rows.read_summaries()  # which a copy that is only read could not
-        with_rows.database.copy_to(folder / project.database.name)
-    finally:
-        with_rows.close()
+    with closing(open_local(project)) as catalog:
+        catalog.read_summaries()  # which a copy that is only read could not
+        catalog.database.copy_to(folder / project.database.name)
 
 
 def make_borrowing(project: Project, copy: Path, state: Path, journal: str) -> None:
@@ -64,12 +61,9 @@ def make_borrowing(project: Project, copy: Path, state: Path, journal: str) -> N
     """
     project.make_state()
     write_atomically(project.borrows, json.dumps({"copy": str(copy), "state": str(state)}))
-    catalog = Borrowing(project)
-    try:
+    with closing(Borrowing(project)) as catalog:
         catalog.database.query(f"PRAGMA journal_mode = {journal}")
         catalog.database.query('UPDATE "local_catalog" SET "id" = ?', catalog.lender.catalog_id)
-    finally:
-        catalog.close()
 
 
 class Borrowing(EmbeddedCatalog):
