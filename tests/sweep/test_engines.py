@@ -334,6 +334,28 @@ def nothing_left(project: SweepProject) -> None:
     }
 
 
+def test_what_jobs_print_here_comes_between_what_is_said_of_them(project: SweepProject) -> None:
+    """In a pipe, too, however fast they are."""
+    values = [str(number) for number in range(12)]
+    process = project.popen(
+        plan_of(",".join(values), base=("model_config.fails=7",)), stderr=subprocess.STDOUT
+    )
+    said, _ = process.communicate(timeout=150)
+    wanted = [
+        line
+        for number, value in enumerate(values, 1)
+        for line in (
+            f"[{number}/12] model_config.x={value}",
+            f"this is {value}",
+            *(["error: RuntimeError: 7 is not for me"] if value == "7" else []),
+            "Execution ",
+        )
+    ]
+    shown = [line for line in said.splitlines() if line.startswith(("[", "this is", "error: ", "Execution "))]
+    assert len(shown) == len(wanted) + 1, said  # the last line is of the sweep's own execution
+    assert all(line.startswith(start) for line, start in zip(shown[:-1], wanted, strict=True)), said
+
+
 def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
     project: SweepProject,
 ) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -51,8 +51,12 @@ INTERRUPTED = "interrupted"
 TERMINATED = "terminated (SIGTERM)"
 """Why it is stopped by a signal."""
 
-submitted_here = set[Path]()
-"""The folders of the sweeps that this process has submitted; in the launcher's own processes there are none."""
+submitted_here: dict[Path, Callable[[JobFolder], None]] = {}
+"""The folders of the sweeps that this process has submitted, with what tells of a job; in the launcher's own processes
+there are none."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=submitted_here.clear)
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,19 @@ class Task:
             place = apart.alone(project, folder)
         if not folder.claim(Begun(Owner.here(project.state), str(project.state), time.time(), self.launch)):
             return folder.ended()
+        self._tell_of(folder)  # now, for what the job prints comes next
         with place:
             ended = self._recorded(sweep, folder, plan, job, project, parent)
+        self._tell_of(folder)
         if self.folder in submitted_here and ended.status == Status.aborted:
             sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
         elif plan.fail_fast and ended.status not in GOOD:
             sweep.stop(f"job {job.number + 1} failed, and --fail-fast was given")
         return ended
+
+    def _tell_of(self, folder: JobFolder) -> None:
+        if tell := submitted_here.get(self.folder):
+            tell(folder)
 
     def _recorded(
         self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job, project: Project, parent: RID

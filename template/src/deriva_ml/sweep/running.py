@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,7 +38,7 @@ from deriva_ml.signals import signals_ignored
 from deriva_ml.sweep.collecting import collecting
 from deriva_ml.sweep.engines import prepared
 from deriva_ml.sweep.equipment import equipped
-from deriva_ml.sweep.folder import Ended, SweepFolder
+from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED, submitted_here
 from deriva_ml.sweep.plan import Job, Plan
 from deriva_ml.sweep.rounds import launch_all
@@ -81,8 +81,8 @@ class SweepEnd:
         return [number for number, ended in self.ends.items() if ended.status not in GOOD]
 
 
-Watch = Callable[[SweepFolder, Plan], Any]
-"""Makes a context manager that shows how jobs go while it is open."""
+Watch = Callable[[SweepFolder, Plan], AbstractContextManager[Callable[[JobFolder], None]]]
+"""Makes a context manager that shows how jobs go while it is open, and gives what shows at once how one does."""
 
 
 def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
@@ -102,7 +102,6 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     sweep.make(plan)
     if plan.done:
         _take_over(project, sweep, plan)
-    submitted_here.add(sweep.path)
     if engine.elsewhere:
         apart.lend_catalog(project, sweep)
     if engine.outlives:
@@ -112,9 +111,10 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         prepared(engine, count, share(engine, count)) as words,
         quiet(engine),
         _stopped_by_signals(sweep),
-        watch(sweep, plan),
+        watch(sweep, plan) as show,
         collecting(project, sweep),
     ):
+        submitted_here[sweep.path] = show
         problem = launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     if git(project.root, "rev-parse", "HEAD", check=False) != plan.commit:
         warn(
