@@ -126,8 +126,8 @@ class Task:
         return ended
 
     def _tell_of(self, folder: JobFolder) -> None:
-        if tell := submitted_here.get(self.folder):
-            tell(folder)
+        if show := submitted_here.get(self.folder):
+            show(folder)
 
     def _recorded(
         self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job, project: Project, parent: RID
