@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 from hydra_zen import store
 
@@ -372,6 +373,31 @@ def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
     assert {one["threads"] for one in notes} == {str(max(1, usable_cpus() // 2))}
     assert len({one["pid"] for one in notes}) > 1
     nothing_left(project)
+
+
+def test_no_process_of_joblibs_outlives_a_submitter_that_is_killed(project: SweepProject) -> None:
+    """Neither one that runs a job, whose record is closed, nor one that waits for its next."""
+    plan = plan_of("0.1,0.2", *JOBLIB)
+    slow = replace(plan.jobs[1], overrides=(*plan.jobs[1].overrides, "model_config.seconds=60"))
+    process = project.popen(replace(plan, jobs=(plan.jobs[0], slow)))
+    sweeps = Project(project.root).sweeps
+    eventually(lambda: [*sweeps.glob("*/jobs/0/ended.json")])
+    project.wait_for(2)
+    process.kill()
+    eventually(lambda: not processes_of(project), 20)
+    process.communicate(timeout=60)
+    _, jobs, _ = project.records()
+    assert [jobs[place][-1].status for place in (0, 1)] == [Status.uploaded, Status.aborted]
+
+
+def processes_of(project: SweepProject) -> list[psutil.Process]:
+    """Those that live and have been started in a project's sweeps, with whatever these have started."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("NOTES") == project.env["NOTES"]:
+                found.append(process)
+    return found
 
 
 def test_submitit_runs_each_job_in_a_process_of_its_own_and_one_that_is_killed_ends_no_other(

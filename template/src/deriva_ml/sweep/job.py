@@ -32,6 +32,7 @@ from deriva_ml.signals import (
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.loaded import LoadedCode
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, command_of
+from deriva_ml.sweep.worker import at_work, is_forsaken
 from deriva_ml.terminal import one_line
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Task:
         else:
             job = plan.trial(number, trial_of_job(plan))
             folder.note_job(job)
-        with aside():
+        with aside(), at_work(sweep, folder, self.submitter):
             ended = self._run(sweep, folder, plan, job)
         return ended.objective if ended else None
 
@@ -157,9 +158,9 @@ class Task:
 
     def _is_over(self, sweep: SweepFolder, folder: JobFolder) -> bool:
         """Whether a job is not to begin, or go on: all are to stop, or nobody is there any more to whom it matters."""
-        if sweep.stopped() or folder.ended() or sweep.is_removed():
-            return True
-        return self.submitter.is_gone(sweep.state) and not sweep.is_detached()
+        return bool(
+            sweep.stopped() or folder.ended() or sweep.is_removed() or is_forsaken(sweep, self.submitter)
+        )
 
     @contextmanager
     def _stopped(self, sweep: SweepFolder, folder: JobFolder) -> Iterator[None]:
