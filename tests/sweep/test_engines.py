@@ -428,8 +428,24 @@ def test_a_schedulers_time_limit_is_recorded_as_such(project: SweepProject, tmp_
     _, jobs, _ = project.records()
     assert [one.status for held in jobs.values() for one in held] == [Status.aborted] * 2
     assert all("time limit" in (held[-1].status_detail or "") for held in jobs.values())
+    assert str(jobs[1][-1].status_detail).endswith("_1 of Slurm")
     assert {one["threads"] for one in project.notes()} == {"1"}
     nothing_left(project)
+
+
+def test_a_job_that_a_scheduler_ends_names_it(project: SweepProject, tmp_path: Path) -> None:
+    project.env |= slurm_double.install(tmp_path / "slurm")
+    process = project.popen(
+        plan_of("0.1", "hydra/launcher=submitit_slurm", base=("model_config.seconds=60",))
+    )
+    project.wait_for(1)
+    [job] = slurm_double.states(tmp_path / "slurm")
+    subprocess.run(["scancel", job], env=project.env, check=True)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    _, jobs, _ = project.records()
+    assert jobs[0][-1].status is Status.aborted
+    assert jobs[0][-1].status_detail == f"terminated (SIGTERM) in job {job} of Slurm"
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")

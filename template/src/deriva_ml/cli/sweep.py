@@ -195,7 +195,7 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, pending: int) -> int
         )
     if end.stopped == INTERRUPTED:
         raise KeyboardInterrupt
-    if end.stopped == TERMINATED:
+    if end.stopped.startswith(TERMINATED):
         raise Terminated
     return FAILED if end.failed or pending or end.problem or len(end.ends) < end.count else 0
 

@@ -26,6 +26,7 @@ from deriva_ml.signals import (
     Terminated,
     raise_on_signals,
     signals_ignored,
+    tell_why,
     terminated_by,
     time_limit_heeded,
 )
@@ -49,8 +50,8 @@ GOOD = {Status.uploaded, Status.pending_upload}
 INTERRUPTED = "interrupted"
 """Why a sweep is stopped by a person."""
 
-TERMINATED = "terminated (SIGTERM)"
-"""Why it is stopped by a signal."""
+TERMINATED = "terminated"
+"""What a reason begins with if it is stopped by a signal."""
 
 submitted_here: dict[Path, Callable[[JobFolder], None]] = {}
 """The folders of the sweeps that this process has submitted, with what tells of a job; in the launcher's own processes
@@ -121,7 +122,7 @@ class Task:
             ended = self._recorded(sweep, folder, plan, job, project, parent)
         self._tell_of(folder)
         if self.folder in submitted_here and ended.status == Status.aborted:
-            sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
+            sweep.stop(terminated_by() if ended.reason.startswith(TERMINATED) else INTERRUPTED)
         elif plan.fail_fast and ended.status not in GOOD:
             sweep.stop(f"job {job.number + 1} failed, and --fail-fast was given")
         return ended
@@ -134,12 +135,12 @@ class Task:
         self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job, project: Project, parent: RID
     ) -> Ended:
         """Run a job that was taken, and write down how it ended; where it records apart, also its archive."""
-        begun = time.monotonic()
+        begun, ended = time.monotonic(), None
         try:
             with _signals_let_in(), raise_on_signals(), time_limit_heeded(), self._stopped(sweep, folder):
                 ended = run_job(project, plan, job, parent)
         except (KeyboardInterrupt, Terminated) as error:
-            ended = Ended(Status.aborted, reason=_stop_reason(error))
+            ended = ended or Ended(Status.aborted, reason=_stop_reason(error))  # or it came too late
         except (DerivaMLException, OSError) as error:
             ended = Ended(Status.failed, reason=str(error))
         except Exception as error:  # whatever it is, the other jobs go on
@@ -169,7 +170,9 @@ class Task:
         def look() -> bool:
             if not self._is_over(sweep, folder):
                 return False
-            number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
+            why = sweep.stopped() or "the process that submitted it is gone"
+            number = signal.SIGINT if why == INTERRUPTED else signal.SIGTERM
+            tell_why(why if why.startswith(TERMINATED) else f"{TERMINATED}: {why}")
             # To that thread, so that what it waits for is interrupted, too.
             signal.pthread_kill(threading.main_thread().ident or 0, number)
             return True
