@@ -193,7 +193,7 @@ class _Recorder:
             "parameters": parameters or {},
             "parameters_given": given or {},
             "config_choices": choices or {},
-            "overrides": [word for word in words if "=" in word],
+            "overrides": [word for word in words if "=" in word and not word.endswith(".ipynb")],
         }
         environment = {
             "python": {"version": "3.12.3", "implementation": "CPython"},
