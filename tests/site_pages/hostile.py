@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 DEED = "try{top.pwned=1}catch(e){};window.pwned=1;document.title='pwned';alert(1)"
 """What each of the scripts below would do."""
 
-CALL = "http://127.0.0.1:9/called"
+CALL = "http://127.0.0.1:5999/called"
 """An address that each of them would ask for, and the pages must not."""
 
 NAME = "\"'><img src=x onerror=window.pwned=1>"
