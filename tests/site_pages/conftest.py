@@ -106,8 +106,9 @@ class Visit:
 
     def drawn(self) -> Page:
         """Wait until the page has what it loads, and draws."""
-        self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_function("!document.querySelector('main[aria-busy=true]')")
+        self.page.wait_for_function(
+            "document.getElementById('made').textContent && document.getElementById('content').childElementCount"
+        )
         return self.page
 
     def check(self) -> None:
