@@ -13,8 +13,8 @@ const charts = (() => {
   const CONFIG = {
     background: null, font: 'system-ui, sans-serif', aria: false, padding: 0,
     axis: {
-      labelColor: 'var(--chart-text)', titleColor: 'var(--chart-text)', gridColor: 'var(--chart-grid)',
-      domainColor: 'var(--chart-grid)', tickColor: 'var(--chart-grid)', labelFontSize: 12, titleFontSize: 12,
+      labelColor: 'var(--text)', titleColor: 'var(--text)', gridColor: 'var(--line)',
+      domainColor: 'var(--line)', tickColor: 'var(--line)', labelFontSize: 12, titleFontSize: 12,
       titleFontWeight: 'normal', labelLimit: 130, titleLimit: 320,
     },
     view: { stroke: null },
@@ -26,7 +26,8 @@ const charts = (() => {
 
   function load() {
     library ??= new Promise((resolve, reject) => {
-      const script = site.el('script', { src: 'assets/vega.js' });
+      const script = document.createElement('script');
+      script.src = 'assets/vega.js';
       script.onload = () => (window.vegaEmbed ? resolve(window.vegaEmbed) : script.onerror());
       script.onerror = () => reject(new Error('assets/vega.js cannot be read: build the site again, for charts'));
       document.head.append(script);
@@ -35,7 +36,7 @@ const charts = (() => {
   }
 
   /** The colour of the series at a place, which follows light and dark by itself. */
-  const colour = (place) => `var(--chart-${place % COLOURS})`;
+  const colour = (place) => `var(--c${(place % COLOURS) + 1})`;
   /** Colours give out after the sixth: the dashes of a line tell it from that of the same colour. */
   const dash = (place) => DASHES[Math.floor(place / COLOURS) % DASHES.length];
   /** A finite number, or null. */
@@ -51,12 +52,12 @@ const charts = (() => {
     return least > 0 && most / least >= times;
   }
   /** The page of a run, or nothing if the site has none. */
-  const pageOf = (rid) => (rid && site.known(rid) ? site.run(rid).getAttribute('href') : '');
+  const pageOf = (rid) => (rid && site.known(rid) === 'run' ? site.run(rid).getAttribute('href') : '');
 
   /** Show beside the pointer what it is at; as text, whatever that holds. */
   function tooltip(tell) {
     const box = document.querySelector('.chart-tip')
-      ?? document.body.appendChild(site.el('div', { class: 'chart-tip', 'aria-hidden': 'true', hidden: '' }));
+      ?? document.body.appendChild(site.el('div', { class: 'chart-tip', 'aria-hidden': 'true', hidden: true }));
     return (_, event, item) => {
       const lines = item?.datum && tell ? tell(item.datum, item.mark.marktype) : null;
       box.hidden = !lines;

@@ -10,7 +10,8 @@
   const AXES = 12;
   const OFFERED = 30;
 
-  const chosen = () => [...new Set(decodeURIComponent(window.location.hash.slice(1)).split(',').map((one) => one.trim()).filter(Boolean))];
+  const failed = (error) => site.fail(error.message);
+  const chosen = () => [...new Set(site.place().split(',').map((one) => one.trim()).filter(Boolean))];
   const go = (rids) => { window.location.hash = rids.map(encodeURIComponent).join(','); };
 
   /** The runs that are asked for; in the place of a sweep, those it started. */
@@ -95,8 +96,14 @@
           ...(cell === null ? ['-'] : cell))))));
       made.append(body);
     }
-    return count ? site.el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'What differs' }, made)
+    return count ? boxed(made)
       : site.el('p', { class: 'note' }, runs.length > 1 ? 'Nothing differs.' : 'A comparison is of two runs or more: add one.');
+  }
+
+  function boxed(made) {
+    const box = site.scrolling('The comparison', made);
+    box.classList.add('compared-box');
+    return box;
   }
 
   /** Metrics over steps, a chart for each that has more than one value. */
@@ -118,7 +125,7 @@
     grid.after(button);
     button.addEventListener('click', () => {
       button.remove();
-      Promise.all(more.map((one) => draw(grid, one))).catch(site.fail);
+      Promise.all(more.map((one) => draw(grid, one))).catch(failed);
     });
   }
 
@@ -138,8 +145,8 @@
     const given = columns.filter((one) => one.kind !== 'metric');
     if (!metrics.length || at.length < 2) return;
     const [points, lines] = [site.el('div', { id: 'points' }), site.el('div', { id: 'parallel' })];
-    const [metric, ...ofMetric] = chooser('metric', 'Metric', metrics.map((one) => one.name), () => draw().catch(site.fail));
-    const [parameter, ...ofParameter] = chooser('parameter', 'against', [...given, ...metrics].map((one) => one.name), () => draw().catch(site.fail));
+    const [metric, ...ofMetric] = chooser('metric', 'Metric', metrics.map((one) => one.name), () => draw().catch(failed));
+    const [parameter, ...ofParameter] = chooser('parameter', 'against', [...given, ...metrics].map((one) => one.name), () => draw().catch(failed));
     const note = site.el('p', { class: 'note' });
     async function draw() {
       const [y, x] = [metrics[Number(metric.value)], [...given, ...metrics][Number(parameter.value)]];
@@ -155,20 +162,21 @@
     await draw();
   }
 
-  site.start(async () => {
-    const content = document.getElementById('content');
-    const runs = await site.load('runs');
-    const closed = new Set();
-    let all = false;
-    let turn = 0;
+  const closed = new Set();
+  let all = false;
+  let turn = 0;
+  let show = null;
 
-    async function show() {
+  site.start(async (content) => {
+    const runs = await site.load('runs');
+
+    show = async () => {
       turn += 1;
       const mine = turn;
       const { rids, sweeps, unknown } = expanded(runs, chosen());
       const details = await Promise.all(rids.slice(0, BESIDE).map((rid) => site.load(`runs/${rid}`)));
       if (mine !== turn) return;
-      document.title = `Comparison of ${rids.length} runs · ${site.info.project}`;
+      site.title(rids.length ? `Comparison of ${site.number(rids.length)} runs` : 'Comparison');
       const box = site.el('input', { type: 'checkbox', id: 'all' });
       box.checked = all;
       const place = site.el('div', { id: 'compared' });
@@ -186,9 +194,7 @@
       fill();
       await overSteps(details, drawn);
       if (mine === turn) await acrossRuns(runs, rids, drawn);
-    }
-
-    window.addEventListener('hashchange', () => show().catch(site.fail));
+    };
     await show();
-  });
+  }, () => show());
 }

@@ -75,15 +75,15 @@
   const value = (what) => ({ value: what });
 
   function specification({ at, arrows, width, height }) {
-    const kind = { signal: "datum.kind === 0 ? 'var(--chart-0)' : datum.kind === 1 ? 'var(--chart-2)' : 'var(--chart-3)'" };
+    const kind = { signal: "datum.kind === 0 ? 'var(--c1)' : datum.kind === 1 ? 'var(--c3)' : 'var(--c4)'" };
     const near = { signal: 'hover < 0 || datum.from === hover || datum.to === hover ? 1 : 0.25' };
     const text = (field, dy, more) => ({
       type: 'text', from: { data: 'nodes' }, interactive: false,
-      encode: { update: { text: is(field), x: { field: 'x', offset: 32 }, y: { field: 'y', offset: dy }, limit: value(WIDE - 42), fill: value('var(--chart-text)'), fontSize: value(12), ...more } },
+      encode: { update: { text: is(field), x: { field: 'x', offset: 32 }, y: { field: 'y', offset: dy }, limit: value(WIDE - 42), fill: value('var(--text)'), fontSize: value(12), ...more } },
     });
     const label = (more) => ({
       type: 'text', from: { data: 'labels' }, interactive: false,
-      encode: { update: { text: is('t'), x: is('mx'), y: is('my'), align: value('center'), baseline: value('middle'), limit: value(NEAR), fontSize: value(11), fill: value('var(--chart-text)'), ...more } },
+      encode: { update: { text: is('t'), x: is('mx'), y: is('my'), align: value('center'), baseline: value('middle'), limit: value(NEAR), fontSize: value(11), fill: value('var(--text)'), ...more } },
     });
     return {
       width, height, autosize: 'none',
@@ -93,13 +93,13 @@
         { name: 'labels', source: 'edges', transform: [{ type: 'filter', expr: `datum.t && ${arrows.length <= LABELLED}` }] },
       ],
       marks: [
-        { type: 'path', from: { data: 'edges' }, encode: { update: { path: is('d'), stroke: value('var(--chart-line)'), strokeWidth: value(1.5), strokeOpacity: near, tooltip: value(' ') } } },
-        { type: 'symbol', from: { data: 'edges' }, interactive: false, encode: { update: { shape: value('triangle-right'), size: value(90), x: { field: 'x', offset: 3 }, y: is('y'), fill: value('var(--chart-line)'), fillOpacity: near } } },
-        label({ stroke: value('var(--chart-paper)'), strokeWidth: value(4), strokeJoin: value('round') }), label({}),
+        { type: 'path', from: { data: 'edges' }, encode: { update: { path: is('d'), stroke: value('var(--edge)'), strokeWidth: value(1.5), strokeOpacity: near, tooltip: value(' ') } } },
+        { type: 'symbol', from: { data: 'edges' }, interactive: false, encode: { update: { shape: value('triangle-right'), size: value(90), x: { field: 'x', offset: 3 }, y: is('y'), fill: value('var(--edge)'), fillOpacity: near } } },
+        label({ stroke: value('var(--raised)'), strokeWidth: value(4), strokeJoin: value('round') }), label({}),
         {
           type: 'rect', name: 'record', from: { data: 'nodes' },
           encode: { update: {
-            x: is('x'), y: is('y'), width: value(WIDE), height: value(HIGH), fill: value('var(--chart-paper)'), stroke: kind,
+            x: is('x'), y: is('y'), width: value(WIDE), height: value(HIGH), fill: value('var(--raised)'), stroke: kind,
             strokeWidth: { signal: 'datum.chosen ? 4 : hover === datum.i ? 3 : 1.5' }, cornerRadius: { signal: 'datum.kind === 0 ? 22 : datum.kind === 1 ? 2 : 8' },
             cursor: value('pointer'), tooltip: value(' '),
           } },

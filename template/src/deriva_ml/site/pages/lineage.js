@@ -184,21 +184,22 @@
       more ? ' There is more beyond: follow more steps.' : ''].join('');
   }
 
-  site.start(async () => {
+  let steps = 3;
+  let show = null;
+
+  site.start(async (content) => {
     const graph = await site.load('graph');
     graph.joined = joined(graph);
     const places = new Map(graph.nodes.map(([rid], i) => [rid, i]));
     const place = site.el('div', { id: 'lineage' });
-    const heading = document.getElementById('title');
     const status = site.el('p', { id: 'said', role: 'status' });
-    let steps = 3;
-    document.getElementById('content').append(finder(graph), status, place);
+    const form = finder(graph);
 
-    async function show() {
-      const rid = decodeURIComponent(window.location.hash.slice(1));
+    show = async () => {
+      const rid = site.place();
+      if (!place.isConnected) content.replaceChildren(form, status, place); // at first, and after a fault
       const start = places.get(rid);
-      heading.textContent = rid ? `Lineage of ${rid}` : 'Lineage';
-      document.title = `${heading.textContent} · ${site.info.project}`;
+      site.title(rid ? `Lineage of ${rid}` : 'Lineage');
       if (start === undefined) {
         place.replaceChildren();
         status.textContent = rid ? `${rid} is not in this site.` : 'Find a record, or follow “Lineage” from the page of one.';
@@ -212,15 +213,13 @@
       const lists = walks.map((found) => site.section(found.title,
         tree(graph, found, start, new Set([start])) || site.el('p', {}, 'Nothing that is recorded.')));
       place.replaceChildren(chooser(steps, (chosen) => { steps = chosen; show().then(() => document.getElementById('steps').focus()); }),
-        picture, facts, site.el('div', { class: 'two' }, ...lists));
+        picture, facts, site.el('div', { class: 'columns' }, ...lists));
       facts.append(site.section(label || rid, site.facts((await details(rid, kind, label)).filter(([, what]) => what))));
       await charts.graph(picture, {
         title: `Lineage of ${KINDS[kind]} ${label || rid}`, focus: rid, ...drawn(graph, start, walks),
         select: (other) => { window.location.hash = address(other); },
       });
-    }
-
-    window.addEventListener('hashchange', () => show().catch(site.fail));
+    };
     await show();
-  });
+  }, () => show());
 }

@@ -45,8 +45,8 @@
     return steps.join('');
   }
 
-  const shade = (at) => (at === null ? 'var(--chart-none)'
-    : `color-mix(in oklab, var(--chart-high) ${Math.round(at * 100)}%, var(--chart-low))`);
+  const shade = (at) => (at === null ? 'var(--edge)'
+    : `color-mix(in oklab, var(--high) ${Math.round(at * 100)}%, var(--low))`);
 
   /**
    * Draw a line for each run, in the colour of its place on the last axis.
@@ -68,15 +68,15 @@
     };
     const written = (name, more) => ({
       type: 'text', from: { data: name }, interactive: false,
-      encode: { update: { text: { field: 't' }, fontSize: { value: 12 }, fill: { value: 'var(--chart-text)' }, ...more } },
+      encode: { update: { text: { field: 't' }, fontSize: { value: 12 }, fill: { value: 'var(--text)' }, ...more } },
     });
-    const behind = { stroke: { value: 'var(--chart-paper)' }, strokeWidth: { value: 4 }, strokeJoin: { value: 'round' } };
+    const behind = { stroke: { value: 'var(--raised)' }, strokeWidth: { value: 4 }, strokeJoin: { value: 'round' } };
     const tick = { x: x('x'), y: y('y'), dx: { signal: 'datum.x > 0.99 ? -6 : 6' }, align: { signal: "datum.x > 0.99 ? 'right' : 'left'" }, baseline: { value: 'middle' }, limit: { signal: 'max(34, gap - 10)' } };
     const spec = (width) => ({
-      width, autosize: 'none', height: { signal: `top + ${HEIGHT} + 16` },
+      width, autosize: 'none',
       signals: [
         { name: 'w', value: width }, { name: 'pad', update: 'w < 700 ? 14 : 60' }, { name: 'gap', update: `(w - 2 * pad) / ${Math.max(1, drawn.length - 1)}` },
-        { name: 'flat', update: 'gap > 100' }, { name: 'top', update: 'flat ? 30 : 124' },
+        { name: 'flat', update: 'gap > 100' }, { name: 'top', update: 'flat ? 30 : 124' }, { name: 'height', update: `top + ${HEIGHT} + 16` },
         { name: 'hover', value: -1, on: [{ events: '@way:pointerover', update: 'datum.i' }, { events: '@way:pointerout', update: '-1' }] },
       ],
       data: [
@@ -87,7 +87,7 @@
       ],
       marks: [
         { type: 'path', from: { data: 'runs' }, interactive: false, encode: { update: { ...way, stroke: { field: 'c' }, strokeWidth: { value: 1.5 }, strokeOpacity: { signal: `hover < 0 ? ${runs.length > 150 ? 0.5 : 0.85} : 0.25` } } } },
-        { type: 'rule', from: { data: 'axes' }, interactive: false, encode: { update: { x: x('x'), y: { signal: 'top' }, y2: { signal: `top + ${HEIGHT}` }, stroke: { value: 'var(--chart-text)' } } } },
+        { type: 'rule', from: { data: 'axes' }, interactive: false, encode: { update: { x: x('x'), y: { signal: 'top' }, y2: { signal: `top + ${HEIGHT}` }, stroke: { value: 'var(--text)' } } } },
         { type: 'path', from: { data: 'over' }, interactive: false, encode: { update: { ...way, stroke: { field: 'c' }, strokeWidth: { value: 4 } } } },
         written('ticks', { ...tick, ...behind }), written('ticks', tick),
         written('axes', {
