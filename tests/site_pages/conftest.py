@@ -55,7 +55,12 @@ def chromium() -> Iterator[Browser]:
         yield program
 
 
-EXPECTED = ("Blocked script execution", "Refused to", "violates the following Content Security Policy", "sandboxed")
+EXPECTED = (
+    "Blocked script execution",
+    "Refused to",
+    "violates the following Content Security Policy",
+    "sandboxed",
+)
 """What the browser says where it keeps something of a hostile record from being done."""
 
 
@@ -118,7 +123,9 @@ class Visit:
         assert self.faults == []
 
     def _look_into(self, frame: Frame) -> None:
-        done = frame.evaluate("typeof window.pwned !== 'undefined' || document.title === 'pwned' || ({}).pwned")
+        done = frame.evaluate(
+            "typeof window.pwned !== 'undefined' || document.title === 'pwned' || ({}).pwned"
+        )
         if done:
             self.faults.append(f"a script of a record was run in {frame.url}")
 
