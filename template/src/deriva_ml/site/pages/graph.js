@@ -142,8 +142,6 @@
         : datum.d ? [named(datum.from), `→ ${named(datum.to)}`, ...(datum.t ? [datum.t] : [])] : null),
       ready: (view) => show(view, layout),
     });
-    const drawing = node.querySelector('.drawing');
-    if (drawing && drawing.scrollWidth > drawing.clientWidth) drawing.tabIndex = 0;
   };
   charts.layered = layered;
 }
