@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +18,18 @@ from deriva_ml.definitions import RID
 from deriva_ml.progress import Report
 from deriva_ml.records.replays import Replays
 from deriva_ml.records.results import criteria
-from deriva_ml.site import clean, lineage, rows, runs, vega
+from deriva_ml.site import clean, lineage, rows, runs
 from deriva_ml.site.details import Details
 from deriva_ml.site.folder import SiteFolder, opened
 from deriva_ml.site.scripts import script
+from deriva_ml.site.vega import write_vega
+from deriva_ml.untrusted import check_inside
 
 PAGES = Path(__file__).parent / "pages"
 LIBRARY = "assets/vega.js"
+
+TABLES = ("runs", "graph", "datasets", "files", "info")
+"""What there is of all records together."""
 
 SAVED_EVERY = 5.0
 """Seconds after which the list of what was written is saved, should the build be stopped."""
@@ -54,7 +59,7 @@ def build(
     out: Path,
     rids: Sequence[RID] = (),
     since: str = "",
-    progress: Callable[[int], AbstractContextManager[Report]] | None = None,
+    progress: Callable[[int], AbstractContextManager[Report]] = lambda count: nullcontext(lambda _: None),
 ) -> Built:
     """Build a site, or bring one up to date, and return what was done.
 
@@ -72,47 +77,93 @@ def build(
     catalog.read_summaries()
     chosen = criteria(rows.with_nested(catalog, rids) if rids else None, since=since or None)
     with opened(out) as folder:
-        build = _Build(catalog, folder, {*rids}, chosen)
         try:
-            build.pages()
-            build.runs(progress)
-            build.tables(since)
+            charts = _write_pages(folder)
+            build = _Build(catalog, folder, {*rids}, chosen, _info(catalog, charts, since))
+            build.write_runs(progress)
+            build.write_tables()
             folder.remove_stale()
         finally:
             folder.save_list()
-    return Built(
-        out / "index.html", len(build.rids), build.read, folder.written, folder.removed, bool(build.charts)
-    )
+    return Built(out / "index.html", len(build.rids), build.read, folder.written, folder.removed, charts)
+
+
+def _write_pages(folder: SiteFolder) -> bool:
+    """Write what is the same in every site, and return whether it has what draws charts."""
+    for path in sorted(PAGES.iterdir()):
+        if not path.name.startswith("."):
+            part = "" if path.suffix == ".html" else "assets/"
+            folder.write(f"{part}{path.name}", path.read_bytes())
+    charts = write_vega(check_inside(folder.root / "assets", folder.root))
+    if charts:
+        folder.keep(LIBRARY)
+    return charts
+
+
+def _info(catalog: EmbeddedCatalog, charts: bool, since: str) -> dict[str, Any]:
+    """Return what a site says of itself, as far as its runs do not tell."""
+    project = catalog.project
+    return {
+        "project": str(project.metadata().get("name") or project.root.name),
+        "runner": project.runner_version,
+        "charts": charts,
+        "of": catalog.database.value('SELECT count(*) FROM "Execution"'),
+        "since": since,
+    }
 
 
 class _Build:
-    """One build: what there is, and what of it is written."""
+    """What there is in a site, and what of it is written."""
 
     def __init__(
-        self, catalog: EmbeddedCatalog, folder: SiteFolder, rendered: set[RID], chosen: Criteria
+        self,
+        catalog: EmbeddedCatalog,
+        folder: SiteFolder,
+        rendered: set[RID],
+        chosen: Criteria,
+        info: dict[str, Any],
     ) -> None:
         project = catalog.project
         self._catalog, self._folder, self._rendered = catalog, folder, rendered
         self._clean = clean.of_project(project.root, project.state, project.outputs)
         self._replays = Replays(catalog, project.state)
-        self._narrowed = chosen.rids is not None or chosen.since is not None
-        self.charts = vega.version()
         self.read = 0
-        self._results: list[Result] = []
         with catalog.database.moment():
-            found = catalog.summaries.select(Criteria(rids=chosen.rids, since=chosen.since, order=[("when", True)]))
+            found = catalog.summaries.select(
+                Criteria(rids=chosen.rids, since=chosen.since, order=[("when", True)])
+            )
             self.rids = [rid for rid in found if folder.can_name(rid)]
-            self.rows = rows.read(catalog, self.rids)
+            self._rows = rows.read(catalog, self.rids)
             self._keys = self._made_of()
-            state = rows.digest_of(self._keys, rows.state_of_datasets(catalog), self._narrowed)
-            self._changed = state != folder.marks.get("records") or not folder.has("data/graph.js")
-            if self._changed:
-                self._results = catalog.results(Criteria(rids=self.rids))
-                self._mark = state
-                linked = {rid for its in self.rows.values() for rid, *_ in its.datasets}
-                self._graph = lineage.graph(catalog, self.rids, self._clean)
-                linked |= {node[0] for node in self._graph["nodes"] if node[1] == 2}
-                self._datasets = lineage.datasets(catalog, linked if self._narrowed else None, self._clean)
+            narrowed = chosen.rids is not None or chosen.since is not None
+            self._mark = rows.digest_of(self._keys, rows.state_of_datasets(catalog), narrowed, info)
+            self._tables: dict[str, Any] = {}
+            self._results: dict[RID, Result] = {}
+            if self._mark != folder.marks.get("tables") or not all(map(folder.has, map(_table, TABLES))):
+                results = self._read(self.rids)
+                graph = lineage.graph(catalog, self.rids, self._clean)
+                linked = {rid for rid, kind, _ in graph["nodes"] if kind == 2} if narrowed else None
+                datasets = lineage.datasets(catalog, linked, self._clean)
+                self._tables = {
+                    "runs": runs.table(results, self._rows, self._replays, self._clean),
+                    "graph": graph,
+                    "datasets": datasets,
+                    "files": lineage.files(self._rows, self._clean),
+                    "info": {
+                        **{name: self._clean.named(name, value) for name, value in info.items()},
+                        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                        "count": len(results),
+                        "runs": [*self._results],
+                        "datasets": [one["rid"] for one in datasets],
+                    },
+                }
+
+    def _read(self, rids: Sequence[RID]) -> list[Result]:
+        """Read what the catalog keeps of runs, without those whose rows are damaged, which is said."""
+        records = self._catalog.select_executions(Criteria(rids=rids))
+        summaries = self._catalog.summaries.of(rids)
+        self._results = {one.rid: Result(one, summaries[one.rid]) for one in records}
+        return [*self._results.values()]
 
     def _made_of(self) -> dict[RID, str]:
         """Return of each run what differs once it has to be read again."""
@@ -124,99 +175,60 @@ class _Build:
             rid: rows.digest_of(
                 its.key, self._replays.of(rid), self._replays.replayed_by(rid), rid in self._rendered, version
             )
-            for rid, its in self.rows.items()
+            for rid, its in self._rows.items()
         }
 
-    def pages(self) -> None:
-        """Write what is the same in every site, and what draws charts."""
-        for path in sorted(PAGES.iterdir()):
-            if not path.name.startswith("."):
-                folder = "" if path.suffix == ".html" else "assets/"
-                self._folder.write(f"{folder}{path.name}", path.read_bytes())
-        if self.charts and self._folder.has(LIBRARY) and self._folder.marks.get("charts") == self.charts:
-            self._folder.keep(LIBRARY)
-        elif self.charts:
-            self._folder.write(LIBRARY, vega.script().encode())
-        self._folder.marks["charts"] = self.charts
-
-    def runs(self, progress: Callable[[int], AbstractContextManager[Report]] | None) -> None:
+    def write_runs(self, progress: Callable[[int], AbstractContextManager[Report]]) -> None:
         """Write what is told of each run that is not as it was."""
-        before = self._folder.runs
-        self._folder.runs = {
+        folder, before = self._folder, self._folder.runs
+        folder.runs = {
             rid: before[rid]
             for rid in self.rids
             if rid in before
             and before[rid][0] == self._keys[rid]
-            and all(map(self._folder.has, [_page(rid), *before[rid][1]]))
+            and all(map(folder.has, [_page(rid), *before[rid][1]]))
         }
-        for rid, (_, names) in self._folder.runs.items():
-            self._folder.keep(_page(rid), *names)
-        results = {one.record.rid: one for one in self._results or self._catalog.results(Criteria(rids=[]))}
-        waiting = [rid for rid in self.rids if rid not in self._folder.runs]
-        if waiting and not results:
-            results = {one.record.rid: one for one in self._catalog.results(Criteria(rids=waiting))}
+        for rid, (_, names) in folder.runs.items():
+            folder.keep(_page(rid), *names)
+        waiting = [rid for rid in self.rids if rid not in folder.runs]
+        if waiting and not self._results:
+            self._read(waiting)
         details = Details(self._catalog, self._clean, self._rendered)
-        if progress is None:
-            self._each(waiting, results, details, lambda count: None)
-            return
-        with progress(len(waiting)) as report:
-            self._each(waiting, results, details, report)
-
-    def _each(
-        self, waiting: Sequence[RID], results: dict[RID, Result], details: Details, report: Report
-    ) -> None:
         saved = monotonic()
-        for rid in waiting:
-            if rid in results:  # else its row is damaged, which was said
-                self._one(rid, results[rid], details)
-            report(1)
-            if monotonic() - saved > SAVED_EVERY:
-                self._folder.save_list()
-                saved = monotonic()
+        with progress(len(waiting)) as report:
+            for rid in waiting:
+                if rid in self._results:  # else its row is damaged, which was said
+                    self._write_run(self._results[rid], details)
+                report(1)
+                if monotonic() - saved > SAVED_EVERY:
+                    folder.save_list()
+                    saved = monotonic()
 
-    def _one(self, rid: RID, result: Result, details: Details) -> None:
+    def _write_run(self, result: Result, details: Details) -> None:
         names: dict[str, None] = {}
+        rid = result.record.rid
 
         def write(name: str, content: bytes) -> None:
             names[name] = None
             self._folder.write(name, content)
 
         replays, replay_of = self._replays.of(rid), self._replays.replayed_by(rid)
-        told = details.of(result, self.rows[rid], replays, replay_of, write)
+        told = details.of(result, self._rows[rid], replays, replay_of, write)
         self._folder.write(_page(rid), script(f"runs/{rid}", told.page))
         # What was not all there is read again next time.
         self._folder.runs[rid] = self._keys[rid] if told.whole else "", [*names]
         self.read += 1
 
-    def tables(self, since: str) -> None:
-        """Write what there is of all records together, and what the site is."""
-        names = [f"data/{name}.js" for name in ("runs", "graph", "datasets", "files")]
-        if self._changed:
-            tables: dict[str, Any] = {
-                "runs": runs.table(self._results, self.rows, self._replays, self._clean),
-                "graph": self._graph,
-                "datasets": self._datasets,
-                "files": lineage.files(self.rows, self._clean),
-            }
-            for name, value in tables.items():
-                self._folder.write(f"data/{name}.js", script(name, value))
-            self._folder.marks["records"] = self._mark
-        else:
-            self._folder.keep(*names)
-        info = {
-            "project": self._clean.text(str(self._catalog.project.metadata().get("name") or self._catalog.project.root.name)),
-            "runner": "",
-            "charts": bool(self.charts),
-            "count": len(self.rids),
-            "of": self._catalog.database.value('SELECT count(*) FROM "Execution"'),
-            "since": self._clean.text(since),
-        }
-        mark = rows.digest_of(info)
-        if self._folder.written or self._folder.marks.get("info") != mark or not self._folder.has("data/info.js"):
-            made = datetime.now(UTC).isoformat(timespec="seconds")
-            self._folder.write("data/info.js", script("info", {**info, "made": made}))
-            self._folder.marks["info"] = mark
-        self._folder.keep("data/info.js")
+    def write_tables(self) -> None:
+        """Write what there is of all records together."""
+        for name, value in self._tables.items():
+            self._folder.write(_table(name), script(name, value))
+        self._folder.keep(*map(_table, TABLES))
+        self._folder.marks["tables"] = self._mark
+
+
+def _table(name: str) -> str:
+    return f"data/{name}.js"
 
 
 def _page(rid: RID) -> str:

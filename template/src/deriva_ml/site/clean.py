@@ -17,7 +17,9 @@ from deriva_ml.site.scripts import number
 SHORT = 400
 """Characters of a text that is remembered with what became of it: many are in thousands of records."""
 
-_FOLDERS = "tmp|private|var|scratch|Volumes|mnt|media|work|workspaces?|builds|runner|gpfs|lustre|nfs|srv|opt|data"
+_FOLDERS = (
+    "tmp|private|var|scratch|Volumes|mnt|media|work|workspaces?|builds|runner|gpfs|lustre|nfs|srv|opt|data"
+)
 """Where machines keep files, beside homes: of a path below one of them its last name stays."""
 
 # A path begins where nothing of a longer path, an address, or an encoded content stands before it; a letter may be that

@@ -12,14 +12,14 @@ from typing import Any
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.summaries import Result, Summary
 from deriva_ml.configuration_file import is_configuration, parameters_of, read_configuration, repeat_command
-from deriva_ml.definitions import RID, AssetRole, ExecAssetType, ExecMetadataType, seconds_of
+from deriva_ml.definitions import RID, AssetRole, ExecMetadataType, seconds_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT, HYDRA, PATCHES
 from deriva_ml.records.replays import Note
-from deriva_ml.site import notebooks, previews
+from deriva_ml.site import previews
 from deriva_ml.site.clean import Cleaner
 from deriva_ml.site.rows import METADATA, SWEEP_FILES, File, Rows
-from deriva_ml.site.runs import NOTEBOOK, kind_of
+from deriva_ml.site.runs import kind_of
 from deriva_ml.site.series import read_series, told
 from deriva_ml.untrusted import DAMAGED, read_json
 
@@ -79,10 +79,16 @@ class Details:
         record, summary = result
         text, made = self._clean.text, rows.outputs()
         files = _Files(self._catalog, made)
-        configuration = files.read(lambda one: is_configuration(one.name, one.types), read_configuration) or {}
-        environment = files.read(lambda one: one.name == ENVIRONMENT and one.table == METADATA, self._environment)
+        configuration = (
+            files.read(lambda one: is_configuration(one.name, one.types), read_configuration) or {}
+        )
+        environment = files.read(
+            lambda one: one.name == ENVIRONMENT and one.table == METADATA, self._environment
+        )
         kind = kind_of(record, rows)
-        metrics = files.read_all(lambda one: ExecMetadataType.metrics_file.value in one.types, read_series) or {}
+        metrics = (
+            files.read_all(lambda one: ExecMetadataType.metrics_file.value in one.types, read_series) or {}
+        )
         page = {
             "rid": record.rid,
             "when": record.created,
@@ -161,7 +167,10 @@ class Details:
         found = read_json(path)
         if not isinstance(found, dict):
             raise ValueError("it is no mapping")
-        parts = [("", found), *((f"{name}.", value) for name, value in found.items() if isinstance(value, dict))]
+        parts = [
+            ("", found),
+            *((f"{name}.", value) for name, value in found.items() if isinstance(value, dict)),
+        ]
         facts = [
             [self._clean.text(f"{before}{name}"), self._clean.named(str(name), value)]
             for before, part in parts
@@ -202,23 +211,18 @@ class Details:
                 self._previews.clear()
             made = self._previews[key] = _Previewed()
             made.preview = previews.preview(
-                path, one.name, one.md5, lambda name, content: made.files.append((name, content)), self._clean.text
+                path,
+                one.name,
+                one.md5,
+                lambda name, content: made.files.append((name, content)),
+                self._clean.text,
             )
         for name, content in self._previews[key].files:
             write(name, content)
         return self._previews[key].preview
 
     def _notebook(self, rid: RID, title: str, files: _Files, write: Write) -> dict[str, str] | None:
-        """Return where the executed notebook is shown: in full where that was asked for, or from its Markdown."""
-        of_notebook = [one for one in files.made if ExecAssetType.notebook_output.value in one.types]
-        ways = {NOTEBOOK: notebooks.from_notebook} if rid in self._rendered else {}
-        for suffix, render in {**ways, ".md": notebooks.from_markdown}.items():
-            for one in of_notebook:
-                if one.name.endswith(suffix) and (path := files.path(one)):
-                    shown = render(path, rid, self._clean.text(title), write, self._clean.text)
-                    if shown:
-                        return shown
-        return None
+        return None  # until there is what renders them
 
     def _replay(self, note: Note) -> dict[str, Any]:
         text = self._clean.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,11 @@ class SiteFolder:
             if (root / part).is_dir()
             for entry in os.scandir(root / part)
         }
+
+    @staticmethod
+    def can_name(rid: str) -> bool:
+        """Whether an RID, which somebody else may have written, can name a file."""
+        return re.fullmatch(r"[\w-]{1,100}", rid, re.ASCII) is not None
 
     def has(self, name: str) -> bool:
         """Whether a file was there when the build began."""
@@ -144,7 +149,7 @@ def _is_site(root: Path) -> bool:
         found: Any = read_json(root / BUILT)
         return isinstance(found, dict) and found.get("form") == FORM
     except FileNotFoundError:
-        names: Collection[str] = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+        names = {path.relative_to(root).as_posix() for path in root.rglob("*")}
         return names <= {"data", LOCK}
     except (OSError, ValueError):
         return False

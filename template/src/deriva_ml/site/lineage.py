@@ -55,7 +55,7 @@ def graph(catalog: EmbeddedCatalog, rids: Sequence[RID], clean: Cleaner) -> dict
 def files(rows: Mapping[RID, Rows], clean: Cleaner) -> dict[str, list[Any]]:
     """Return the files that the runs of a site made or read, by name; of those that describe runs what others read."""
     uses = grouped((one.rid, (rid, one)) for rid, its in rows.items() for one in its.files)
-    found = []
+    found: list[tuple[Any, ...]] = []
     for rid, used in uses.items():
         one = used[0][1]
         made = [run for run, use in used if use.role == AssetRole.output]

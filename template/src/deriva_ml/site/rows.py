@@ -103,7 +103,8 @@ def read(catalog: EmbeddedCatalog, rids: Sequence[RID]) -> dict[RID, Rows]:
         if other in found:
             found[other].parents.append((one, place))
     for row in database.query(
-        f'SELECT * FROM "local_remote" WHERE "stored" AND "local" IN {CHOSEN} ORDER BY "host", "catalog"', chosen
+        f'SELECT * FROM "local_remote" WHERE "stored" AND "local" IN {CHOSEN} ORDER BY "host", "catalog"',
+        chosen,
     ):
         place = Destination(str(row["host"]), str(row["catalog"]))
         found[row["local"]].pushed.append((str(place), place.link(str(row["remote"]))))
@@ -155,4 +156,3 @@ def with_nested(catalog: EmbeddedCatalog, rids: Collection[RID]) -> list[RID]:
         json.dumps([*rids]),
     )
     return [row["rid"] for row in rows]
-

@@ -59,7 +59,9 @@ def told(metrics: Mapping[str, Metric], series: Mapping[str, Series]) -> list[li
     found = []
     for name, metric in metrics.items():
         points = series[name].points() if name in series else []
-        both = [[number(one) for one in part] for part in zip(*points, strict=True)] if len(points) > 1 else []
+        both = (
+            [[number(one) for one in part] for part in zip(*points, strict=True)] if len(points) > 1 else []
+        )
         summary = {key: number(value) for key, value in metric._asdict().items()}
         found.append([name, {**summary, "series": both}])
     return found
