@@ -107,18 +107,23 @@ const charts = (() => {
     canvas.firstElementChild?.setAttribute('aria-hidden', 'true');
     canvas.querySelector('svg')?.setAttribute('aria-hidden', 'true');
     if (chart.open) view.addEventListener('click', (_, item) => item?.datum && chart.open(item.datum));
+    const reach = () => { // what is wider than its frame is scrolled, also by keyboard
+      if (drawing.scrollWidth > drawing.clientWidth + 1) drawing.tabIndex = 0;
+      else drawing.removeAttribute('tabindex');
+    };
     let last = drawing.clientWidth;
     const observer = new ResizeObserver(() => {
       const width = drawing.clientWidth;
       if (!width || width === last) return;
       last = width;
-      (chart.resize ?? ((which) => which.width(width)))(view, width)?.runAsync();
+      (chart.resize ?? ((which) => which.width(width)))(view, width).runAsync().then(reach);
     });
     observer.observe(drawing);
     const away = () => { gone = true; observer.disconnect(); finalize(); };
     if (gone) away();
     else shown.set(node, away);
     chart.ready?.(view);
+    reach();
   }
 
   function numbers(table) {
@@ -151,7 +156,10 @@ const charts = (() => {
     return svg;
   }
 
-  const scale = (log) => (log ? { type: 'log', nice: false } : { zero: false });
+  const scale = (log, padding) => ({ ...(log ? { type: 'log', nice: false } : { zero: false }), padding });
+  /** Lets what is drawn be told about beside the pointer. */
+  const TOLD = { value: ' ' };
+  const AROUND = { left: 2, top: 6, right: 8, bottom: 8 };
 
   /**
    * Draw numbers over steps, a line for each series.
@@ -170,12 +178,13 @@ const charts = (() => {
     const by = (range) => ({ field: 's', type: 'nominal', scale: { domain: places, range: places.map(range) }, legend: null });
     const [from, to] = spread(rows.map((row) => row.x));
     const where = {
+      tooltip: TOLD,
       x: { field: 'x', type: 'quantitative', scale: { domain: [from, to], nice: false }, axis: { title: x, grid: false, tickCount: 6 } },
-      y: { field: 'y', type: 'quantitative', scale: scale(log), axis: { title: null, tickCount: 6 } },
+      y: { field: 'y', type: 'quantitative', scale: scale(log, 4), axis: { title: null, tickCount: 6 } },
       color: by(colour),
     };
     const spec = (width) => ({
-      width, height: 260, autosize: { type: 'fit', contains: 'padding' }, data: { values: rows },
+      width, height: 260, padding: AROUND, autosize: { type: 'fit', contains: 'padding' }, data: { values: rows },
       params: [{ name: 'hot', value: -1 }],
       layer: [
         {
@@ -227,7 +236,7 @@ const charts = (() => {
     const [wideX, wideY] = [numeric && wide(drawn.map((one) => one.x)), wide(drawn.map((one) => one.y), 10)];
     const logs = { x: wideX, y: false, ...log };
     const spec = (width) => ({
-      width, height: 280, autosize: { type: 'fit', contains: 'padding' },
+      width, height: 280, padding: AROUND, autosize: { type: 'fit', contains: 'padding' },
       data: { values: drawn.map((one, i) => ({ i, x: numeric ? one.x : words.indexOf(site.value(one.x)), y: one.y })) },
       params: [
         { name: 'words', value: words },
@@ -235,10 +244,11 @@ const charts = (() => {
       ],
       mark: { type: 'point', filled: true, color: colour(0), cursor: 'pointer' },
       encoding: {
+        tooltip: TOLD,
         x: numeric
-          ? { field: 'x', type: 'quantitative', scale: scale(logs.x), axis: { title: x, grid: false, tickCount: 6 } }
+          ? { field: 'x', type: 'quantitative', scale: scale(logs.x, 12), axis: { title: x, grid: false, tickCount: 6 } }
           : { field: 'x', type: 'ordinal', axis: { title: x, labelExpr: 'words[datum.value]', labelAngle: words.length > 3 ? -40 : 0 } },
-        y: { field: 'y', type: 'quantitative', scale: scale(logs.y), axis: { title: null, tickCount: 6 } },
+        y: { field: 'y', type: 'quantitative', scale: scale(logs.y, 12), axis: { title: null, tickCount: 6 } },
         size: { condition: { param: 'at', empty: false, value: 160 }, value: 70 },
         opacity: { condition: { param: 'at', empty: false, value: 1 }, value: 0.7 },
       },

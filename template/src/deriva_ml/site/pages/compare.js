@@ -148,11 +148,13 @@
     const [metric, ...ofMetric] = chooser('metric', 'Metric', metrics.map((one) => one.name), () => draw().catch(failed));
     const [parameter, ...ofParameter] = chooser('parameter', 'against', [...given, ...metrics].map((one) => one.name), () => draw().catch(failed));
     const note = site.el('p', { class: 'note' });
+    /** Whether more than a few of the runs have it: lines would end at its axis. */
+    const common = ({ values }) => 2 * values.filter((one) => one !== null).length >= values.length;
     async function draw() {
       const [y, x] = [metrics[Number(metric.value)], [...given, ...metrics][Number(parameter.value)]];
-      const axes = [...given, ...metrics.filter((one) => one !== y), y];
+      const axes = [...[...given, ...metrics].filter((one) => one !== y && common(one)), y];
       const kept = [...axes.slice(0, AXES - 1), ...axes.slice(AXES - 1).slice(-1)];
-      note.textContent = axes.length > kept.length ? `${kept.length} of ${axes.length} axes are drawn; the chosen metric is the last.` : '';
+      note.textContent = axes.length > kept.length ? `The first ${kept.length - 1} of ${axes.length - 1} axes are drawn, and the chosen metric.` : '';
       await charts.points(points, {
         title: `${y.name} against ${x.name}`, x: x.name, y: y.name, points: at.map((i, n) => ({ x: x.values[n], y: y.values[n], rid: runs.rid[i] })),
       });

@@ -6,7 +6,7 @@ const differing = (() => {
   /** Digits that are shown of a digest, and of an id of git. */
   const SHORT = 10;
   /** Characters of a value that a cell shows. */
-  const LONGEST = 300;
+  const LONGEST = 160;
 
   const said = (pairs) => pairs.filter(([, value]) => value !== null && value !== undefined && value !== '' && value?.length !== 0);
   /** What a run without a configuration, as one that failed early, was given is not known. */

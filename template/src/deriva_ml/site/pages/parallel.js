@@ -6,6 +6,8 @@
   const MOST = 1000;
   const HEIGHT = 250;
   const TICKS = 4;
+  /** Room between axes, at least, and for what stands beside the last. */
+  const [GAP, RIGHT] = [72, 76];
   /** Words that an axis names; of more, some are left out. */
   const WORDS = 12;
 
@@ -59,24 +61,26 @@
     const cut = rids.length - runs.length;
     const drawn = axes.map((axis) => placed({ name: axis.name, values: axis.values.slice(0, MOST) }));
     const last = drawn.at(-1);
+    const wanted = (width) => Math.max(width, GAP * (drawn.length - 1) + RIGHT + 14);
     const at = (a) => (drawn.length > 1 ? a / (drawn.length - 1) : 0.5);
-    const x = (field) => ({ signal: `pad + datum.${field} * (w - 2 * pad)` });
+    const x = (field) => ({ signal: `pad + datum.${field} * inner` });
     const y = (field) => ({ signal: `top + (1 - datum.${field}) * ${HEIGHT}` });
     const way = {
       path: { field: 'd' }, x: { signal: 'pad' }, y: { signal: 'top' },
-      scaleX: { signal: '(w - 2 * pad) / 1000' }, scaleY: { value: HEIGHT / 1000 }, strokeCap: { value: 'round' },
+      scaleX: { signal: 'inner / 1000' }, scaleY: { value: HEIGHT / 1000 }, strokeCap: { value: 'round' },
     };
     const written = (name, more) => ({
       type: 'text', from: { data: name }, interactive: false,
       encode: { update: { text: { field: 't' }, fontSize: { value: 12 }, fill: { value: 'var(--text)' }, ...more } },
     });
     const behind = { stroke: { value: 'var(--raised)' }, strokeWidth: { value: 4 }, strokeJoin: { value: 'round' } };
-    const tick = { x: x('x'), y: y('y'), dx: { signal: 'datum.x > 0.99 ? -6 : 6' }, align: { signal: "datum.x > 0.99 ? 'right' : 'left'" }, baseline: { value: 'middle' }, limit: { signal: 'max(34, gap - 10)' } };
+    const tick = { x: x('x'), y: y('y'), dx: { value: 6 }, baseline: { value: 'middle' }, limit: { signal: `datum.x > 0.99 ? ${RIGHT - 6} : gap - 10` } };
     const spec = (width) => ({
-      width, autosize: 'none',
+      autosize: 'none',
       signals: [
-        { name: 'w', value: width }, { name: 'pad', update: 'w < 700 ? 14 : 60' }, { name: 'gap', update: `(w - 2 * pad) / ${Math.max(1, drawn.length - 1)}` },
-        { name: 'flat', update: 'gap > 100' }, { name: 'top', update: 'flat ? 30 : 124' }, { name: 'height', update: `top + ${HEIGHT} + 16` },
+        { name: 'width', value: wanted(width) }, { name: 'pad', update: 'width < 700 ? 14 : 60' }, { name: 'inner', update: `width - pad - ${RIGHT}` },
+        { name: 'gap', update: `inner / ${Math.max(1, drawn.length - 1)}` },
+        { name: 'flat', update: 'gap > 100' }, { name: 'top', update: 'flat ? 36 : 130' }, { name: 'height', update: `top + ${HEIGHT} + 16` },
         { name: 'hover', value: -1, on: [{ events: '@way:pointerover', update: 'datum.i' }, { events: '@way:pointerout', update: '-1' }] },
       ],
       data: [
@@ -91,10 +95,10 @@
         { type: 'path', from: { data: 'over' }, interactive: false, encode: { update: { ...way, stroke: { field: 'c' }, strokeWidth: { value: 4 } } } },
         written('ticks', { ...tick, ...behind }), written('ticks', tick),
         written('axes', {
-          x: x('x'), y: { signal: 'top - 10' }, angle: { signal: 'flat ? 0 : -90' }, baseline: { signal: "flat ? 'alphabetic' : 'middle'" },
+          x: x('x'), y: { signal: 'top - 14' }, angle: { signal: 'flat ? 0 : -90' }, baseline: { signal: "flat ? 'alphabetic' : 'middle'" },
           limit: { signal: 'flat ? gap - 10 : 110' }, fontWeight: { value: 'bold' },
           align: { signal: "!flat ? 'left' : datum.x < 0.01 ? 'left' : datum.x > 0.99 ? 'right' : 'center'" },
-          dx: { signal: '!flat ? 0 : datum.x < 0.01 ? -min(pad, 40) : datum.x > 0.99 ? min(pad, 40) : 0' },
+          dx: { signal: '!flat ? 0 : datum.x < 0.01 ? -min(pad, 40) : datum.x > 0.99 ? 60 : 0' },
         }),
         { type: 'path', name: 'way', from: { data: 'runs' }, encode: { update: { ...way, stroke: { value: 'transparent' }, strokeWidth: { value: 8 }, cursor: { value: 'pointer' }, tooltip: { value: ' ' } } } },
       ],
@@ -102,7 +106,7 @@
     const told = `Coloured by ${axes.at(-1)?.name}, from blue (low) to orange (high).`;
     await charts.draw(node, {
       kind: 'parallel', mode: 'vega', title, spec, open: ({ i }) => charts.open(runs[i]),
-      resize: (view, width) => view.width(width).signal('w', width),
+      resize: (view, width) => view.width(wanted(width)),
       description: `${title}: a line for each of ${runs.length} runs through ${axes.map((axis) => axis.name).join(', ')}`,
       legend: site.el('p', { class: 'note' }, told, cut > 0 ? ` The first ${runs.length} of ${rids.length} runs are drawn.` : ''),
       tell: ({ i }) => (i === undefined ? null : [runs[i], ...axes.map(({ name, values }) => `${name}: ${site.value(values[i])}`)]),
