@@ -111,9 +111,11 @@ class Visit:
 
     def drawn(self) -> Page:
         """Wait until the page has what it loads, and draws."""
-        self.page.wait_for_function(
-            "document.getElementById('made').textContent && document.getElementById('content').childElementCount"
-        )
+        from playwright.sync_api import expect
+
+        # Not wait_for_function: the pages' policy lets nothing be evaluated.
+        expect(self.page.locator("#made")).not_to_be_empty()
+        expect(self.page.locator("#content > *").first).to_be_attached()
         return self.page
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from site_pages.conftest import DESKTOP, PHONE, Visiting, build
 from site_pages.corpus import TOKEN, Corpus
@@ -69,7 +70,7 @@ def column(page: Page, name: str) -> list[str]:
 
 def settled(page: Page, count: int) -> list[str]:
     """The runs of the table, once there are so many; a change while one types waits for a moment."""
-    page.wait_for_function(f"document.querySelectorAll('table.long tbody th').length === {count}")
+    expect(page.locator("table.long tbody th")).to_have_count(count)
     return rids(page)
 
 
@@ -96,16 +97,16 @@ def test_runs_are_sorted_by_what_they_came_to(corpus: Corpus, visiting: Visiting
 def test_runs_are_found_as_one_types(corpus: Corpus, visiting: Visiting) -> None:
     """By words, by a condition, by their status, or all of these; what cannot be read of a condition is said."""
     page = visiting().open("index.html")
-    page.get_by_label("Search").press_sequentially("elsewhere")
+    page.locator("#search").press_sequentially("elsewhere")
     assert settled(page, 1) == [corpus.imported]
-    page.get_by_label("Search").fill("")
+    page.locator("#search").fill("")
     settled(page, corpus.count)
-    page.get_by_label("Where").fill("accuracy > 0.875 and l2 <= 1 and model_config = quick")
+    page.locator("#where").fill("accuracy > 0.875 and l2 <= 1 and model_config = quick")
     assert settled(page, 2) == [corpus.jobs[1], corpus.jobs[0]]
-    page.get_by_label("Where").fill("accuracy >")
+    page.locator("#where").fill("accuracy >")
     page.wait_for_selector("#where-fault:not(:empty)")
-    page.get_by_label("Where").fill("")
-    page.get_by_label("Status").select_option("Failed")
+    page.locator("#where").fill("")
+    page.locator("#status").select_option("Failed")
     assert settled(page, 4) == [corpus.hostile, corpus.failed, corpus.jobs[5], corpus.released[2]]
     page.get_by_role("button", name="Clear filters").click()
     settled(page, corpus.count)
@@ -153,22 +154,20 @@ def test_a_lineage_is_followed(corpus: Corpus, visiting: Visiting) -> None:
     page.get_by_role("link", name="Lineage").first.click()
     page.wait_for_selector("#graph svg")
     page.locator(".tree").get_by_role("link", name="logistic.npz").first.click()
-    page.wait_for_function(
-        "document.getElementById('title').textContent !== 'Lineage of %s'" % corpus.example
-    )
+    expect(page.locator("#title")).not_to_contain_text(corpus.example)
     page.wait_for_selector("#details dl")
     assert "logistic.npz" in page.locator("#details").inner_text()
     maker = page.locator(".tree").get_by_role("link", name="Train a model").first
     maker.focus()
     page.keyboard.press("Enter")
-    page.wait_for_function(f"document.getElementById('title').textContent.includes('{corpus.weights[0]}')")
+    expect(page.locator("#title")).to_contain_text(corpus.weights[0])
     page.wait_for_selector("#graph svg")
     box = page.locator("#graph svg").bounding_box()
     assert box and box["width"] > 300
     page.locator("#graph svg").get_by_text("logistic.npz").first.click(force=True)
-    page.wait_for_function(f"!document.getElementById('title').textContent.includes('{corpus.weights[0]}')")
+    expect(page.locator("#title")).not_to_contain_text(corpus.weights[0])
     page.go_back()
-    page.wait_for_function(f"document.getElementById('title').textContent.includes('{corpus.weights[0]}')")
+    expect(page.locator("#title")).to_contain_text(corpus.weights[0])
 
 
 # --------------------------------------------------------------------------------------------------- for everybody

@@ -12,14 +12,14 @@ from typing import Any
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.summaries import Result, Summary
 from deriva_ml.configuration_file import is_configuration, parameters_of, read_configuration, repeat_command
-from deriva_ml.definitions import RID, AssetRole, ExecMetadataType, seconds_of
+from deriva_ml.definitions import RID, AssetRole, ExecAssetType, ExecMetadataType, seconds_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT, HYDRA, PATCHES
 from deriva_ml.records.replays import Note
-from deriva_ml.site import previews
+from deriva_ml.site import notebooks, previews
 from deriva_ml.site.clean import Cleaner
 from deriva_ml.site.rows import METADATA, SWEEP_FILES, File, Rows
-from deriva_ml.site.runs import kind_of
+from deriva_ml.site.runs import NOTEBOOK, first_line, kind_of
 from deriva_ml.site.series import read_series, told
 from deriva_ml.untrusted import DAMAGED, read_json
 
@@ -125,7 +125,9 @@ class Details:
             "metrics": [[text(name), points] for name, points in told(summary.metrics, metrics)],
             "replays": [self._replay(note) for note in replays],
             "replay_of": replay_of,
-            "notebook": self._notebook(record.rid, record.description or record.workflow.name, files, write),
+            "notebook": self._notebook(
+                record.rid, first_line(record.description) or record.workflow.name, files, write
+            ),
         }
         return Told(page, files.whole)
 
@@ -222,7 +224,16 @@ class Details:
         return self._previews[key].preview
 
     def _notebook(self, rid: RID, title: str, files: _Files, write: Write) -> dict[str, str] | None:
-        return None  # until there is what renders them
+        """Return where the executed notebook is shown: in full where that was asked for, or from its Markdown."""
+        of_notebook = [one for one in files.made if ExecAssetType.notebook_output.value in one.types]
+        ways = {NOTEBOOK: notebooks.from_notebook} if rid in self._rendered else {}
+        for suffix, render in {**ways, ".md": notebooks.from_markdown}.items():
+            for one in of_notebook:
+                if one.name.endswith(suffix) and (path := files.path(one)):
+                    shown = render(path, rid, self._clean.text(title), write, self._clean.text)
+                    if shown:
+                        return shown
+        return None
 
     def _replay(self, note: Note) -> dict[str, Any]:
         text = self._clean.text

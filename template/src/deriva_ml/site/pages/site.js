@@ -169,11 +169,10 @@ const site = (() => {
     if (x === null || x === undefined) return '';
     const value = Number(x);
     if (Number.isNaN(value)) return 'NaN';
-    if (!Number.isFinite(value)) return value > 0 ? '∞' : '−∞';
+    if (!Number.isFinite(value)) return String(value);
     const size = Math.abs(value);
     if (Number.isInteger(value) && size < 1e15) return value.toLocaleString('en', { useGrouping: size >= 1e4 });
-    const text = size >= 1e7 || size < 1e-4 ? value.toExponential(4).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
-    return text.replace('-', '−').replace('e-', 'e−');
+    return size >= 1e7 || size < 1e-4 ? value.toExponential(4).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
   }
 
   /** A value that was given, exactly as it was. @param {any} json */
@@ -267,14 +266,15 @@ const site = (() => {
 
   /**
    * Starts a page. What goes wrong is said in the page, as one line.
-   * @param {(content: HTMLElement) => any} main fills the element; called again, with an empty one, when the place changes
-   * @param {() => any} [moved] called instead when the place changes
+   * @param {(content: HTMLElement) => any} main fills the element; called again, with an empty one, when the place changes,
+   *   unless it returned a function, which is then called instead
    */
-  async function start(main, moved) {
+  async function start(main) {
+    let moved;
     const draw = async () => {
       const content = el('div', { id: 'content' });
       document.getElementById('content').replaceWith(content);
-      await main(content);
+      moved = await main(content);
     };
     const guarded = async (step) => {
       try {
@@ -295,11 +295,12 @@ const site = (() => {
       frame(api.info);
       await draw();
     });
-    window.addEventListener('hashchange', () => guarded(moved ?? (async () => {
+    window.addEventListener('hashchange', () => guarded(async () => {
+      if (typeof moved === 'function') return moved();
       window.scrollTo(0, 0);
       document.getElementById('main').focus({ preventScroll: true });
-      await draw();
-    })));
+      return draw();
+    }));
   }
 
   const api = {
