@@ -93,7 +93,7 @@
       marks: [
         { type: 'path', from: { data: 'runs' }, interactive: false, encode: { update: { ...way, stroke: { field: 'c' }, strokeWidth: { value: 1.5 }, strokeOpacity: { value: runs.length > 150 ? 0.5 : 0.85 } } } },
         { type: 'rule', from: { data: 'axes' }, interactive: false, encode: { update: { x: x('x'), y: { signal: 'top' }, y2: { signal: `top + ${HEIGHT}` }, stroke: { value: 'var(--text)' } } } },
-        over('halo', { stroke: { value: 'var(--raised)' }, strokeWidth: { value: 9 } }), over('over', { stroke: { field: 'c' }, strokeWidth: { value: 5 } }),
+        over('halo', { stroke: { value: 'var(--raised)' }, strokeWidth: { value: 9 } }), over('lit', { stroke: { field: 'c' }, strokeWidth: { value: 5 } }),
         written('ticks', { ...tick, ...behind }), written('ticks', tick),
         written('axes', {
           x: x('x'), y: { signal: 'top - 14' }, angle: { signal: 'flat ? 0 : -90' }, baseline: { signal: "flat ? 'alphabetic' : 'middle'" },
