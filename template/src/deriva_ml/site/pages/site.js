@@ -181,6 +181,9 @@ const site = (() => {
   /** A time, in UTC. @param {string} iso */
   const when = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : '');
 
+  /** The same as an element that does not break. @param {string} iso */
+  const time = (iso) => el('time', { datetime: iso }, when(iso));
+
   /** @param {number|null} bytes */
   function size(bytes) {
     if (bytes === null || bytes === undefined) return '';
@@ -305,7 +308,7 @@ const site = (() => {
 
   const api = {
     info: {}, take, load, recall, keep, el, known, run, dataset, web, listed, badge, grid, scrolling, facts, section,
-    number, value, when, size, seconds, place, title, fail, empty, dark, color, start,
+    number, value, when, time, size, seconds, place, title, fail, empty, dark, color, start,
   };
   return api;
 })();

@@ -26,7 +26,7 @@ const table = (() => {
    * @param {(row: number) => string} given.words in lower case, that are searched
    * @param {Object<string, (value: string) => {test: (row: number) => boolean, said: any[]}>} [given.narrow] other filters in the address
    * @param {(rows: number[]) => any} [given.drawn] called with the rows that are on the screen
-   * @param {any[]} [given.extra] what else stands above the table
+   * @param {(go: (changes: Object<string, string>) => void) => any[]} [given.extra] what else stands above the table
    * @returns {() => void} draws what the address says
    */
   function make(content, given) {
@@ -105,9 +105,10 @@ const table = (() => {
     content.append(
       el('search', { class: 'tools no-print', 'aria-label': `Find ${noun}` }, field('search', 'Search', search), more, filters, menu()),
       fault, narrowed,
-      el('div', { class: 'above' }, given.extra ?? [], status, clear),
-      box, el('div', { class: 'below no-print' }, next),
+      el('div', { class: 'above' }, given.extra?.(go) ?? [], status, clear),
+      box,
     );
+    box.append(el('div', { class: 'below no-print' }, next));
 
     /** The list of columns, of which a person chooses. */
     function menu() {
@@ -200,10 +201,10 @@ const table = (() => {
     function line(row, visible) {
       return el('tr', { role: 'row' }, visible.map(({ label, values, cell, numeric, group, key }, at) => {
         const had = values[row];
-        const text = had === null ? '' : site.value(had);
+        const text = had === null ? '' : numeric ? site.number(had) : site.value(had);
         const inner = cell ? cell(row) : text.length > 24 ? el('div', { class: 'clamp' }, text.slice(0, 400)) : text;
         const kind = [at ? '' : 'first', numeric ? 'number' : '', group ? 'given' : '', key ?? '', inner === '' || inner === null ? 'blank' : ''].filter(Boolean).join(' ');
-        return el(at ? 'td' : 'th', { role: at ? 'cell' : 'rowheader', scope: at ? null : 'row', class: kind || null, 'data-label': label.slice(0, 60) }, inner);
+        return el(at ? 'td' : 'th', { role: at ? 'cell' : 'rowheader', scope: at ? null : 'row', class: kind || null, 'data-label': label.slice(0, 60), title: numeric && !cell && had !== null ? String(had) : null }, inner);
       }));
     }
 
