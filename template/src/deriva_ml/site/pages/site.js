@@ -169,11 +169,10 @@ const site = (() => {
     if (x === null || x === undefined) return '';
     const value = Number(x);
     if (Number.isNaN(value)) return 'NaN';
-    if (!Number.isFinite(value)) return value > 0 ? '∞' : '−∞';
+    if (!Number.isFinite(value)) return String(value);
     const size = Math.abs(value);
     if (Number.isInteger(value) && size < 1e15) return value.toLocaleString('en', { useGrouping: size >= 1e4 });
-    const text = size >= 1e7 || size < 1e-4 ? value.toExponential(4).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
-    return text.replace('-', '−').replace('e-', 'e−');
+    return size >= 1e7 || size < 1e-4 ? value.toExponential(4).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
   }
 
   /** A value that was given, exactly as it was. @param {any} json */
@@ -181,6 +180,9 @@ const site = (() => {
 
   /** A time, in UTC. @param {string} iso */
   const when = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : '');
+
+  /** The same as an element that does not break. @param {string} iso */
+  const time = (iso) => el('time', { datetime: iso }, when(iso));
 
   /** @param {number|null} bytes */
   function size(bytes) {
@@ -267,14 +269,15 @@ const site = (() => {
 
   /**
    * Starts a page. What goes wrong is said in the page, as one line.
-   * @param {(content: HTMLElement) => any} main fills the element; called again, with an empty one, when the place changes
-   * @param {() => any} [moved] called instead when the place changes
+   * @param {(content: HTMLElement) => any} main fills the element; called again, with an empty one, when the place changes,
+   *   unless it returned a function, which is then called instead
    */
-  async function start(main, moved) {
+  async function start(main) {
+    let moved;
     const draw = async () => {
       const content = el('div', { id: 'content' });
       document.getElementById('content').replaceWith(content);
-      await main(content);
+      moved = await main(content);
     };
     const guarded = async (step) => {
       try {
@@ -295,16 +298,17 @@ const site = (() => {
       frame(api.info);
       await draw();
     });
-    window.addEventListener('hashchange', () => guarded(moved ?? (async () => {
+    window.addEventListener('hashchange', () => guarded(async () => {
+      if (typeof moved === 'function') return moved();
       window.scrollTo(0, 0);
       document.getElementById('main').focus({ preventScroll: true });
-      await draw();
-    })));
+      return draw();
+    }));
   }
 
   const api = {
     info: {}, take, load, recall, keep, el, known, run, dataset, web, listed, badge, grid, scrolling, facts, section,
-    number, value, when, size, seconds, place, title, fail, empty, dark, color, start,
+    number, value, when, time, size, seconds, place, title, fail, empty, dark, color, start,
   };
   return api;
 })();
