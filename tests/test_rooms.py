@@ -18,6 +18,7 @@ ROOMS = {
     "check",
     "replay",
     "sweep",
+    "site",
     "execution",
     "records",
     "datasets",

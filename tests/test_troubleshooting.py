@@ -34,7 +34,7 @@ WITHOUT_WORDS = {
     ("disk.py", "_flush_file_system"): "the operating system's words",
     ("execution/model_run.py", "_commit"): "what the commit raised",
     ("execution/recovery.py", "_close_orphan"): "what its process noted, see `disk.fault`",
-    ("cli/sweep.py", "_look"): "which job of a sweep begins",
+    ("cli/sweep.py", "_tell"): "which job of a sweep begins",
     ("cli/sweep.py", "_print_end"): "the launcher's words",
     ("sweep/running.py", "finish"): "the launcher's words, too, and why the sweep was stopped",
     ("sweep/job.py", "_run"): "what let a job fail",

@@ -41,6 +41,7 @@ def trial(x=0.0, note="", seconds=0.0, stop="", fails="", metric=True, ml_instan
         first.touch()
         os.kill(os.getpid(), getattr(signal, stop))
     time.sleep(seconds)
+    print("this is", x)
     if not stop and x == fails:
         raise RuntimeError(f"{x} is not for me")
     if metric:
@@ -94,11 +95,9 @@ class SweepProject:
             cwd=self.root,
             env=self.env,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
         )
         assert process.stdin
         process.stdin.write(json.dumps(asdict(plan)))

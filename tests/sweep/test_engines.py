@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 from hydra_zen import store
 
@@ -334,6 +335,28 @@ def nothing_left(project: SweepProject) -> None:
     }
 
 
+def test_what_jobs_print_here_comes_between_what_is_said_of_them(project: SweepProject) -> None:
+    """In a pipe, too, however fast they are."""
+    values = [str(number) for number in range(12)]
+    process = project.popen(
+        plan_of(",".join(values), base=("model_config.fails=7",)), stderr=subprocess.STDOUT
+    )
+    said, _ = process.communicate(timeout=150)
+    wanted = [
+        line
+        for number, value in enumerate(values, 1)
+        for line in (
+            f"[{number}/12] model_config.x={value}",
+            f"this is {value}",
+            *(["error: RuntimeError: 7 is not for me"] if value == "7" else []),
+            "Execution ",
+        )
+    ]
+    shown = [line for line in said.splitlines() if line.startswith(("[", "this is", "error: ", "Execution "))]
+    assert len(shown) == len(wanted) + 1, said  # the last line is of the sweep's own execution
+    assert all(line.startswith(start) for line, start in zip(shown[:-1], wanted, strict=True)), said
+
+
 def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
     project: SweepProject,
 ) -> None:
@@ -350,6 +373,31 @@ def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
     assert {one["threads"] for one in notes} == {str(max(1, usable_cpus() // 2))}
     assert len({one["pid"] for one in notes}) > 1
     nothing_left(project)
+
+
+def test_no_process_of_joblibs_outlives_a_submitter_that_is_killed(project: SweepProject) -> None:
+    """Neither one that runs a job, whose record is closed, nor one that waits for its next."""
+    plan = plan_of("0.1,0.2", *JOBLIB)
+    slow = replace(plan.jobs[1], overrides=(*plan.jobs[1].overrides, "model_config.seconds=60"))
+    process = project.popen(replace(plan, jobs=(plan.jobs[0], slow)))
+    sweeps = Project(project.root).sweeps
+    eventually(lambda: [*sweeps.glob("*/jobs/0/ended.json")])
+    project.wait_for(2)
+    process.kill()
+    eventually(lambda: not processes_of(project), 20)
+    process.communicate(timeout=60)
+    _, jobs, _ = project.records()
+    assert [jobs[place][-1].status for place in (0, 1)] == [Status.uploaded, Status.aborted]
+
+
+def processes_of(project: SweepProject) -> list[psutil.Process]:
+    """Those that live and have been started in a project's sweeps, with whatever these have started."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("NOTES") == project.env["NOTES"]:
+                found.append(process)
+    return found
 
 
 def test_submitit_runs_each_job_in_a_process_of_its_own_and_one_that_is_killed_ends_no_other(
@@ -380,8 +428,24 @@ def test_a_schedulers_time_limit_is_recorded_as_such(project: SweepProject, tmp_
     _, jobs, _ = project.records()
     assert [one.status for held in jobs.values() for one in held] == [Status.aborted] * 2
     assert all("time limit" in (held[-1].status_detail or "") for held in jobs.values())
+    assert str(jobs[1][-1].status_detail).endswith("_1 of Slurm")
     assert {one["threads"] for one in project.notes()} == {"1"}
     nothing_left(project)
+
+
+def test_a_job_that_a_scheduler_ends_names_it(project: SweepProject, tmp_path: Path) -> None:
+    project.env |= slurm_double.install(tmp_path / "slurm")
+    process = project.popen(
+        plan_of("0.1", "hydra/launcher=submitit_slurm", base=("model_config.seconds=60",))
+    )
+    project.wait_for(1)
+    [job] = slurm_double.states(tmp_path / "slurm")
+    subprocess.run(["scancel", job], env=project.env, check=True)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    _, jobs, _ = project.records()
+    assert jobs[0][-1].status is Status.aborted
+    assert jobs[0][-1].status_detail == f"terminated (SIGTERM) in job {job} of Slurm"
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,17 @@ def is_of_model(configuration: Mapping[str, Any]) -> bool:
     """Whether a model ran, and its parameters are the settings of ``model_config``."""
     started = configuration.get("started_by") or next(iter(configuration.get("argv", ())), "")
     return started == MODEL_COMMAND
+
+
+def repeat_command(configuration: Mapping[str, Any], is_sweep: bool) -> str:
+    """Return the command that repeats a run, at the commit that the record names; empty for one without a command."""
+    words = configuration.get("argv", [])
+    if (
+        not is_sweep and is_of_model(configuration) and configuration.get("overrides")
+    ):  # of a sweep's job, only its own
+        flags = [word for word in words if word == "--allow-dirty"]
+        words = [MODEL_COMMAND, *flags, *configuration["overrides"]]
+    return shlex.join(["uv", "run", *words]) if words and words[0].startswith("deriva-ml-run") else ""
 
 
 def parameters_of(configuration: Mapping[str, Any]) -> dict[str, Any]:

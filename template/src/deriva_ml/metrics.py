@@ -50,31 +50,41 @@ def read_metrics(path: Path) -> tuple[dict[str, Metric], str]:
     """
     found: dict[str, list[Number]] = {}
     wrong: list[int] = []
+    for step, numbers in metric_lines(path, wrong):
+        for name, value in numbers:
+            known = found.get(name)
+            if known is None:
+                found[name] = [value, step] * 3
+                continue
+            known[0:2] = value, step
+            if value < known[2] or known[2] != known[2]:  # as it is for NaN alone
+                known[2:4] = value, step
+            if value > known[4] or known[4] != known[4]:
+                known[4:6] = value, step
+    metrics = {name: Metric._make(values) for name, values in found.items()}
+    if not wrong:
+        return metrics, ""
+    more = f", as {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return metrics, f"line {wrong[0]} is no JSON object{more}"
+
+
+def metric_lines(path: Path, wrong: list[int]) -> Iterator[tuple[Number, list[tuple[str, Number]]]]:
+    """Return the step of each line of a file of metrics, with what it has by name.
+
+    Args:
+        wrong: takes the numbers, from 1, of the lines that are no JSON objects.
+    """
     with path.open("rb") as stream:
         for place, line in enumerate(stream):
             if not line.strip():
                 continue
             try:
                 values = json.loads(line)
-                step, numbers = _step(values, place), list(_numbers(values))
+                found = _step(values, place), list(_numbers(values))
             except (ValueError, AttributeError, RecursionError):
                 wrong.append(place + 1)
                 continue
-            for name, value in numbers:
-                known = found.get(name)
-                if known is None:
-                    found[name] = [value, step] * 3
-                    continue
-                known[0:2] = value, step
-                if value < known[2] or known[2] != known[2]:  # as it is for NaN alone
-                    known[2:4] = value, step
-                if value > known[4] or known[4] != known[4]:
-                    known[4:6] = value, step
-    metrics = {name: Metric._make(values) for name, values in found.items()}
-    if not wrong:
-        return metrics, ""
-    more = f", as {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    return metrics, f"line {wrong[0]} is no JSON object{more}"
+            yield found
 
 
 def _step(values: Mapping[str, Any], place: int) -> Number:

@@ -18,19 +18,19 @@ def is_much(files: int, size: int) -> bool:
     return size > WORTH_SHOWING[0] or files > WORTH_SHOWING[1]
 
 
-def progress(title: str, files: int, size: int) -> AbstractContextManager[Report]:
+def progress(title: str, files: int, size: int, unit: str = "B") -> AbstractContextManager[Report]:
     """Return a ``bar`` if there is enough to do, or what shows nothing."""
-    return bar(title, size) if is_much(files, size) else nullcontext(lambda _: None)
+    return bar(title, size, unit) if is_much(files, size) else nullcontext(lambda _: None)
 
 
 @contextmanager
-def bar(title: str, size: int) -> Iterator[Report]:
-    """Show a bar on the terminal, if there is one; give what takes the bytes that went, from any thread."""
+def bar(title: str, size: int, unit: str = "B") -> Iterator[Report]:
+    """Show a bar on the terminal, if there is one; give what takes the bytes, or other units, that went, from any thread."""
     from tqdm import tqdm
 
     lock = threading.Lock()
     # `None` is quiet where the output is no terminal.
-    shown = tqdm(desc=title, total=size, unit="B", unit_scale=True, disable=None)
+    shown = tqdm(desc=title, total=size, unit=unit, unit_scale=unit == "B", disable=None)
 
     def report(count: int) -> None:
         with lock:

@@ -21,6 +21,8 @@ from deriva_ml.untrusted import plain_name
 DETACHED = "detached"
 """In a sweep's folder: see ``Project.detached``."""
 
+_RUNNER = re.compile(r"^_commit:\s*['\"]?([\w.+-]+)", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Project:
@@ -143,6 +145,15 @@ class Project:
     def runner(self) -> Path:
         """The folder that holds the vendored runner."""
         return self.source / "deriva_ml"
+
+    @property
+    def runner_version(self) -> str:
+        """The template's version that the runner is of; empty where ``.copier-answers.yml`` does not tell."""
+        try:
+            found = _RUNNER.search((self.root / ".copier-answers.yml").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return ""
+        return found[1] if found else ""
 
     def pyproject(self) -> dict[str, Any]:
         """Return what `pyproject.toml` says.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from deriva_ml.exceptions import DerivaMLException
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
-_by_limit = threading.Event()
-"""A scheduler has told this process that its time is nearly over."""
+_told: list[str] = []
+"""Why this process is terminated, as far as it has been told; the first counts."""
 
 
 class Terminated(BaseException):
@@ -41,16 +42,19 @@ def raise_on_signals(once: bool = False) -> Iterator[None]:
 
 @contextmanager
 def time_limit_heeded() -> Iterator[None]:
-    """Take a scheduler's warning that the time is nearly over (SIGUSR2) as SIGTERM; ``terminated_by`` tells."""
+    """Take a scheduler's warning that the time is nearly over (SIGUSR2) as SIGTERM; ``terminated_by`` tells.
+
+    What was told of a reason before this is forgotten: a process may do many things, one after the other.
+    """
+    _told.clear()
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR2"):
         yield
         return
 
     def warned(*_: Any) -> None:
-        _by_limit.set()
+        _told.append(f"terminated by the scheduler's time limit (SIGUSR2){_scheduled()}")
         signal.raise_signal(signal.SIGTERM)
 
-    _by_limit.clear()
     before = signal.signal(signal.SIGUSR2, warned)
     try:
         yield
@@ -60,9 +64,19 @@ def time_limit_heeded() -> Iterator[None]:
 
 def terminated_by() -> str:
     """Return why ``Terminated`` was raised, as records say it."""
-    return (
-        "terminated by the scheduler's time limit (SIGUSR2)" if _by_limit.is_set() else "terminated (SIGTERM)"
-    )
+    return _told[0] if _told else f"terminated (SIGTERM){_scheduled()}"
+
+
+def tell_why(reason: str) -> None:
+    """Have ``terminated_by`` give a reason for the SIGTERM that comes next."""
+    _told.append(reason)
+
+
+def _scheduled() -> str:
+    """Return which job of a scheduler this process is, which may have sent the signal: the signal does not tell."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+    return f" in job {job} of Slurm" if job else ""
 
 
 @contextmanager
@@ -75,7 +89,7 @@ def signals_ignored() -> Iterator[None]:
 def end_by(error: BaseException) -> tuple[Status, str]:
     """Return how what an error has ended is recorded: its status and the reason."""
     if isinstance(error, KeyboardInterrupt | Terminated):
-        return Status.aborted, terminated_by() if _by_limit.is_set() else "interrupted"
+        return Status.aborted, terminated_by() if isinstance(error, Terminated) else "interrupted"
     text = str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
     return Status.failed, text
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from deriva_ml.cli import carrying, compare, lineage, listing, opening, results, showing, storage
+from deriva_ml.cli import carrying, compare, lineage, listing, opening, results, showing, site, storage
 from deriva_ml.cli.arguments import CommandParser, attach_values
 from deriva_ml.cli.command import command
 from deriva_ml.cli.deriva_catalog import named_catalog
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
 
 
-SUBCOMMANDS = "list|results|compare|lineage|files|datasets|show|open|export|import|verify|size|gc"
+SUBCOMMANDS = "list|results|compare|lineage|files|datasets|show|open|site|export|import|verify|size|gc"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     listing.add_files_and_datasets(commands)
     showing.add_to(commands)
     opening.add_to(commands)
+    site.add_to(commands)
     carrying.add_to(commands)
     storage.add_to(commands)
     return parser

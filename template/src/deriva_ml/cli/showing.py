@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.cli.named import elsewhere
 from deriva_ml.cli.results import show_table
-from deriva_ml.configuration_file import MODEL_COMMAND, is_configuration, is_of_model, read_configuration
+from deriva_ml.configuration_file import is_configuration, read_configuration, repeat_command
 from deriva_ml.definitions import OPEN_STATUSES
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.table import aligned
@@ -170,7 +169,7 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
         "dirty": bool(provenance.get("dirty")),
         "differs": provenance.get("differences", []),
         "cite": "" if catalog.journal.elsewhere(rid) else catalog.cite(rid),
-        "repeat": _repeat(configuration, is_sweep=bool(jobs)),
+        "repeat": repeat_command(configuration, is_sweep=bool(jobs)),
         "replay of": replays.replayed_by(rid),
         "replays": as_json(replays.of(rid)),
         "parameters": configuration.get("parameters", {}),
@@ -196,17 +195,6 @@ def _execution_facts(catalog: EmbeddedCatalog, rid: str) -> dict[str, Any]:
 def _summary(catalog: EmbeddedCatalog, rid: str) -> Summary:
     catalog.read_summaries()
     return catalog.summaries.of([rid])[rid]
-
-
-def _repeat(configuration: Mapping[str, Any], is_sweep: bool) -> str:
-    """Return the command that repeats a run, at the commit that the record names; empty for one without a command."""
-    words = configuration.get("argv", [])
-    if (
-        not is_sweep and is_of_model(configuration) and configuration.get("overrides")
-    ):  # of a sweep's job, only its own
-        flags = [word for word in words if word == "--allow-dirty"]
-        words = [MODEL_COMMAND, *flags, *configuration["overrides"]]
-    return shlex.join(["uv", "run", *words]) if words and words[0].startswith("deriva-ml-run") else ""
 
 
 def _configuration_of(catalog: EmbeddedCatalog, rid: str, assets: Sequence[Asset]) -> dict[str, Any]:

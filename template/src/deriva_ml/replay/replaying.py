@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,9 +45,6 @@ from deriva_ml.replay.verdict import (
 )
 from deriva_ml.replay.workspace import workspace
 from deriva_ml.replay.worktree import checked_out, remove_new, untracked
-
-RUNNER = re.compile(r"^_commit:\s*['\"]?([\w.+-]+)", re.MULTILINE)
-"""Where a project's ``.copier-answers.yml`` says of which version its runner is."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +159,7 @@ def _replay_in(
     records: Records, plan: Plan, report: Report, top: Path, folder: Path, options: Options
 ) -> Report:
     tree = _project_in(top, plan, records.project)
-    report = replace(report, recorded=replace(report.recorded, runner=_runner_of(tree.root)))
+    report = replace(report, recorded=replace(report.recorded, runner=Project(tree.root).runner_version))
     options.say("bringing its inputs")
     scratch = make_scratch(tree, records.source, plan, records.local, folder / "state")
     place_files(records.source, plan, tree.root, top)
@@ -205,7 +201,7 @@ def _replay_in(
             seen=seen(repeated.audit),
             outputs=outputs.compared,
             inputs=[
-                *_other_runner(report.recorded.runner, _runner_of(records.project.root)),
+                *_other_runner(report.recorded.runner, records.project.runner_version),
                 *_given_otherwise(plan, repeated),
             ],
             patch=plan.patch,
@@ -228,7 +224,7 @@ def _replay_in(
             execution=repeated.rid,
             status=repeated.record.status.value,
             detail=repeated.record.status_detail,
-            runner=_runner_of(records.project.root),
+            runner=records.project.runner_version,
             python=python_of(there),
             platform=platform_of(there),
             seconds=seconds_of(repeated.record.execution_duration),
@@ -324,12 +320,3 @@ def _executions(source: Source, plan: Plan) -> list[RID]:
 def _place(plan: Plan, executions: Sequence[RID]) -> int:
     """Return which one of its executions a record is; of an interactive kernel the last one, whatever ran before it."""
     return -1 if plan.kind is Kind.interactive else executions.index(plan.rid)
-
-
-def _runner_of(root: Path) -> str:
-    """Return the version of the runner that a project has; empty where its ``.copier-answers.yml`` does not tell."""
-    try:
-        found = RUNNER.search((root / ".copier-answers.yml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    return found[1] if found else ""

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -26,12 +26,14 @@ from deriva_ml.signals import (
     Terminated,
     raise_on_signals,
     signals_ignored,
+    tell_why,
     terminated_by,
     time_limit_heeded,
 )
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.loaded import LoadedCode
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, command_of
+from deriva_ml.sweep.worker import at_work, is_forsaken
 from deriva_ml.terminal import one_line
 
 if TYPE_CHECKING:
@@ -48,11 +50,15 @@ GOOD = {Status.uploaded, Status.pending_upload}
 INTERRUPTED = "interrupted"
 """Why a sweep is stopped by a person."""
 
-TERMINATED = "terminated (SIGTERM)"
-"""Why it is stopped by a signal."""
+TERMINATED = "terminated"
+"""What a reason begins with if it is stopped by a signal."""
 
-submitted_here = set[Path]()
-"""The folders of the sweeps that this process has submitted; in the launcher's own processes there are none."""
+submitted_here: dict[Path, Callable[[JobFolder], None]] = {}
+"""The folders of the sweeps that this process has submitted, with what tells of a job; in the launcher's own processes
+there are none."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=submitted_here.clear)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Task:
         else:
             job = plan.trial(number, trial_of_job(plan))
             folder.note_job(job)
-        with aside():
+        with aside(), at_work(sweep, folder, self.submitter):
             ended = self._run(sweep, folder, plan, job)
         return ended.objective if ended else None
 
@@ -111,24 +117,30 @@ class Task:
             place = apart.alone(project, folder)
         if not folder.claim(Begun(Owner.here(project.state), str(project.state), time.time(), self.launch)):
             return folder.ended()
+        self._tell_of(folder)  # now, for what the job prints comes next
         with place:
             ended = self._recorded(sweep, folder, plan, job, project, parent)
+        self._tell_of(folder)
         if self.folder in submitted_here and ended.status == Status.aborted:
-            sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
+            sweep.stop(terminated_by() if ended.reason.startswith(TERMINATED) else INTERRUPTED)
         elif plan.fail_fast and ended.status not in GOOD:
             sweep.stop(f"job {job.number + 1} failed, and --fail-fast was given")
         return ended
+
+    def _tell_of(self, folder: JobFolder) -> None:
+        if show := submitted_here.get(self.folder):
+            show(folder)
 
     def _recorded(
         self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job, project: Project, parent: RID
     ) -> Ended:
         """Run a job that was taken, and write down how it ended; where it records apart, also its archive."""
-        begun = time.monotonic()
+        begun, ended = time.monotonic(), None
         try:
             with _signals_let_in(), raise_on_signals(), time_limit_heeded(), self._stopped(sweep, folder):
                 ended = run_job(project, plan, job, parent)
         except (KeyboardInterrupt, Terminated) as error:
-            ended = Ended(Status.aborted, reason=_stop_reason(error))
+            ended = ended or Ended(Status.aborted, reason=_stop_reason(error))  # or it came too late
         except (DerivaMLException, OSError) as error:
             ended = Ended(Status.failed, reason=str(error))
         except Exception as error:  # whatever it is, the other jobs go on
@@ -147,9 +159,9 @@ class Task:
 
     def _is_over(self, sweep: SweepFolder, folder: JobFolder) -> bool:
         """Whether a job is not to begin, or go on: all are to stop, or nobody is there any more to whom it matters."""
-        if sweep.stopped() or folder.ended() or sweep.is_removed():
-            return True
-        return self.submitter.is_gone(sweep.state) and not sweep.is_detached()
+        return bool(
+            sweep.stopped() or folder.ended() or sweep.is_removed() or is_forsaken(sweep, self.submitter)
+        )
 
     @contextmanager
     def _stopped(self, sweep: SweepFolder, folder: JobFolder) -> Iterator[None]:
@@ -158,7 +170,9 @@ class Task:
         def look() -> bool:
             if not self._is_over(sweep, folder):
                 return False
-            number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
+            why = sweep.stopped() or "the process that submitted it is gone"
+            number = signal.SIGINT if why == INTERRUPTED else signal.SIGTERM
+            tell_why(why if why.startswith(TERMINATED) else f"{TERMINATED}: {why}")
             # To that thread, so that what it waits for is interrupted, too.
             signal.pthread_kill(threading.main_thread().ident or 0, number)
             return True

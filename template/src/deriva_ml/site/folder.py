@@ -1,0 +1,155 @@
+"""The folder of a site: what is written into it, only where it changed, and what of it is not needed any more."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import deriva_ml.disk as disk
+from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
+from deriva_ml.file_lock import file_lock
+from deriva_ml.untrusted import DAMAGED, check_inside, is_inside, read_json
+
+BUILT, LOCK = "data/built.json", "data/.lock"
+"""The list of what was written, and the file that one build at a time holds."""
+
+FORM = "deriva-ml-site"
+"""What that list says that it is."""
+
+_NAME = re.compile(r"(?:[a-z]+/){0,2}[\w-]+(?:\.[\w-]+)*", re.ASCII)
+"""The names of a site's files: below the folder, and none that is hidden."""
+
+
+class SiteFolder:
+    """A site that is being written.
+
+    Attributes:
+        runs: of each run that was written, what it was made of, and the files that it has beside its data.
+        marks: of what else was written, what it was made of.
+        written: how many files were written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.runs: dict[str, tuple[str, list[str]]] = {}
+        self.marks: dict[str, str] = {}
+        self.written = self.removed = 0
+        self._new: list[Path] = []
+        self._names = dict[str, None]()
+        self._listed: list[str] = []
+        self._there = {
+            f"{part}{entry.name}"
+            for part in ("", "assets/", "data/", "data/runs/", "previews/", "notebooks/")
+            if (root / part).is_dir()
+            for entry in os.scandir(root / part)
+        }
+
+    @staticmethod
+    def can_name(rid: str) -> bool:
+        """Whether an RID, which somebody else may have written, can name a file."""
+        return re.fullmatch(r"[\w-]{1,100}", rid, re.ASCII) is not None
+
+    def has(self, name: str) -> bool:
+        """Whether a file was there when the build began."""
+        return name in self._there
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whose content is another one, in one step.
+
+        Raises:
+            DerivaMLException: the name leads elsewhere.
+        """
+        path = self._path(name)
+        self._names[name] = None
+        if self.has(name):
+            with suppress(OSError):
+                if path.stat().st_size == len(content) and path.read_bytes() == content:
+                    return
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with disk.temporary(path.parent) as part:
+            part.write_bytes(content)
+            os.replace(part, path)
+        self._there.add(name)
+        self._new.append(path)
+        self.written += 1
+
+    def keep(self, *names: str) -> None:
+        """Leave files as they are."""
+        self._names |= dict.fromkeys(names)
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise DerivaMLException(f"{name!r} cannot be the name of a file of a site")
+        return check_inside(self.root / name, self.root)
+
+    def read_list(self) -> None:
+        """Read what an earlier build wrote; nothing of it where the list is damaged."""
+        with suppress(OSError, *DAMAGED):
+            found = read_json(self.root / BUILT)
+            self._listed = [name for name in found["files"] if isinstance(name, str)]
+            self.runs = {rid: (str(key), [str(name) for name in names]) for rid, key, names in found["runs"]}
+            self.marks = {str(name): str(mark) for name, mark in found["marks"].items()}
+
+    def save_list(self) -> None:
+        """Write down what has been written, and what an earlier build had, so that the next one goes on from here."""
+        disk.flush(self._new)  # what is listed is on the disk
+        self._new.clear()
+        files = [*dict.fromkeys([*self._listed, *self._names])]
+        runs = [[rid, key, names] for rid, (key, names) in self.runs.items()]
+        told = {"form": FORM, "files": files, "runs": runs, "marks": self.marks}
+        path = check_inside(self.root / BUILT, self.root)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with disk.temporary(path.parent) as part:
+            part.write_text(json.dumps(told), encoding="ascii")
+            os.replace(part, path)
+
+    def remove_stale(self) -> None:
+        """Remove what an earlier build wrote and this one did not."""
+        for name in self._listed:
+            path = self.root / name
+            if name not in self._names and _NAME.fullmatch(name) and is_inside(path, self.root):
+                with suppress(FileNotFoundError):
+                    path.unlink()
+                    self.removed += 1
+        self._listed = []
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[SiteFolder]:
+    """Give the folder of a site, new or built before, to one build at a time.
+
+    Raises:
+        DerivaMLRequestError: there is something else, or it has files in it and is no site.
+        DerivaMLException: another build does not come to its end.
+    """
+    if root.exists() and not root.is_dir():
+        raise DerivaMLRequestError(f"{root} is no folder: give another one to --out")
+    is_new = not root.exists() or not any(root.iterdir())
+    if not is_new and not _is_site(root):
+        raise DerivaMLRequestError(
+            f"{root} has files in it and is no site that was built: give a new or an empty folder to --out"
+        )
+    lock = root / LOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with file_lock(check_inside(lock, root)):
+        folder = SiteFolder(root)
+        folder.read_list()
+        yield folder
+
+
+def _is_site(root: Path) -> bool:
+    """Whether a build began here: there is its list, or nothing but the file that it held."""
+    try:
+        found: Any = read_json(root / BUILT)
+        return isinstance(found, dict) and found.get("form") == FORM
+    except FileNotFoundError:
+        names = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+        return names <= {"data", LOCK}
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,71 @@
+"""HTML that somebody else may have written, as a page in which nothing runs and from which nothing is fetched."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+
+Clean = Callable[[str], str]
+"""Takes from a text what no page may show: paths of the machine, credentials."""
+
+Write = Callable[[str, bytes], None]
+"""Takes a file of the site: its path there, with ``/``, and its content."""
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+# What the policy does not stop in a page that is opened alone: being sent elsewhere by <meta>, and connections that <link>
+# opens early. The others it does stop: that is said twice. A tag's name begins right after its <, and is ASCII
+# (https://html.spec.whatwg.org/multipage/parsing.html#tag-open-state): no other text becomes one of these tags.
+_ACTS = re.compile(
+    r"(?i)<(/?)(?=(?:applet|base|body|embed|fencedframe|form|frame|frameset|head|html|iframe|link|meta|object|portal"
+    r"|script|title)(?:[\s/>]|\Z))"
+)
+_SCRIPT = re.compile(r"(?i)<script(?=[\s/>])"), re.compile(r"(?i)</script[^>]*>")
+_DATA = re.compile(r"(data:[\w.+/-]+;base64,[A-Za-z0-9+/=]+)")
+_STYLES = re.compile(r"(?is)<(?:style|x-title)\b.*?(?:</(?:style|x-title)|\Z)")
+_TO_BE_SEEN = re.compile(r"(?i)<(?:img|svg|picture)\b|(?:\A|>)[^<]*\w")
+_UNSEEN = "x-script, x-title { display: none }\n"
+
+
+def harmless_page(title: str, body: str, style: str = "") -> bytes:
+    """Return HTML with a title as a page of its own, encoded; what its tags could do is taken from them.
+
+    In it, images are data, and styles its own; its policy (https://www.w3.org/TR/CSP3/#meta-element) is the first that a
+    browser reads of it. Made for a frame that is sandboxed, and the same where it is opened alone.
+
+    Args:
+        style: CSS, trusted.
+    """
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta charset="utf-8">
+<meta http-equiv="x-dns-prefetch-control" content="off">
+<meta name="referrer" content="no-referrer">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<style>{_UNSEEN}{style}</style></head>
+<body><main>
+{defused(body)}
+</main></body></html>
+""".encode(errors="replace")
+
+
+def defused(text: str) -> str:
+    """Return HTML without its scripts, in which each tag that would act is one that no browser knows, and does nothing."""
+    kept, at = [], 0
+    begin, end = _SCRIPT
+    while (found := begin.search(text, at)) and (last := end.search(text, found.end())):
+        kept.append(text[at : found.start()])
+        at = last.end()
+    return _ACTS.sub(r"<\1x-", "".join([*kept, text[at:]]))
+
+
+def shows_something(text: str) -> bool:
+    """Whether there is more to see of HTML that is ``defused`` than where a script would have drawn."""
+    return _TO_BE_SEEN.search(_STYLES.sub("", text)) is not None
+
+
+def beside_data(text: str, clean: Clean) -> str:
+    """Return a text cleaned but for the images in it that are data, in which there is nothing to be found."""
+    parts = _DATA.split(text)
+    return "".join(part if place % 2 else clean(part) for place, part in enumerate(parts))
