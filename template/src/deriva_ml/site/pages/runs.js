@@ -95,7 +95,7 @@ site.start(async (content) => {
   // --------------------------------------------------------------------------------------------------- table
   const columns = [...facts, ...own, ...run];
   const texts = [];
-  const words = (row) => {
+  const text = (row) => {
     texts[row] ??= columns.map(({ values }) => site.value(values[row] ?? '')).join('\n').toLowerCase();
     return texts[row];
   };
@@ -103,7 +103,7 @@ site.start(async (content) => {
     noun: 'runs',
     count,
     columns,
-    words,
+    words: text,
     order: '-when',
     example: example(),
     facets: [

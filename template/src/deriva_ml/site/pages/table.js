@@ -30,7 +30,7 @@ const table = (() => {
    * @returns {() => void} draws what the address says
    */
   function make(content, given) {
-    const { noun, count, columns, facets = [], words, narrow = {}, example = '', order: natural = '' } = given;
+    const { noun, count, columns, facets = [], words: texts, narrow = {}, example = '', order: natural = '' } = given;
     const shown = new Set(site.recall(`columns ${noun}`, null) ?? columns.filter((column) => !column.off).map((column) => column.name));
     shown.add(columns[0].name);
     let timer = 0;
@@ -59,17 +59,17 @@ const table = (() => {
       else location.hash = hash;
     }
 
-    const typed = (name) => (event) => {
+    const typed = (name, pause = PAUSE) => (event) => {
       clearTimeout(timer);
       const { value } = event.target;
-      timer = setTimeout(() => go({ [name]: value }, { replace: true }), PAUSE);
+      timer = setTimeout(() => go({ [name]: value }, { replace: true }), pause);
     };
 
     // ---------------------------------------------------------------------------------------------- controls
     const field = (id, label, control) => el('div', { class: `field field-${id}` }, el('label', { for: id }, label), control);
     const search = el('input', { type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'words that all occur', oninput: typed('q') });
     const where = el('input', {
-      type: 'text', id: 'where', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', placeholder: example, 'aria-describedby': 'where-fault', oninput: typed('where'),
+      type: 'text', id: 'where', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', placeholder: example, 'aria-describedby': 'where-fault', oninput: typed('where', 3 * PAUSE),
     });
     const fault = el('p', { id: 'where-fault', class: 'where-fault', role: 'status' });
     const selects = facets.map(({ name, label, values }) => {
@@ -139,7 +139,7 @@ const table = (() => {
     // ----------------------------------------------------------------------------------------------- drawing
     function chosen() {
       const tests = selects.filter(({ name }) => state[name]).map(({ name, values }) => (row) => values[row] === state[name]);
-      tests.push(...query.search(state.q, words));
+      tests.push(...query.search(state.q, texts));
       narrowed.replaceChildren();
       for (const [name, filter] of Object.entries(narrow)) {
         if (!state[name]) continue;
@@ -151,7 +151,7 @@ const table = (() => {
       try {
         tests.push(...query.conditions(state.where, columns));
       } catch (error) {
-        wrong = `Where: ${error.message}`;
+        wrong = `This condition is left out: ${error.message}.`;
       }
       fault.textContent = wrong;
       where.toggleAttribute('aria-invalid', Boolean(wrong));
