@@ -26,11 +26,11 @@ const table = (() => {
    * @param {(row: number) => string} given.words in lower case, that are searched
    * @param {Object<string, (value: string) => {test: (row: number) => boolean, said: any[]}>} [given.narrow] other filters in the address
    * @param {(rows: number[]) => any} [given.drawn] called with the rows that are on the screen
-   * @param {any[]} [given.extra] what else stands above the table
+   * @param {(go: (changes: Object<string, string>) => void) => any[]} [given.extra] what else stands above the table
    * @returns {() => void} draws what the address says
    */
   function make(content, given) {
-    const { noun, count, columns, facets = [], words, narrow = {}, example = '', order: natural = '' } = given;
+    const { noun, count, columns, facets = [], words: texts, narrow = {}, example = '', order: natural = '' } = given;
     const shown = new Set(site.recall(`columns ${noun}`, null) ?? columns.filter((column) => !column.off).map((column) => column.name));
     shown.add(columns[0].name);
     let timer = 0;
@@ -59,17 +59,17 @@ const table = (() => {
       else location.hash = hash;
     }
 
-    const typed = (name) => (event) => {
+    const typed = (name, pause = PAUSE) => (event) => {
       clearTimeout(timer);
       const { value } = event.target;
-      timer = setTimeout(() => go({ [name]: value }, { replace: true }), PAUSE);
+      timer = setTimeout(() => go({ [name]: value }, { replace: true }), pause);
     };
 
     // ---------------------------------------------------------------------------------------------- controls
     const field = (id, label, control) => el('div', { class: `field field-${id}` }, el('label', { for: id }, label), control);
     const search = el('input', { type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'words that all occur', oninput: typed('q') });
     const where = el('input', {
-      type: 'text', id: 'where', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', placeholder: example, 'aria-describedby': 'where-fault', oninput: typed('where'),
+      type: 'text', id: 'where', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', placeholder: example, 'aria-describedby': 'where-fault', oninput: typed('where', 3 * PAUSE),
     });
     const fault = el('p', { id: 'where-fault', class: 'where-fault', role: 'status' });
     const selects = facets.map(({ name, label, values }) => {
@@ -105,9 +105,10 @@ const table = (() => {
     content.append(
       el('search', { class: 'tools no-print', 'aria-label': `Find ${noun}` }, field('search', 'Search', search), more, filters, menu()),
       fault, narrowed,
-      el('div', { class: 'above' }, given.extra ?? [], status, clear),
-      box, el('div', { class: 'below no-print' }, next),
+      el('div', { class: 'above' }, given.extra?.(go) ?? [], status, clear),
+      box,
     );
+    box.append(el('div', { class: 'below no-print' }, next));
 
     /** The list of columns, of which a person chooses. */
     function menu() {
@@ -138,7 +139,7 @@ const table = (() => {
     // ----------------------------------------------------------------------------------------------- drawing
     function chosen() {
       const tests = selects.filter(({ name }) => state[name]).map(({ name, values }) => (row) => values[row] === state[name]);
-      tests.push(...query.search(state.q, words));
+      tests.push(...query.search(state.q, texts));
       narrowed.replaceChildren();
       for (const [name, filter] of Object.entries(narrow)) {
         if (!state[name]) continue;
@@ -150,7 +151,7 @@ const table = (() => {
       try {
         tests.push(...query.conditions(state.where, columns));
       } catch (error) {
-        wrong = `Where: ${error.message}`;
+        wrong = `This condition is left out: ${error.message}.`;
       }
       fault.textContent = wrong;
       where.toggleAttribute('aria-invalid', Boolean(wrong));
@@ -200,10 +201,10 @@ const table = (() => {
     function line(row, visible) {
       return el('tr', { role: 'row' }, visible.map(({ label, values, cell, numeric, group, key }, at) => {
         const had = values[row];
-        const text = had === null ? '' : site.value(had);
+        const text = had === null ? '' : numeric ? site.number(had) : site.value(had);
         const inner = cell ? cell(row) : text.length > 24 ? el('div', { class: 'clamp' }, text.slice(0, 400)) : text;
         const kind = [at ? '' : 'first', numeric ? 'number' : '', group ? 'given' : '', key ?? '', inner === '' || inner === null ? 'blank' : ''].filter(Boolean).join(' ');
-        return el(at ? 'td' : 'th', { role: at ? 'cell' : 'rowheader', scope: at ? null : 'row', class: kind || null, 'data-label': label.slice(0, 60) }, inner);
+        return el(at ? 'td' : 'th', { role: at ? 'cell' : 'rowheader', scope: at ? null : 'row', class: kind || null, 'data-label': label.slice(0, 60), title: numeric && !cell && had !== null ? String(had) : null }, inner);
       }));
     }
 
