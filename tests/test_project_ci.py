@@ -358,7 +358,9 @@ def test_the_sites_first_page_can_be_followed(change: ProjectFolder) -> None:
     assert fetched and not [
         tag for tag in fetched if re.match(r"https?:|//", str(tag.get("src") or tag.get("href")))
     ]
-    assert (change / "site/records/index.html").read_bytes() == (change / "docs/records/index.html").read_bytes()
+    assert (change / "site/records/index.html").read_bytes() == (
+        change / "docs/records/index.html"
+    ).read_bytes()
     for made in ("site", ".cache", "docs/records"):
         assert change.run("git", "check-ignore", f"{made}/index.html").rc == 0
 

@@ -47,6 +47,14 @@ def site(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def in_full(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of two runs, whose notebooks are shown in full."""
+    return build(
+        corpus, tmp_path_factory.mktemp("looked at closely") / "site", corpus.example, corpus.hostile
+    )
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The machine's Chromium, without a window."""
     if find_browser() is None:
@@ -99,7 +107,11 @@ class Visit:
             self.faults.append(f"asked for: {url}")
 
     def _failed(self, url: str, why: str) -> None:
-        if why != "net::ERR_ABORTED":
+        asked = f"asked for: {url}"
+        if why == "csp" and asked in self.faults:  # Chromium tells of what it kept from being asked for
+            self.faults.remove(asked)
+            self.refused.append(asked)
+        elif why != "net::ERR_ABORTED":
             self.faults.append(f"not loaded: {url}: {why}")
 
     def open(self, name: str) -> Page:
@@ -111,9 +123,11 @@ class Visit:
 
     def drawn(self) -> Page:
         """Wait until the page has what it loads, and draws."""
-        self.page.wait_for_function(
-            "document.getElementById('made').textContent && document.getElementById('content').childElementCount"
-        )
+        from playwright.sync_api import expect
+
+        # Not wait_for_function: the pages' policy lets nothing be evaluated.
+        expect(self.page.locator("#made")).not_to_be_empty()
+        expect(self.page.locator("#content > *").first).to_be_attached()
         return self.page
 
     def check(self) -> None:

@@ -124,7 +124,7 @@ def _failure(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _headline(error: Mapping[str, Any]) -> str:
-    message = _render_terminal(_text(error.get("evalue"))).strip().partition("\n")[0]
+    message = render_terminal(_text(error.get("evalue"))).strip().partition("\n")[0]
     return f"{_text(error.get('ename'))}: {message}".removesuffix(": ")
 
 
@@ -141,7 +141,7 @@ class _Stream:
         self.begun = "\r" in text.rpartition("\n")[2] or (self.begun and "\n" not in text)
 
     def __str__(self) -> str:
-        return _indented(_render_terminal("".join(self._parts)))
+        return _indented(render_terminal("".join(self._parts)))
 
 
 def _outputs(outputs: Iterable[Mapping[str, Any]], states: widgets.States) -> list[str]:
@@ -161,7 +161,7 @@ def _outputs(outputs: Iterable[Mapping[str, Any]], states: widgets.States) -> li
                 last.write(_text(output.get("text")))
             case "error":
                 lines = output.get("traceback")
-                trace = _render_terminal("\n".join(map(_text, lines if isinstance(lines, list) else [lines])))
+                trace = render_terminal("\n".join(map(_text, lines if isinstance(lines, list) else [lines])))
                 kept += map(_indented, dict.fromkeys([_headline(output), trace.strip("\n")]))
             case "display_data" | "execute_result":
                 data = output.get("data") or {}
@@ -182,7 +182,7 @@ def _display(data: Mapping[str, Any]) -> str:
 def _texts(data: Mapping[str, Any]) -> Mapping[str, str]:
     """What there is to show of a bundle, as text; if anything is better than that, as Markdown or LaTeX."""
     texts = {mime: text for mime, value in data.items() if (text := _text(value)).strip()}
-    texts["text/plain"] = plain = _render_terminal(texts.get("text/plain", ""))
+    texts["text/plain"] = plain = render_terminal(texts.get("text/plain", ""))
     rich, nothing = texts.get("text/html", ""), bool(_SAYS_NOTHING.fullmatch(plain))
     images = sorted((mime for mime in texts if mime.startswith("image/")), key=lambda mime: "svg" not in mime)
     drawn = next((name for kind, name in _DRAWN.items() for mime in data if mime.startswith(kind)), None)
@@ -249,7 +249,7 @@ def _from_html(text: str) -> str:
     return from_html(text)
 
 
-def _render_terminal(text: str) -> str:
+def render_terminal(text: str) -> str:
     """What a terminal shows of `text` in the end; a line that is begun again is replaced as a whole."""
     if "\x1b" in text:
         text = _ESCAPES.sub("", _NO_COLOUR.sub("", _BAR_BELOW.sub("", text)))

@@ -6,20 +6,21 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.summaries import Result, Summary
 from deriva_ml.configuration_file import is_configuration, parameters_of, read_configuration, repeat_command
-from deriva_ml.definitions import RID, AssetRole, ExecMetadataType, seconds_of
+from deriva_ml.definitions import RID, AssetRole, ExecAssetType, ExecMetadataType, seconds_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT, HYDRA, PATCHES
 from deriva_ml.records.replays import Note
-from deriva_ml.site import previews
+from deriva_ml.site import notebooks, previews
 from deriva_ml.site.clean import Cleaner
 from deriva_ml.site.rows import METADATA, SWEEP_FILES, File, Rows
-from deriva_ml.site.runs import kind_of
+from deriva_ml.site.runs import NOTEBOOK, first_line, kind_of
 from deriva_ml.site.series import read_series, told
 from deriva_ml.untrusted import DAMAGED, read_json
 
@@ -33,6 +34,14 @@ Write = Callable[[str, bytes], None]
 """Takes the name of a file of the site, and its content."""
 
 _COMMIT = re.compile(r"git:([0-9a-f]{7,64}):")
+
+
+class Shown(StrEnum):
+    """How a notebook is shown: not at all; from its Markdown, which takes a fraction of the time; in full."""
+
+    no = "no"
+    soon = "from Markdown"
+    full = "in full"
 
 
 @dataclass
@@ -57,21 +66,21 @@ class _Previewed:
 
 
 class Details:
-    """Tells of runs, one after the other.
+    """Tells of runs, one after the other."""
 
-    Args:
-        rendered: runs whose notebooks are rendered in full.
-    """
-
-    def __init__(self, catalog: EmbeddedCatalog, clean: Cleaner, rendered: set[RID]) -> None:
+    def __init__(self, catalog: EmbeddedCatalog, clean: Cleaner) -> None:
         self._catalog = catalog
         self._clean = clean
-        self._rendered = rendered
         self._previews: dict[tuple[str, str], _Previewed] = {}
         self._environment = functools.lru_cache(256)(self._read_environment)
 
-    def of(self, result: Result, rows: Rows, replays: Iterable[Note], replay_of: RID, write: Write) -> Told:
+    def of(
+        self, result: Result, rows: Rows, replays: Iterable[Note], replay_of: RID, shown: Shown, write: Write
+    ) -> Told:
         """Return what there is to tell of a run; what lies beside it is written.
+
+        Args:
+            shown: how its notebook is.
 
         Raises:
             OSError: the disk does not take what lies beside it.
@@ -85,7 +94,7 @@ class Details:
         environment = files.read(
             lambda one: one.name == ENVIRONMENT and one.table == METADATA, self._environment
         )
-        kind = kind_of(record, rows)
+        kind = kind_of(result, rows)
         metrics = (
             files.read_all(lambda one: ExecMetadataType.metrics_file.value in one.types, read_series) or {}
         )
@@ -125,7 +134,9 @@ class Details:
             "metrics": [[text(name), points] for name, points in told(summary.metrics, metrics)],
             "replays": [self._replay(note) for note in replays],
             "replay_of": replay_of,
-            "notebook": self._notebook(record.rid, record.description or record.workflow.name, files, write),
+            "notebook": self._notebook(
+                record.rid, first_line(record.description) or record.workflow.name, files, shown, write
+            ),
         }
         return Told(page, files.whole)
 
@@ -221,8 +232,19 @@ class Details:
             write(name, content)
         return self._previews[key].preview
 
-    def _notebook(self, rid: RID, title: str, files: _Files, write: Write) -> dict[str, str] | None:
-        return None  # until there is what renders them
+    def _notebook(
+        self, rid: RID, title: str, files: _Files, shown: Shown, write: Write
+    ) -> dict[str, str] | None:
+        """Return where the executed notebook is shown, if there is one."""
+        of_notebook = [one for one in files.made if ExecAssetType.notebook_output.value in one.types]
+        ways = [(".md", notebooks.from_markdown), (NOTEBOOK, notebooks.from_notebook)]
+        for suffix, render in {Shown.no: [], Shown.soon: ways, Shown.full: ways[::-1]}[shown]:
+            for one in of_notebook:
+                if one.name.endswith(suffix) and (path := files.path(one)):
+                    made = render(path, rid, self._clean.text(title), write, self._clean.text)
+                    if made:
+                        return made
+        return None
 
     def _replay(self, note: Note) -> dict[str, Any]:
         text = self._clean.text

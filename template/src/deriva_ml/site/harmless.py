@@ -22,6 +22,8 @@ _ACTS = re.compile(
 )
 _SCRIPT = re.compile(r"(?i)<script(?=[\s/>])"), re.compile(r"(?i)</script[^>]*>")
 _DATA = re.compile(r"(data:[\w.+/-]+;base64,[A-Za-z0-9+/=]+)")
+_STYLES = re.compile(r"(?is)<(?:style|x-title)\b.*?(?:</(?:style|x-title)|\Z)")
+_TO_BE_SEEN = re.compile(r"(?i)<(?:img|svg|picture)\b|(?:\A|>)[^<]*\w")
 _UNSEEN = "x-script, x-title { display: none }\n"
 
 
@@ -56,6 +58,11 @@ def defused(text: str) -> str:
         kept.append(text[at : found.start()])
         at = last.end()
     return _ACTS.sub(r"<\1x-", "".join([*kept, text[at:]]))
+
+
+def shows_something(text: str) -> bool:
+    """Whether there is more to see of HTML that is ``defused`` than where a script would have drawn."""
+    return _TO_BE_SEEN.search(_STYLES.sub("", text)) is not None
 
 
 def beside_data(text: str, clean: Clean) -> str:

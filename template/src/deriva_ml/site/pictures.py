@@ -52,8 +52,8 @@ def read_picture(data: bytes) -> Picture:
     elif data.startswith((b"GIF87a", b"GIF89a")) and data.rstrip(b"\0").endswith(b";"):
         width, height = struct.unpack_from("<HH", data, 6)
         found = Picture(".gif", width, height, data)
-    elif data.startswith(b"RIFF") and int.from_bytes(data[4:8], "little") <= len(data) - 8:
-        found = Picture(".webp", *_size_of_webp(data), data)
+    elif data.startswith(b"RIFF"):
+        found = _webp(data)
     else:
         raise ValueError("it is no picture, or cut off")
     if not found.width or not found.height:
@@ -123,8 +123,26 @@ def _turned(exif: bytes) -> bytes:
     return b""
 
 
+def _webp(data: bytes) -> Picture:
+    """https://developers.google.com/speed/webp/docs/riff_container: chunks with a type and a length, which may be odd."""
+    last = 8 + int.from_bytes(data[4:8], "little")
+    kept, at = [data[8:12]], 12
+    if last > len(data):
+        raise ValueError("it is cut off")
+    while (start := at) < last:
+        kind, length = struct.unpack_from("<4sI", data, at)
+        at += 8 + length + length % 2
+        if kind == b"VP8X":  # and whether there are texts
+            kept.append(data[start : start + 8] + bytes([data[start + 8] & ~0b1100]) + data[start + 9 : at])
+        elif kind not in {b"EXIF", b"XMP "}:
+            kept.append(data[start:at])
+    if at > last:
+        raise ValueError("a chunk is cut off")
+    content = b"".join(kept)
+    return Picture(".webp", *_size_of_webp(data), b"RIFF" + struct.pack("<I", len(content)) + content)
+
+
 def _size_of_webp(data: bytes) -> tuple[int, int]:
-    """https://developers.google.com/speed/webp/docs/riff_container"""
     kind = data[12:16]
     if kind == b"VP8X":
         return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deriva_ml.catalog.objects import is_digest
-from deriva_ml.site.harmless import Clean, Write, beside_data, defused, harmless_page
+from deriva_ml.site.harmless import Clean, Write, beside_data, defused, harmless_page, shows_something
 from deriva_ml.site.pictures import is_picture, read_picture
 from deriva_ml.table import cell
 from deriva_ml.terminal import one_line
@@ -49,8 +49,6 @@ _PAGES = {".htm", ".html", ".svg", ".xhtml"}
 _TABLES = {".csv", ".tab", ".tsv"}
 _COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_STYLES = re.compile(r"(?i)<(?:style|x-title)\b.*?(?:</(?:style|x-title)|\Z)", re.DOTALL)
-_TO_BE_SEEN = re.compile(r"(?i)<(?:img|svg|picture)\b|(?:\A|>)[^<]*\w")
 
 
 def preview(content: Path, name: str, md5: str, write: Write, clean: Clean) -> Preview | None:
@@ -199,7 +197,7 @@ def _svg(text: str, clean: Clean) -> bytes:
 
 def _html(text: str, clean: Clean) -> bytes:
     body = defused(text)
-    if not _TO_BE_SEEN.search(_STYLES.sub("", body)):
+    if not shows_something(body):
         raise ValueError("without its scripts it shows nothing")
     return _small(harmless_page("A recorded file", beside_data(body, clean)))
 

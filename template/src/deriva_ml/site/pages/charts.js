@@ -83,11 +83,11 @@ const charts = (() => {
     shown.get(node)?.();
     const drawing = site.el('div', { class: 'drawing', role: 'img', 'aria-label': chart.description });
     const head = site.el('figcaption', {}, site.el('span', { class: 'chart-title' }, chart.title), ...(chart.switches ?? []));
-    const figure = site.el('figure', { class: 'chart', 'data-chart': chart.kind }, head, drawing, chart.legend ?? '',
-      chart.table ? numbers(chart.table) : '');
+    const figure = site.el('figure', { class: 'chart', 'data-chart': chart.kind }, head, drawing, chart.legend,
+      chart.table && numbers(chart.table));
     node.replaceChildren(figure);
     if (!site.info.charts) {
-      drawing.remove();
+      for (const one of [drawing, chart.legend, ...(chart.switches ?? [])]) one?.remove();
       if (!said) figure.before(site.el('p', { class: 'note no-charts' }, 'Charts are not drawn: ', site.el('code', {}, WITHOUT)));
       said = true;
       return;
@@ -157,6 +157,8 @@ const charts = (() => {
   }
 
   const scale = (log, padding) => ({ ...(log ? { type: 'log', nice: false } : { zero: false }), padding });
+  /** Lets what is drawn be told about beside the pointer. */
+  const TOLD = { value: ' ' };
   const AROUND = { left: 2, top: 6, right: 8, bottom: 8 };
 
   /**
@@ -176,6 +178,7 @@ const charts = (() => {
     const by = (range) => ({ field: 's', type: 'nominal', scale: { domain: places, range: places.map(range) }, legend: null });
     const [from, to] = spread(rows.map((row) => row.x));
     const where = {
+      tooltip: TOLD,
       x: { field: 'x', type: 'quantitative', scale: { domain: [from, to], nice: false }, axis: { title: x, grid: false, tickCount: 6 } },
       y: { field: 'y', type: 'quantitative', scale: scale(log, 4), axis: { title: null, tickCount: 6 } },
       color: by(colour),
@@ -241,6 +244,7 @@ const charts = (() => {
       ],
       mark: { type: 'point', filled: true, color: colour(0), cursor: 'pointer' },
       encoding: {
+        tooltip: TOLD,
         x: numeric
           ? { field: 'x', type: 'quantitative', scale: scale(logs.x, 12), axis: { title: x, grid: false, tickCount: 6 } }
           : { field: 'x', type: 'ordinal', axis: { title: x, labelExpr: 'words[datum.value]', labelAngle: words.length > 3 ? -40 : 0 } },

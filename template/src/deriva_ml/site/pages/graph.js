@@ -3,8 +3,9 @@
 /* global site, charts */
 
 {
-  const [WIDE, HIGH, DOWN] = [178, 44, 58];
-  const [NEAR, FAR] = [64, 150];
+  const [HIGH, DOWN, FAR] = [44, 52, 150];
+  /** How wide a record is, and the room between columns at least: on a screen, and on a phone. */
+  const ROOM = { wide: [164, 46], narrow: [128, 32] };
   const MARGIN = 10;
   const ROUNDS = 6;
   /** Arrows that have their label beside them, at most. */
@@ -47,28 +48,29 @@
   /** Where everything stands in a drawing of a width; it is wider where the columns need it. */
   function placed({ nodes, edges, focus }, down, width) {
     const levels = nodes.map((node) => node.level);
+    const [wide, near] = width < 600 ? ROOM.narrow : ROOM.wide;
     const first = Math.min(...levels);
     const columns = Math.max(...levels) - first + 1;
-    const room = columns > 1 ? (width - 2 * MARGIN - columns * WIDE) / (columns - 1) : NEAR;
-    const step = WIDE + Math.min(FAR, Math.max(NEAR, room));
-    const drawn = 2 * MARGIN + WIDE + (columns - 1) * step;
+    const room = columns > 1 ? (width - 2 * MARGIN - columns * wide) / (columns - 1) : near;
+    const step = wide + Math.min(FAR, Math.max(near, room));
+    const drawn = 2 * MARGIN + wide + (columns - 1) * step;
     const left = Math.max(MARGIN, (width - drawn) / 2 + MARGIN);
     const top = Math.min(...down);
     const at = nodes.map((node, i) => ({
-      ...node, i, x: left + (node.level - first) * step, y: MARGIN + (down[i] - top) * DOWN, chosen: node.rid === focus,
+      ...node, i, wide, x: left + (node.level - first) * step, y: MARGIN + (down[i] - top) * DOWN, chosen: node.rid === focus,
     }));
     const arrows = edges.map(([from, to, label]) => {
-      const [x1, y1, x2, y2] = [at[from].x + WIDE, at[from].y + HIGH / 2, at[to].x - 8, at[to].y + HIGH / 2];
+      const [x1, y1, x2, y2] = [at[from].x + wide, at[from].y + HIGH / 2, at[to].x - 8, at[to].y + HIGH / 2];
       const bend = Math.max(36, Math.abs(x2 - x1) / 2);
       // Over the records between, and not behind them.
       const lift = Math.abs(levels[to] - levels[from]) > 1 || x2 < x1 ? DOWN * 0.75 : 0;
       return {
         d: `M${x1},${y1}C${x1 + bend},${y1 - lift} ${x2 - bend},${y2 - lift} ${x2},${y2}`,
-        x: x2, y: y2, mx: (x1 + x2) / 2, my: (y1 + y2) / 2 - lift * 0.75, t: label, from, to,
+        x: x2, y: y2, mx: (x1 + x2) / 2, my: (y1 + y2) / 2 - lift * 0.75, t: label, limit: near, from, to,
       };
     });
     const height = 2 * MARGIN + HIGH + (Math.max(...down) - top) * DOWN;
-    return { at, arrows, width: Math.max(width, drawn), height, middle: (at.find((one) => one.chosen)?.x ?? 0) + WIDE / 2 };
+    return { at, arrows, width: Math.max(width, drawn), height, middle: (at.find((one) => one.chosen)?.x ?? 0) + wide / 2 };
   }
 
   const is = (field) => ({ field });
@@ -79,11 +81,11 @@
     const near = { signal: 'hover < 0 || datum.from === hover || datum.to === hover ? 1 : 0.25' };
     const text = (field, dy, more) => ({
       type: 'text', from: { data: 'nodes' }, interactive: false,
-      encode: { update: { text: is(field), x: { field: 'x', offset: 32 }, y: { field: 'y', offset: dy }, limit: value(WIDE - 42), fill: value('var(--text)'), fontSize: value(12), ...more } },
+      encode: { update: { text: is(field), x: { field: 'x', offset: 32 }, y: { field: 'y', offset: dy }, limit: { signal: 'datum.wide - 42' }, fill: value('var(--text)'), fontSize: value(12), ...more } },
     });
     const label = (more) => ({
       type: 'text', from: { data: 'labels' }, interactive: false,
-      encode: { update: { text: is('t'), x: is('mx'), y: is('my'), align: value('center'), baseline: value('middle'), limit: value(NEAR), fontSize: value(11), fill: value('var(--text)'), ...more } },
+      encode: { update: { text: is('t'), x: is('mx'), y: is('my'), align: value('center'), baseline: value('middle'), limit: is('limit'), fontSize: value(11), fill: value('var(--text)'), ...more } },
     });
     return {
       width, height, autosize: 'none',
@@ -99,7 +101,7 @@
         {
           type: 'rect', name: 'record', from: { data: 'nodes' },
           encode: { update: {
-            x: is('x'), y: is('y'), width: value(WIDE), height: value(HIGH), fill: value('var(--raised)'), stroke: kind,
+            x: is('x'), y: is('y'), width: is('wide'), height: value(HIGH), fill: value('var(--raised)'), stroke: kind,
             strokeWidth: { signal: 'datum.chosen ? 4 : hover === datum.i ? 3 : 1.5' }, cornerRadius: { signal: 'datum.kind === 0 ? 22 : datum.kind === 1 ? 2 : 8' },
             cursor: value('pointer'), tooltip: value(' '),
           } },

@@ -5,7 +5,7 @@
 {
   const STEPS = [1, 2, 3, 4, 6, 10, 30];
   /** Records of a level that are followed and drawn; of more there is a line. */
-  const BESIDE = 24;
+  const BESIDE = 20;
   /** Records that are listed at once. */
   const LISTED = 200;
   const KINDS = ['run', 'file', 'dataset'];
@@ -177,7 +177,7 @@
 
   function said(walks) {
     const count = ({ levels }) => levels.reduce((sum, level) => sum + level.length, 0);
-    const line = `${walks.map((one) => `${count(one)} ${one.where}`).join(', ')}.`;
+    const line = `Records within the steps: ${walks.map((one) => `${count(one)} ${one.where}`).join(', ')}.`;
     const left = walks.reduce((sum, one) => sum + one.left, 0);
     const more = walks.some((one) => one.more);
     return [line, left ? ` ${left} more stand beside these and are not drawn: each step shows ${BESIDE}.` : '',
@@ -214,12 +214,16 @@
         tree(graph, found, start, new Set([start])) || site.el('p', {}, 'Nothing that is recorded.')));
       place.replaceChildren(chooser(steps, (chosen) => { steps = chosen; show().then(() => document.getElementById('steps').focus()); }),
         picture, facts, site.el('div', { class: 'columns' }, ...lists));
-      facts.append(site.section(label || rid, site.facts((await details(rid, kind, label)).filter(([, what]) => what))));
+      facts.append(site.section(`${KINDS[kind]} ${label || rid}`, site.facts((await details(rid, kind, label)).filter(([, what]) => what))));
       await charts.graph(picture, {
         title: `Lineage of ${KINDS[kind]} ${label || rid}`, focus: rid, ...drawn(graph, start, walks),
         select: (other) => { window.location.hash = address(other); },
       });
     };
     await show();
-  }, () => show());
+  }, async () => {
+    window.scrollTo(0, 0);
+    document.getElementById('main').focus({ preventScroll: true });
+    await show();
+  });
 }

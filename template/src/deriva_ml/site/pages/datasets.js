@@ -1,0 +1,68 @@
+'use strict';
+/** Datasets with their versions: what each holds, which run made it, and which read it. */
+site.start(async (content) => {
+  const { el } = site;
+  const STEP = 20;
+  const datasets = await site.load('datasets');
+  if (!datasets.length) {
+    content.append(site.empty(el('p', {}, 'No dataset is recorded. `deriva-ml-catalog --help` says how one is made of files.')));
+    return;
+  }
+  const asked = site.place();
+  const one = datasets.filter(({ rid }) => rid === asked);
+  if (one.length) {
+    site.title(one[0].name || 'Dataset');
+    content.append(el('p', {}, el('a', { href: 'datasets.html' }, 'All datasets')), card(one[0], false));
+    return;
+  }
+  site.title('Datasets');
+
+  const texts = datasets.map(({ rid, name, description, types, versions }) => [
+    rid, name, description, ...types, ...versions.flatMap((version) => [version.version, version.description, version.digest, version.made_by, ...version.read_by]),
+  ].join('\n').toLowerCase());
+  const list = el('div');
+  const found = el('p', { class: 'found', role: 'status', id: 'found' });
+  const more = el('button', { type: 'button', id: 'more', onclick: () => { most += STEP; draw(); } }, 'Show more');
+  const search = el('input', { type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', value: asked, oninput: typed });
+  content.append(
+    el('search', { class: 'tools no-print' }, el('div', { class: 'field field-search' }, el('label', { for: 'search' }, 'Search'), search)),
+    el('div', { class: 'above' }, found), list, more,
+  );
+  let most = STEP;
+  let timer = 0;
+  draw();
+
+  function typed() {
+    clearTimeout(timer);
+    timer = setTimeout(() => { most = STEP; draw(); }, 120);
+  }
+
+  function draw() {
+    const tests = query.search(search.value, (at) => texts[at]);
+    const meant = datasets.filter((_, at) => tests.every((test) => test(at)));
+    list.replaceChildren(...meant.slice(0, most).map((dataset) => card(dataset, true)));
+    found.textContent = `${site.number(meant.length)} dataset${meant.length === 1 ? '' : 's'}${meant.length < datasets.length ? `, of ${site.number(datasets.length)} in all` : ''}`;
+    more.hidden = meant.length <= most;
+  }
+
+  /** One dataset. @param {boolean} among whether others stand beside it */
+  function card({ rid, name, description, types, deleted, versions }, among) {
+    const text = name || 'Dataset';
+    return el('section', { 'aria-label': `${text}, ${rid}`, class: 'dataset' },
+      among ? el('h2', {}, site.dataset(rid, text)) : null,
+      el('div', { class: 'about' }, el('code', { class: 'rid' }, rid), types.map((type) => el('span', { class: 'chip' }, type)),
+        deleted ? el('span', { class: 'badge warn' }, el('span', { 'aria-hidden': 'true' }, '! '), 'deleted') : null,
+        el('a', { href: `lineage.html#${encodeURIComponent(rid)}`, 'aria-label': `Lineage of ${text}, ${rid}` }, 'Lineage')),
+      description ? el('p', {}, description) : null,
+      versions.length ? site.grid({
+        caption: `Versions of ${text}`,
+        hideCaption: true,
+        headings: ['Version', 'When', 'Description', 'Files', 'Size', 'Made by', 'Read by', 'Digest'],
+        numeric: [3, 4],
+        rows: versions.map((version) => [
+          version.version, site.time(version.when), version.description, site.number(version.files), site.size(version.bytes),
+          version.made_by ? site.run(version.made_by) : '', site.listed(version.read_by), version.digest ? el('code', { class: 'digest' }, version.digest) : '',
+        ]),
+      }) : el('p', { class: 'muted' }, 'No version is released, and no run has read it.'));
+  }
+});
