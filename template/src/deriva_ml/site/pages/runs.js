@@ -118,12 +118,11 @@ site.start(async (content) => {
       jobs: () => ({ test: (row) => !parents[row].some((one) => site.known(one)), said: ['Without the runs of sweeps '] }),
     },
     extra: (go) => [
-      el('label', { class: 'check no-print' }, all, 'Choose all shown'),
+      el('label', { class: 'check no-print' }, all, 'Choose all shown'), bar,
       children.size ? el('button', { type: 'button', class: 'plain no-print', id: 'without-jobs', onclick: () => go({ jobs: 'none', of: '' }) }, 'Leave out the runs of sweeps') : null,
     ],
     drawn: (rows) => { onScreen = rows; mark(); },
   });
-  content.append(bar);
   draw();
 
   return draw;
