@@ -155,7 +155,8 @@ def visiting(chromium: Browser, site: Path) -> Iterator[Visiting]:
 
     def visit(size: tuple[int, int] = DESKTOP, of: Path = site, **options: Any) -> Visit:
         width, height = size
-        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **options))
+        still: Any = {"reduced_motion": "reduce", "viewport": {"width": width, "height": height}}
+        contexts.append(chromium.new_context(**still, **options))
         visits.append(Visit(contexts[-1].new_page(), of))
         return visits[-1]
 
