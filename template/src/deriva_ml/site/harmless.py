@@ -24,6 +24,8 @@ _SCRIPT = re.compile(r"(?i)<script(?=[\s/>])"), re.compile(r"(?i)</script[^>]*>"
 _DATA = re.compile(r"(data:[\w.+/-]+;base64,[A-Za-z0-9+/=]+)")
 _STYLES = re.compile(r"(?is)<(?:style|x-title)\b.*?(?:</(?:style|x-title)|\Z)")
 _TO_BE_SEEN = re.compile(r"(?i)<(?:img|svg|picture)\b|(?:\A|>)[^<]*\w")
+_BLOCKS = re.compile(r"(?i)<(?:h\d|p|tr|pre|li|br)\b")
+_PICTURES = re.compile(r"(?i)<(?:img|svg)\b")
 _UNSEEN = "x-script, x-title { display: none }\n"
 
 
@@ -63,6 +65,16 @@ def defused(text: str) -> str:
 def shows_something(text: str) -> bool:
     """Whether there is more to see of HTML that is ``defused`` than where a script would have drawn."""
     return _TO_BE_SEEN.search(_STYLES.sub("", text)) is not None
+
+
+def height_of(body: str) -> int:
+    """Return about how many pixels HTML needs from top to bottom, for a frame that cannot be asked, rather more than less.
+
+    A line of text has 24, and a picture is as high as most plots.
+    """
+    text = _DATA.sub("", body)
+    lines = text.count("\n") + len(_BLOCKS.findall(text))
+    return 80 + 24 * lines + 400 * len(_PICTURES.findall(text))
 
 
 def beside_data(text: str, clean: Clean) -> str:

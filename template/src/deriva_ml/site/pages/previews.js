@@ -47,11 +47,12 @@ const previews = (() => {
 
   /**
    * A page that was made by a run, or of it, in a frame that may do nothing.
-   * @param {string} src in this site @param {string} title
+   * @param {{src: string, height: number}} page in this site, with about what it needs @param {string} title
    */
-  function framed(src, title) {
-    return el('div', { class: 'framed' },
-      el('div', { class: 'frame' }, el('iframe', { sandbox: '', src, title, loading: 'lazy' })),
+  function framed({ src, height }, title) {
+    const frame = el('div', { class: 'frame' }, el('iframe', { sandbox: '', src, title, loading: 'lazy' }));
+    frame.style.setProperty('--needed', `${height + 2}px`);
+    return el('div', { class: 'framed' }, frame,
       el('p', { class: 'note' }, el('a', { href: src, target: '_blank', rel: 'noopener', 'aria-label': `Open ${title} by itself` }, 'Open it by itself')));
   }
 
@@ -59,7 +60,7 @@ const previews = (() => {
   function shown({ name, description, preview }) {
     if (preview.kind === 'picture') return picture(name, description, preview);
     if (preview.kind === 'table') return table(name, preview);
-    if (preview.kind === 'page') return framed(preview.src, name);
+    if (preview.kind === 'page') return framed(preview, name);
     return [block(name, preview.text), preview.more ? el('p', { class: 'note' }, 'The file goes on.') : null];
   }
 
@@ -70,7 +71,7 @@ const previews = (() => {
   }
 
   function table(name, { headings, rows, more, more_columns: columns }) {
-    const numeric = headings.map((_, at) => at).filter((at) => at && rows.length && rows.every((row) => !row[at] || Number.isFinite(Number(row[at]))));
+    const numeric = headings.map((_, at) => at).filter((at) => at && rows.some((row) => row[at]) && rows.every((row) => !row[at] || Number.isFinite(Number(row[at]))));
     const left = [
       more === null ? 'more rows' : more ? `${site.number(more)} more row${more === 1 ? '' : 's'}` : '',
       columns ? `${site.number(columns)} more column${columns === 1 ? '' : 's'}` : '',

@@ -168,7 +168,7 @@ site.start(async (content) => {
     if (run.notebook) {
       const note = run.notebook.from === 'markdown'
         ? ['From its Markdown. With code in colours and all that HTML shows: ', el('code', {}, `uv run deriva-ml-catalog site ${rid}`)] : '';
-      return [previews.framed(run.notebook.src, 'the executed notebook'), note ? el('p', { class: 'note' }, note) : null];
+      return [previews.framed(run.notebook, 'the executed notebook'), note ? el('p', { class: 'note' }, note) : null];
     }
     return run.kind === 'notebook' ? el('p', { class: 'note' }, 'Not rendered in this site: ', el('code', {}, `uv run deriva-ml-catalog site ${rid}`), ' does that.') : null;
   }
@@ -215,8 +215,10 @@ site.start(async (content) => {
     if (!run.environment.length && !run.packages.length) return null;
     const shown = (name, value) => (/memory/.test(name) && typeof value === 'number' ? site.size(value) : previews.long(site.value(value)));
     const unlocked = run.environment.filter(([name]) => name.startsWith('not_locked.')).map(([name, one]) => [name.slice(11), site.value(one)]);
+    const list = facts(run.environment.filter(([name]) => !name.startsWith('not_locked.')).map(([name, value]) => [name.replace('.', ' '), shown(name, value)]));
+    list.classList.add('environment');
     return [
-      facts(run.environment.filter(([name]) => !name.startsWith('not_locked.')).map(([name, value]) => [name.replace(/[._]/g, ' '), shown(name, value)])),
+      list,
       unlocked.length ? packages(`Packages that uv.lock does not have, ${site.number(unlocked.length)}`, unlocked) : null,
       run.packages.length ? packages(`Packages, ${site.number(run.packages.length)}`, run.packages) : null,
     ];
