@@ -81,6 +81,7 @@ const charts = (() => {
    */
   async function draw(node, chart) {
     shown.get(node)?.();
+    document.querySelector('.chart-tip')?.toggleAttribute('hidden', true);
     const drawing = site.el('div', { class: 'drawing', role: 'img', 'aria-label': chart.description });
     const head = site.el('figcaption', {}, site.el('span', { class: 'chart-title' }, chart.title), ...(chart.switches ?? []));
     const figure = site.el('figure', { class: 'chart', 'data-chart': chart.kind }, head, drawing, chart.legend,
