@@ -19,7 +19,7 @@ from deriva_ml.progress import Report
 from deriva_ml.records.replays import Replays
 from deriva_ml.records.results import criteria
 from deriva_ml.site import clean, lineage, rows, runs
-from deriva_ml.site.details import Details
+from deriva_ml.site.details import Details, Shown
 from deriva_ml.site.folder import SiteFolder, opened
 from deriva_ml.site.scripts import script
 from deriva_ml.site.vega import write_vega
@@ -30,6 +30,9 @@ LIBRARY = "assets/vega.js"
 
 TABLES = ("runs", "graph", "datasets", "files", "info")
 """What there is of all records together."""
+
+NOTEBOOKS = 1_000
+"""Runs, the newest, whose notebooks are shown though nobody named them: each may take 100 kB, with its pictures."""
 
 SAVED_EVERY = 5.0
 """Seconds after which the list of what was written is saved, should the build be stopped."""
@@ -124,7 +127,7 @@ class _Build:
         info: dict[str, Any],
     ) -> None:
         project = catalog.project
-        self._catalog, self._folder, self._rendered = catalog, folder, rendered
+        self._catalog, self._folder = catalog, folder
         self._clean = clean.of_project(project.root, project.state, project.outputs)
         self._replays = Replays(catalog, project.state)
         self.read = 0
@@ -133,6 +136,9 @@ class _Build:
                 Criteria(rids=chosen.rids, since=chosen.since, order=[("when", True)])
             )
             self.rids = [rid for rid in found if folder.can_name(rid)]
+            self._shown = dict.fromkeys(self.rids[:NOTEBOOKS], Shown.soon) | dict.fromkeys(
+                rendered, Shown.full
+            )
             self._rows = rows.read(catalog, self.rids)
             self._keys = self._made_of()
             narrowed = chosen.rids is not None or chosen.since is not None
@@ -173,7 +179,7 @@ class _Build:
         version = runner.hexdigest()
         return {
             rid: rows.digest_of(
-                its.key, self._replays.of(rid), self._replays.replayed_by(rid), rid in self._rendered, version
+                its.key, self._replays.of(rid), self._replays.replayed_by(rid), self._shown.get(rid), version
             )
             for rid, its in self._rows.items()
         }
@@ -193,7 +199,7 @@ class _Build:
         waiting = [rid for rid in self.rids if rid not in folder.runs]
         if waiting and not self._results:
             self._read(waiting)
-        details = Details(self._catalog, self._clean, self._rendered)
+        details = Details(self._catalog, self._clean)
         saved = monotonic()
         with progress(len(waiting)) as report:
             for rid in waiting:
@@ -213,7 +219,8 @@ class _Build:
             self._folder.write(name, content)
 
         replays, replay_of = self._replays.of(rid), self._replays.replayed_by(rid)
-        told = details.of(result, self._rows[rid], replays, replay_of, write)
+        shown = self._shown.get(rid, Shown.no)
+        told = details.of(result, self._rows[rid], replays, replay_of, shown, write)
         self._folder.write(_page(rid), script(f"runs/{rid}", told.page))
         # What was not all there is read again next time.
         self._folder.runs[rid] = self._keys[rid] if told.whole else "", [*names]

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ Write = Callable[[str, bytes], None]
 _COMMIT = re.compile(r"git:([0-9a-f]{7,64}):")
 
 
+class Shown(StrEnum):
+    """How a notebook is shown: not at all; from its Markdown, which takes a fraction of the time; in full."""
+
+    no = "no"
+    soon = "from Markdown"
+    full = "in full"
+
+
 @dataclass
 class Told:
     """What there is to tell of a run.
@@ -57,21 +66,21 @@ class _Previewed:
 
 
 class Details:
-    """Tells of runs, one after the other.
+    """Tells of runs, one after the other."""
 
-    Args:
-        rendered: runs whose notebooks are rendered in full.
-    """
-
-    def __init__(self, catalog: EmbeddedCatalog, clean: Cleaner, rendered: set[RID]) -> None:
+    def __init__(self, catalog: EmbeddedCatalog, clean: Cleaner) -> None:
         self._catalog = catalog
         self._clean = clean
-        self._rendered = rendered
         self._previews: dict[tuple[str, str], _Previewed] = {}
         self._environment = functools.lru_cache(256)(self._read_environment)
 
-    def of(self, result: Result, rows: Rows, replays: Iterable[Note], replay_of: RID, write: Write) -> Told:
+    def of(
+        self, result: Result, rows: Rows, replays: Iterable[Note], replay_of: RID, shown: Shown, write: Write
+    ) -> Told:
         """Return what there is to tell of a run; what lies beside it is written.
+
+        Args:
+            shown: how its notebook is.
 
         Raises:
             OSError: the disk does not take what lies beside it.
@@ -85,7 +94,7 @@ class Details:
         environment = files.read(
             lambda one: one.name == ENVIRONMENT and one.table == METADATA, self._environment
         )
-        kind = kind_of(record, rows)
+        kind = kind_of(result, rows)
         metrics = (
             files.read_all(lambda one: ExecMetadataType.metrics_file.value in one.types, read_series) or {}
         )
@@ -126,7 +135,7 @@ class Details:
             "replays": [self._replay(note) for note in replays],
             "replay_of": replay_of,
             "notebook": self._notebook(
-                record.rid, first_line(record.description) or record.workflow.name, files, write
+                record.rid, first_line(record.description) or record.workflow.name, files, shown, write
             ),
         }
         return Told(page, files.whole)
@@ -223,16 +232,18 @@ class Details:
             write(name, content)
         return self._previews[key].preview
 
-    def _notebook(self, rid: RID, title: str, files: _Files, write: Write) -> dict[str, str] | None:
-        """Return where the executed notebook is shown: in full where that was asked for, or from its Markdown."""
+    def _notebook(
+        self, rid: RID, title: str, files: _Files, shown: Shown, write: Write
+    ) -> dict[str, str] | None:
+        """Return where the executed notebook is shown, if there is one."""
         of_notebook = [one for one in files.made if ExecAssetType.notebook_output.value in one.types]
-        ways = {NOTEBOOK: notebooks.from_notebook} if rid in self._rendered else {}
-        for suffix, render in {**ways, ".md": notebooks.from_markdown}.items():
+        ways = [(".md", notebooks.from_markdown), (NOTEBOOK, notebooks.from_notebook)]
+        for suffix, render in {Shown.no: [], Shown.soon: ways, Shown.full: ways[::-1]}[shown]:
             for one in of_notebook:
                 if one.name.endswith(suffix) and (path := files.path(one)):
-                    shown = render(path, rid, self._clean.text(title), write, self._clean.text)
-                    if shown:
-                        return shown
+                    made = render(path, rid, self._clean.text(title), write, self._clean.text)
+                    if made:
+                        return made
         return None
 
     def _replay(self, note: Note) -> dict[str, Any]:

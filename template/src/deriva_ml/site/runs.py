@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.definitions import RID, ExecutionRecord, seconds_of
+from deriva_ml.configuration_file import MODEL_COMMAND, MODEL_CONFIG
+from deriva_ml.definitions import RID, seconds_of
+from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.records.replays import Replays
 from deriva_ml.records.results import tabulate
 from deriva_ml.site.clean import Cleaner
@@ -18,14 +20,19 @@ COLUMNS = {1: "choice", 2: "parameter", 3: "metric"}
 NOTEBOOK = ".ipynb"
 
 
-def kind_of(record: ExecutionRecord, rows: Rows) -> str:
+def kind_of(result: Result, rows: Rows) -> str:
     """Return what ran: ``notebook``, ``model``, ``sweep`` or another ``program``."""
+    record, summary = result
     if rows.is_sweep:
         return "sweep"
-    if record.started_by == "deriva-ml-run":
+    if record.started_by == NOTEBOOK_COMMAND or record.workflow.url.endswith(NOTEBOOK):
+        return "notebook"
+    # Of runners that did not note what started a run, its settings tell.
+    if record.started_by == MODEL_COMMAND or any(
+        name.startswith(MODEL_CONFIG) for name in summary.parameters
+    ):
         return "model"
-    notebook = record.started_by == "deriva-ml-run-notebook" or record.workflow.url.endswith(NOTEBOOK)
-    return "notebook" if notebook or any(one.name.endswith(NOTEBOOK) for one in rows.outputs()) else "program"
+    return "notebook" if any(one.name.endswith(NOTEBOOK) for one in rows.outputs()) else "program"
 
 
 def first_line(text: str) -> str:
@@ -49,7 +56,7 @@ def table(
         "rid": [one.rid for one in records],
         "when": [one.created for one in records],
         "status": [one.status.value for one in records],
-        "kind": [kind_of(one, rows[one.rid]) for one in records],
+        "kind": [kind_of(one, rows[one.record.rid]) for one in results],
         "workflow": [clean.text(one.workflow.name) for one in records],
         "version": [clean.text(one.workflow.version) for one in records],
         "description": [clean.text(first_line(one.description)) for one in records],

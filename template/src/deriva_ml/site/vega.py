@@ -35,13 +35,13 @@ def write_vega(assets: Path) -> bool:
         OSError: the disk did not take it.
     """
     path = assets / SCRIPT
-    there, wanted = _version_of(path), _installed()
-    if wanted is None or wanted == there:
-        return there is not None
+    there, wanted = _version_of(path), version()
+    if wanted in {"", there}:
+        return bool(there)
     try:
         import vl_convert
     except ImportError:  # made for another machine
-        return there is not None
+        return bool(there)
     script = f"(() => {{\n{vl_convert.javascript_bundle(GIVEN)}\n}})();\n".encode()
     head = _HEAD.format(
         package=PACKAGE,
@@ -57,17 +57,17 @@ def write_vega(assets: Path) -> bool:
     return True
 
 
-def _installed() -> str | None:
-    """Return the version of vl-convert that is installed; asking it itself would load all of it."""
+def version() -> str:
+    """Return the version of vl-convert that is installed, or none; asking it itself would load all of it."""
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(PACKAGE)
-    return None
+    return ""
 
 
-def _version_of(path: Path) -> str | None:
-    """Return of what version a script is that was written whole; None for any other file, or none."""
+def _version_of(path: Path) -> str:
+    """Return of what version a script is that was written whole; none for any other file."""
     with suppress(OSError):
         stamp = _STAMP.fullmatch(path.read_bytes())
         if stamp and hashlib.sha256(stamp[3]).hexdigest() == stamp[2].decode():
             return stamp[1].decode()
-    return None
+    return ""

@@ -83,11 +83,11 @@ const charts = (() => {
     shown.get(node)?.();
     const drawing = site.el('div', { class: 'drawing', role: 'img', 'aria-label': chart.description });
     const head = site.el('figcaption', {}, site.el('span', { class: 'chart-title' }, chart.title), ...(chart.switches ?? []));
-    const figure = site.el('figure', { class: 'chart', 'data-chart': chart.kind }, head, drawing, chart.legend ?? '',
-      chart.table ? numbers(chart.table) : '');
+    const figure = site.el('figure', { class: 'chart', 'data-chart': chart.kind }, head, drawing, chart.legend,
+      chart.table && numbers(chart.table));
     node.replaceChildren(figure);
     if (!site.info.charts) {
-      drawing.remove();
+      for (const one of [drawing, chart.legend, ...(chart.switches ?? [])]) one?.remove();
       if (!said) figure.before(site.el('p', { class: 'note no-charts' }, 'Charts are not drawn: ', site.el('code', {}, WITHOUT)));
       said = true;
       return;

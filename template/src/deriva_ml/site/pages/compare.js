@@ -14,19 +14,18 @@
   const chosen = () => [...new Set(site.place().split(',').map((one) => one.trim()).filter(Boolean))];
   const go = (rids) => { window.location.hash = rids.map(encodeURIComponent).join(','); };
 
-  /** The runs that are asked for; in the place of a sweep, those it started. */
-  function expanded(runs, asked) {
-    const [rids, sweeps, unknown] = [[], [], []];
-    for (const rid of asked) {
-      const i = runs.rid.indexOf(rid);
-      const jobs = i >= 0 && runs.kind[i] === 'sweep' ? runs.rid.filter((_, j) => runs.parents[j].includes(rid)).reverse() : [];
-      if (i < 0) unknown.push(rid);
-      else if (jobs.length) {
-        sweeps.push([rid, jobs.length]);
-        rids.push(...jobs);
-      } else rids.push(rid);
+  /** The runs that are asked for; in the place of a sweep, its jobs in their order. */
+  async function expanded(runs, asked) {
+    const places = new Map(runs.rid.map((rid, i) => [rid, i]));
+    const [rids, sweeps] = [[], []];
+    const known = asked.filter((rid) => places.has(rid));
+    for (const rid of known) {
+      const { children } = runs.kind[places.get(rid)] === 'sweep' ? await site.load(`runs/${rid}`) : { children: [] };
+      const jobs = children.map(([job]) => job).filter((job) => places.has(job));
+      if (jobs.length) sweeps.push([rid, jobs.length]);
+      rids.push(...(jobs.length ? jobs : [rid]));
     }
-    return { rids: [...new Set(rids)], sweeps, unknown };
+    return { rids: [...new Set(rids)], sweeps, unknown: asked.filter((rid) => !places.has(rid)), places };
   }
 
   /** A field that adds a run, found by RID, workflow or description. */
@@ -136,8 +135,7 @@
   }
 
   /** A metric against a parameter, and parallel coordinates; of what differs among the runs. */
-  async function acrossRuns(runs, rids, place) {
-    const at = rids.slice(0, DRAWN).map((rid) => runs.rid.indexOf(rid));
+  async function acrossRuns(runs, at, place) {
     const columns = runs.columns.map(({ name, kind, values }) => ({
       name, kind, values: at.map((i) => (kind === 'metric' && values[i] !== null ? Number(values[i]) : values[i])),
     })).filter(({ values }) => new Set(values.map((one) => JSON.stringify(one))).size > 1);
@@ -172,10 +170,10 @@
   site.start(async (content) => {
     const runs = await site.load('runs');
 
-    show = async () => {
+    show = async (moved = false) => {
       turn += 1;
       const mine = turn;
-      const { rids, sweeps, unknown } = expanded(runs, chosen());
+      const { rids, sweeps, unknown, places } = await expanded(runs, chosen());
       const details = await Promise.all(rids.slice(0, BESIDE).map((rid) => site.load(`runs/${rid}`)));
       if (mine !== turn) return;
       site.title(rids.length ? `Comparison of ${site.number(rids.length)} runs` : 'Comparison');
@@ -191,12 +189,14 @@
         rids.length > BESIDE ? `The table shows the first ${BESIDE} of ${rids.length} runs; the charts across runs show ${Math.min(rids.length, DRAWN)}.` : '',
       ].filter(Boolean);
       const drawn = site.el('div', { id: 'charts' });
+      const had = document.activeElement?.id === 'add' ? 'add' : 'main';
       content.replaceChildren(adder(runs, rids), site.el('div', { role: 'status', id: 'said' }, ...notes.map((note) => site.el('p', { class: 'note' }, note))),
         site.el('p', { class: 'controls' }, site.el('label', { class: 'switch' }, box, ' also what is the same')), place, drawn);
       fill();
+      if (moved) document.getElementById(had).focus({ preventScroll: true });
       await overSteps(details, drawn);
-      if (mine === turn) await acrossRuns(runs, rids, drawn);
+      if (mine === turn) await acrossRuns(runs, rids.slice(0, DRAWN).map((rid) => places.get(rid)), drawn);
     };
     await show();
-  }, () => show());
+  }, () => show(true));
 }

@@ -3,6 +3,8 @@
 /* global site */
 
 const differing = (() => {
+  /** Files of a record that are compared by what they say, and not as outputs. */
+  const DESCRIBING = ['configuration.json', 'environment.json', 'hydra-config.yaml', 'uv.lock', 'choices-hydra.yaml', 'uncommitted.diff', 'uncommitted-at-end.diff'];
   /** Digits that are shown of a digest, and of an id of git. */
   const SHORT = 10;
   /** Characters of a value that a cell shows. */
@@ -11,6 +13,9 @@ const differing = (() => {
   const said = (pairs) => pairs.filter(([, value]) => value !== null && value !== undefined && value !== '' && value?.length !== 0);
   /** What a run without a configuration, as one that failed early, was given is not known. */
   const unless = (known, pairs) => (known ? pairs : null);
+  const describes = (one) => one.table === 'Execution_Metadata' && DESCRIBING.includes(one.name);
+  /** Where the code lies in its repository; of an address that does not tell it, all. */
+  const path = (url) => url.replace(/^git:[0-9a-f]+:|^https?:\/\/.*?\/blob\/[^/]+\//, '');
   const lines = (text) => (text ? `${text.replace(/\n$/, '').split('\n').length} lines` : '');
 
   const PARTS = [
@@ -20,7 +25,7 @@ const differing = (() => {
     ])],
     ['code', 'code', (run) => [...said([
       ['workflow', run.workflow.name], ['version', run.code.version || run.workflow.version], ['commit', run.code.commit],
-      ['checksum', run.workflow.checksum], ['address', run.code.url || run.workflow.url],
+      ['path', path(run.code.url || run.workflow.url)], ['checksum', run.workflow.checksum],
       ['what ran', run.code.differences.filter((one) => !one.startsWith('uncommitted changes')).join('; ')],
     ]), ['uncommitted changes', run.code.dirty ? 'yes' : 'no'], ...said([['patch', lines(run.code.patch), run.code.patch]])]],
     ['parameters', 'parameters', (run) => unless(run.config || run.parameters.length, run.parameters.map(([name, value]) => [name, site.value(value), JSON.stringify(value)]))],
@@ -28,10 +33,10 @@ const differing = (() => {
     ['inputs', 'inputs', (run) => [
       ...run.datasets.map((one) => [`dataset ${one.name || one.rid}`, one.version, one.digest || one.version, () => site.dataset(one.rid, one.version)]),
       ...files(run.inputs)]],
-    ['packages', 'packages and machine', (run) => unless(run.environment.length || run.packages.length, [...said(run.environment), ...run.packages])],
+    ['packages', 'packages and machine', (run) => unless(run.environment.length || run.packages.length, [...said(run.environment), ...run.packages, ...files(run.outputs.filter((one) => describes(one) && one.name === 'uv.lock'))])],
     ['end', 'how it ended', (run) => said([['status', run.status], ['reason', run.reason]])],
     ['metrics', 'metrics', (run) => run.metrics.map(([name, { last }]) => [name, Number(last)])],
-    ['outputs', 'outputs', (run) => files(run.outputs)],
+    ['outputs', 'outputs', (run) => files(run.outputs.filter((one) => !describes(one)))],
   ];
 
   /** Files by name; of those that share one, the second is called so, as `name (2)`. */

@@ -19,11 +19,11 @@ site.start(async (content) => {
     { name: 'types', label: 'Types', values: kinds },
     { name: 'table', label: 'Table', values: data.table },
     { name: 'RID', label: 'RID', values: data.rid, cell: (row) => el('code', { class: 'rid' }, data.rid[row]) },
-    { name: 'md5', label: 'MD5', values: data.md5, key: 'digest', cell: (row) => (data.md5[row] ? el('code', {}, data.md5[row]) : '') },
+    { name: 'md5', label: 'MD5', values: data.md5, cell: (row) => (data.md5[row] ? el('code', {}, data.md5[row]) : '') },
     { name: 'lineage', label: 'Lineage', values: data.rid, cell: (row) => el('a', { href: `lineage.html#${encodeURIComponent(data.rid[row])}`, 'aria-label': `Lineage of ${data.name[row].slice(0, 80)}` }, 'Lineage') },
   ];
   const texts = [];
-  const words = (row) => {
+  const text = (row) => {
     texts[row] ??= [data.name[row], data.rid[row], kinds[row], data.md5[row], data.made_by[row], ...data.read_by[row]].join('\n').toLowerCase();
     return texts[row];
   };
@@ -31,7 +31,7 @@ site.start(async (content) => {
     noun: 'files',
     count,
     columns,
-    words,
+    words: text,
     facets: [{ name: 'table', label: 'Table', values: data.table }, { name: 'types', label: 'Types', values: kinds }],
   });
   draw();

@@ -221,5 +221,9 @@
       });
     };
     await show();
-  }, () => show());
+  }, async () => {
+    window.scrollTo(0, 0);
+    document.getElementById('main').focus({ preventScroll: true });
+    await show();
+  });
 }

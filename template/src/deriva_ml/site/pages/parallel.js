@@ -73,6 +73,7 @@
       type: 'text', from: { data: name }, interactive: false,
       encode: { update: { text: { field: 't' }, fontSize: { value: 12 }, fill: { value: 'var(--text)' }, ...more } },
     });
+    const over = (name, look) => ({ type: 'path', name, from: { data: 'over' }, interactive: false, encode: { update: { ...way, ...look } } });
     const behind = { stroke: { value: 'var(--raised)' }, strokeWidth: { value: 4 }, strokeJoin: { value: 'round' } };
     const tick = { x: x('x'), y: y('y'), dx: { value: 6 }, baseline: { value: 'middle' }, limit: { signal: `datum.x > 0.99 ? ${RIGHT - 6} : gap - 10` } };
     const spec = (width) => ({
@@ -90,9 +91,9 @@
         { name: 'ticks', values: drawn.flatMap((axis, a) => axis.ticks.map(([place, t]) => ({ x: at(a), y: place, t }))) },
       ],
       marks: [
-        { type: 'path', from: { data: 'runs' }, interactive: false, encode: { update: { ...way, stroke: { field: 'c' }, strokeWidth: { value: 1.5 }, strokeOpacity: { signal: `hover < 0 ? ${runs.length > 150 ? 0.5 : 0.85} : 0.25` } } } },
+        { type: 'path', from: { data: 'runs' }, interactive: false, encode: { update: { ...way, stroke: { field: 'c' }, strokeWidth: { value: 1.5 }, strokeOpacity: { value: runs.length > 150 ? 0.5 : 0.85 } } } },
         { type: 'rule', from: { data: 'axes' }, interactive: false, encode: { update: { x: x('x'), y: { signal: 'top' }, y2: { signal: `top + ${HEIGHT}` }, stroke: { value: 'var(--text)' } } } },
-        { type: 'path', from: { data: 'over' }, interactive: false, encode: { update: { ...way, stroke: { field: 'c' }, strokeWidth: { value: 4 } } } },
+        over('halo', { stroke: { value: 'var(--raised)' }, strokeWidth: { value: 9 } }), over('lit', { stroke: { field: 'c' }, strokeWidth: { value: 5 } }),
         written('ticks', { ...tick, ...behind }), written('ticks', tick),
         written('axes', {
           x: x('x'), y: { signal: 'top - 14' }, angle: { signal: 'flat ? 0 : -90' }, baseline: { signal: "flat ? 'alphabetic' : 'middle'" },

@@ -58,13 +58,13 @@ const query = (() => {
     return found;
   }
 
-  /** Whether a value meets a condition. What a row does not have meets `= none` only. */
+  /** Whether a value meets a condition. What a row does not have meets `= none` only; a number equals also what is shown of it. */
   function holds(value, operator, wanted) {
     const has = value !== null && value !== undefined;
     if (wanted === null) return operator === '=' || operator === '==' ? !has : has && (operator === '!=' || operator === '<>');
     if (!has) return false;
     const own = typeof value === 'number' ? value : typeof value === 'object' ? JSON.stringify(value) : String(value);
-    const same = Object.is(own, wanted) || own === wanted;
+    const same = Object.is(own, wanted) || own === wanted || (typeof own === 'number' && Number(own.toPrecision(6)) === wanted);
     if (operator === '=' || operator === '==') return same;
     if (operator === '!=' || operator === '<>') return !same;
     if (typeof own !== typeof wanted) return false;

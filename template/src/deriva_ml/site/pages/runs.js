@@ -22,22 +22,26 @@ site.start(async (content) => {
     { name: 'when', label: 'When (UTC)', values: data.when, key: 'when', cell: (row) => site.when(data.when[row]).replace(' UTC', '') },
     { name: 'status', label: 'Status', values: data.status, key: 'status', cell: (row) => site.badge(data.status[row]) },
     { name: 'workflow', label: 'Workflow', values: data.workflow, key: 'workflow' },
-    { name: 'version', label: 'Version', values: data.version, off: true },
     { name: 'description', label: 'Description', values: data.description, key: 'description' },
+  ];
+  const run = [
     { name: 'kind', label: 'Kind', values: kind, key: 'kind', cell: place, off: !varies(kind) },
     { name: 'seconds', label: 'Took', values: data.seconds, numeric: true, cell: (row) => site.seconds(data.seconds[row]) },
     { name: 'replayed', label: 'Replayed', values: data.replay, off: !data.replay.some(Boolean), cell: (row) => data.replay[row] && site.badge(data.replay[row]) },
-  ];
+    { name: 'version', label: 'Version', values: data.version, off: true },
+  ].map((column) => ({ ...column, group: 'Run' }));
   const GROUPS = { parameter: 'Parameters', choice: 'Choices', metric: 'Metrics' };
-  const known = new Set(facts.map(({ name }) => name));
+  const known = new Set([...facts, ...run].map(({ name }) => name));
   const own = data.columns.map((column) => {
     const values = column.kind === 'metric' ? column.values.map((value) => (value === null ? null : Number(value))) : column.values;
     const name = known.has(column.name) ? `${GROUPS[column.kind].toLowerCase()}.${column.name}` : column.name;
-    const cell = column.kind === 'metric' ? (row) => site.number(values[row]) : undefined;
-    return { name, label: column.name, group: GROUPS[column.kind], values, numeric: numbers(values), off: true, cell };
+    return { name, label: column.name, group: GROUPS[column.kind], values, numeric: numbers(values), off: true };
   });
+  /** What most runs have is shown at first, and of that which as many have, metrics. */
   const FIRST = ['Metrics', 'Parameters', 'Choices'];
-  [...own].sort((a, b) => FIRST.indexOf(a.group) - FIRST.indexOf(b.group)).slice(0, 16).forEach((column) => { column.off = false; });
+  const having = new Map(own.map((column) => [column, column.values.filter((value) => value !== null).length]));
+  const ranked = [...own].sort((a, b) => having.get(b) - having.get(a) || FIRST.indexOf(a.group) - FIRST.indexOf(b.group));
+  ranked.slice(0, 16).forEach((column) => { column.off = false; });
 
   /** A run's RID with the box that chooses it. */
   function choice(row) {
@@ -92,9 +96,9 @@ site.start(async (content) => {
   }
 
   // --------------------------------------------------------------------------------------------------- table
-  const columns = [...facts, ...own];
+  const columns = [...facts, ...own, ...run];
   const texts = [];
-  const words = (row) => {
+  const text = (row) => {
     texts[row] ??= columns.map(({ values }) => site.value(values[row] ?? '')).join('\n').toLowerCase();
     return texts[row];
   };
@@ -102,7 +106,7 @@ site.start(async (content) => {
     noun: 'runs',
     count,
     columns,
-    words,
+    words: text,
     order: '-when',
     example: example(),
     facets: [
@@ -110,11 +114,13 @@ site.start(async (content) => {
       { name: 'kind', label: 'Kind', values: kind }, { name: 'replayed', label: 'Replayed', values: data.replay },
     ],
     narrow: {
-      of: (sweep) => ({ test: (row) => parents[row].includes(sweep) || rid[row] === sweep, said: ['The sweep ', site.run(sweep), ' and its runs'] }),
-      jobs: () => ({ test: (row) => !parents[row].some((one) => site.known(one)), said: ['Without the runs of sweeps'] }),
+      of: (sweep) => ({ test: (row) => parents[row].includes(sweep) || rid[row] === sweep, said: ['The sweep ', site.run(sweep), ' and its runs '] }),
+      jobs: () => ({ test: (row) => !parents[row].some((one) => site.known(one)), said: ['Without the runs of sweeps '] }),
     },
-    extra: [el('label', { class: 'check no-print' }, all, 'Choose all shown'),
-      children.size ? el('a', { href: 'index.html#jobs=none', class: 'no-print', id: 'without-jobs' }, 'Without the runs of sweeps') : null],
+    extra: (go) => [
+      el('label', { class: 'check no-print' }, all, 'Choose all shown'),
+      children.size ? el('button', { type: 'button', class: 'plain no-print', id: 'without-jobs', onclick: () => go({ jobs: 'none', of: '' }) }, 'Leave out the runs of sweeps') : null,
+    ],
     drawn: (rows) => { onScreen = rows; mark(); },
   });
   content.append(bar);
@@ -124,10 +130,9 @@ site.start(async (content) => {
 
   /** A condition that would mean something here. */
   function example() {
-    const column = own.find(({ numeric, group }) => numeric && group === 'Metrics') ?? own.find(({ numeric }) => numeric);
-    if (!column) return 'status = Failed';
-    const name = /^[^\s`'"=<>!]+$/.test(column.name) ? column.name : '`…`';
-    return `${name} > ${Number((column.values.find((value) => Number.isFinite(value)) ?? 0).toPrecision(2))}`;
+    const column = ranked.find(({ name, numeric }) => numeric && /^[\w.]+$/.test(name));
+    const value = column?.values.find((some) => Number.isFinite(some)) ?? 0;
+    return column ? `${column.name} > ${Number(value.toPrecision(2))}` : 'status = Failed';
   }
 
   function nothing() {

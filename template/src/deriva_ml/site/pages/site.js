@@ -112,7 +112,7 @@ const site = (() => {
         list.append(...links(rids.slice(most)));
         list.children[first].firstChild.focus();
       },
-    }, `and ${number(rids.length - most)} more`);
+    }, `and ${words.number(rids.length - most)} more`);
     return el('div', {}, list, more);
   }
 
@@ -155,6 +155,9 @@ const site = (() => {
     return box;
   }
 
+  /** A time in UTC, as an element that does not break. @param {string} iso */
+  const time = (iso) => el('time', { datetime: iso }, words.when(iso));
+
   /** Names and what they are. @param {[string, any][]} pairs those whose value is null, "" or undefined are left out */
   const facts = (pairs) => el('dl', { class: 'facts' }, pairs
     .filter(([, value]) => value !== null && value !== undefined && value !== '')
@@ -162,43 +165,6 @@ const site = (() => {
 
   /** A part of a page with its heading. @param {string} title @param {...any} children */
   const section = (title, ...children) => el('section', { 'aria-label': title }, el('h2', {}, title), ...children);
-
-  // ------------------------------------------------------------------------------------------------------ words
-  /** A number that was measured: up to six digits that count. @param {number|string|null} x */
-  function number(x) {
-    if (x === null || x === undefined) return '';
-    const value = Number(x);
-    if (Number.isNaN(value)) return 'NaN';
-    if (!Number.isFinite(value)) return String(value);
-    const size = Math.abs(value);
-    if (Number.isInteger(value) && size < 1e15) return value.toLocaleString('en', { useGrouping: size >= 1e4 });
-    return size >= 1e7 || size < 1e-4 ? value.toExponential(4).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
-  }
-
-  /** A value that was given, exactly as it was. @param {any} json */
-  const value = (json) => (json === undefined ? '' : json === null ? 'none' : typeof json === 'object' ? JSON.stringify(json) : String(json));
-
-  /** A time, in UTC. @param {string} iso */
-  const when = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : '');
-
-  /** @param {number|null} bytes */
-  function size(bytes) {
-    if (bytes === null || bytes === undefined) return '';
-    const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
-    let at = 0;
-    let left = bytes;
-    while (left >= 999.5 && at < units.length - 1) [left, at] = [left / 1000, at + 1];
-    return `${at ? left.toPrecision(3) : left} ${units[at]}`;
-  }
-
-  /** A duration. @param {number|null} n seconds */
-  function seconds(n) {
-    if (n === null || n === undefined) return '';
-    if (n < 99.95) return `${n < 9.995 ? n.toFixed(2) : n.toFixed(1)} s`;
-    const minutes = Math.round(n / 60);
-    if (minutes < 60) return `${Math.floor(n / 60)} min ${Math.floor(n % 60)} s`;
-    return minutes < 2880 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${Math.round(minutes / 1440)} days`;
-  }
 
   // ------------------------------------------------------------------------------------------------------ frame
   /** The part of the address behind #, as text. */
@@ -258,10 +224,10 @@ const site = (() => {
     const { project, made, runner, count, of, since } = info;
     document.getElementById('project').textContent = project;
     title(document.getElementById('title').textContent);
-    const part = count < of ? `${number(count)} of ${number(of)} runs` : `${number(count)} run${count === 1 ? '' : 's'}`;
+    const part = count < of ? `${words.number(count)} of ${words.number(of)} runs` : `${words.number(count)} run${count === 1 ? '' : 's'}`;
     document.getElementById('made').textContent = [
-      part + (since ? ` since ${since}` : ''), `built ${when(made)}`, `runner ${runner}`,
-    ].join(' · ');
+      part + (since ? ` since ${since}` : ''), `built ${words.when(made)}`, runner && `runner ${runner}`,
+    ].filter(Boolean).join(' · ');
   }
 
   /**
@@ -304,8 +270,8 @@ const site = (() => {
   }
 
   const api = {
-    info: {}, take, load, recall, keep, el, known, run, dataset, web, listed, badge, grid, scrolling, facts, section,
-    number, value, when, size, seconds, place, title, fail, empty, dark, color, start,
+    ...words, info: {}, take, load, recall, keep, el, known, run, dataset, web, listed, badge, grid, scrolling, facts, section,
+    time, place, title, fail, empty, dark, color, start,
   };
   return api;
 })();

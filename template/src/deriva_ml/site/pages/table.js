@@ -26,22 +26,23 @@ const table = (() => {
    * @param {(row: number) => string} given.words in lower case, that are searched
    * @param {Object<string, (value: string) => {test: (row: number) => boolean, said: any[]}>} [given.narrow] other filters in the address
    * @param {(rows: number[]) => any} [given.drawn] called with the rows that are on the screen
-   * @param {any[]} [given.extra] what else stands above the table
+   * @param {(go: (changes: Object<string, string>) => void) => any[]} [given.extra] what else stands above the table
    * @returns {() => void} draws what the address says
    */
   function make(content, given) {
-    const { noun, count, columns, facets = [], words, narrow = {}, example = '', order: natural = '' } = given;
-    const shown = new Set(site.recall(`columns ${noun}`, null) ?? columns.filter((column) => !column.off).map((column) => column.name));
-    shown.add(columns[0].name);
+    const { noun, count, columns, facets = [], words: texts, narrow = {}, example = '', order: natural = '' } = given;
+    /** Of which columns this person said whether they are shown. @type {Map<string, boolean>} */
+    const said = new Map(site.recall(`columns ${noun}`, []));
+    const shown = new Set(columns.filter(({ name, off }, at) => !at || (said.get(name) ?? !off)).map(({ name }) => name));
     let timer = 0;
     let state = read();
 
     // ------------------------------------------------------------------------------------------------- state
     function read() {
       const raw = location.hash.slice(1);
-      const said = raw.includes('=') ? new URLSearchParams(raw) : new URLSearchParams({ q: site.place() });
+      const asked = raw.includes('=') ? new URLSearchParams(raw) : new URLSearchParams({ q: site.place() });
       const names = ['q', 'where', 'sort', ...facets.map(({ name }) => name), ...Object.keys(narrow)];
-      return { ...Object.fromEntries(names.map((name) => [name, said.get(name) ?? ''])), shown: said.get('shown') ?? String(STEP) };
+      return { ...Object.fromEntries(names.map((name) => [name, asked.get(name) ?? ''])), shown: asked.get('shown') ?? String(STEP) };
     }
 
     /** Goes to another state: as a step that Back undoes, or while typing in place of the last one. */
@@ -59,17 +60,17 @@ const table = (() => {
       else location.hash = hash;
     }
 
-    const typed = (name) => (event) => {
+    const typed = (name, pause = PAUSE) => (event) => {
       clearTimeout(timer);
       const { value } = event.target;
-      timer = setTimeout(() => go({ [name]: value }, { replace: true }), PAUSE);
+      timer = setTimeout(() => go({ [name]: value }, { replace: true }), pause);
     };
 
     // ---------------------------------------------------------------------------------------------- controls
     const field = (id, label, control) => el('div', { class: `field field-${id}` }, el('label', { for: id }, label), control);
     const search = el('input', { type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'words that all occur', oninput: typed('q') });
     const where = el('input', {
-      type: 'text', id: 'where', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', placeholder: example, 'aria-describedby': 'where-fault', oninput: typed('where'),
+      type: 'text', id: 'where', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', placeholder: example, 'aria-describedby': 'where-fault', oninput: typed('where', 3 * PAUSE),
     });
     const fault = el('p', { id: 'where-fault', class: 'where-fault', role: 'status' });
     const selects = facets.map(({ name, label, values }) => {
@@ -105,22 +106,27 @@ const table = (() => {
     content.append(
       el('search', { class: 'tools no-print', 'aria-label': `Find ${noun}` }, field('search', 'Search', search), more, filters, menu()),
       fault, narrowed,
-      el('div', { class: 'above' }, given.extra ?? [], status, clear),
-      box, el('div', { class: 'below no-print' }, next),
+      el('div', { class: 'above' }, given.extra?.(go) ?? [], status, clear),
+      box,
     );
+    box.append(el('div', { class: 'below no-print' }, next));
 
     /** The list of columns, of which a person chooses. */
     function menu() {
       const optional = columns.slice(1);
-      const say = () => `Columns (${shown.size} of ${columns.length})`;
-      const summary = el('summary', { class: 'button' }, say());
+      const label = () => `Columns (${shown.size} of ${columns.length})`;
+      const summary = el('summary', { class: 'button' }, label());
       const boxes = new Map(optional.map((column) => [column.name, el('input', {
         type: 'checkbox', value: column.name, checked: shown.has(column.name), onchange: (event) => set([column.name], event.target.checked),
       })]));
       const set = (names, on) => {
-        names.forEach((name) => { shown[on ? 'add' : 'delete'](name); boxes.get(name).checked = on; });
-        summary.textContent = say();
-        site.keep(`columns ${noun}`, [...shown]);
+        names.forEach((name) => {
+          shown[on ? 'add' : 'delete'](name);
+          said.set(name, on);
+          boxes.get(name).checked = on;
+        });
+        summary.textContent = label();
+        site.keep(`columns ${noun}`, [...said]);
         draw();
       };
       const groups = [...new Set(optional.map(({ group = 'Facts' }) => group))].map((name) => {
@@ -138,7 +144,7 @@ const table = (() => {
     // ----------------------------------------------------------------------------------------------- drawing
     function chosen() {
       const tests = selects.filter(({ name }) => state[name]).map(({ name, values }) => (row) => values[row] === state[name]);
-      tests.push(...query.search(state.q, words));
+      tests.push(...query.search(state.q, texts));
       narrowed.replaceChildren();
       for (const [name, filter] of Object.entries(narrow)) {
         if (!state[name]) continue;
@@ -150,7 +156,7 @@ const table = (() => {
       try {
         tests.push(...query.conditions(state.where, columns));
       } catch (error) {
-        wrong = `Where: ${error.message}`;
+        wrong = `This condition is left out: ${error.message}.`;
       }
       fault.textContent = wrong;
       where.toggleAttribute('aria-invalid', Boolean(wrong));
@@ -200,10 +206,10 @@ const table = (() => {
     function line(row, visible) {
       return el('tr', { role: 'row' }, visible.map(({ label, values, cell, numeric, group, key }, at) => {
         const had = values[row];
-        const text = had === null ? '' : site.value(had);
+        const text = had === null ? '' : numeric ? site.number(had) : site.value(had);
         const inner = cell ? cell(row) : text.length > 24 ? el('div', { class: 'clamp' }, text.slice(0, 400)) : text;
         const kind = [at ? '' : 'first', numeric ? 'number' : '', group ? 'given' : '', key ?? '', inner === '' || inner === null ? 'blank' : ''].filter(Boolean).join(' ');
-        return el(at ? 'td' : 'th', { role: at ? 'cell' : 'rowheader', scope: at ? null : 'row', class: kind || null, 'data-label': label.slice(0, 60) }, inner);
+        return el(at ? 'td' : 'th', { role: at ? 'cell' : 'rowheader', scope: at ? null : 'row', class: kind || null, 'data-label': label.slice(0, 60), title: numeric && !cell && had !== null ? String(had) : null }, inner);
       }));
     }
 

@@ -1,0 +1,41 @@
+'use strict';
+/** Words for values: numbers, times, sizes, durations. */
+const words = (() => {
+  /** A number that was measured: up to six digits that count. @param {number|string|null} x */
+  function number(x) {
+    if (x === null || x === undefined) return '';
+    const value = Number(x);
+    if (Number.isNaN(value)) return 'NaN';
+    if (!Number.isFinite(value)) return String(value);
+    const size = Math.abs(value);
+    if (Number.isInteger(value) && size < 1e15) return value.toLocaleString('en', { useGrouping: size >= 1e4 });
+    return size >= 1e7 || size < 1e-4 ? value.toExponential(4).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
+  }
+
+  /** A value that was given, exactly as it was. @param {any} json */
+  const value = (json) => (json === undefined ? '' : json === null ? 'none' : typeof json === 'object' ? JSON.stringify(json) : String(json));
+
+  /** A time, in UTC. @param {string} iso */
+  const when = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : '');
+
+  /** @param {number|null} bytes */
+  function size(bytes) {
+    if (bytes === null || bytes === undefined) return '';
+    const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+    let at = 0;
+    let left = bytes;
+    while (left >= 999.5 && at < units.length - 1) [left, at] = [left / 1000, at + 1];
+    return `${at ? left.toPrecision(3) : left} ${units[at]}`;
+  }
+
+  /** A duration. @param {number|null} n seconds */
+  function seconds(n) {
+    if (n === null || n === undefined) return '';
+    if (n < 99.95) return `${n < 9.995 ? n.toFixed(2) : n.toFixed(1)} s`;
+    const minutes = Math.round(n / 60);
+    if (minutes < 60) return `${Math.floor(n / 60)} min ${Math.floor(n % 60)} s`;
+    return minutes < 2880 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${Math.round(minutes / 1440)} days`;
+  }
+
+  return { number, value, when, size, seconds };
+})();
