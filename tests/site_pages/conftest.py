@@ -47,6 +47,14 @@ def site(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def in_full(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of two runs, whose notebooks are shown in full."""
+    return build(
+        corpus, tmp_path_factory.mktemp("looked at closely") / "site", corpus.example, corpus.hostile
+    )
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The machine's Chromium, without a window."""
     if find_browser() is None:
@@ -99,7 +107,11 @@ class Visit:
             self.faults.append(f"asked for: {url}")
 
     def _failed(self, url: str, why: str) -> None:
-        if why != "net::ERR_ABORTED":
+        asked = f"asked for: {url}"
+        if why == "csp" and asked in self.faults:  # Chromium tells of what it kept from being asked for
+            self.faults.remove(asked)
+            self.refused.append(asked)
+        elif why != "net::ERR_ABORTED":
             self.faults.append(f"not loaded: {url}: {why}")
 
     def open(self, name: str) -> Page:
@@ -143,7 +155,8 @@ def visiting(chromium: Browser, site: Path) -> Iterator[Visiting]:
 
     def visit(size: tuple[int, int] = DESKTOP, of: Path = site, **options: Any) -> Visit:
         width, height = size
-        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **options))
+        still: Any = {"reduced_motion": "reduce", "viewport": {"width": width, "height": height}}
+        contexts.append(chromium.new_context(**still, **options))
         visits.append(Visit(contexts[-1].new_page(), of))
         return visits[-1]
 

@@ -16,7 +16,15 @@ from typing import Any
 from deriva_ml.notebook import widgets
 from deriva_ml.notebook.displayed_html import figure, in_words
 from deriva_ml.notebook.markdown import render_terminal
-from deriva_ml.site.harmless import Clean, Write, beside_data, defused, harmless_page, shows_something
+from deriva_ml.site.harmless import (
+    Clean,
+    Write,
+    beside_data,
+    defused,
+    harmless_page,
+    height_of,
+    shows_something,
+)
 from deriva_ml.site.notebook_style import STYLE
 from deriva_ml.untrusted import DAMAGED, READING, is_deep
 
@@ -41,7 +49,7 @@ _PICTURE = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
 _PLACE = "picture-{}.data"
 
 
-def from_notebook(content: Path, rid: str, title: str, write: Write, clean: Clean) -> dict[str, str] | None:
+def from_notebook(content: Path, rid: str, title: str, write: Write, clean: Clean) -> dict[str, Any] | None:
     """Write the page of an executed notebook's file, and return where it is in the site; None if it is none.
 
     Args:
@@ -63,7 +71,7 @@ def from_notebook(content: Path, rid: str, title: str, write: Write, clean: Clea
     return _written(body, rid, title, "notebook", write, clean)
 
 
-def from_markdown(content: Path, rid: str, title: str, write: Write, clean: Clean) -> dict[str, str] | None:
+def from_markdown(content: Path, rid: str, title: str, write: Write, clean: Clean) -> dict[str, Any] | None:
     """Write the page of a notebook's recorded Markdown, and return where it is in the site; None if it is no text.
 
     It takes a fraction of the time of the other one. HTML in it is shown as text.
@@ -96,10 +104,10 @@ def _read(content: Path) -> bytes:
         return stream.read()
 
 
-def _written(body: str, rid: str, title: str, source: str, write: Write, clean: Clean) -> dict[str, str]:
+def _written(body: str, rid: str, title: str, source: str, write: Write, clean: Clean) -> dict[str, Any]:
     place = f"notebooks/{rid}.html"
     write(place, harmless_page(clean(title), body, STYLE))
-    return {"src": place, "from": source}
+    return {"src": place, "from": source, "height": height_of(body)}
 
 
 # ------------------------------------------------------------------------------------------------------- Markdown

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deriva_ml.catalog.objects import is_digest
-from deriva_ml.site.harmless import Clean, Write, beside_data, defused, harmless_page, shows_something
+from deriva_ml.site.harmless import (
+    Clean,
+    Write,
+    beside_data,
+    defused,
+    harmless_page,
+    height_of,
+    shows_something,
+)
 from deriva_ml.site.pictures import is_picture, read_picture
 from deriva_ml.table import cell
 from deriva_ml.terminal import one_line
@@ -96,7 +104,10 @@ def _looked_at(stream: BinaryIO, name: str, size: int, clean: Clean) -> tuple[Pr
         if size > LARGEST_PAGE:
             raise ValueError("it is too large")
         page = _svg if suffix == ".svg" else _html
-        return {"kind": "page"}, ".html", page(_text(head + stream.read(LARGEST_PAGE), True), clean)
+        made, height = page(_text(head + stream.read(LARGEST_PAGE), True), clean)
+        if len(made) > LARGEST:
+            raise ValueError("it is too large")
+        return {"kind": "page", "height": height}, ".html", made
     if suffix == ".parquet":
         return _of_parquet(stream, clean), "", b""
     text = _text(head, len(head) == size)
@@ -186,23 +197,22 @@ def _cell(value: Any) -> str:
     return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
 
 
-def _svg(text: str, clean: Clean) -> bytes:
-    """Return a drawing as a page, in which it is an image: one runs nothing, and fetches nothing."""
-    if not re.search(r"<(?:\w+:)?svg\b", text):
+def _svg(text: str, clean: Clean) -> tuple[bytes, int]:
+    """Return a drawing as a page, in which it is an image: one runs nothing, and fetches nothing; and its height."""
+    tag = re.search(r"<(?:\w+:)?svg\b[^>]*", text)
+    if not tag:
         raise ValueError("it is no drawing")
+    height = re.search(r"\sheight=[\"'](\d{1,5})(?:\.\d*)?(px|pt)?[\"']", tag[0])
     data = base64.b64encode(beside_data(text, clean).encode(errors="replace"))
     image = f'<img alt="" src="data:image/svg+xml;base64,{data.decode()}">'
-    return _small(harmless_page("A recorded file", image, "body { margin: 0 } img { max-width: 100% }"))
+    page = harmless_page(
+        "A recorded file", image, "body { margin: 0 } img { display: block; max-width: 100% }"
+    )
+    return page, int(height[1]) * 4 // (3 if height[2] == "pt" else 4) if height else height_of(image)
 
 
-def _html(text: str, clean: Clean) -> bytes:
+def _html(text: str, clean: Clean) -> tuple[bytes, int]:
     body = defused(text)
     if not shows_something(body):
         raise ValueError("without its scripts it shows nothing")
-    return _small(harmless_page("A recorded file", beside_data(body, clean)))
-
-
-def _small(page: bytes) -> bytes:
-    if len(page) > LARGEST:
-        raise ValueError("it is too large")
-    return page
+    return harmless_page("A recorded file", beside_data(body, clean)), height_of(body)

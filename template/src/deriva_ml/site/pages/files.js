@@ -19,7 +19,7 @@ site.start(async (content) => {
     { name: 'types', label: 'Types', values: kinds },
     { name: 'table', label: 'Table', values: data.table },
     { name: 'RID', label: 'RID', values: data.rid, cell: (row) => el('code', { class: 'rid' }, data.rid[row]) },
-    { name: 'md5', label: 'MD5', values: data.md5, key: 'digest', cell: (row) => (data.md5[row] ? el('code', {}, data.md5[row]) : '') },
+    { name: 'md5', label: 'MD5', values: data.md5, cell: (row) => (data.md5[row] ? el('code', {}, data.md5[row]) : '') },
     { name: 'lineage', label: 'Lineage', values: data.rid, cell: (row) => el('a', { href: `lineage.html#${encodeURIComponent(data.rid[row])}`, 'aria-label': `Lineage of ${data.name[row].slice(0, 80)}` }, 'Lineage') },
   ];
   const texts = [];

@@ -47,11 +47,12 @@ const previews = (() => {
 
   /**
    * A page that was made by a run, or of it, in a frame that may do nothing.
-   * @param {string} src in this site @param {string} title
+   * @param {{src: string, height: number}} page in this site, with about what it needs @param {string} title
    */
-  function framed(src, title) {
-    return el('div', { class: 'framed' },
-      el('div', { class: 'frame' }, el('iframe', { sandbox: '', src, title, loading: 'lazy' })),
+  function framed({ src, height }, title) {
+    const frame = el('div', { class: 'frame' }, el('iframe', { sandbox: '', src, title, loading: 'lazy' }));
+    frame.style.setProperty('--needed', `${height + 2}px`);
+    return el('div', { class: 'framed' }, frame,
       el('p', { class: 'note' }, el('a', { href: src, target: '_blank', rel: 'noopener', 'aria-label': `Open ${title} by itself` }, 'Open it by itself')));
   }
 
@@ -59,18 +60,20 @@ const previews = (() => {
   function shown({ name, description, preview }) {
     if (preview.kind === 'picture') return picture(name, description, preview);
     if (preview.kind === 'table') return table(name, preview);
-    if (preview.kind === 'page') return framed(preview.src, name);
+    if (preview.kind === 'page') return framed(preview, name);
     return [block(name, preview.text), preview.more ? el('p', { class: 'note' }, 'The file goes on.') : null];
   }
 
   function picture(name, description, { src, width, height }) {
     const image = el('img', { src, width, height, alt: description ? `${name}: ${description}` : name, loading: 'lazy' });
     image.addEventListener('error', () => image.replaceWith(el('p', { class: 'note' }, 'No browser shows this picture: it is damaged, or missing in the site.')));
-    return el('a', { href: src, target: '_blank', rel: 'noopener', class: 'picture' }, image);
+    const link = el('a', { href: src, target: '_blank', rel: 'noopener', class: 'picture' }, image);
+    link.style.width = `min(100%, ${width}px, ${28 * width / height}rem)`; // its place is there before it is
+    return link;
   }
 
   function table(name, { headings, rows, more, more_columns: columns }) {
-    const numeric = headings.map((_, at) => at).filter((at) => at && rows.length && rows.every((row) => !row[at] || Number.isFinite(Number(row[at]))));
+    const numeric = headings.map((_, at) => at).filter((at) => at && rows.some((row) => row[at]) && rows.every((row) => !row[at] || Number.isFinite(Number(row[at]))));
     const left = [
       more === null ? 'more rows' : more ? `${site.number(more)} more row${more === 1 ? '' : 's'}` : '',
       columns ? `${site.number(columns)} more column${columns === 1 ? '' : 's'}` : '',
@@ -90,9 +93,12 @@ const previews = (() => {
   /** A file's name, which leads to who made and read it. */
   const named = ({ name }) => el('a', { href: `files.html#${encodeURIComponent(name)}` }, name);
 
-  /** Files in a table, and below it what is in them. @param {string} caption @param {any[]} files */
-  function files(caption, files_) {
-    if (!files_.length) return el('p', { class: 'muted' }, 'None.');
+  /**
+   * Files in a table, and below it what is in them.
+   * @param {string} caption @param {any[]} list @param {(file: any) => boolean} [elsewhere] what is shown elsewhere
+   */
+  function files(caption, list, elsewhere = () => false) {
+    if (!list.length) return el('p', { class: 'muted' }, 'None.');
     const row = (file) => el('tr', {},
       el('th', { scope: 'row' }, named(file)),
       el('td', {}, file.types.map((type) => el('span', { class: 'chip' }, type))),
@@ -100,8 +106,8 @@ const previews = (() => {
       el('td', {}, el('code', { class: 'rid' }, file.rid)),
       el('td', {}, el('code', { class: 'digest' }, file.md5)));
     const body = el('tbody');
-    const [, button] = inSteps(body, files_, ROWS, row, 'files');
-    const known = files_.filter((file) => file.preview);
+    const [, button] = inSteps(body, list, ROWS, row, 'files');
+    const known = list.filter((file) => file.preview && !elsewhere(file));
     return [
       site.scrolling(caption, el('table', { class: 'grid files' },
         el('caption', { class: 'unseen' }, caption),

@@ -37,8 +37,11 @@ site.start(async (content) => {
     const name = known.has(column.name) ? `${GROUPS[column.kind].toLowerCase()}.${column.name}` : column.name;
     return { name, label: column.name, group: GROUPS[column.kind], values, numeric: numbers(values), off: true };
   });
+  /** What most runs have is shown at first, and of that which as many have, metrics. */
   const FIRST = ['Metrics', 'Parameters', 'Choices'];
-  [...own].sort((a, b) => FIRST.indexOf(a.group) - FIRST.indexOf(b.group)).slice(0, 16).forEach((column) => { column.off = false; });
+  const having = new Map(own.map((column) => [column, column.values.filter((value) => value !== null).length]));
+  const ranked = [...own].sort((a, b) => having.get(b) - having.get(a) || FIRST.indexOf(a.group) - FIRST.indexOf(b.group));
+  ranked.slice(0, 16).forEach((column) => { column.off = false; });
 
   /** A run's RID with the box that chooses it. */
   function choice(row) {
@@ -115,22 +118,20 @@ site.start(async (content) => {
       jobs: () => ({ test: (row) => !parents[row].some((one) => site.known(one)), said: ['Without the runs of sweeps '] }),
     },
     extra: (go) => [
-      el('label', { class: 'check no-print' }, all, 'Choose all shown'),
+      el('label', { class: 'check no-print' }, all, 'Choose all shown'), bar,
       children.size ? el('button', { type: 'button', class: 'plain no-print', id: 'without-jobs', onclick: () => go({ jobs: 'none', of: '' }) }, 'Leave out the runs of sweeps') : null,
     ],
     drawn: (rows) => { onScreen = rows; mark(); },
   });
-  content.append(bar);
   draw();
 
   return draw;
 
   /** A condition that would mean something here. */
   function example() {
-    const column = own.find(({ numeric, group }) => numeric && group === 'Metrics') ?? own.find(({ numeric }) => numeric);
-    if (!column) return 'status = Failed';
-    const name = /^[^\s`'"=<>!]+$/.test(column.name) ? column.name : '`…`';
-    return `${name} > ${Number((column.values.find((value) => Number.isFinite(value)) ?? 0).toPrecision(2))}`;
+    const column = ranked.find(({ name, numeric }) => numeric && /^[\w.]+$/.test(name));
+    const value = column?.values.find((some) => Number.isFinite(some)) ?? 0;
+    return column ? `${column.name} > ${Number(value.toPrecision(2))}` : 'status = Failed';
   }
 
   function nothing() {

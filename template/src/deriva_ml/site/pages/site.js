@@ -226,8 +226,8 @@ const site = (() => {
     title(document.getElementById('title').textContent);
     const part = count < of ? `${words.number(count)} of ${words.number(of)} runs` : `${words.number(count)} run${count === 1 ? '' : 's'}`;
     document.getElementById('made').textContent = [
-      part + (since ? ` since ${since}` : ''), `built ${words.when(made)}`, `runner ${runner}`,
-    ].join(' · ');
+      part + (since ? ` since ${since}` : ''), `built ${words.when(made)}`, runner && `runner ${runner}`,
+    ].filter(Boolean).join(' · ');
   }
 
   /**

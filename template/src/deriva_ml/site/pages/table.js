@@ -31,17 +31,18 @@ const table = (() => {
    */
   function make(content, given) {
     const { noun, count, columns, facets = [], words: texts, narrow = {}, example = '', order: natural = '' } = given;
-    const shown = new Set(site.recall(`columns ${noun}`, null) ?? columns.filter((column) => !column.off).map((column) => column.name));
-    shown.add(columns[0].name);
+    /** Of which columns this person said whether they are shown. @type {Map<string, boolean>} */
+    const said = new Map(site.recall(`columns ${noun}`, []));
+    const shown = new Set(columns.filter(({ name, off }, at) => !at || (said.get(name) ?? !off)).map(({ name }) => name));
     let timer = 0;
     let state = read();
 
     // ------------------------------------------------------------------------------------------------- state
     function read() {
       const raw = location.hash.slice(1);
-      const said = raw.includes('=') ? new URLSearchParams(raw) : new URLSearchParams({ q: site.place() });
+      const asked = raw.includes('=') ? new URLSearchParams(raw) : new URLSearchParams({ q: site.place() });
       const names = ['q', 'where', 'sort', ...facets.map(({ name }) => name), ...Object.keys(narrow)];
-      return { ...Object.fromEntries(names.map((name) => [name, said.get(name) ?? ''])), shown: said.get('shown') ?? String(STEP) };
+      return { ...Object.fromEntries(names.map((name) => [name, asked.get(name) ?? ''])), shown: asked.get('shown') ?? String(STEP) };
     }
 
     /** Goes to another state: as a step that Back undoes, or while typing in place of the last one. */
@@ -105,7 +106,7 @@ const table = (() => {
     content.append(
       el('search', { class: 'tools no-print', 'aria-label': `Find ${noun}` }, field('search', 'Search', search), more, filters, menu()),
       fault, narrowed,
-      el('div', { class: 'above' }, given.extra?.(go) ?? [], status, clear),
+      el('div', { class: 'above' }, status, clear, given.extra?.(go) ?? []),
       box,
     );
     box.append(el('div', { class: 'below no-print' }, next));
@@ -113,15 +114,19 @@ const table = (() => {
     /** The list of columns, of which a person chooses. */
     function menu() {
       const optional = columns.slice(1);
-      const say = () => `Columns (${shown.size} of ${columns.length})`;
-      const summary = el('summary', { class: 'button' }, say());
+      const label = () => `Columns (${shown.size} of ${columns.length})`;
+      const summary = el('summary', { class: 'button' }, label());
       const boxes = new Map(optional.map((column) => [column.name, el('input', {
         type: 'checkbox', value: column.name, checked: shown.has(column.name), onchange: (event) => set([column.name], event.target.checked),
       })]));
       const set = (names, on) => {
-        names.forEach((name) => { shown[on ? 'add' : 'delete'](name); boxes.get(name).checked = on; });
-        summary.textContent = say();
-        site.keep(`columns ${noun}`, [...shown]);
+        names.forEach((name) => {
+          shown[on ? 'add' : 'delete'](name);
+          said.set(name, on);
+          boxes.get(name).checked = on;
+        });
+        summary.textContent = label();
+        site.keep(`columns ${noun}`, [...said]);
         draw();
       };
       const groups = [...new Set(optional.map(({ group = 'Facts' }) => group))].map((name) => {
