@@ -62,7 +62,7 @@ def close_execution(
     Returns:
         The status that it ended with; ``Pending_Upload`` where that is to become ``Uploaded``.
     """
-    with _noted_for_recovery(project, rid, status, detail):
+    with noted_for_recovery(project, rid, status, detail):
         folder = catalog.folder_of(rid)
         detail = join_reasons(detail, _conclude_sources(catalog, project, rid))
         registered = {item.path for item in catalog.staged(rid)}
@@ -110,7 +110,7 @@ def _conclude_sources(catalog: EmbeddedCatalog, project: Project, rid: RID) -> s
 
 
 @contextmanager
-def _noted_for_recovery(project: Project, rid: RID, status: Status, detail: str) -> Iterator[None]:
+def noted_for_recovery(project: Project, rid: RID, status: Status, detail: str) -> Iterator[None]:
     """Note why an execution failed, if the disk does not let even that be recorded."""
     try:
         yield
