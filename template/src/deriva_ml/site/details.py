@@ -13,7 +13,7 @@ from typing import Any
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.summaries import Result, Summary
 from deriva_ml.configuration_file import is_configuration, parameters_of, read_configuration, repeat_command
-from deriva_ml.definitions import RID, AssetRole, ExecAssetType, ExecMetadataType, seconds_of
+from deriva_ml.definitions import RID, AssetRole, ExecMetadataType, seconds_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT, HYDRA, PATCHES
 from deriva_ml.records.replays import Note
@@ -135,7 +135,12 @@ class Details:
             "replays": [self._replay(note) for note in replays],
             "replay_of": replay_of,
             "notebook": self._notebook(
-                record.rid, first_line(record.description) or record.workflow.name, files, shown, write
+                record.rid,
+                first_line(record.description) or record.workflow.name,
+                rows.notebooks(),
+                files,
+                shown,
+                write,
             ),
         }
         return Told(page, files.whole)
@@ -233,13 +238,12 @@ class Details:
         return self._previews[key].preview
 
     def _notebook(
-        self, rid: RID, title: str, files: _Files, shown: Shown, write: Write
+        self, rid: RID, title: str, found: Iterable[File], files: _Files, shown: Shown, write: Write
     ) -> dict[str, str] | None:
         """Return where the executed notebook is shown, if there is one."""
-        of_notebook = [one for one in files.made if ExecAssetType.notebook_output.value in one.types]
         ways = [(".md", notebooks.from_markdown), (NOTEBOOK, notebooks.from_notebook)]
         for suffix, render in {Shown.no: [], Shown.soon: ways, Shown.full: ways[::-1]}[shown]:
-            for one in of_notebook:
+            for one in found:
                 if one.name.endswith(suffix) and (path := files.path(one)):
                     made = render(path, rid, self._clean.text(title), write, self._clean.text)
                     if made:

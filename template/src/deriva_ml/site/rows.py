@@ -12,7 +12,7 @@ from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
 from deriva_ml.catalog.objects import is_digest
-from deriva_ml.definitions import RID, AssetRole, MLAsset
+from deriva_ml.definitions import RID, AssetRole, ExecAssetType, MLAsset
 from deriva_ml.records.results import SWEEP_TABLE
 
 METADATA = MLAsset.execution_metadata.value
@@ -69,6 +69,10 @@ class Rows:
         """Return the files that it made, the oldest first; RIDs count up."""
         made = (one for one in self.files if one.role == AssetRole.output)
         return sorted(made, key=lambda one: (one.created, one.rid))
+
+    def notebooks(self) -> list[File]:
+        """Return the files of its executed notebook."""
+        return [one for one in self.files if ExecAssetType.notebook_output.value in one.types]
 
 
 def read(catalog: EmbeddedCatalog, rids: Sequence[RID]) -> dict[RID, Rows]:

@@ -146,6 +146,11 @@
     const [metric, ...ofMetric] = chooser('metric', 'Metric', metrics.map((one) => one.name), () => draw().catch(failed));
     const [parameter, ...ofParameter] = chooser('parameter', 'against', [...given, ...metrics].map((one) => one.name), () => draw().catch(failed));
     const note = site.el('p', { class: 'note' });
+    // At first what most runs have.
+    const most = (all, count) => String(all.reduce((best, one, i) => (count(one) > count(all[best]) ? i : best), 0));
+    metric.value = most(metrics, ({ values }) => values.filter((one) => one !== null).length);
+    const measured = metrics[Number(metric.value)].values;
+    parameter.value = most(given, ({ values }) => values.filter((one, i) => one !== null && measured[i] !== null).length);
     /** Whether more than a few of the runs have it: lines would end at its axis. */
     const common = ({ values }) => 2 * values.filter((one) => one !== null).length >= values.length;
     async function draw() {

@@ -66,16 +66,16 @@
     return { levels, steps, ...found };
   }
 
-  /** What is drawn: the records of both walks in columns, and all arrows between them. */
+  /** What is drawn: the records of both walks, and all arrows between them. */
   function drawn(graph, start, walks) {
-    const level = new Map([[start, 0]]);
+    const sides = new Map([[start, 0]]);
     for (const { levels, up } of walks) {
-      levels.forEach((records, i) => records.forEach((one) => { if (!level.has(one)) level.set(one, up ? -i - 1 : i + 1); }));
+      for (const one of levels.flat()) if (!sides.has(one)) sides.set(one, up ? -1 : 1);
     }
-    const place = new Map([...level.keys()].map((one, i) => [one, i]));
-    const nodes = [...level].map(([one, at]) => {
+    const place = new Map([...sides.keys()].map((one, i) => [one, i]));
+    const nodes = [...sides].map(([one, side]) => {
       const [rid, kind, label] = graph.nodes[one];
-      return { rid, kind, label: label || rid, level: at };
+      return { rid, kind, label: label || rid, side };
     });
     const arrows = new Map();
     for (const one of place.keys()) {
