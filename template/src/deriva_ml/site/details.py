@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.links import METADATA
 from deriva_ml.catalog.summaries import Result, Summary
 from deriva_ml.configuration_file import is_configuration, parameters_of, read_configuration, repeat_command
 from deriva_ml.definitions import RID, AssetRole, ExecMetadataType, seconds_of
@@ -19,7 +20,7 @@ from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT, HYDRA, PATCHES
 from deriva_ml.records.replays import Note
 from deriva_ml.site import notebooks, previews
 from deriva_ml.site.clean import Cleaner
-from deriva_ml.site.rows import METADATA, SWEEP_FILES, File, Rows
+from deriva_ml.site.rows import SWEEP_FILES, File, Rows
 from deriva_ml.site.runs import NOTEBOOK, first_line, kind_of
 from deriva_ml.site.series import read_series, told
 from deriva_ml.untrusted import DAMAGED, read_json
@@ -126,14 +127,14 @@ class Details:
             "inputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.input],
             "outputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.output],
             "datasets": [
-                {"rid": rid, "name": text(name), "version": text(version), "digest": digest}
+                {"rid": text(rid), "name": text(name), "version": text(version), "digest": digest}
                 for rid, name, version, digest in rows.datasets
             ],
             "parents": rows.parents,
             "children": rows.children,
             "metrics": [[text(name), points] for name, points in told(summary.metrics, metrics)],
             "replays": [self._replay(note) for note in replays],
-            "replay_of": replay_of,
+            "replay_of": text(replay_of),
             "notebook": self._notebook(
                 record.rid,
                 first_line(record.description) or record.workflow.name,
@@ -213,7 +214,7 @@ class Details:
             "size": one.size,
             "md5": one.md5,
             "description": self._clean.text(one.description),
-            "preview": None if told_elsewhere else self._preview(one, files, write),
+            "preview": None if told_elsewhere or not one.md5 else self._preview(one, files, write),
         }
 
     def _preview(self, one: File, files: _Files, write: Write) -> dict[str, Any] | None:
