@@ -157,5 +157,4 @@ def close_lost(
 
 
 def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> list[RID]:
-    children = catalog.list_execution_children(parent)
-    return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
+    return [rid for rid, place in catalog.places_in_sweep(parent).items() if place == job.number]
