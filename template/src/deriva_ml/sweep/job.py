@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import signal
@@ -78,22 +79,24 @@ class Task:
     first: int = 0
 
     def __call__(self, _: Any) -> float | None:
-        """Run the job; return its objective, for a sweeper that asks for it, which takes None for a failure."""
-        from deriva_ml.sweep.launching import aside, number_of_job, trial_of_job
+        """Run the job, or those that are left; return its objective for a sweeper, which takes None for a failure."""
+        from deriva_ml.sweep.launching import aside, numbers_of_jobs, trial_of_job
 
         sweep = SweepFolder(self.folder)
         plan = _plan(sweep.path)
         if plan is None:  # the sweep is over
             return None
-        number = number_of_job() + (0 if self.planned else self.first)
-        folder = sweep.job(number)
-        if self.planned:
-            job = plan.jobs[number]
-        else:
-            job = plan.trial(number, trial_of_job(plan))
-            folder.note_job(job)
-        with aside():
-            ended = self._run(sweep, folder, plan, job)
+        ended = None
+        for number in numbers_of_jobs():
+            number += 0 if self.planned else self.first
+            folder = sweep.job(number)
+            if self.planned:
+                job = plan.jobs[number]
+            else:
+                job = plan.trial(number, trial_of_job(plan))
+                folder.note_job(job)
+            with aside():
+                ended = self._run(sweep, folder, plan, job)
         return ended.objective if ended else None
 
     def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
@@ -261,7 +264,10 @@ def _fork_server(folder: Path) -> ForkServer | None:
     """Return what forks the kernels of this process, as long as it lives."""
     from deriva_ml.notebook.forking import ForkServer
 
-    return ForkServer.start(folder)
+    server = ForkServer.start(folder)
+    if server:
+        atexit.register(server.close)
+    return server
 
 
 @functools.cache
