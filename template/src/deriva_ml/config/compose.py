@@ -148,6 +148,12 @@ def _composed(name: str, overrides: Sequence[str]) -> Any:
         return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
 
 
+def warm_up() -> None:
+    """Compose an empty configuration, for what Hydra and OmegaConf keep of it."""
+    with _hydra_here():
+        hydra.compose(return_hydra_config=True)
+
+
 class Composer:
     """Composes one configuration with many overrides that differ in values: what they have in common is composed once."""
 

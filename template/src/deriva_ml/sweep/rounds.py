@@ -47,7 +47,9 @@ def launch_all(
         if not batch:
             continue
         task = replace(task, launch=task.launch + 1)
-        these = functools.partial(launch_planned, task, batch, words, engine.at_once())
+        these = functools.partial(
+            launch_planned, task, batch, words, engine.at_once(), engine.turns(len(batch))
+        )
         problem = _launch(task, sweep, these)
         lost = recovered(project, sweep, plan, _settled(sweep))
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
