@@ -51,7 +51,8 @@ def train(recorder: Recorder, seed: int = 1, **others: Any) -> RID:
     """A run of a model."""
     files = {"weights.csv": f"name,value\nseed,{seed}\n"} | others.pop("files", {})
     metrics = others.pop("metrics", [{"accuracy": seed / 10}])
-    return recorder.run("Train", parameters={"seed": seed}, metrics=metrics, files=files, **others)
+    parameters = {"seed": seed} | others.pop("parameters_too", {})
+    return recorder.run("Train", parameters=parameters, metrics=metrics, files=files, **others)
 
 
 def taken(path: Path) -> Any:
@@ -217,8 +218,21 @@ def test_a_content_that_is_brought_back_is_shown(recorder: Recorder, site: Path)
         return next(one["preview"] for one in of(site, rid)["outputs"] if one["rid"] == asset.rid)
 
     assert preview() is None
+    assert build(recorder.catalog, site).read == 0
     content.write_bytes(kept)
     assert preview()["kind"] == "table"
+
+
+def test_a_value_is_told_in_full_by_its_run_and_in_short_in_the_table(recorder: Recorder, site: Path) -> None:
+    rids = [
+        train(recorder, seed, parameters_too={"text": f"{seed}" * 1000, "list": [seed] * 1000})
+        for seed in (1, 2)
+    ]
+    build(recorder.catalog, site)
+    columns = {one["name"]: one["values"] for one in taken(site / "data/runs.js")["columns"]}
+    assert columns["model_config.text"][1] == "1" * 300 + "…" and len(columns["model_config.list"][1]) == 301
+    given = {name: value for name, value, _ in of(site, rids[0])["parameters"]}
+    assert (given["model_config.text"], given["model_config.list"]) == ("1" * 1000, [1] * 1000)
 
 
 def test_a_file_that_somebody_removed_is_written_again(recorder: Recorder, site: Path) -> None:
