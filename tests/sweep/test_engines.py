@@ -17,14 +17,15 @@ from hydra_zen import store
 
 from deriva_ml import DerivaML
 from deriva_ml.catalog.connection import open_local
-from deriva_ml.definitions import Status, Workflow
+from deriva_ml.definitions import OPEN_STATUSES, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution import ExecutionConfiguration
-from deriva_ml.execution.recovery import recover_for_run
+from deriva_ml.execution.recovery import recover_for_run, recover_project
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.sweep import engines, equipment
+from deriva_ml.sweep import engines, equipment, rounds
 from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable, usable_cpus
-from deriva_ml.sweep.folder import Ended
+from deriva_ml.sweep.folder import Begun, Ended, SweepFolder
 from deriva_ml.sweep.plan import Swept
 from deriva_ml.sweep.resuming import resumed
 from deriva_ml.sweep.study import best, listed_values, see_optimizable, space_of, text_of, words_of
@@ -32,6 +33,7 @@ from deriva_ml.sweep.threads import share
 from git_repository import isolate_git
 from sweep import slurm_double
 from sweep.sweep_project import SweepProject, eventually, plan_of
+from test_disk import as_root, fill, mounted
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 OPTUNA = ("hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1")
@@ -324,7 +326,7 @@ def test_optuna_finds_the_best_value_and_goes_on_with_what_is_recorded(project: 
 def nothing_left(project: SweepProject) -> None:
     """No folder of a sweep, of a run or of Hydra's stays."""
     state = Project(project.root).state
-    assert [*state.glob("sweeps/*"), *state.glob("runs/*")] == []
+    assert [*state.glob("sweeps/*"), *state.glob("runs/*"), *state.glob("executions/*")] == []
     assert {path.name for path in project.root.iterdir()} <= {
         ".git",
         ".gitignore",
@@ -398,6 +400,41 @@ def processes_of(project: SweepProject) -> list[psutil.Process]:
             if process.environ().get("NOTES") == project.env["NOTES"]:
                 found.append(process)
     return found
+
+
+def test_a_job_whose_process_is_killed_when_all_is_recorded_has_ended_well(project: SweepProject) -> None:
+    """Though nobody has written that down: it is not run again, and its metric counts."""
+    plan = plan_of("0.1", objective="loss")
+    assert project.run(plan)[0] == 0
+    parent, _, _ = project.records()
+    here = Project(project.root)
+    sweep = SweepFolder.of(here, parent.rid)
+    sweep.make(plan)
+    gone = Begun(Owner("elsewhere", 1, 0.0), str(here.state), 0.0)
+    assert sweep.job(0).claim(gone)
+    assert rounds.recovered(here, sweep, plan, sweep.jobs()) == []
+    ended = sweep.job(0).ended()
+    assert ended and ended.status == Status.uploaded and ended.objective == pytest.approx(0.04)
+
+
+@as_root
+def test_a_full_disk_is_one_line_and_lets_no_job_wait(project: SweepProject, tmp_path: Path) -> None:
+    """How a job ended is written down all the same; and nothing that was recorded is lost."""
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=12m", "tmpfs") as folder:
+        full = SweepProject.make(folder)
+        full.env["NOTES"] = project.env["NOTES"]
+        process = full.popen(plan_of("1,2,3", *JOBLIB, base=("model_config.seconds=2",)))
+        project.wait_for(1)
+        fill(folder / "hog")
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert f"error: nothing can be written to {full.root}/.deriva-ml: the disk is full" in err
+        assert "Error executing job" not in err and "[1/3]" in err
+        (folder / "hog").unlink()
+        recover_project(Project(full.root))
+        parent, jobs, _ = full.records()
+        assert parent.status is Status.failed and "the disk is full" in parent.status_detail
+        assert not [one for held in jobs.values() for one in held if one.status in OPEN_STATUSES]
 
 
 def test_submitit_runs_each_job_in_a_process_of_its_own_and_one_that_is_killed_ends_no_other(

@@ -15,8 +15,11 @@ from deriva_ml.exceptions import DerivaMLException
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
-_told: list[str] = []
-"""Why this process is terminated, as far as it has been told; the first counts."""
+_by_limit = threading.Event()
+"""A scheduler has told this process that its time is nearly over."""
+
+_expected: list[str] = []
+"""Why this process is about to be terminated, where it knows; the first counts."""
 
 
 class Terminated(BaseException):
@@ -44,15 +47,16 @@ def raise_on_signals(once: bool = False) -> Iterator[None]:
 def time_limit_heeded() -> Iterator[None]:
     """Take a scheduler's warning that the time is nearly over (SIGUSR2) as SIGTERM; ``terminated_by`` tells.
 
-    What was told of a reason before this is forgotten: a process may do many things, one after the other.
+    Reasons of before are forgotten: a process may do many things, one after the other.
     """
-    _told.clear()
+    _by_limit.clear()
+    _expected.clear()
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR2"):
         yield
         return
 
     def warned(*_: Any) -> None:
-        _told.append(f"terminated by the scheduler's time limit (SIGUSR2){_scheduled()}")
+        _by_limit.set()
         signal.raise_signal(signal.SIGTERM)
 
     before = signal.signal(signal.SIGUSR2, warned)
@@ -64,12 +68,15 @@ def time_limit_heeded() -> Iterator[None]:
 
 def terminated_by() -> str:
     """Return why ``Terminated`` was raised, as records say it."""
-    return _told[0] if _told else f"terminated (SIGTERM){_scheduled()}"
+    if _expected:
+        return _expected[0]
+    how = "by the scheduler's time limit (SIGUSR2)" if _by_limit.is_set() else "(SIGTERM)"
+    return f"terminated {how}{_scheduled()}"
 
 
-def tell_why(reason: str) -> None:
+def expect_end(reason: str) -> None:
     """Have ``terminated_by`` give a reason for the SIGTERM that comes next."""
-    _told.append(reason)
+    _expected.append(reason)
 
 
 def _scheduled() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 Clean = Callable[[str], str]
 """Takes from a text what no page may show: paths of the machine, credentials."""
@@ -21,6 +21,16 @@ _ACTS = re.compile(
     r"|script|title)(?:[\s/>]|\Z))"
 )
 _SCRIPT = re.compile(r"(?i)<script(?=[\s/>])"), re.compile(r"(?i)</script[^>]*>")
+_STYLE = re.compile(r"(?i)<style(?=[\s/>])"), re.compile(r"(?i)</style[^>]*>")
+# What a policy refuses makes a browser complain: it is not even asked for. Of addresses, those of links and of images that
+# are data stay, and those within the page.
+_TAG = re.compile(r"<[A-Za-z][^<>]*")
+_ATTRIBUTE = re.compile(
+    r"(?i)(?<=[\s\"'/])(?:on\w+|srcset|poster|background|ping|formaction"
+    r"|(?:src|data|(?:xlink:)?href)(?=\s*=\s*+[\"']?+\s*+(?!data:image/|#)))(?=\s*=)"
+)
+_LINK = re.compile(r"(?i)href(?=\s*=\s*[\"']?\s*(?:https?:|mailto:))")
+_FETCHED = re.compile(r"(?i)(?:url|image-set|src)(?=\(\s*+[\"']?+(?!data:|#))|(?<=@)import\b")
 _DATA = re.compile(r"(data:[\w.+/-]+;base64,[A-Za-z0-9+/=]+)")
 _STYLES = re.compile(r"(?is)<(?:style|x-title)\b.*?(?:</(?:style|x-title)|\Z)")
 _TO_BE_SEEN = re.compile(r"(?i)<(?:img|svg|picture)\b|(?:\A|>)[^<]*\w")
@@ -53,13 +63,35 @@ def harmless_page(title: str, body: str, style: str = "") -> bytes:
 
 
 def defused(text: str) -> str:
-    """Return HTML without its scripts, in which each tag that would act is one that no browser knows, and does nothing."""
-    kept, at = [], 0
-    begin, end = _SCRIPT
+    """Return HTML without its scripts, in which each tag that would act is one that no browser knows, and does nothing.
+
+    Nor is there anything in it that would be fetched, or run by an attribute.
+    """
+    text = "".join(part for part, is_script in _parts(text, *_SCRIPT) if not is_script)
+    text = _ACTS.sub(r"<\1x-", text)
+    styled = (
+        (_FETCHED.sub(r"x-\g<0>", part) if is_style else part) for part, is_style in _parts(text, *_STYLE)
+    )
+    return _TAG.sub(_quiet, "".join(styled))
+
+
+def _parts(text: str, begin: re.Pattern[str], end: re.Pattern[str]) -> Iterator[tuple[str, bool]]:
+    """Return a text in parts, and which of them are elements that begin and end so."""
+    at = 0
     while (found := begin.search(text, at)) and (last := end.search(text, found.end())):
-        kept.append(text[at : found.start()])
+        yield text[at : found.start()], False
+        yield text[found.start() : last.end()], True
         at = last.end()
-    return _ACTS.sub(r"<\1x-", "".join([*kept, text[at:]]))
+    yield text[at:], False
+
+
+def _quiet(tag: re.Match[str]) -> str:
+    text, is_link = tag[0], tag[0][:3].lower() in {"<a ", "<a\n", "<a\t"}
+    if "style" in text:
+        text = _FETCHED.sub(r"x-\g<0>", text)
+    return _ATTRIBUTE.sub(
+        lambda found: found[0] if is_link and _LINK.match(text, found.start()) else f"data-x-{found[0]}", text
+    )
 
 
 def shows_something(text: str) -> bool:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -18,15 +18,15 @@ import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.execution.closing import remove_folder
+from deriva_ml.execution.closing import clear_work, remove_folder
 from deriva_ml.parallel import meanwhile
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import (
     Terminated,
+    expect_end,
     raise_on_signals,
     signals_ignored,
-    tell_why,
     terminated_by,
     time_limit_heeded,
 )
@@ -93,13 +93,23 @@ class Task:
             return None
         number = number_of_job() + (0 if self.planned else self.first)
         folder = sweep.job(number)
-        if self.planned:
-            job = plan.jobs[number]
-        else:
-            job = plan.trial(number, trial_of_job(plan))
-            folder.note_job(job)
+        chosen = {} if self.planned else trial_of_job(plan)
         with aside(), at_work(sweep, folder, self.submitter):
-            ended = self._run(sweep, folder, plan, job)
+            try:
+                if self.planned:
+                    job = plan.jobs[number]
+                else:
+                    job = plan.trial(number, chosen)
+                    folder.note_job(job)
+                ended = self._run(sweep, folder, plan, job)
+            except (
+                Exception
+            ) as error:  # of the sweep's folder, as on a full disk: launchers say it their own way
+                why = f"{type(error).__name__}: {one_line(error)}"
+                ended = folder.ended() or Ended(Status.failed, reason=why)
+                with suppress(OSError):
+                    folder.end(ended)
+                self._tell_of(folder)
         return ended.objective if ended else None
 
     def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
@@ -170,9 +180,8 @@ class Task:
         def look() -> bool:
             if not self._is_over(sweep, folder):
                 return False
-            why = sweep.stopped() or "the process that submitted it is gone"
-            number = signal.SIGINT if why == INTERRUPTED else signal.SIGTERM
-            tell_why(why if why.startswith(TERMINATED) else f"{TERMINATED}: {why}")
+            number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
+            expect_end(_why_stopped(sweep))
             # To that thread, so that what it waits for is interrupted, too.
             signal.pthread_kill(threading.main_thread().ident or 0, number)
             return True
@@ -187,7 +196,11 @@ class Task:
 def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     """Run a job in this process and say how it ended; raises what running alone would."""
     run = _run_notebook if plan.kind == NOTEBOOK else _run_model
-    ended = run(project, plan, job, parent)
+    return with_objective(project, plan, job.number, run(project, plan, job, parent))
+
+
+def with_objective(project: Project, plan: Plan, number: int, ended: Ended) -> Ended:
+    """Return how a job ended with the last value of the metric that is asked for, or a line about why there is none."""
     if plan.objective and ended.executions and ended.status in GOOD:
         metrics = _metrics(project, ended.executions)
         objective = metrics.get(plan.objective)
@@ -200,7 +213,7 @@ def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
                 if objective is None
                 else f"{plan.objective}={objective}"
             )
-            line = f"job {job.number + 1} has {said}"
+            line = f"job {number + 1} has {said}"
             return replace(ended, warnings=[*ended.warnings, line])
     return ended
 
@@ -261,7 +274,11 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
         if not begun or begun[0].dry_run:
             raise
         return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
-    return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+    if begun[0].dry_run:
+        return Ended(Status.uploaded)
+    ended = _as_recorded(project, begun[0].local_rid)
+    clear_work(project, begun[0].local_rid)
+    return ended
 
 
 @functools.lru_cache(1)
@@ -290,6 +307,14 @@ def _composer(name: str) -> Composer:
     from deriva_ml.config.compose import Composer
 
     return Composer(name)
+
+
+def _why_stopped(sweep: SweepFolder) -> str:
+    """Return why a job is terminated that the sweep does not let go on."""
+    why = sweep.stopped()
+    if why.startswith(TERMINATED):
+        return why
+    return f"terminated: {why}" if why else "terminated: the process that submitted it is gone"
 
 
 def _stop_reason(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from deriva_ml.definitions import (
     format_duration,
 )
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.execution.closing import Output, close_execution, join_reasons
+from deriva_ml.execution.closing import Output, close_execution, join_reasons, noted_for_recovery
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.notebook_end import copy_for_reader, known_as
@@ -179,7 +179,7 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
     reason = _reason_of(end)
     stopped = end.was_told_to
     status = Status.aborted if stopped else Status.failed if reason else Status.uploaded
-    with signals_ignored():
+    with signals_ignored(), noted_for_recovery(project, end.execution, status, reason):
         with closing(open_local(project)) as catalog:
             catalog.update_execution(end.execution, Execution_Duration=format_duration(seconds))
             close_execution(

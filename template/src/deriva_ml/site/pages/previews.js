@@ -67,7 +67,9 @@ const previews = (() => {
   function picture(name, description, { src, width, height }) {
     const image = el('img', { src, width, height, alt: description ? `${name}: ${description}` : name, loading: 'lazy' });
     image.addEventListener('error', () => image.replaceWith(el('p', { class: 'note' }, 'No browser shows this picture: it is damaged, or missing in the site.')));
-    return el('a', { href: src, target: '_blank', rel: 'noopener', class: 'picture' }, image);
+    const link = el('a', { href: src, target: '_blank', rel: 'noopener', class: 'picture' }, image);
+    link.style.width = `min(100%, ${width}px, ${28 * width / height}rem)`; // its place is there before it is
+    return link;
   }
 
   function table(name, { headings, rows, more, more_columns: columns }) {
@@ -91,9 +93,12 @@ const previews = (() => {
   /** A file's name, which leads to who made and read it. */
   const named = ({ name }) => el('a', { href: `files.html#${encodeURIComponent(name)}` }, name);
 
-  /** Files in a table, and below it what is in them. @param {string} caption @param {any[]} files */
-  function files(caption, files_) {
-    if (!files_.length) return el('p', { class: 'muted' }, 'None.');
+  /**
+   * Files in a table, and below it what is in them.
+   * @param {string} caption @param {any[]} list @param {(file: any) => boolean} [elsewhere] what is shown elsewhere
+   */
+  function files(caption, list, elsewhere = () => false) {
+    if (!list.length) return el('p', { class: 'muted' }, 'None.');
     const row = (file) => el('tr', {},
       el('th', { scope: 'row' }, named(file)),
       el('td', {}, file.types.map((type) => el('span', { class: 'chip' }, type))),
@@ -101,8 +106,8 @@ const previews = (() => {
       el('td', {}, el('code', { class: 'rid' }, file.rid)),
       el('td', {}, el('code', { class: 'digest' }, file.md5)));
     const body = el('tbody');
-    const [, button] = inSteps(body, files_, ROWS, row, 'files');
-    const known = files_.filter((file) => file.preview);
+    const [, button] = inSteps(body, list, ROWS, row, 'files');
+    const known = list.filter((file) => file.preview && !elsewhere(file));
     return [
       site.scrolling(caption, el('table', { class: 'grid files' },
         el('caption', { class: 'unseen' }, caption),

@@ -24,7 +24,7 @@ site.start(async (content) => {
     ['Metrics', metrics()],
     ['Parameters', parameters()],
     ['Notebook', notebook()],
-    ['Outputs', previews.files('Files that the run made', run.outputs)],
+    ['Outputs', previews.files('Files that the run made', run.outputs, ({ types }) => run.notebook && types.includes('Notebook_Output'))],
     ['Inputs', inputs()],
     ['Configuration', configuration()],
     ['Code', code()],
@@ -68,7 +68,7 @@ site.start(async (content) => {
       ['Started', site.when(run.when)], ['By', run.by], ['With', run.started_by], ['Workflow', run.workflow.name], ['Type', run.workflow.type],
       ['Replays', run.replay_of ? site.run(run.replay_of) : ''], ['Imported', run.imported],
     ]), facts([
-      ['Status', site.badge(run.status)], ['Reason', run.reason], ['Duration', site.seconds(run.seconds)],
+      ['Status', site.badge(run.status)], ['Duration', site.seconds(run.seconds)],
       ['Recorded at', run.pushed.length ? el('ul', { class: 'inline' }, run.pushed.map(({ text, url }) => el('li', {}, site.web(url, text)))) : ''],
       ['Cite as', run.cite ? site.web(run.cite) : ''],
     ]));
@@ -77,7 +77,7 @@ site.start(async (content) => {
   async function placed() {
     if (!run.parents.length) return null;
     const lines = await Promise.all(run.parents.map(async ([parent, place]) => {
-      const about = ['Part of ', site.run(parent), place === null ? '' : `, job ${place}`];
+      const about = ['Part of ', site.run(parent), place === null ? '' : `: job ${place}`];
       if (site.known(parent) !== 'run') return el('p', {}, about);
       const { children } = await site.load(`runs/${parent}`);
       const at = children.findIndex(([one]) => one === rid);
@@ -85,7 +85,7 @@ site.start(async (content) => {
         const other = children[at + step];
         return at >= 0 && other ? el('li', {}, site.run(other[0], `${text}: ${other[0]}`)) : null;
       };
-      return [el('p', {}, about, ` of ${site.number(children.length)}`), el('ul', { class: 'inline' }, beside(-1, 'Previous'), beside(1, 'Next'))];
+      return [el('p', {}, about, `, one of ${site.number(children.length)}`), el('ul', { class: 'inline' }, beside(-1, 'Previous'), beside(1, 'Next'))];
     }));
     return lines;
   }
@@ -188,7 +188,7 @@ site.start(async (content) => {
   function configuration() {
     if (!run.choices.length && !run.overrides.length && !run.config) return null;
     return [
-      run.choices.length ? facts(run.choices.map(([group, entry]) => [group, el('code', {}, entry)])) : null,
+      run.choices.length ? facts(run.choices.map(([group, entry]) => [previews.long(group), el('code', {}, previews.long(entry))])) : null,
       run.overrides.length ? [el('h3', {}, 'Overrides'), el('ul', {}, run.overrides.map((one) => el('li', {}, el('code', {}, previews.long(one)))))] : null,
       run.config ? el('details', {}, el('summary', {}, 'The whole configuration'), previews.block('The whole configuration, as YAML', run.config)) : null,
     ];
