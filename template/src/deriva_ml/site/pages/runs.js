@@ -131,8 +131,8 @@ site.start(async (content) => {
   /** A condition that would mean something here. */
   function example() {
     const column = ranked.find(({ name, numeric }) => numeric && /^[\w.]+$/.test(name));
-    const value = column?.values.find((some) => Number.isFinite(some)) ?? 0;
-    return column ? `${column.name} > ${Number(value.toPrecision(2))}` : 'status = Failed';
+    const values = column?.values.filter(Number.isFinite).sort((a, b) => a - b) ?? [];
+    return values.length ? `${column.name} > ${Number(values[values.length >> 1].toPrecision(2))}` : 'status = Failed';
   }
 
   function nothing() {
