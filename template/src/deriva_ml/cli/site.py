@@ -50,7 +50,7 @@ def build_site(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     from deriva_ml.site.building import build
 
     def shown(count: int) -> AbstractContextManager[Report]:
-        return progress("building", count, 0, unit=" runs")
+        return progress("building", count, count, unit=" runs")
 
     out = args.out or catalog.project.make_outputs() / "site"
     with raise_on_signals():

@@ -31,16 +31,17 @@ site.start(async (content) => {
     { name: 'version', label: 'Version', values: data.version, off: true },
   ].map((column) => ({ ...column, group: 'Run' }));
   const GROUPS = { parameter: 'Parameters', choice: 'Choices', metric: 'Metrics' };
+  const ORDER = Object.values(GROUPS);
   const known = new Set([...facts, ...run].map(({ name }) => name));
   const own = data.columns.map((column) => {
     const values = column.kind === 'metric' ? column.values.map((value) => (value === null ? null : Number(value))) : column.values;
     const name = known.has(column.name) ? `${GROUPS[column.kind].toLowerCase()}.${column.name}` : column.name;
     return { name, label: column.name, group: GROUPS[column.kind], values, numeric: numbers(values), off: true };
   });
-  /** What most runs have is shown at first, and of that which as many have, metrics. */
-  const FIRST = ['Metrics', 'Parameters', 'Choices'];
-  const having = new Map(own.map((column) => [column, column.values.filter((value) => value !== null).length]));
-  const ranked = [...own].sort((a, b) => having.get(b) - having.get(a) || FIRST.indexOf(a.group) - FIRST.indexOf(b.group));
+  own.sort((a, b) => ORDER.indexOf(a.group) - ORDER.indexOf(b.group));
+  /** What most runs have is shown at first; a metric, which only those have that came to an end, before the rest. */
+  const worth = new Map(own.map((column) => [column, column.values.filter((value) => value !== null).length * (column.group === 'Metrics' ? 4 : 1)]));
+  const ranked = [...own].sort((a, b) => worth.get(b) - worth.get(a));
   ranked.slice(0, 16).forEach((column) => { column.off = false; });
 
   /** A run's RID with the box that chooses it. */
@@ -130,8 +131,8 @@ site.start(async (content) => {
   /** A condition that would mean something here. */
   function example() {
     const column = ranked.find(({ name, numeric }) => numeric && /^[\w.]+$/.test(name));
-    const value = column?.values.find((some) => Number.isFinite(some)) ?? 0;
-    return column ? `${column.name} > ${Number(value.toPrecision(2))}` : 'status = Failed';
+    const values = column?.values.filter(Number.isFinite).sort((a, b) => a - b) ?? [];
+    return values.length ? `${column.name} > ${Number(values[values.length >> 1].toPrecision(2))}` : 'status = Failed';
   }
 
   function nothing() {
