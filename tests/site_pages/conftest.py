@@ -88,15 +88,16 @@ class Visit:
 
     def __post_init__(self) -> None:
         page = self.page
-        page.on("console", lambda message: self._said(message.type, message.text))
+        page.on("console", lambda one: self._said(one.type, one.text, one.location["url"]))
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("dialog", self._dialog)
         page.on("popup", lambda one: self.faults.append(f"a window: {one.url}"))
         page.on("request", lambda one: self._asked(one.url))
         page.on("requestfailed", lambda one: self._failed(one.url, one.failure or ""))
 
-    def _said(self, kind: str, text: str) -> None:
-        if kind in {"error", "warning"}:
+    def _said(self, kind: str, text: str, of: str) -> None:
+        # A browser asks each server for that icon by itself.
+        if kind in {"error", "warning"} and not of.endswith("/favicon.ico"):
             (self.refused if any(one in text for one in EXPECTED) else self.faults).append(f"{kind}: {text}")
 
     def _dialog(self, dialog: Any) -> None:

@@ -13,12 +13,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from site_pages.conftest import DESKTOP, PHONE, Visiting, build
+from site_pages import hostile
+from site_pages.conftest import DESKTOP, PHONE, Visit, Visiting, build
 from site_pages.corpus import TOKEN, Corpus
 from test_site import served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 PAGES: dict[str, Callable[[Corpus], str]] = {
     "runs": lambda corpus: "index.html",
@@ -303,6 +304,20 @@ def test_no_path_and_no_credential_is_in_the_site(corpus: Corpus, site: Path, in
         if secret.encode() in path.read_bytes()
     ]
     assert found == []
+
+
+def test_what_a_record_could_do_is_noticed(chromium: Browser, tmp_path: Path) -> None:
+    """Each of the hostile files, opened as it is, does what the tests above would see."""
+    for name, text in {"report.html": hostile.HTML, "drawing.svg": hostile.SVG}.items():
+        (tmp_path / name).write_text(text)
+        page = chromium.new_page()
+        visit = Visit(page, tmp_path.as_uri())
+        page.goto(f"{visit.address}/{name}", wait_until="commit")
+        page.wait_for_timeout(300)
+        page.close()
+        assert {"a dialog: 1", f"asked for: {hostile.CALL}"} <= {
+            fault.rpartition("/")[0] or fault for fault in visit.faults
+        }
 
 
 # ------------------------------------------------------------------------------------------------- where it may lie
