@@ -77,11 +77,12 @@ class Visit:
     """A page of a site in a window, and what went wrong in it.
 
     Attributes:
+        address: of the site, on which nothing but the site is asked for.
         refused: what the browser said that it did not let a record do.
     """
 
     page: Page
-    site: Path
+    address: str
     faults: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
@@ -103,7 +104,7 @@ class Visit:
         dialog.dismiss()
 
     def _asked(self, url: str) -> None:
-        if not url.startswith((self.site.as_uri(), "data:", "blob:", "about:")):
+        if not url.startswith((self.address, "data:", "blob:", "about:")):
             self.faults.append(f"asked for: {url}")
 
     def _failed(self, url: str, why: str) -> None:
@@ -118,7 +119,7 @@ class Visit:
         """Open a page by its address in the site, and wait until it is drawn."""
         # A change of what follows `#` loads nothing: each page is to be seen as it is opened.
         self.page.goto("about:blank")
-        self.page.goto(f"{self.site.as_uri()}/{name}")
+        self.page.goto(f"{self.address}/{name}")
         return self.drawn()
 
     def drawn(self) -> Page:
@@ -149,14 +150,15 @@ Visiting = Callable[..., Visit]
 
 @pytest.fixture
 def visiting(chromium: Browser, site: Path) -> Iterator[Visiting]:
-    """``visiting(size=DESKTOP, site=site, **options)``: a visit in a window of its own; in the end nothing is wrong in it."""
+    """``visiting(size=DESKTOP, of=site, at="", **options)``: a visit in a window of its own; in the end nothing is wrong in it."""
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
-    def visit(size: tuple[int, int] = DESKTOP, of: Path = site, **options: Any) -> Visit:
+    def visit(size: tuple[int, int] = DESKTOP, of: Path = site, at: str = "", **options: Any) -> Visit:
         width, height = size
-        contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **options))
-        visits.append(Visit(contexts[-1].new_page(), of))
+        still: Any = {"reduced_motion": "reduce", "viewport": {"width": width, "height": height}}
+        contexts.append(chromium.new_context(**still, **options))
+        visits.append(Visit(contexts[-1].new_page(), at or of.as_uri()))
         return visits[-1]
 
     yield visit

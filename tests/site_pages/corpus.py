@@ -37,6 +37,9 @@ from template_versions import RELEASED
 TOKEN = "ghp_" + "0aZ9bY8cX7dW6eV5fU4gT3hS2iR1jQ0kP9lO"
 """A credential by its form, which a runner of old, or somebody's own code, left in records."""
 
+DATASET_RUNS = (("Collect digits", "create"), ("Correct digits", "add"), ("Release digits", "release"))
+"""The executions that make and change the dataset, by their workflows and subcommands."""
+
 METADATA, OUTPUT = "Execution_Metadata", "Execution_Asset"
 KINDS = {
     "configuration.json": (METADATA, "Deriva_Config"),
@@ -87,8 +90,8 @@ class Corpus:
     @property
     def count(self) -> int:
         """How many executions there are."""
-        runs = (self.example, self.sweep, self.failed, self.imported, self.hostile, "the dataset's maker")
-        return len(runs) + len(self.weights) + len(self.jobs) + len(self.released)
+        runs = (self.example, self.sweep, self.failed, self.imported, self.hostile)
+        return len(DATASET_RUNS) + len(runs) + len(self.weights) + len(self.jobs) + len(self.released)
 
 
 def make(folder: Path) -> Corpus:
@@ -236,7 +239,9 @@ def _datasets(corpus: Corpus, recorder: _Recorder) -> None:
     corpus.parts = catalog.add_dataset(
         "Labels of the digits", [recorder.member("labels.csv", "image,label\n1,7\n2,3\n")], name="labels"
     )
-    maker = recorder.run("Collect digits", "deriva-ml-dataset", "create", description="Handwritten digits")
+    maker, corrector, releaser = (
+        recorder.run(name, "deriva-ml-dataset", word) for name, word in DATASET_RUNS
+    )
     members = [recorder.member(f"images/{number}.txt", f"digit {number}") for number in range(3)]
     corpus.digits = catalog.add_dataset(
         "Handwritten digits",
@@ -248,8 +253,8 @@ def _datasets(corpus: Corpus, recorder: _Recorder) -> None:
         name="digits",
     )
     corrected = [recorder.member("images/1.txt", "digit 1, corrected")]
-    catalog.change_dataset(corpus.digits, corrected, ["images/2.txt"], "One image was wrong", maker)
-    catalog.release_dataset(corpus.digits, description="One image was wrong", execution=maker)
+    catalog.change_dataset(corpus.digits, corrected, ["images/2.txt"], "One image was wrong", corrector)
+    catalog.release_dataset(corpus.digits, description="One image was wrong", execution=releaser)
 
 
 def _example(corpus: Corpus, recorder: _Recorder) -> None:

@@ -32,7 +32,7 @@ TABLES = ("runs", "graph", "datasets", "files", "info")
 """What there is of all records together."""
 
 NOTEBOOKS = 1_000
-"""Runs, the newest, whose notebooks are shown though nobody named them: each may take 100 kB, with its pictures."""
+"""Runs of notebooks, the newest, which are shown though nobody named them: each may take 100 kB, with its pictures."""
 
 SAVED_EVERY = 5.0
 """Seconds after which the list of what was written is saved, should the build be stopped."""
@@ -136,10 +136,10 @@ class _Build:
                 Criteria(rids=chosen.rids, since=chosen.since, order=[("when", True)])
             )
             self.rids = [rid for rid in found if folder.can_name(rid)]
-            self._shown = dict.fromkeys(self.rids[:NOTEBOOKS], Shown.soon) | dict.fromkeys(
-                rendered, Shown.full
-            )
             self._rows = rows.read(catalog, self.rids)
+            of_notebooks = [rid for rid in self.rids if self._rows[rid].notebooks()]
+            soon = dict.fromkeys(of_notebooks[:NOTEBOOKS], Shown.soon)
+            self._shown = soon | {rid: Shown.full for rid in of_notebooks if rid in rendered}
             self._keys = self._made_of()
             narrowed = chosen.rids is not None or chosen.since is not None
             self._mark = rows.digest_of(self._keys, rows.state_of_datasets(catalog), narrowed, info)

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.links import METADATA
 from deriva_ml.catalog.summaries import Result, Summary
 from deriva_ml.configuration_file import is_configuration, parameters_of, read_configuration, repeat_command
-from deriva_ml.definitions import RID, AssetRole, ExecAssetType, ExecMetadataType, seconds_of
+from deriva_ml.definitions import RID, AssetRole, ExecMetadataType, seconds_of
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT, HYDRA, PATCHES
 from deriva_ml.records.replays import Note
 from deriva_ml.site import notebooks, previews
 from deriva_ml.site.clean import Cleaner
-from deriva_ml.site.rows import METADATA, SWEEP_FILES, File, Rows
+from deriva_ml.site.rows import SWEEP_FILES, File, Rows
 from deriva_ml.site.runs import NOTEBOOK, first_line, kind_of
 from deriva_ml.site.series import read_series, told
 from deriva_ml.untrusted import DAMAGED, read_json
@@ -126,16 +127,21 @@ class Details:
             "inputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.input],
             "outputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.output],
             "datasets": [
-                {"rid": rid, "name": text(name), "version": text(version), "digest": digest}
+                {"rid": text(rid), "name": text(name), "version": text(version), "digest": digest}
                 for rid, name, version, digest in rows.datasets
             ],
             "parents": rows.parents,
             "children": rows.children,
             "metrics": [[text(name), points] for name, points in told(summary.metrics, metrics)],
             "replays": [self._replay(note) for note in replays],
-            "replay_of": replay_of,
+            "replay_of": text(replay_of),
             "notebook": self._notebook(
-                record.rid, first_line(record.description) or record.workflow.name, files, shown, write
+                record.rid,
+                first_line(record.description) or record.workflow.name,
+                rows.notebooks(),
+                files,
+                shown,
+                write,
             ),
         }
         return Told(page, files.whole)
@@ -208,7 +214,7 @@ class Details:
             "size": one.size,
             "md5": one.md5,
             "description": self._clean.text(one.description),
-            "preview": None if told_elsewhere else self._preview(one, files, write),
+            "preview": None if told_elsewhere or not one.md5 else self._preview(one, files, write),
         }
 
     def _preview(self, one: File, files: _Files, write: Write) -> dict[str, Any] | None:
@@ -233,13 +239,12 @@ class Details:
         return self._previews[key].preview
 
     def _notebook(
-        self, rid: RID, title: str, files: _Files, shown: Shown, write: Write
+        self, rid: RID, title: str, found: Iterable[File], files: _Files, shown: Shown, write: Write
     ) -> dict[str, str] | None:
         """Return where the executed notebook is shown, if there is one."""
-        of_notebook = [one for one in files.made if ExecAssetType.notebook_output.value in one.types]
         ways = [(".md", notebooks.from_markdown), (NOTEBOOK, notebooks.from_notebook)]
         for suffix, render in {Shown.no: [], Shown.soon: ways, Shown.full: ways[::-1]}[shown]:
-            for one in of_notebook:
+            for one in found:
                 if one.name.endswith(suffix) and (path := files.path(one)):
                     made = render(path, rid, self._clean.text(title), write, self._clean.text)
                     if made:

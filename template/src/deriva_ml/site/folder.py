@@ -102,11 +102,14 @@ class SiteFolder:
         self._new.clear()
         files = [*dict.fromkeys([*self._listed, *self._names])]
         runs = [[rid, key, names] for rid, (key, names) in self.runs.items()]
-        told = {"form": FORM, "files": files, "runs": runs, "marks": self.marks}
+        told = json.dumps({"form": FORM, "files": files, "runs": runs, "marks": self.marks}).encode()
         path = check_inside(self.root / BUILT, self.root)
+        with suppress(OSError):
+            if path.read_bytes() == told:
+                return
         path.parent.mkdir(parents=True, exist_ok=True)
         with disk.temporary(path.parent) as part:
-            part.write_text(json.dumps(told), encoding="ascii")
+            part.write_bytes(told)
             os.replace(part, path)
 
     def remove_stale(self) -> None:
@@ -114,7 +117,7 @@ class SiteFolder:
         for name in self._listed:
             path = self.root / name
             if name not in self._names and _NAME.fullmatch(name) and is_inside(path, self.root):
-                with suppress(FileNotFoundError):
+                if path.is_file():
                     path.unlink()
                     self.removed += 1
         self._listed = []
@@ -130,26 +133,31 @@ def opened(root: Path) -> Iterator[SiteFolder]:
     """
     if root.exists() and not root.is_dir():
         raise DerivaMLRequestError(f"{root} is no folder: give another one to --out")
-    is_new = not root.exists() or not any(root.iterdir())
-    if not is_new and not _is_site(root):
-        raise DerivaMLRequestError(
-            f"{root} has files in it and is no site that was built: give a new or an empty folder to --out"
-        )
     lock = root / LOCK
+    # Another build may just have begun, and locked it: what is there is known once that has ended.
+    if not lock.exists():
+        _check(root)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with file_lock(check_inside(lock, root)):
+        _check(root)
         folder = SiteFolder(root)
         folder.read_list()
+        folder.save_list()  # by which it is known, however this build ends
         yield folder
 
 
-def _is_site(root: Path) -> bool:
-    """Whether a build began here: there is its list, or nothing but the file that it held."""
-    try:
+def _check(root: Path) -> None:
+    """Refuse a folder that is not empty, and that no build began in.
+
+    Raises:
+        DerivaMLRequestError: so it is.
+    """
+    with suppress(OSError, ValueError):
         found: Any = read_json(root / BUILT)
-        return isinstance(found, dict) and found.get("form") == FORM
-    except FileNotFoundError:
-        names = {path.relative_to(root).as_posix() for path in root.rglob("*")}
-        return names <= {"data", LOCK}
-    except (OSError, ValueError):
-        return False
+        if isinstance(found, dict) and found.get("form") == FORM:
+            return
+    begun = {"data", LOCK, f"{LOCK}-journal"}
+    if any(path.relative_to(root).as_posix() not in begun for path in root.rglob("*")):
+        raise DerivaMLRequestError(
+            f"{root} has files in it and is no site that was built: give a new or an empty folder to --out"
+        )

@@ -25,14 +25,15 @@ def kind_of(result: Result, rows: Rows) -> str:
     record, summary = result
     if rows.is_sweep:
         return "sweep"
-    if record.started_by == NOTEBOOK_COMMAND or record.workflow.url.endswith(NOTEBOOK):
+    if record.started_by == NOTEBOOK_COMMAND:
         return "notebook"
-    # Of runners that did not note what started a run, its settings tell.
+    # Of runners that did not note what started a run, its settings tell, and its code.
     if record.started_by == MODEL_COMMAND or any(
         name.startswith(MODEL_CONFIG) for name in summary.parameters
     ):
         return "model"
-    return "notebook" if any(one.name.endswith(NOTEBOOK) for one in rows.outputs()) else "program"
+    of_notebook = record.workflow.url.endswith(NOTEBOOK) or rows.notebooks()
+    return "notebook" if of_notebook else "program"
 
 
 def first_line(text: str) -> str:

@@ -81,6 +81,7 @@ const charts = (() => {
    */
   async function draw(node, chart) {
     shown.get(node)?.();
+    document.querySelector('.chart-tip')?.toggleAttribute('hidden', true);
     const drawing = site.el('div', { class: 'drawing', role: 'img', 'aria-label': chart.description });
     const head = site.el('figcaption', {}, site.el('span', { class: 'chart-title' }, chart.title), ...(chart.switches ?? []));
     const figure = site.el('figure', { class: 'chart', 'data-chart': chart.kind }, head, drawing, chart.legend,
@@ -156,7 +157,12 @@ const charts = (() => {
     return svg;
   }
 
-  const scale = (log, padding) => ({ ...(log ? { type: 'log', nice: false } : { zero: false }), padding });
+  /** A scale for numbers; what is all the same stands in its middle. */
+  function scale(log, padding, values) {
+    const [least, most] = spread(values);
+    if (least === most) return { domain: [least - Math.abs(least || 1) / 10, most + Math.abs(most || 1) / 10], nice: false };
+    return { ...(log ? { type: 'log', nice: false } : { zero: false }), padding };
+  }
   /** Lets what is drawn be told about beside the pointer. */
   const TOLD = { value: ' ' };
   const AROUND = { left: 2, top: 6, right: 8, bottom: 8 };
@@ -180,7 +186,7 @@ const charts = (() => {
     const where = {
       tooltip: TOLD,
       x: { field: 'x', type: 'quantitative', scale: { domain: [from, to], nice: false }, axis: { title: x, grid: false, tickCount: 6 } },
-      y: { field: 'y', type: 'quantitative', scale: scale(log, 4), axis: { title: null, tickCount: 6 } },
+      y: { field: 'y', type: 'quantitative', scale: scale(log, 4, all), axis: { title: null, tickCount: 6 } },
       color: by(colour),
     };
     const spec = (width) => ({
@@ -207,7 +213,8 @@ const charts = (() => {
       for (const event of ['pointerleave', 'focusout']) item.addEventListener(event, () => hot(-1));
       return item;
     }));
-    const name = series.length === 1 ? series[0].name : `${series.length} runs`;
+    const what = series.some((one) => one.rid) ? 'run' : 'metric';
+    const name = series.length === 1 ? series[0].name : `${series.length} ${what}s`;
     const [least, most] = spread(all);
     await draw(node, {
       kind: 'lines', title, spec, legend: series.length > 1 ? legend : null, ready: (made) => { view = made; },
@@ -216,7 +223,7 @@ const charts = (() => {
       tell: (row, mark) => (row.s === undefined ? null
         : mark === 'line' ? [series[row.s].name] : [series[row.s].name, `${x} ${row.x}: ${site.number(row.y)}`]),
       table: () => ({
-        caption: title, headings: ['run', x, title], numeric: [1, 2],
+        caption: title, headings: [what, x, 'value'], numeric: [1, 2],
         rows: series.flatMap((one) => one.values.map((value, i) => [
           one.rid ? site.run(one.rid, one.name) : one.name, String(one.steps[i]), site.number(value)])),
       }),
@@ -231,6 +238,11 @@ const charts = (() => {
    */
   async function points(node, { title, x, y, points: all }, log = {}) {
     const drawn = all.filter((one) => one.x !== null && one.x !== undefined && finite(one.y) !== null);
+    if (!drawn.length) {
+      shown.get(node)?.();
+      node.replaceChildren(site.el('p', { class: 'note' }, `No run has both ${x} and ${y}.`));
+      return;
+    }
     const numeric = drawn.every((one) => finite(one.x) !== null);
     const words = numeric ? [] : [...new Set(drawn.map((one) => site.value(one.x)))];
     const [wideX, wideY] = [numeric && wide(drawn.map((one) => one.x)), wide(drawn.map((one) => one.y), 10)];
@@ -246,9 +258,9 @@ const charts = (() => {
       encoding: {
         tooltip: TOLD,
         x: numeric
-          ? { field: 'x', type: 'quantitative', scale: scale(logs.x, 12), axis: { title: x, grid: false, tickCount: 6 } }
+          ? { field: 'x', type: 'quantitative', scale: scale(logs.x, 12, drawn.map((one) => one.x)), axis: { title: x, grid: false, tickCount: 6 } }
           : { field: 'x', type: 'ordinal', axis: { title: x, labelExpr: 'words[datum.value]', labelAngle: words.length > 3 ? -40 : 0 } },
-        y: { field: 'y', type: 'quantitative', scale: scale(logs.y, 12), axis: { title: null, tickCount: 6 } },
+        y: { field: 'y', type: 'quantitative', scale: scale(logs.y, 12, drawn.map((one) => one.y)), axis: { title: null, tickCount: 6 } },
         size: { condition: { param: 'at', empty: false, value: 160 }, value: 70 },
         opacity: { condition: { param: 'at', empty: false, value: 1 }, value: 0.7 },
       },

@@ -3,44 +3,53 @@
 site.start(async (content) => {
   const { el } = site;
   const STEP = 20;
+  const PAUSE = 120;
   const datasets = await site.load('datasets');
   if (!datasets.length) {
-    content.append(site.empty(el('p', {}, 'No dataset is recorded. `deriva-ml-catalog --help` says how one is made of files.')));
-    return;
+    content.append(site.empty(el('p', {}, 'No dataset is recorded. Its files become one by:'), el('pre', { class: 'code' }, 'uv run deriva-ml-dataset create NAME FOLDER')));
+    return undefined;
   }
-  const asked = site.place();
-  const one = datasets.filter(({ rid }) => rid === asked);
-  if (one.length) {
-    site.title(one[0].name || 'Dataset');
-    content.append(el('p', {}, el('a', { href: 'datasets.html' }, 'All datasets')), card(one[0], false));
-    return;
-  }
-  site.title('Datasets');
-
   const texts = datasets.map(({ rid, name, description, types, versions }) => [
     rid, name, description, ...types, ...versions.flatMap((version) => [version.version, version.description, version.digest, version.made_by, ...version.read_by]),
   ].join('\n').toLowerCase());
-  const list = el('div');
-  const found = el('p', { class: 'found', role: 'status', id: 'found' });
-  const more = el('button', { type: 'button', id: 'more', onclick: () => { most += STEP; draw(); } }, 'Show more');
-  const search = el('input', { type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', value: asked, oninput: typed });
-  content.append(
-    el('search', { class: 'tools no-print' }, el('div', { class: 'field field-search' }, el('label', { for: 'search' }, 'Search'), search)),
-    el('div', { class: 'above' }, found), list, more,
-  );
   let most = STEP;
   let timer = 0;
-  draw();
+
+  const search = el('input', { type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'words that all occur', oninput: typed });
+  const found = el('p', { class: 'found', role: 'status', id: 'found' });
+  const more = el('button', { type: 'button', id: 'more', onclick: () => { most += STEP; list(); } }, 'Show more');
+  const cards = el('div');
+  const tools = el('search', { class: 'tools no-print' }, el('div', { class: 'field field-search' }, el('label', { for: 'search' }, 'Search'), search));
+  show();
+  return show;
+
+  /** Shows what the address says: one dataset, or those that have its words. */
+  function show() {
+    const one = datasets.find(({ rid }) => rid === site.place());
+    site.title(one ? one.name || 'Dataset' : 'Datasets');
+    if (one) {
+      content.replaceChildren(el('p', {}, el('a', { href: 'datasets.html' }, 'All datasets')), card(one, false));
+      window.scrollTo(0, 0);
+      return;
+    }
+    if (!tools.isConnected) content.replaceChildren(tools, el('div', { class: 'above' }, found), cards, more);
+    if (!timer) search.value = site.place();
+    list();
+  }
 
   function typed() {
     clearTimeout(timer);
-    timer = setTimeout(() => { most = STEP; draw(); }, 120);
+    timer = setTimeout(() => {
+      timer = 0;
+      most = STEP;
+      location.replace(`#${encodeURIComponent(search.value)}`);
+    }, PAUSE);
   }
 
-  function draw() {
+  function list() {
     const tests = query.search(search.value, (at) => texts[at]);
     const meant = datasets.filter((_, at) => tests.every((test) => test(at)));
-    list.replaceChildren(...meant.slice(0, most).map((dataset) => card(dataset, true)));
+    cards.replaceChildren(...meant.slice(0, most).map((dataset) => card(dataset, true)));
     found.textContent = `${site.number(meant.length)} dataset${meant.length === 1 ? '' : 's'}${meant.length < datasets.length ? `, of ${site.number(datasets.length)} in all` : ''}`;
     more.hidden = meant.length <= most;
   }
@@ -55,7 +64,7 @@ site.start(async (content) => {
         el('a', { href: `lineage.html#${encodeURIComponent(rid)}`, 'aria-label': `Lineage of ${text}, ${rid}` }, 'Lineage')),
       description ? el('p', {}, description) : null,
       versions.length ? site.grid({
-        caption: `Versions of ${text}`,
+        caption: `Versions of ${text}, ${rid}`,
         hideCaption: true,
         headings: ['Version', 'When', 'Description', 'Files', 'Size', 'Made by', 'Read by', 'Digest'],
         numeric: [3, 4],

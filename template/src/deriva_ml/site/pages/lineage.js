@@ -66,16 +66,16 @@
     return { levels, steps, ...found };
   }
 
-  /** What is drawn: the records of both walks in columns, and all arrows between them. */
+  /** What is drawn: the records of both walks, and all arrows between them. */
   function drawn(graph, start, walks) {
-    const level = new Map([[start, 0]]);
+    const sides = new Map([[start, 0]]);
     for (const { levels, up } of walks) {
-      levels.forEach((records, i) => records.forEach((one) => { if (!level.has(one)) level.set(one, up ? -i - 1 : i + 1); }));
+      for (const one of levels.flat()) if (!sides.has(one)) sides.set(one, up ? -1 : 1);
     }
-    const place = new Map([...level.keys()].map((one, i) => [one, i]));
-    const nodes = [...level].map(([one, at]) => {
+    const place = new Map([...sides.keys()].map((one, i) => [one, i]));
+    const nodes = [...sides].map(([one, side]) => {
       const [rid, kind, label] = graph.nodes[one];
-      return { rid, kind, label: label || rid, level: at };
+      return { rid, kind, label: label || rid, side };
     });
     const arrows = new Map();
     for (const one of place.keys()) {
@@ -185,7 +185,6 @@
   }
 
   let steps = 3;
-  let show = null;
 
   site.start(async (content) => {
     const graph = await site.load('graph');
@@ -195,7 +194,7 @@
     const status = site.el('p', { id: 'said', role: 'status' });
     const form = finder(graph);
 
-    show = async () => {
+    async function show() {
       const rid = site.place();
       if (!place.isConnected) content.replaceChildren(form, status, place); // at first, and after a fault
       const start = places.get(rid);
@@ -215,15 +214,17 @@
       place.replaceChildren(chooser(steps, (chosen) => { steps = chosen; show().then(() => document.getElementById('steps').focus()); }),
         picture, facts, site.el('div', { class: 'columns' }, ...lists));
       facts.append(site.section(`${KINDS[kind]} ${label || rid}`, site.facts((await details(rid, kind, label)).filter(([, what]) => what))));
-      await charts.graph(picture, {
+      charts.graph(picture, {
         title: `Lineage of ${KINDS[kind]} ${label || rid}`, focus: rid, ...drawn(graph, start, walks),
         select: (other) => { window.location.hash = address(other); },
-      });
+      }).catch((error) => picture.replaceChildren(site.el('p', { class: 'fault' }, error.message)));
+    }
+
+    await show();
+    return async () => {
+      window.scrollTo(0, 0);
+      document.getElementById('main').focus({ preventScroll: true });
+      await show();
     };
-    await show();
-  }, async () => {
-    window.scrollTo(0, 0);
-    document.getElementById('main').focus({ preventScroll: true });
-    await show();
   });
 }

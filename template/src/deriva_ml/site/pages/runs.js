@@ -31,16 +31,17 @@ site.start(async (content) => {
     { name: 'version', label: 'Version', values: data.version, off: true },
   ].map((column) => ({ ...column, group: 'Run' }));
   const GROUPS = { parameter: 'Parameters', choice: 'Choices', metric: 'Metrics' };
+  const ORDER = Object.values(GROUPS);
   const known = new Set([...facts, ...run].map(({ name }) => name));
   const own = data.columns.map((column) => {
     const values = column.kind === 'metric' ? column.values.map((value) => (value === null ? null : Number(value))) : column.values;
     const name = known.has(column.name) ? `${GROUPS[column.kind].toLowerCase()}.${column.name}` : column.name;
     return { name, label: column.name, group: GROUPS[column.kind], values, numeric: numbers(values), off: true };
   });
-  /** What most runs have is shown at first, and of that which as many have, metrics. */
-  const FIRST = ['Metrics', 'Parameters', 'Choices'];
-  const having = new Map(own.map((column) => [column, column.values.filter((value) => value !== null).length]));
-  const ranked = [...own].sort((a, b) => having.get(b) - having.get(a) || FIRST.indexOf(a.group) - FIRST.indexOf(b.group));
+  own.sort((a, b) => ORDER.indexOf(a.group) - ORDER.indexOf(b.group));
+  /** What most runs have is shown at first; a metric, which only those have that came to an end, before the rest. */
+  const worth = new Map(own.map((column) => [column, column.values.filter((value) => value !== null).length * (column.group === 'Metrics' ? 4 : 1)]));
+  const ranked = [...own].sort((a, b) => worth.get(b) - worth.get(a));
   ranked.slice(0, 16).forEach((column) => { column.off = false; });
 
   /** A run's RID with the box that chooses it. */
@@ -118,12 +119,11 @@ site.start(async (content) => {
       jobs: () => ({ test: (row) => !parents[row].some((one) => site.known(one)), said: ['Without the runs of sweeps '] }),
     },
     extra: (go) => [
-      el('label', { class: 'check no-print' }, all, 'Choose all shown'),
+      el('label', { class: 'check no-print' }, all, 'Choose all shown'), bar,
       children.size ? el('button', { type: 'button', class: 'plain no-print', id: 'without-jobs', onclick: () => go({ jobs: 'none', of: '' }) }, 'Leave out the runs of sweeps') : null,
     ],
     drawn: (rows) => { onScreen = rows; mark(); },
   });
-  content.append(bar);
   draw();
 
   return draw;

@@ -106,7 +106,7 @@ const table = (() => {
     content.append(
       el('search', { class: 'tools no-print', 'aria-label': `Find ${noun}` }, field('search', 'Search', search), more, filters, menu()),
       fault, narrowed,
-      el('div', { class: 'above' }, given.extra?.(go) ?? [], status, clear),
+      el('div', { class: 'above' }, status, clear, given.extra?.(go) ?? []),
       box,
     );
     box.append(el('div', { class: 'below no-print' }, next));

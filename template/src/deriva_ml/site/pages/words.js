@@ -9,7 +9,7 @@ const words = (() => {
     if (!Number.isFinite(value)) return String(value);
     const size = Math.abs(value);
     if (Number.isInteger(value) && size < 1e15) return value.toLocaleString('en', { useGrouping: size >= 1e4 });
-    return size >= 1e7 || size < 1e-4 ? value.toExponential(4).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
+    return size >= 1e7 || size < 1e-4 ? value.toExponential(5).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
   }
 
   /** A value that was given, exactly as it was. @param {any} json */
