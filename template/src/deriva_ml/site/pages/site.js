@@ -103,16 +103,18 @@ const site = (() => {
     if (!rids.length) return el('span', { class: 'muted' }, 'none');
     const list = el('ul', { class: 'inline' }, links(rids.slice(0, most)));
     if (rids.length <= most) return list;
+    list.dataset.more = `and ${words.number(rids.length - most)} more`; // in print, where there are no buttons
     const more = el('button', {
       type: 'button',
       class: 'plain',
       onclick: () => {
         const first = list.children.length;
         more.remove();
+        delete list.dataset.more;
         list.append(...links(rids.slice(most)));
         list.children[first].firstChild.focus();
       },
-    }, `and ${words.number(rids.length - most)} more`);
+    }, list.dataset.more);
     return el('div', {}, list, more);
   }
 
