@@ -16,7 +16,7 @@ CONDITIONS = (
     "model_config.l2 < 1 and model_config != quick",
     "model_config = quick",
     "l2 == 10",
-    "l2 <> 11",
+    "l2 <> 10",
     "accuracy != none",
     "status = Failed",
     "status != 'Failed' and `accuracy` < 0.9",
