@@ -32,11 +32,11 @@ from recorder import Recorder, connect
 SMALLEST_CHUNK = 1 << 16
 EVERY = int(os.environ.get("SWEEP_EVERY", "5"))
 """Of so many requests a sweep tries one; `make sweeps` tries each."""
-TURNS = 1 if "SWEEP_EVERY" in os.environ else 2
-"""So many kinds of catalog share the requests that a sweep tries, which are much the same for each."""
 
 KINDS = ["head", "head writer", "1.17.10", "1.17.10 writer"]
 """A generation, and the double's user if that is not the owner; of 1.17.10, that one may not lease RIDs."""
+TURNS = 1 if "SWEEP_EVERY" in os.environ else len(KINDS)
+"""So many kinds of catalog share the requests that a sweep tries, which are much the same for each."""
 LOOK_UPS = "head look-ups"
 """The run's look-ups of its inputs, which the sweeps of the others leave out: they are the same there."""
 
@@ -91,10 +91,10 @@ class Beginning:
 
     def tried(self, first: int = 0, every: int = EVERY) -> range:
         """The numbers of the requests that a sweep tries, from about a first one on: others than with the next kind."""
-        step = TURNS * every
-        turn = KINDS.index(self.kind) if TURNS > 1 and self.kind in KINDS else 0
-        offset = turn % 2 * every + turn // 2 * (every // 2)
-        return range(1 + (first + offset) % step, self.requests + 1, step)
+        turns = TURNS if self.kind in KINDS else 1
+        turn = KINDS.index(self.kind) % turns if turns > 1 else 0
+        step = min(turns * every, self.requests)
+        return range(1 + (first + turn * every) % step, self.requests + 1, step)
 
     def project(self) -> Project:
         """A new project, with everything else as it was in the beginning."""

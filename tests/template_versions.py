@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import sys
 import tarfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from copier.__main__ import CopierApp
+from plumbum import local
 
 import digests
-import quick_copier
 from conftest import ROOT, SOURCE, Outcome, ProjectFolder, refresh_index
 
 STARTER = ("docs", "notebooks", "src/configs", "src/models", "tests")
@@ -93,8 +97,29 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 def copier(project: ProjectFolder, *arguments: str, check: bool = True) -> Outcome:
-    """Run Copier in a project, as a person does: no trust, nothing installed beside it."""
-    return project.run(sys.executable, "-P", quick_copier.__file__, *arguments, check=check)
+    """Do as `copier` in a project, as a person has it: no trust, nothing installed beside it; without the start of a process."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+        contextlib.chdir(project.path),
+        local.cwd(project.path),
+        local.env(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        warnings.simplefilter("ignore")
+        for name in os.environ.keys() - project.env.keys():
+            patch.delenv(name)
+        for name, value in project.env.items():
+            patch.setenv(name, value)
+        local.env.clear()
+        local.env.update(project.env)
+        _, status = CopierApp.run(["copier", *arguments], exit=False)
+    outcome = Outcome(status, out.getvalue(), err.getvalue())
+    if check and outcome.rc:
+        pytest.fail(f"copier {' '.join(arguments)} ended with {outcome.rc}\n{outcome.text}")
+    return outcome
 
 
 def make(template: Template, path: Path, version: str, **answers: str) -> ProjectFolder:

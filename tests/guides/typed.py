@@ -36,6 +36,7 @@ NOT_TYPED: dict[str, dict[str, str]] = {
         ".venv/bin/python benchmarks/datasets.py": MEASURES,
         ".venv/bin/python benchmarks/check.py": MEASURES,
         ".venv/bin/python benchmarks/sweeps.py": MEASURES,
+        ".venv/bin/python benchmarks/site.py": MEASURES,
         ".venv/bin/python benchmarks/replay.py": MEASURES,
     },
     "docs/architecture.md": {

@@ -17,7 +17,7 @@ import pytest
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination, Remote
 from deriva_ml.cli import catalog as command
-from deriva_ml.definitions import RID, Status
+from deriva_ml.definitions import RID, Asset, Dataset, Status
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.records import replays
@@ -51,7 +51,8 @@ def train(recorder: Recorder, seed: int = 1, **others: Any) -> RID:
     """A run of a model."""
     files = {"weights.csv": f"name,value\nseed,{seed}\n"} | others.pop("files", {})
     metrics = others.pop("metrics", [{"accuracy": seed / 10}])
-    return recorder.run("Train", parameters={"seed": seed}, metrics=metrics, files=files, **others)
+    parameters = {"seed": seed} | others.pop("parameters_too", {})
+    return recorder.run("Train", parameters=parameters, metrics=metrics, files=files, **others)
 
 
 def taken(path: Path) -> Any:
@@ -152,7 +153,18 @@ def _read_data(recorder: Recorder, rid: RID) -> None:
     recorder.catalog.link_dataset(rid, recorder.catalog.lookup_dataset(dataset))
 
 
-@pytest.mark.parametrize("change", [_replayed, _pushed, _nested, _described, _typed, _read_data])
+def _read_there(recorder: Recorder, rid: RID) -> None:
+    """It read a file and a dataset on a server, and there a file that another run here had made."""
+    catalog, destination = recorder.catalog, Destination("www.example.org", "1")
+    own = recorder.output(train(recorder, 3), "weights.csv")
+    catalog.journal.note({own.rid: Remote("2-OWNS", None, True)}, destination)
+    for table, there in (("Image", "2-FILE"), ("Execution_Asset", "2-OWNS")):
+        file = Asset(there, table, "image.png", 3, "0" * 32, "/hatrac/x")
+        catalog.journal.add_input(rid, destination, file)
+    catalog.journal.add_input(rid, destination, Dataset("2-DATA", "1.0.0", version_rid="2-VERS"))
+
+
+@pytest.mark.parametrize("change", [_replayed, _pushed, _nested, _described, _typed, _read_data, _read_there])
 def test_what_has_changed_of_a_run_is_in_the_site_that_is_built_again(
     recorder: Recorder, site: Path, tmp_path: Path, change: Callable[[Recorder, RID], None]
 ) -> None:
@@ -163,9 +175,19 @@ def test_what_has_changed_of_a_run_is_in_the_site_that_is_built_again(
     change(recorder, rid)
     before = of(site, rid)
     again = build(recorder.catalog, site)
-    assert again.read == again.runs - 1 and of(site, rid) != before
+    assert of(site, rid) != before and again.read < again.runs
     build(recorder.catalog, tmp_path / "anew")
     assert contents(site) == contents(tmp_path / "anew")
+
+
+def test_what_a_run_read_on_a_server_is_among_its_inputs(recorder: Recorder, site: Path) -> None:
+    """Under its address there, or as the record that it is here."""
+    rid = train(recorder, 1)
+    _read_there(recorder, rid)
+    build(recorder.catalog, site)
+    told, address = of(site, rid), "https://www.example.org/id/1"
+    assert {one["name"] for one in told["inputs"]} == {"weights.csv", f"{address}/2-FILE"}
+    assert [one["name"] for one in told["datasets"]] == [f"{address}/2-DATA"]
 
 
 def test_a_dataset_that_changes_is_in_the_site_that_is_built_again(recorder: Recorder, site: Path) -> None:
@@ -196,8 +218,21 @@ def test_a_content_that_is_brought_back_is_shown(recorder: Recorder, site: Path)
         return next(one["preview"] for one in of(site, rid)["outputs"] if one["rid"] == asset.rid)
 
     assert preview() is None
+    assert build(recorder.catalog, site).read == 0
     content.write_bytes(kept)
     assert preview()["kind"] == "table"
+
+
+def test_a_value_is_told_in_full_by_its_run_and_in_short_in_the_table(recorder: Recorder, site: Path) -> None:
+    rids = [
+        train(recorder, seed, parameters_too={"text": f"{seed}" * 1000, "list": [seed] * 1000})
+        for seed in (1, 2)
+    ]
+    build(recorder.catalog, site)
+    columns = {one["name"]: one["values"] for one in taken(site / "data/runs.js")["columns"]}
+    assert columns["model_config.text"][1] == "1" * 300 + "…" and len(columns["model_config.list"][1]) == 301
+    given = {name: value for name, value, _ in of(site, rids[0])["parameters"]}
+    assert (given["model_config.text"], given["model_config.list"]) == ("1" * 1000, [1] * 1000)
 
 
 def test_a_file_that_somebody_removed_is_written_again(recorder: Recorder, site: Path) -> None:
@@ -250,7 +285,8 @@ def test_a_notebook_is_shown_in_full_for_the_runs_that_are_named(recorder: Recor
     files = {"study.ipynb": notebook, "study.md": "# Study\n"}
     rid = recorder.run("Study", "deriva-ml-run-notebook", "notebooks/study.ipynb", files=files)
     build(recorder.catalog, site)
-    assert of(site, rid)["notebook"] == {"src": f"notebooks/{rid}.html", "from": "markdown"}
+    shown = of(site, rid)["notebook"]
+    assert (shown["src"], shown["from"]) == (f"notebooks/{rid}.html", "markdown")
     build(recorder.catalog, site, [rid])
     assert of(site, rid)["notebook"]["from"] == "notebook" and of(site, rid)["kind"] == "notebook"
 
@@ -264,6 +300,8 @@ def test_a_folder_with_other_files_is_refused(recorder: Recorder, site: Path) ->
     assert [path.name for path in site.iterdir()] == ["thesis.tex"]
     with pytest.raises(DerivaMLRequestError, match="is no folder"):
         build(recorder.catalog, site / "thesis.tex")
+    with pytest.raises(DerivaMLRequestError, match="no folder .* can be made"):
+        build(recorder.catalog, site / "thesis.tex" / "site")
 
 
 @pytest.mark.parametrize("name", ["data", "data/runs", "assets", "index.html", "data/built.json"])
@@ -390,6 +428,8 @@ def test_the_command_says_where_the_site_is_and_opens_it(
     assert command.main(["site", "--open", "--out", "shown", rid]) == 0
     assert capsys.readouterr().out.endswith("is in shown: open shown/index.html\n")
     assert opened == [(Path.cwd() / "shown" / "index.html").as_uri()]
+    assert command.main(["site", "--since", "2099-01-01"]) == 0
+    assert capsys.readouterr().out.startswith("no run meets that\na site of 0 runs")
 
 
 def test_the_command_refuses_what_is_no_run(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:

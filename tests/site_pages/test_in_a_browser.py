@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +13,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from site_pages.conftest import DESKTOP, PHONE, Visiting, build
+from site_pages import hostile
+from site_pages.conftest import DESKTOP, PHONE, Visit, Visiting, build
 from site_pages.corpus import TOKEN, Corpus
+from test_site import served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 PAGES: dict[str, Callable[[Corpus], str]] = {
     "runs": lambda corpus: "index.html",
@@ -276,7 +281,7 @@ def test_nothing_that_a_record_holds_is_run(
     visit.check()
     framed = ("notebooks/*", "previews/*.html", "previews/*.svg")
     for path in [path for of in (site, in_full) for pattern in framed for path in sorted(of.glob(pattern))]:
-        visit.site = site if path.is_relative_to(site) else in_full
+        visit.address = (site if path.is_relative_to(site) else in_full).as_uri()
         visit.page.goto(path.as_uri())
         for link in visit.page.locator("a[href^='javascript:']").all():
             link.dispatch_event("click")
@@ -301,12 +306,26 @@ def test_no_path_and_no_credential_is_in_the_site(corpus: Corpus, site: Path, in
     assert found == []
 
 
+def test_what_a_record_could_do_is_noticed(chromium: Browser, tmp_path: Path) -> None:
+    """Each of the hostile files, opened as it is, does what the tests above would see."""
+    for name, text in {"report.html": hostile.HTML, "drawing.svg": hostile.SVG}.items():
+        (tmp_path / name).write_text(text)
+        page = chromium.new_page()
+        visit = Visit(page, tmp_path.as_uri())
+        page.goto(f"{visit.address}/{name}", wait_until="commit")
+        page.wait_for_timeout(300)
+        page.close()
+        assert {"a dialog: 1", f"asked for: {hostile.CALL}"} <= {
+            fault.rpartition("/")[0] or fault for fault in visit.faults
+        }
+
+
 # ------------------------------------------------------------------------------------------------- where it may lie
 def test_without_the_library_tables_stand(
     corpus: Corpus, tmp_path: Path, visiting: Visiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And one line says what to install."""
-    monkeypatch.setattr("deriva_ml.site.vega._installed", lambda: None)
+    monkeypatch.setattr("deriva_ml.site.vega.version", lambda: "")
     without = build(corpus, tmp_path / "site", *corpus.jobs[:2])
     assert not (without / "assets/vega.js").exists()
     visit = visiting(of=without)
@@ -314,3 +333,21 @@ def test_without_the_library_tables_stand(
     page.wait_for_selector("table.compared")
     assert page.get_by_text("uv sync --extra site").count() == 1
     assert page.locator("main .drawing").count() == 0
+
+
+def test_a_docs_site_takes_it_in(site: Path, visiting: Visiting, tmp_path: Path) -> None:
+    """Below another page, through a web server, and every file as it is; Zensical finds nothing wrong."""
+    shutil.copytree(site, tmp_path / "docs/records")
+    (tmp_path / "docs/index.md").write_text("# Home\n\n[What was recorded](records/index.html)\n")
+    (tmp_path / "zensical.toml").write_text('[project]\nsite_name = "digits"\n')
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    taken = tmp_path / "site/records"
+    for path in site.rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            assert (taken / path.relative_to(site)).read_bytes() == path.read_bytes()
+    with served(tmp_path / "site") as url:
+        page = visiting(at=f"{url}records").open("index.html")
+        page.get_by_role("link", name="Files").click()
+        expect(page.locator("table.long")).to_be_visible()

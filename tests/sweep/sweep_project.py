@@ -40,6 +40,9 @@ def trial(x=0.0, note="", seconds=0.0, stop="", fails="", metric=True, ml_instan
     if stop and x == fails and not first.exists():
         first.touch()
         os.kill(os.getpid(), getattr(signal, stop))
+    late = time.monotonic() + 30
+    while stop and x != fails and time.monotonic() < late and not first.with_name(f"stopped-{fails}").exists():
+        time.sleep(0.02)  # so that this one runs when that happens
     time.sleep(seconds)
     print("this is", x)
     if not stop and x == fails:

@@ -21,10 +21,11 @@ from deriva_ml.definitions import OPEN_STATUSES, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution import ExecutionConfiguration
 from deriva_ml.execution.recovery import recover_for_run, recover_project
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.sweep import engines, equipment
+from deriva_ml.sweep import engines, equipment, rounds
 from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable, usable_cpus
-from deriva_ml.sweep.folder import Ended
+from deriva_ml.sweep.folder import Begun, Ended, SweepFolder
 from deriva_ml.sweep.plan import Swept
 from deriva_ml.sweep.resuming import resumed
 from deriva_ml.sweep.study import best, listed_values, see_optimizable, space_of, text_of, words_of
@@ -325,7 +326,7 @@ def test_optuna_finds_the_best_value_and_goes_on_with_what_is_recorded(project: 
 def nothing_left(project: SweepProject) -> None:
     """No folder of a sweep, of a run or of Hydra's stays."""
     state = Project(project.root).state
-    assert [*state.glob("sweeps/*"), *state.glob("runs/*")] == []
+    assert [*state.glob("sweeps/*"), *state.glob("runs/*"), *state.glob("executions/*")] == []
     assert {path.name for path in project.root.iterdir()} <= {
         ".git",
         ".gitignore",
@@ -399,6 +400,21 @@ def processes_of(project: SweepProject) -> list[psutil.Process]:
             if process.environ().get("NOTES") == project.env["NOTES"]:
                 found.append(process)
     return found
+
+
+def test_a_job_whose_process_is_killed_when_all_is_recorded_has_ended_well(project: SweepProject) -> None:
+    """Though nobody has written that down: it is not run again, and its metric counts."""
+    plan = plan_of("0.1", objective="loss")
+    assert project.run(plan)[0] == 0
+    parent, _, _ = project.records()
+    here = Project(project.root)
+    sweep = SweepFolder.of(here, parent.rid)
+    sweep.make(plan)
+    gone = Begun(Owner("elsewhere", 1, 0.0), str(here.state), 0.0)
+    assert sweep.job(0).claim(gone)
+    assert rounds.recovered(here, sweep, plan, sweep.jobs()) == []
+    ended = sweep.job(0).ended()
+    assert ended and ended.status == Status.uploaded and ended.objective == pytest.approx(0.04)
 
 
 @as_root

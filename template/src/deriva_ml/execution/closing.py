@@ -216,6 +216,13 @@ def _listed(items: Sequence[StagedAsset]) -> str:
     return ", ".join(f"{item.filename} ({item.table})" for item in items)
 
 
+def clear_work(project: Project, rid: RID) -> None:
+    """Remove the working folder of an execution that has ended; files that it did not register move to ``outputs``."""
+    folder = project.executions / plain_name(rid)
+    salvage_unregistered(folder / "assets", project, rid)
+    remove_folder(folder)
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a working folder, inputs too, which are read-only."""
     for parent, _, _ in os.walk(folder):  # which follows no links

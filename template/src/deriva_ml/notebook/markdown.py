@@ -80,7 +80,7 @@ def _cell(cell: Mapping[str, Any], language: str, states: widgets.States) -> Ite
         return
     match cell:
         case {"cell_type": "markdown"} if ERROR_MARKER not in tags:
-            yield _embed(source, cell.get("attachments") or {})
+            yield embed_attachments(source, cell.get("attachments") or {})
         case {"cell_type": "raw", "metadata": {"raw_mimetype": kind} | {"format": kind}}:
             yield source if kind == "text/markdown" else ""
         case {"cell_type": "raw"}:
@@ -227,7 +227,8 @@ def _data_uri(mime: str, content: str) -> str:
     return f"data:{mime};base64,{''.join(content.split())}"
 
 
-def _embed(source: str, attachments: Mapping[str, Mapping[str, Any]]) -> str:
+def embed_attachments(source: str, attachments: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a cell's Markdown with the images that are attached to it as data."""
     for name, bundle in attachments.items():
         for mime, content in bundle.items():
             for written in {name, quote(name)}:

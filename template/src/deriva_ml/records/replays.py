@@ -124,8 +124,10 @@ class Replays:
         self._own = source if isinstance(source, EmbeddedCatalog) else None
         self._place = place_of(source)
         self._notes = defaultdict[tuple[str, RID], list[Note]](list)
+        self._repeated: dict[RID, RID] = {}
         for one in read(state):
             self._notes[one.catalog, one.rid].append(one)
+            self._repeated.setdefault(one.recorded_as, one.rid)
 
     def of(self, rid: RID) -> list[Note]:
         """Return an execution's notes, the newest first; also those under the RIDs that it has where it was pushed to."""
@@ -145,8 +147,7 @@ class Replays:
 
     def replayed_by(self, rid: RID) -> RID:
         """Return the execution of which this one is a recorded replay; empty where it is none."""
-        notes = (one for notes in self._notes.values() for one in notes)
-        return next((one.rid for one in notes if one.recorded_as == rid), "")
+        return self._repeated.get(rid, "")
 
 
 def place_of(source: Source) -> str:

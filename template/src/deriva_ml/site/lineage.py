@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.links import DATASET, EXECUTION
+from deriva_ml.catalog.links import DATASET, EXECUTION, METADATA
 from deriva_ml.definitions import RID, AssetRole
 from deriva_ml.grouping import grouped
 from deriva_ml.site.clean import Cleaner
-from deriva_ml.site.rows import METADATA, Rows
+from deriva_ml.site.rows import Rows
 from deriva_ml.site.runs import first_line
 
 LABEL = 100

@@ -15,7 +15,7 @@ from typing import Any
 
 from deriva_ml.notebook import widgets
 from deriva_ml.notebook.displayed_html import figure, in_words
-from deriva_ml.notebook.markdown import render_terminal
+from deriva_ml.notebook.markdown import embed_attachments, render_terminal
 from deriva_ml.site.harmless import (
     Clean,
     Write,
@@ -46,6 +46,7 @@ DISPLAYED = [
 """What is shown of an output: the first of these that says something. None of them needs a script."""
 
 _PICTURE = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
 _PLACE = "picture-{}.data"
 
 
@@ -165,17 +166,8 @@ def _cells(notebook: Mapping[str, Any], clean: Clean) -> Iterator[dict[str, Any]
                 "outputs": [*_outputs(cell.get("outputs") or [], states, count, clean)],
             }
         elif kind == "markdown":
-            yield {
-                "cell_type": "markdown",
-                "source": source,
-                "metadata": {},
-                "attachments": {
-                    name: {
-                        mime: _joined(value) for mime, value in bundle.items() if mime.startswith("image/")
-                    }
-                    for name, bundle in (cell.get("attachments") or {}).items()
-                },
-            }
+            source = embed_attachments(source, cell.get("attachments") or {}).replace("attachment:", "")
+            yield {"cell_type": "markdown", "source": source, "metadata": {}}
         else:
             yield {"cell_type": "raw", "source": source, "metadata": {}}
 
@@ -221,8 +213,12 @@ def _best(data: Mapping[str, Any], clean: Clean) -> tuple[str, str]:
             text = defused(text)
             if not shows_something(text):
                 continue
-        if text.strip() and mime.startswith("image/"):
-            return mime, clean(text) if mime == "image/svg+xml" else text
+        if mime == "image/svg+xml" and text.strip():
+            return mime, clean(text)
+        if mime.startswith("image/"):
+            if _BASE64.fullmatch(text):
+                return mime, text
+            continue
         if text.strip() and not (mime == "text/plain" and drawn):
             return mime, beside_data(render_terminal(text) if mime == "text/plain" else text, clean)
     return "text/plain", drawn or in_words(f"`{next(iter(data))}`" if data else "nothing")

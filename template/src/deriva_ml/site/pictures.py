@@ -49,9 +49,8 @@ def read_picture(data: bytes) -> Picture:
         found = _png(data)
     elif data.startswith(b"\xff\xd8\xff"):
         found = _jpeg(data)
-    elif data.startswith((b"GIF87a", b"GIF89a")) and data.rstrip(b"\0").endswith(b";"):
-        width, height = struct.unpack_from("<HH", data, 6)
-        found = Picture(".gif", width, height, data)
+    elif data.startswith(b"GIF8"):
+        found = _gif(data)
     elif data.startswith(b"RIFF"):
         found = _webp(data)
     else:
@@ -121,6 +120,29 @@ def _turned(exif: bytes) -> bytes:
             said = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, value, 0, 0)
             return b"\xff\xe1" + struct.pack(">H", len(said) + 2) + said
     return b""
+
+
+def _gif(data: bytes) -> Picture:
+    """https://www.w3.org/Graphics/GIF/spec-gif89a.txt: blocks with a sign, in parts that say how long they are."""
+    width, height = struct.unpack_from("<HH", data, 6)
+    at = 13 + _colours(data[10])
+    kept = [data[:at]]
+    while (sign := data[at]) != 0x3B:
+        start, is_text = at, sign == 0x21 and data[at + 1] in {0x01, 0xFE}
+        if sign not in {0x21, 0x2C}:
+            raise ValueError("a block is damaged")
+        at += 2 if sign == 0x21 else 11 + _colours(data[at + 9])
+        while length := data[at]:
+            at += 1 + length
+        at += 1
+        if not is_text:
+            kept.append(data[start:at])
+    return Picture(".gif", width, height, b"".join([*kept, b";"]))
+
+
+def _colours(flags: int) -> int:
+    """Return the length of the table of colours that follows."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _webp(data: bytes) -> Picture:

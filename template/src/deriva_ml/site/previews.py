@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -145,11 +146,11 @@ def _separated(text: str, suffix: str, whole: bool, clean: Clean) -> Preview:
     first = text.partition("\n")[0]
     separator = max(",;\t|", key=first.count) if suffix == ".csv" else "\t"
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    rows = [row for row, _ in zip((row for row in reader if row), range(ROWS + 2), strict=False)]
+    rows = [*islice(filter(None, reader), ROWS + 2)]
     if not rows:
         raise ValueError("it is empty")
     if len(rows) == ROWS + 2:
-        more: int | None = sum(1 for row in reader if row) + 1 if whole else None
+        more: int | None = sum(1 for _ in filter(None, reader)) + 1 if whole else None
     else:
         more = 0 if whole else None
         rows = rows if whole else rows[:-1] or rows  # the last one may be cut off

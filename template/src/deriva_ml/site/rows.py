@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.journal import Destination
+from deriva_ml.catalog.links import DATASET, METADATA
 from deriva_ml.catalog.objects import is_digest
-from deriva_ml.definitions import RID, AssetRole, ExecAssetType, MLAsset
+from deriva_ml.definitions import RID, AssetRole, ExecAssetType
 from deriva_ml.records.results import SWEEP_TABLE
 
-METADATA = MLAsset.execution_metadata.value
 SWEEP_FILES = frozenset({SWEEP_TABLE, "sweep.json"})
 """What only the record of a sweep has."""
 
@@ -23,13 +23,13 @@ CHOSEN = '(SELECT "value" FROM json_each(?))'
 
 
 class File(NamedTuple):
-    """A file that an execution read or made."""
+    """A file that an execution read or made; of one that it read on a server only the RID and the address are known."""
 
     role: str
     table: str
     rid: RID
     name: str
-    size: int
+    size: int | None
     md5: str
     description: str
     created: str
@@ -99,6 +99,14 @@ def read(catalog: EmbeddedCatalog, rids: Sequence[RID]) -> dict[RID, Rows]:
     ):
         rid, name, version, digest = map(str, tuple(row)[1:])
         found[row[0]].datasets.append((rid, name.strip().partition("\n")[0], version, digest))
+    known = {one.rid: one for rows in found.values() for one in rows.files}
+    for execution, record, table in catalog.journal.read_by(rids):
+        rid = record.rpartition("/")[2]
+        if table == DATASET:
+            found[execution].datasets.append((rid, record if rid != record else "", "", ""))
+        else:
+            file = known.get(rid) or File("", table, rid, record, None, "", "", "", ())
+            found[execution].files.append(file._replace(role=AssetRole.input.value))
     for one, other, place in database.query(
         'SELECT "Execution", "Nested_Execution", "Sequence" FROM "Execution_Execution" ORDER BY "Sequence"'
     ):

@@ -11,13 +11,16 @@ from deriva_ml.definitions import RID, seconds_of
 from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.records.replays import Replays
 from deriva_ml.records.results import tabulate
-from deriva_ml.site.clean import Cleaner
+from deriva_ml.site.clean import Cleaner, brief
 from deriva_ml.site.rows import Rows
 
 COLUMNS = {1: "choice", 2: "parameter", 3: "metric"}
 """What columns are, by what ``results.Table`` says that they are worth."""
 
 NOTEBOOK = ".ipynb"
+
+LONGEST = 300
+"""Characters of a value in the table."""
 
 
 def kind_of(result: Result, rows: Rows) -> str:
@@ -51,7 +54,7 @@ def table(
     columns = []
     for place, (name, worth) in enumerate(zip(told.columns, told.worth, strict=True)):
         if worth in COLUMNS:
-            values = [clean.named(name, row[place]) for row in told.rows]
+            values = [brief(clean.named(name, row[place]), LONGEST) for row in told.rows]
             columns.append({"name": clean.text(name), "kind": COLUMNS[worth], "values": values})
     return {
         "rid": [one.rid for one in records],
@@ -60,7 +63,7 @@ def table(
         "kind": [kind_of(one, rows[one.record.rid]) for one in results],
         "workflow": [clean.text(one.workflow.name) for one in records],
         "version": [clean.text(one.workflow.version) for one in records],
-        "description": [clean.text(first_line(one.description)) for one in records],
+        "description": [brief(clean.text(first_line(one.description)), LONGEST) for one in records],
         "seconds": [seconds_of(one.execution_duration or "") for one in records],
         "parents": [[parent for parent, _ in rows[one.rid].parents] for one in records],
         "replay": [next(iter(found), "") for found in verdicts],

@@ -18,7 +18,7 @@ import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.execution.closing import remove_folder
+from deriva_ml.execution.closing import clear_work, remove_folder
 from deriva_ml.parallel import meanwhile
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
@@ -196,7 +196,11 @@ class Task:
 def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     """Run a job in this process and say how it ended; raises what running alone would."""
     run = _run_notebook if plan.kind == NOTEBOOK else _run_model
-    ended = run(project, plan, job, parent)
+    return with_objective(project, plan, job.number, run(project, plan, job, parent))
+
+
+def with_objective(project: Project, plan: Plan, number: int, ended: Ended) -> Ended:
+    """Return how a job ended with the last value of the metric that is asked for, or a line about why there is none."""
     if plan.objective and ended.executions and ended.status in GOOD:
         metrics = _metrics(project, ended.executions)
         objective = metrics.get(plan.objective)
@@ -209,7 +213,7 @@ def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
                 if objective is None
                 else f"{plan.objective}={objective}"
             )
-            line = f"job {job.number + 1} has {said}"
+            line = f"job {number + 1} has {said}"
             return replace(ended, warnings=[*ended.warnings, line])
     return ended
 
@@ -270,7 +274,11 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
         if not begun or begun[0].dry_run:
             raise
         return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
-    return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+    if begun[0].dry_run:
+        return Ended(Status.uploaded)
+    ended = _as_recorded(project, begun[0].local_rid)
+    clear_work(project, begun[0].local_rid)
+    return ended
 
 
 @functools.lru_cache(1)

@@ -167,15 +167,19 @@
     await draw();
   }
 
+  async function drawAll(details, runs, at, place) {
+    await overSteps(details, place);
+    if (place.isConnected) await acrossRuns(runs, at, place); // else others are compared meanwhile
+  }
+
   const closed = new Set();
   let all = false;
   let turn = 0;
-  let show = null;
 
   site.start(async (content) => {
     const runs = await site.load('runs');
 
-    show = async (moved = false) => {
+    async function show(moved) {
       turn += 1;
       const mine = turn;
       const { rids, sweeps, unknown, places } = await expanded(runs, chosen());
@@ -199,9 +203,10 @@
         site.el('p', { class: 'controls' }, site.el('label', { class: 'switch' }, box, ' also what is the same')), place, drawn);
       fill();
       if (moved) document.getElementById(had).focus({ preventScroll: true });
-      await overSteps(details, drawn);
-      if (mine === turn) await acrossRuns(runs, rids.slice(0, DRAWN).map((rid) => places.get(rid)), drawn);
-    };
-    await show();
-  }, () => show(true));
+      drawAll(details, runs, rids.slice(0, DRAWN).map((rid) => places.get(rid)), drawn).catch(failed);
+    }
+
+    await show(false);
+    return () => show(true);
+  });
 }

@@ -185,7 +185,6 @@
   }
 
   let steps = 3;
-  let show = null;
 
   site.start(async (content) => {
     const graph = await site.load('graph');
@@ -195,7 +194,7 @@
     const status = site.el('p', { id: 'said', role: 'status' });
     const form = finder(graph);
 
-    show = async () => {
+    async function show() {
       const rid = site.place();
       if (!place.isConnected) content.replaceChildren(form, status, place); // at first, and after a fault
       const start = places.get(rid);
@@ -215,15 +214,17 @@
       place.replaceChildren(chooser(steps, (chosen) => { steps = chosen; show().then(() => document.getElementById('steps').focus()); }),
         picture, facts, site.el('div', { class: 'columns' }, ...lists));
       facts.append(site.section(`${KINDS[kind]} ${label || rid}`, site.facts((await details(rid, kind, label)).filter(([, what]) => what))));
-      await charts.graph(picture, {
+      charts.graph(picture, {
         title: `Lineage of ${KINDS[kind]} ${label || rid}`, focus: rid, ...drawn(graph, start, walks),
         select: (other) => { window.location.hash = address(other); },
-      });
+      }).catch((error) => picture.replaceChildren(site.el('p', { class: 'fault' }, error.message)));
+    }
+
+    await show();
+    return async () => {
+      window.scrollTo(0, 0);
+      document.getElementById('main').focus({ preventScroll: true });
+      await show();
     };
-    await show();
-  }, async () => {
-    window.scrollTo(0, 0);
-    document.getElementById('main').focus({ preventScroll: true });
-    await show();
   });
 }
