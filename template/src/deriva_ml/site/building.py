@@ -194,6 +194,10 @@ class _Build:
         for rid, made in folder.runs.items():
             folder.keep(_page(rid), *made.files)
         waiting = [rid for rid in self.rids if rid not in folder.runs]
+        if self._tables:
+            folder.marks.pop("tables", None)
+        if waiting or self._tables:
+            folder.save_list()  # what is about to be written is not what an earlier build made, should this one be killed
         if waiting and not self._results:
             self._read(waiting)
         details = Details(self._catalog, self._clean)
