@@ -300,6 +300,8 @@ def test_a_folder_with_other_files_is_refused(recorder: Recorder, site: Path) ->
     assert [path.name for path in site.iterdir()] == ["thesis.tex"]
     with pytest.raises(DerivaMLRequestError, match="is no folder"):
         build(recorder.catalog, site / "thesis.tex")
+    with pytest.raises(DerivaMLRequestError, match="no folder .* can be made"):
+        build(recorder.catalog, site / "thesis.tex" / "site")
 
 
 @pytest.mark.parametrize("name", ["data", "data/runs", "assets", "index.html", "data/built.json"])
@@ -426,6 +428,8 @@ def test_the_command_says_where_the_site_is_and_opens_it(
     assert command.main(["site", "--open", "--out", "shown", rid]) == 0
     assert capsys.readouterr().out.endswith("is in shown: open shown/index.html\n")
     assert opened == [(Path.cwd() / "shown" / "index.html").as_uri()]
+    assert command.main(["site", "--since", "2099-01-01"]) == 0
+    assert capsys.readouterr().out.startswith("no run meets that\na site of 0 runs")
 
 
 def test_the_command_refuses_what_is_no_run(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:

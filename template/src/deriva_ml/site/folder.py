@@ -153,7 +153,10 @@ def opened(root: Path) -> Iterator[SiteFolder]:
     # Another build may just have begun, and locked it: what is there is known once that has ended.
     if not lock.exists():
         _check(root)
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DerivaMLRequestError(f"no folder {root} can be made: give another one to --out") from error
     with file_lock(check_inside(lock, root)):
         _check(root)
         folder = SiteFolder(root)

@@ -30,6 +30,7 @@ _ATTRIBUTE = re.compile(
     r"|(?:src|data|(?:xlink:)?href)(?=\s*=\s*+[\"']?+\s*+(?!data:image/|#)))(?=\s*=)"
 )
 _LINK = re.compile(r"(?i)href(?=\s*=\s*[\"']?\s*(?:https?:|mailto:))")
+_OUT = re.compile(r"(?i)\shref\s*=\s*+[\"']?+(?!#)")
 _FETCHED = re.compile(r"(?i)(?:url|image-set|src)(?=\(\s*+[\"']?+(?!data:|#))|(?<=@)import\b")
 _DATA = re.compile(r"(data:[\w.+/-]+;base64,[A-Za-z0-9+/=]+)")
 _STYLES = re.compile(r"(?is)<(?:style|x-title)\b.*?(?:</(?:style|x-title)|\Z)")
@@ -89,9 +90,11 @@ def _quiet(tag: re.Match[str]) -> str:
     text, is_link = tag[0], tag[0][:3].lower() in {"<a ", "<a\n", "<a\t"}
     if "style" in text:
         text = _FETCHED.sub(r"x-\g<0>", text)
-    return _ATTRIBUTE.sub(
+    text = _ATTRIBUTE.sub(
         lambda found: found[0] if is_link and _LINK.match(text, found.start()) else f"data-x-{found[0]}", text
     )
+    # A link leads out of a frame, or nowhere; of two attributes of one name the first holds.
+    return text.replace(text[:2], f'{text[:2]} target="_blank"', 1) if is_link and _OUT.search(text) else text
 
 
 def shows_something(text: str) -> bool:

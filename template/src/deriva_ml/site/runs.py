@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.configuration_file import MODEL_COMMAND, MODEL_CONFIG
+from deriva_ml.configuration_file import MODEL_COMMAND, MODEL_CONFIG, NOTEBOOK_COMMAND
 from deriva_ml.definitions import RID, seconds_of
-from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.records.replays import Replays
 from deriva_ml.records.results import tabulate
 from deriva_ml.site.clean import Cleaner, brief

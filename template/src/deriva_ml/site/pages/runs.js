@@ -34,7 +34,7 @@ site.start(async (content) => {
   const ORDER = Object.values(GROUPS);
   const known = new Set([...facts, ...run].map(({ name }) => name));
   const own = data.columns.map((column) => {
-    const values = column.kind === 'metric' ? column.values.map((value) => (value === null ? null : Number(value))) : column.values;
+    const values = column.kind === 'metric' ? column.values.map((value) => (typeof value === 'string' ? Number(value) : value)) : column.values;
     const name = known.has(column.name) ? `${GROUPS[column.kind].toLowerCase()}.${column.name}` : column.name;
     return { name, label: column.name, group: GROUPS[column.kind], values, numeric: numbers(values), off: true };
   });
