@@ -229,10 +229,13 @@ site.start(async (content) => {
   }
 });
 
-// On paper, what opens is open.
+// On paper, what opens is open, and what waits to be seen is there.
 (() => {
   const opened = new Set();
-  const open = () => document.querySelectorAll('details:not([open])').forEach((one) => { opened.add(one); one.open = true; });
+  const open = () => {
+    document.querySelectorAll('[loading]').forEach((one) => one.removeAttribute('loading'));
+    document.querySelectorAll('details:not([open])').forEach((one) => { opened.add(one); one.open = true; });
+  };
   const close = () => { opened.forEach((one) => { one.open = false; }); opened.clear(); };
   addEventListener('beforeprint', open);
   addEventListener('afterprint', close);
