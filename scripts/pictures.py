@@ -104,9 +104,7 @@ def look(project: Path, env: Mapping[str, str]) -> None:
         page.screenshot(path=PICTURES / "runs.png")
         page.goto(f"{pages}/compare.html#{sweep}")
         page.locator("#parallel svg").wait_for()
-        page.locator("#charts").screenshot(
-            path=PICTURES / "comparison.png"
-        )
+        page.locator("#charts").screenshot(path=PICTURES / "comparison.png")
 
 
 def main() -> None:

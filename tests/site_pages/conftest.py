@@ -59,6 +59,9 @@ def chromium() -> Iterator[Browser]:
     """The machine's Chromium, without a window."""
     if find_browser() is None:
         pytest.skip(f"no browser on this machine (looked for {', '.join(NAMES)})")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=30_000)  # ms: other tests may keep the machine busy
     with browser() as program:
         yield program
 

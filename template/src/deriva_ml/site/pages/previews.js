@@ -84,6 +84,9 @@ const previews = (() => {
     ];
   }
 
+  /** Says in a chart's place why it cannot be drawn. @param {Element} node @param {Promise<any>} drawn */
+  const charted = (node, drawn) => drawn.catch((error) => node.replaceChildren(el('p', { class: 'note' }, error.message)));
+
   /** A figure with what is in a file. */
   function figure(file) {
     return el('figure', { class: `preview ${file.preview.kind}` },
@@ -118,5 +121,5 @@ const previews = (() => {
     ];
   }
 
-  return { files, framed, block, long, inSteps };
+  return { files, framed, block, long, inSteps, charted };
 })();
