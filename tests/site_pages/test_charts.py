@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def test_a_chart_tells_what_the_pointer_is_at(corpus: Corpus, visiting: Visiting
         and told[2].startswith("accuracy: ")
     )
     mark.click(force=True)
-    expect(page).to_have_url(f"{visiting().site.as_uri()}/run.html#{told[0]}")
+    expect(page).to_have_url(re.compile(rf"/run\.html#{told[0]}$"))
 
 
 def test_the_numbers_of_a_chart_stand_in_a_table(corpus: Corpus, visiting: Visiting) -> None:

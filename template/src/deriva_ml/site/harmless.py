@@ -30,20 +30,25 @@ _ATTRIBUTE = re.compile(
     r"|(?:src|data|(?:xlink:)?href)(?=\s*=\s*+[\"']?+\s*+(?!data:image/|#)))(?=\s*=)"
 )
 _LINK = re.compile(r"(?i)href(?=\s*=\s*[\"']?\s*(?:https?:|mailto:))")
+_OUT = re.compile(r"(?i)\shref\s*=\s*+[\"']?+(?!#)")
 _FETCHED = re.compile(r"(?i)(?:url|image-set|src)(?=\(\s*+[\"']?+(?!data:|#))|(?<=@)import\b")
 _DATA = re.compile(r"(data:[\w.+/-]+;base64,[A-Za-z0-9+/=]+)")
 _STYLES = re.compile(r"(?is)<(?:style|x-title)\b.*?(?:</(?:style|x-title)|\Z)")
 _TO_BE_SEEN = re.compile(r"(?i)<(?:img|svg|picture)\b|(?:\A|>)[^<]*\w")
 _BLOCKS = re.compile(r"(?i)<(?:h\d|p|tr|pre|li|br)\b")
 _PICTURES = re.compile(r"(?i)<(?:img|svg)\b")
-_UNSEEN = "x-script, x-title { display: none }\n"
+_OURS = """x-script, x-title { display: none }
+#light, #dark { position: fixed; top: 0 }
+@media screen { :root:has(#light:target) { color-scheme: only light } :root:has(#dark:target) { color-scheme: only dark } }
+"""
 
 
 def harmless_page(title: str, body: str, style: str = "") -> bytes:
     """Return HTML with a title as a page of its own, encoded; what its tags could do is taken from them.
 
     In it, images are data, and styles its own; its policy (https://www.w3.org/TR/CSP3/#meta-element) is the first that a
-    browser reads of it. Made for a frame that is sandboxed, and the same where it is opened alone.
+    browser reads of it. Made for a frame that is sandboxed, and the same where it is opened alone. At ``#light`` and
+    ``#dark`` it is that, if its style can be both.
 
     Args:
         style: CSS, trusted.
@@ -55,8 +60,8 @@ def harmless_page(title: str, body: str, style: str = "") -> bytes:
 <meta name="referrer" content="no-referrer">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
-<style>{_UNSEEN}{style}</style></head>
-<body><main>
+<style>{_OURS}{style}</style></head>
+<body><i id="light"></i><i id="dark"></i><main>
 {defused(body)}
 </main></body></html>
 """.encode(errors="replace")
@@ -89,9 +94,11 @@ def _quiet(tag: re.Match[str]) -> str:
     text, is_link = tag[0], tag[0][:3].lower() in {"<a ", "<a\n", "<a\t"}
     if "style" in text:
         text = _FETCHED.sub(r"x-\g<0>", text)
-    return _ATTRIBUTE.sub(
+    text = _ATTRIBUTE.sub(
         lambda found: found[0] if is_link and _LINK.match(text, found.start()) else f"data-x-{found[0]}", text
     )
+    # A link leads out of a frame, or nowhere; of two attributes of one name the first holds.
+    return text.replace(text[:2], f'{text[:2]} target="_blank"', 1) if is_link and _OUT.search(text) else text
 
 
 def shows_something(text: str) -> bool:

@@ -1,11 +1,12 @@
 'use strict';
 /** The page of one run: how it came about, what it was given, what it made, and how it is repeated. */
-/* global site, charts, previews */
+/* global site, charts, previews, jobs */
 site.start(async (content) => {
   const { el, facts } = site;
-  /** Jobs of a sweep, and charts, that are there at first. */
-  const JOBS = 100;
+  /** Charts that are there at first. */
   const CHARTS = 8;
+  /** What is drawn once it is in the page, where it has a width. */
+  const drawings = [];
   const rid = site.place();
   if (site.known(rid) !== 'run') {
     site.title('Run');
@@ -18,8 +19,8 @@ site.start(async (content) => {
   site.title(run.workflow.name || 'Run');
   const parts = [
     ['How it ran', ran()],
-    ['Its place in a sweep', await placed()],
-    ['Jobs', isSweep && run.children.length ? await jobs() : null],
+    ['Its place in a sweep', run.parents.length ? await jobs.placed(run) : null],
+    ['Jobs', isSweep && run.children.length ? await jobs.listed(run, drawings) : null],
     ['Nested runs', !isSweep && run.children.length ? site.listed(run.children.map(([one]) => one), 20) : null],
     ['Metrics', metrics()],
     ['Parameters', parameters()],
@@ -32,7 +33,7 @@ site.start(async (content) => {
     ['Repeating it', repeating()],
   ].filter(([, part]) => part).map(([title, part]) => [title, site.section(title, part)]);
   content.append(head(), el('div', { class: 'with-contents' }, contents(), el('div', {}, parts.map(([, part]) => part))));
-  draw();
+  drawings.forEach((draw) => draw());
 
   // --------------------------------------------------------------------------------------------------------- parts
   function head() {
@@ -74,54 +75,6 @@ site.start(async (content) => {
     ]));
   }
 
-  async function placed() {
-    if (!run.parents.length) return null;
-    const lines = await Promise.all(run.parents.map(async ([parent, place]) => {
-      const about = ['Part of ', site.run(parent), place === null ? '' : `: job ${place}`];
-      if (site.known(parent) !== 'run') return el('p', {}, about);
-      const { children } = await site.load(`runs/${parent}`);
-      const at = children.findIndex(([one]) => one === rid);
-      const beside = (step, text) => {
-        const other = children[at + step];
-        return at >= 0 && other ? el('li', {}, site.run(other[0], `${text}: ${other[0]}`)) : null;
-      };
-      return [el('p', {}, about, `, one of ${site.number(children.length)}`), el('ul', { class: 'inline' }, beside(-1, 'Previous'), beside(1, 'Next'))];
-    }));
-    return lines;
-  }
-
-  async function jobs() {
-    const runs = await site.load('runs');
-    const index = new Map(runs.rid.map((one, at) => [one, at]));
-    const rows = run.children.map(([one, place]) => ({ one, place, at: index.get(one) }));
-    const known = rows.filter(({ at }) => at !== undefined);
-    const columns = runs.columns.filter(({ kind, values }) => {
-      const found = known.map(({ at }) => JSON.stringify(values[at] ?? null));
-      return found.some((one) => one !== 'null') && (kind === 'metric' || new Set(found).size > 1);
-    });
-    const number = ({ values }) => known.every(({ at }) => values[at] === null || values[at] === undefined || Number.isFinite(values[at]));
-    const cell = (column, at) => {
-      const value = at === undefined ? null : column.values[at] ?? null;
-      return value === null ? '' : column.kind === 'metric' ? site.number(value) : previews.long(site.value(value));
-    };
-    const body = el('tbody');
-    const row = ({ one, place, at }) => el('tr', {},
-      el('th', { scope: 'row' }, site.run(one)), el('td', { class: 'number' }, site.value(place ?? '')),
-      el('td', {}, at === undefined ? '' : site.badge(runs.status[at])),
-      columns.map((column) => el('td', { class: number(column) ? 'number' : null }, cell(column, at))),
-      el('td', { class: 'number' }, at === undefined ? '' : site.seconds(runs.seconds[at])));
-    const headings = [['Run'], ['Job', true], ['Status'], ...columns.map((one) => [one.name, number(one)]), ['Duration', true]];
-    const [, button] = previews.inSteps(body, rows, JOBS, row, 'jobs');
-    const count = new Map();
-    known.forEach(({ at }) => count.set(runs.status[at], (count.get(runs.status[at]) ?? 0) + 1));
-    return [
-      el('p', {}, `${site.number(rows.length)} jobs: `, [...count].map(([status, n]) => [site.badge(status), ` ${site.number(n)} `])),
-      site.scrolling('Jobs of the sweep', el('table', { class: 'grid' }, el('caption', { class: 'unseen' }, 'Jobs with what they were given, and what they came to'),
-        el('thead', {}, el('tr', {}, headings.map(([text, right]) => el('th', { scope: 'col', class: right ? 'number' : null }, text)))), body)),
-      button,
-    ];
-  }
-
   function metrics() {
     if (!run.metrics.length) return null;
     const at = (value, step) => (step === null || step === undefined ? site.number(value) : [site.number(value), el('small', { class: 'muted' }, ` at ${site.number(step)}`)]);
@@ -131,26 +84,28 @@ site.start(async (content) => {
         rows: run.metrics.map(([name, { last, last_step, least, least_step, greatest, greatest_step }]) => [
           previews.long(name), at(last, last_step), at(least, least_step), at(greatest, greatest_step)]),
       }),
-      el('div', { class: 'charts', id: 'charts' }),
+      overSteps(),
     ];
   }
 
   /** Metrics that are the same of different data stand in one chart. */
-  function draw() {
-    const box = content.querySelector('#charts');
-    if (!box || typeof charts === 'undefined') return;
+  function overSteps() {
     const groups = new Map();
     for (const [name, { series: [steps, values] = [] }] of run.metrics) {
       if (!steps || steps.length < 2) continue;
       const key = name.replace(/(^|[._/-])(train|training|val|valid|validation|test|eval|dev|heldout)[._/-]/i, '$1');
       groups.set(key, [...groups.get(key) ?? [], { name, steps, values: values.map(Number) }]);
     }
+    if (!groups.size) return null;
+    const box = el('div', { class: 'charts' });
     const drawn = ([key, series]) => {
       const node = el('div');
-      charts.lines(node, { title: series.length > 1 ? key : series[0].name, series }).catch((error) => node.replaceChildren(el('p', { class: 'note' }, error.message)));
+      const draw = () => previews.charted(node, charts.lines(node, { title: series.length > 1 ? key : series[0].name, series }));
+      if (box.isConnected) requestAnimationFrame(draw);
+      else drawings.push(draw);
       return node;
     };
-    if (groups.size) box.after(previews.inSteps(box, [...groups], CHARTS, drawn, 'charts')[1]);
+    return previews.inSteps(box, [...groups], CHARTS, drawn, 'charts');
   }
 
   function parameters() {
@@ -274,10 +229,13 @@ site.start(async (content) => {
   }
 });
 
-// On paper, what opens is open.
+// On paper, what opens is open, and what waits to be seen is there.
 (() => {
   const opened = new Set();
-  const open = () => document.querySelectorAll('details:not([open])').forEach((one) => { opened.add(one); one.open = true; });
+  const open = () => {
+    document.querySelectorAll('[loading]').forEach((one) => one.removeAttribute('loading'));
+    document.querySelectorAll('details:not([open])').forEach((one) => { opened.add(one); one.open = true; });
+  };
   const close = () => { opened.forEach((one) => { one.open = false; }); opened.clear(); };
   addEventListener('beforeprint', open);
   addEventListener('afterprint', close);
