@@ -276,6 +276,15 @@ def test_a_site_of_some_runs_has_what_belongs_to_them_only(recorder: Recorder, s
     assert (info["count"], info["of"]) == (3, 4)
 
 
+def test_a_picture_that_two_runs_have_stays_as_long_as_one_of_them(recorder: Recorder, site: Path) -> None:
+    runs = [
+        train(recorder, seed, files={"a.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>"}) for seed in (1, 2)
+    ]
+    for chosen, pictures in ((runs, 1), (runs[:1], 1), (runs[1:], 1), ([recorder.run("S")], 0)):
+        build(recorder.catalog, site, chosen)
+        assert len([*(site / "previews").iterdir()]) == pictures, chosen
+
+
 def test_a_site_since_a_time_has_the_runs_since_then(recorder: Recorder, site: Path) -> None:
     old, new = train(recorder, 1), train(recorder, 2)
     recorder.catalog.database.change("Execution", {"RCT": "2020-01-01T00:00:00+00:00"}, RID=old)
