@@ -1,4 +1,4 @@
-"""Make the pictures that show real runs: a session in a terminal, and an executed notebook's Markdown (`make pictures`).
+"""Make the pictures that show real runs: a session in a terminal, an executed notebook's Markdown, pages of records (`make pictures`).
 
 A project is made from the template as it stands, and the commands are run in it. The other pictures are drawn by hand.
 """
@@ -32,6 +32,10 @@ DESCRIPTION = (
     "deriva-ml-run-notebook executes the example and names the execution and the files to read. "
     "deriva-ml-catalog lists it, and shows its code, choices, inputs and outputs."
 )
+
+SWEEP = "uv run deriva-ml-run --multirun model_config=quick,default_model model_config.l2=0.1,1,10"
+SITE = "uv run --extra site deriva-ml-catalog site"
+"""What is run before the pictures of the pages of records are taken."""
 
 WIDTH = 900
 """Of the notebook's picture, in CSS pixels: as little as the example's code needs."""
@@ -82,8 +86,29 @@ def photograph(markdown: Path, target: Path) -> None:
             )
 
 
+def look(project: Path, env: Mapping[str, str]) -> None:
+    """Run a sweep beside what a project has recorded, build the pages of all, and take pictures of two of them."""
+    lines = terminal.run(shlex.split(SWEEP), project, env)
+    sweep = next(line.split()[1].rstrip(":") for line in lines if line.startswith("Sweep "))
+    terminal.run(shlex.split(SITE), project, env)
+    pages = (project / "outputs" / "site").as_uri()
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 620}, device_scale_factor=1.2)
+        page.goto(f"{pages}/index.html#sort=-heldout_accuracy")
+        page.get_by_text("Columns (").click()
+        for name in ("Workflow", "Description", "assets"):  # room for the metrics
+            page.locator(".menu").get_by_label(name, exact=True).uncheck()
+        page.keyboard.press("Escape")
+        for box in page.locator("tbody input").all()[:2]:
+            box.check()
+        page.screenshot(path=PICTURES / "runs.png")
+        page.goto(f"{pages}/compare.html#{sweep}")
+        page.locator("#parallel svg").wait_for()
+        page.locator("#charts").screenshot(path=PICTURES / "comparison.png")
+
+
 def main() -> None:
-    """Make both pictures."""
+    """Make all of them."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         home.mkdir()
@@ -99,6 +124,7 @@ def main() -> None:
         (PICTURES / "session.svg").write_text(text, encoding="utf-8")
         [markdown] = project.glob("outputs/*/my_analysis.md")
         photograph(markdown, PICTURES / "notebook.png")
+        look(project, env)
 
 
 if __name__ == "__main__":

@@ -154,9 +154,10 @@ def test_the_session_is_as_it_would_be_today(
             assert abs(len(words) - len(expected)) <= 1, now
 
 
-def test_the_picture_of_a_notebook_is_light_enough() -> None:
+@pytest.mark.parametrize("name", ["notebook.png", "runs.png", "comparison.png"])
+def test_a_picture_of_a_page_is_light_enough(name: str) -> None:
     """It is at most 300 kB, and as wide as a page on a fine screen needs."""
-    content = (FOLDER / "notebook.png").read_bytes()
+    content = (FOLDER / name).read_bytes()
     width, height = struct.unpack(">II", content[16:24])
     assert content.startswith(b"\x89PNG") and len(content) <= 300_000
     assert 800 <= width <= 1600 and height <= width

@@ -24,6 +24,7 @@ from deriva_ml.records import replays
 from deriva_ml.site import building
 from deriva_ml.site.building import Built, build
 from deriva_ml.site.details import Details
+from deriva_ml.site.folder import SiteFolder
 from git_repository import isolate_git
 from site_pages.corpus import _Recorder as Recorder
 
@@ -51,7 +52,8 @@ def train(recorder: Recorder, seed: int = 1, **others: Any) -> RID:
     """A run of a model."""
     files = {"weights.csv": f"name,value\nseed,{seed}\n"} | others.pop("files", {})
     metrics = others.pop("metrics", [{"accuracy": seed / 10}])
-    return recorder.run("Train", parameters={"seed": seed}, metrics=metrics, files=files, **others)
+    parameters = {"seed": seed} | others.pop("parameters_too", {})
+    return recorder.run("Train", parameters=parameters, metrics=metrics, files=files, **others)
 
 
 def taken(path: Path) -> Any:
@@ -84,6 +86,13 @@ def test_a_project_without_records_has_a_site(recorder: Recorder, site: Path) ->
     assert (built.runs, built.page) == (0, site / "index.html") and built.page.is_file()
     assert taken(site / "data/runs.js")["rid"] == [] and taken(site / "data/graph.js")["nodes"] == []
     assert taken(site / "data/info.js")["project"] == "digits"
+
+
+def test_records_on_a_disk_that_takes_nothing_have_a_site_elsewhere(recorder: Recorder, site: Path) -> None:
+    rid = train(recorder)
+    with closing(EmbeddedCatalog(recorder.catalog.project, read_only=True)) as catalog:
+        assert build(catalog, site).runs == 1
+    assert of(site, rid)["parameters"]
 
 
 def test_a_run_is_told_in_full(recorder: Recorder, site: Path) -> None:
@@ -217,8 +226,21 @@ def test_a_content_that_is_brought_back_is_shown(recorder: Recorder, site: Path)
         return next(one["preview"] for one in of(site, rid)["outputs"] if one["rid"] == asset.rid)
 
     assert preview() is None
+    assert build(recorder.catalog, site).read == 0
     content.write_bytes(kept)
     assert preview()["kind"] == "table"
+
+
+def test_a_value_is_told_in_full_by_its_run_and_in_short_in_the_table(recorder: Recorder, site: Path) -> None:
+    rids = [
+        train(recorder, seed, parameters_too={"text": f"{seed}" * 1000, "list": [seed] * 1000})
+        for seed in (1, 2)
+    ]
+    build(recorder.catalog, site)
+    columns = {one["name"]: one["values"] for one in taken(site / "data/runs.js")["columns"]}
+    assert columns["model_config.text"][1] == "1" * 300 + "…" and len(columns["model_config.list"][1]) == 301
+    given = {name: value for name, value, _ in of(site, rids[0])["parameters"]}
+    assert (given["model_config.text"], given["model_config.list"]) == ("1" * 1000, [1] * 1000)
 
 
 def test_a_file_that_somebody_removed_is_written_again(recorder: Recorder, site: Path) -> None:
@@ -286,6 +308,8 @@ def test_a_folder_with_other_files_is_refused(recorder: Recorder, site: Path) ->
     assert [path.name for path in site.iterdir()] == ["thesis.tex"]
     with pytest.raises(DerivaMLRequestError, match="is no folder"):
         build(recorder.catalog, site / "thesis.tex")
+    with pytest.raises(DerivaMLRequestError, match="no folder .* can be made"):
+        build(recorder.catalog, site / "thesis.tex" / "site")
 
 
 @pytest.mark.parametrize("name", ["data", "data/runs", "assets", "index.html", "data/built.json"])
@@ -372,6 +396,28 @@ def test_a_build_that_was_stopped_goes_on(
     assert contents(site) == contents(tmp_path / "anew")
 
 
+def test_a_build_of_some_runs_that_was_stopped_leaves_nothing_behind(
+    recorder: Recorder, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had written of them is not taken for what a build of all runs had."""
+    rid, _ = train(recorder, 1), train(recorder, 2)
+    build(recorder.catalog, site)
+    write = SiteFolder.write
+
+    def stopped(folder: SiteFolder, name: str, content: bytes) -> None:
+        if name == "data/files.js":
+            raise KeyboardInterrupt
+        write(folder, name, content)
+
+    monkeypatch.setattr(SiteFolder, "write", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        build(recorder.catalog, site, [rid])
+    monkeypatch.setattr(SiteFolder, "write", write)
+    build(recorder.catalog, site)
+    build(recorder.catalog, tmp_path / "anew")
+    assert contents(site) == contents(tmp_path / "anew")
+
+
 def test_a_build_that_was_killed_at_once_is_repeated(recorder: Recorder, site: Path) -> None:
     """It had locked the folder, and written nothing yet."""
     (site / "data").mkdir(parents=True)
@@ -407,11 +453,13 @@ def test_the_command_says_where_the_site_is_and_opens_it(
     rid = train(recorder)
     assert command.main(["site"]) == 0
     said = capsys.readouterr()
-    assert said.out == "a site of 1 run, all of them read, is in outputs/site: open outputs/site/index.html\n"
+    assert said.out == "a site of 1 run is in outputs/site: open outputs/site/index.html\n"
     assert not said.err and not opened
     assert command.main(["site", "--open", "--out", "shown", rid]) == 0
     assert capsys.readouterr().out.endswith("is in shown: open shown/index.html\n")
     assert opened == [(Path.cwd() / "shown" / "index.html").as_uri()]
+    assert command.main(["site", "--since", "2099-01-01"]) == 0
+    assert capsys.readouterr().out.startswith("no run meets that\na site of 0 runs")
 
 
 def test_the_command_refuses_what_is_no_run(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:

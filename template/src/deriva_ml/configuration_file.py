@@ -10,8 +10,8 @@ from typing import Any
 from deriva_ml.untrusted import read_json
 
 CONFIGURATION = "configuration.json"
-MODEL_COMMAND = "deriva-ml-run"
-"""The command that runs models, as records name it."""
+MODEL_COMMAND, NOTEBOOK_COMMAND = "deriva-ml-run", "deriva-ml-run-notebook"
+"""The commands that run models and notebooks, as records name them."""
 
 MODEL_CONFIG = "model_config."
 """What the names of a model's settings begin with, as its command line has them."""

@@ -50,14 +50,16 @@ def build_site(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     from deriva_ml.site.building import build
 
     def shown(count: int) -> AbstractContextManager[Report]:
-        return progress("building", count, 0, unit=" runs")
+        return progress("building", count, count, unit=" runs")
 
     out = args.out or catalog.project.make_outputs() / "site"
     with raise_on_signals():
         built = build(catalog, out.absolute(), args.rids, args.since or "", shown)
-    anew = f"{built.read:,} of them read anew" if built.read < built.runs else "all of them read"
+    if not built.runs:
+        print("no run meets that" if args.rids or args.since else "no run has been recorded yet")
+    anew = "" if built.read == built.runs else f", {built.read:,} of them read anew,"
     print(
-        f"a site of {counted(built.runs, 'run')}, {anew}, is in {relative(built.page.parent)}: open {relative(built.page)}"
+        f"a site of {counted(built.runs, 'run')}{anew} is in {relative(built.page.parent)}: open {relative(built.page)}"
     )
     if args.open:
         import webbrowser

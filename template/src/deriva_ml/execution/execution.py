@@ -15,6 +15,7 @@ import deriva_ml.disk as disk
 import deriva_ml.execution.inputs as inputs
 from deriva_ml.asset import AssetFilePath
 from deriva_ml.catalog.connection import Undelivered
+from deriva_ml.configuration_file import NOTEBOOK_COMMAND
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.dataset_version import DatasetVersion
 from deriva_ml.datasets import names
@@ -36,7 +37,7 @@ from deriva_ml.definitions import (
 from deriva_ml.exceptions import DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.closing import close_execution, describe_missing
 from deriva_ml.execution.inputs import ExecutionConfiguration
-from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.grouping import grouped
 from deriva_ml.metrics import LOGGED_METRICS, metrics_line
 from deriva_ml.process import Owner

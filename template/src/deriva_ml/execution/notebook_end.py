@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import deriva_ml.disk as disk
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.configuration_file import NOTEBOOK_COMMAND
 from deriva_ml.definitions import RID, ExecAssetType, ExecMetadataType, MLAsset, Status, format_duration
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.closing import Output, close_execution, join_reasons
 from deriva_ml.execution.kept_commits import keep_commit
 from deriva_ml.execution.provenance import workflow_of
-from deriva_ml.execution.run_state import NOTEBOOK_COMMAND, NotebookRun
+from deriva_ml.execution.run_state import NotebookRun
 from deriva_ml.notebook.execute import ExecutionResult, Outcome, errors_of_last_cell
 from deriva_ml.process import Owner
 from deriva_ml.project import PARTIAL, Project, copy_atomically, write_atomically

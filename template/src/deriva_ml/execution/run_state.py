@@ -15,9 +15,6 @@ from deriva_ml.process import Owner
 from deriva_ml.project import write_atomically
 from deriva_ml.untrusted import DAMAGED, is_inside, read_json, well_formed
 
-NOTEBOOK_COMMAND = "deriva-ml-run-notebook"
-"""The command that executes notebooks, as records name it."""
-
 RUN_VARIABLE = "DERIVA_ML_RUN"
 """The environment variable by which the runner tells its kernel the run's folder."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.configuration_file import CONFIGURATION, MODEL_COMMAND, read_configuration
+from deriva_ml.configuration_file import CONFIGURATION, MODEL_COMMAND, NOTEBOOK_COMMAND, read_configuration
 from deriva_ml.definitions import (
     OPEN_STATUSES,
     RID,
@@ -24,7 +24,6 @@ from deriva_ml.definitions import (
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.executed_sources import NAME as EXECUTED_SOURCES
-from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.execution.started import OTHER, SCRIPT
 from deriva_ml.records.comparison import DESCRIBING
 from deriva_ml.redaction import HIDDEN

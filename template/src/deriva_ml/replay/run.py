@@ -17,11 +17,10 @@ from typing import Any
 import deriva_ml
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.criteria import Criteria
-from deriva_ml.configuration_file import MODEL_COMMAND
+from deriva_ml.configuration_file import MODEL_COMMAND, NOTEBOOK_COMMAND
 from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, MLAsset
 from deriva_ml.execution.environment import VARIABLES
 from deriva_ml.execution.executed_sources import NAME as EXECUTED_SOURCES
-from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
 from deriva_ml.notebook.document import EXPECTS_ERROR
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.redaction import HIDDEN

@@ -13,6 +13,7 @@ from typing import Any
 
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.embedded import EmbeddedCatalog
+from deriva_ml.catalog.objects import is_digest
 from deriva_ml.catalog.summaries import Result
 from deriva_ml.definitions import RID
 from deriva_ml.progress import Report
@@ -20,7 +21,7 @@ from deriva_ml.records.replays import Replays
 from deriva_ml.records.results import criteria
 from deriva_ml.site import clean, lineage, rows, runs
 from deriva_ml.site.details import Details, Shown
-from deriva_ml.site.folder import SiteFolder, opened
+from deriva_ml.site.folder import Made, SiteFolder, opened
 from deriva_ml.site.scripts import script
 from deriva_ml.site.vega import write_vega
 from deriva_ml.untrusted import check_inside
@@ -88,7 +89,7 @@ def build(
             folder.remove_stale()
         finally:
             folder.save_list()
-    return Built(out / "index.html", len(build.rids), build.read, folder.written, folder.removed, charts)
+    return Built(out / "index.html", len(folder.runs), build.read, folder.written, folder.removed, charts)
 
 
 def _write_pages(folder: SiteFolder) -> bool:
@@ -140,6 +141,7 @@ class _Build:
             of_notebooks = [rid for rid in self.rids if self._rows[rid].notebooks()]
             soon = dict.fromkeys(of_notebooks[:NOTEBOOKS], Shown.soon)
             self._shown = soon | {rid: Shown.full for rid in of_notebooks if rid in rendered}
+            self._notes = {rid: self._replays.of(rid) for rid in self.rids}
             self._keys = self._made_of()
             narrowed = chosen.rids is not None or chosen.since is not None
             self._mark = rows.digest_of(self._keys, rows.state_of_datasets(catalog), narrowed, info)
@@ -151,7 +153,7 @@ class _Build:
                 linked = {rid for rid, kind, _ in graph["nodes"] if kind == 2} if narrowed else None
                 datasets = lineage.datasets(catalog, linked, self._clean)
                 self._tables = {
-                    "runs": runs.table(results, self._rows, self._replays, self._clean),
+                    "runs": runs.table(results, self._rows, self._notes, self._clean),
                     "graph": graph,
                     "datasets": datasets,
                     "files": lineage.files(self._rows, self._clean),
@@ -179,7 +181,7 @@ class _Build:
         version = runner.hexdigest()
         return {
             rid: rows.digest_of(
-                its.key, self._replays.of(rid), self._replays.replayed_by(rid), self._shown.get(rid), version
+                its.key, self._notes[rid], self._replays.replayed_by(rid), self._shown.get(rid), version
             )
             for rid, its in self._rows.items()
         }
@@ -188,15 +190,15 @@ class _Build:
         """Write what is told of each run that is not as it was."""
         folder, before = self._folder, self._folder.runs
         folder.runs = {
-            rid: before[rid]
-            for rid in self.rids
-            if rid in before
-            and before[rid][0] == self._keys[rid]
-            and all(map(folder.has, [_page(rid), *before[rid][1]]))
+            rid: before[rid] for rid in self.rids if rid in before and self._stands(rid, before[rid])
         }
-        for rid, (_, names) in folder.runs.items():
-            folder.keep(_page(rid), *names)
+        for rid, made in folder.runs.items():
+            folder.keep(_page(rid), *made.files)
         waiting = [rid for rid in self.rids if rid not in folder.runs]
+        if self._tables:
+            folder.marks.pop("tables", None)
+        if waiting or self._tables:
+            folder.save_list()  # what is about to be written is not what an earlier build made, should this one be killed
         if waiting and not self._results:
             self._read(waiting)
         details = Details(self._catalog, self._clean)
@@ -210,6 +212,16 @@ class _Build:
                     folder.save_list()
                     saved = monotonic()
 
+    def _stands(self, rid: RID, made: Made) -> bool:
+        """Whether the page of a run is as it would be made now."""
+        there = [_page(rid), *made.files]
+        objects = self._catalog.objects
+        return (
+            made.key == self._keys[rid]
+            and all(map(self._folder.has, there))
+            and not any(is_digest(md5) and objects.path(md5).is_file() for md5 in made.missing)
+        )
+
     def _write_run(self, result: Result, details: Details) -> None:
         names: dict[str, None] = {}
         rid = result.record.rid
@@ -218,12 +230,12 @@ class _Build:
             names[name] = None
             self._folder.write(name, content)
 
-        replays, replay_of = self._replays.of(rid), self._replays.replayed_by(rid)
+        replays, replay_of = self._notes[rid], self._replays.replayed_by(rid)
         shown = self._shown.get(rid, Shown.no)
         told = details.of(result, self._rows[rid], replays, replay_of, shown, write)
         self._folder.write(_page(rid), script(f"runs/{rid}", told.page))
-        # What was not all there is read again next time.
-        self._folder.runs[rid] = self._keys[rid] if told.whole else "", [*names]
+        # What could not be read is tried again next time.
+        self._folder.runs[rid] = Made(self._keys[rid] if told.whole else "", [*names], told.missing)
         self.read += 1
 
     def write_tables(self) -> None:

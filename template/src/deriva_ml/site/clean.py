@@ -85,6 +85,14 @@ class Cleaner:
         return number(value) if isinstance(value, int | float | None) else self.text(str(value))
 
 
+def brief(value: Any, most: int) -> Any:
+    """Return a value of JSON's types, or of one that is longer as text its beginning."""
+    if not isinstance(value, str | list | dict):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= most else f"{text[:most]}…"
+
+
 def of_project(root: Path, state: Path, outputs: Path) -> Cleaner:
     """Return what cleans the texts of a project's records."""
     folders = {root, state.parent if state.name == ".deriva-ml" else state, outputs.parent}

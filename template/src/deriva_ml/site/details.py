@@ -19,7 +19,7 @@ from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT, HYDRA, PATCHES
 from deriva_ml.records.replays import Note
 from deriva_ml.site import notebooks, previews
-from deriva_ml.site.clean import Cleaner
+from deriva_ml.site.clean import Cleaner, brief
 from deriva_ml.site.rows import SWEEP_FILES, File, Rows
 from deriva_ml.site.runs import NOTEBOOK, first_line, kind_of
 from deriva_ml.site.series import read_series, told
@@ -27,6 +27,9 @@ from deriva_ml.untrusted import DAMAGED, read_json
 
 LONGEST = 1 << 18
 """Bytes of a configuration or a patch that a page shows."""
+
+VALUE = 20_000
+"""Characters of a parameter."""
 
 REMEMBERED = 2_000
 """Previews that are remembered: the same file is an input or an output of many runs."""
@@ -51,11 +54,13 @@ class Told:
 
     Attributes:
         page: for its page.
-        whole: False where a file of its record could not be read, which may be brought back.
+        missing: digests of its record's contents that are not here, and may be brought back.
+        whole: False where one could not be read.
     """
 
     page: dict[str, Any]
-    whole: bool = True
+    missing: list[str]
+    whole: bool
 
 
 @dataclass
@@ -122,7 +127,9 @@ class Details:
             "repeat": text(repeat_command(configuration, is_sweep=kind == "sweep")),
             "pushed": [{"text": text(place), "url": text(url)} for place, url in rows.pushed],
             **self._given(configuration, summary),
-            "config": text(files.read(lambda one: one.name == HYDRA, _read_text) or ""),
+            "config": text(
+                files.read(lambda one: one.name == HYDRA and one.table == METADATA, _read_text) or ""
+            ),
             **(environment or {"environment": [], "packages": []}),
             "inputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.input],
             "outputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.output],
@@ -144,7 +151,7 @@ class Details:
                 write,
             ),
         }
-        return Told(page, files.whole)
+        return Told(page, [*files.missing], files.whole)
 
     def _code(self, url: str, configuration: Mapping[str, Any], files: _Files) -> dict[str, Any]:
         """Return what ran, which may differ from what its workflow names."""
@@ -168,7 +175,8 @@ class Details:
         given = parameters_of(started)
         return {
             "parameters": [
-                [text(name), named(name, value), name in given] for name, value in summary.parameters.items()
+                [text(name), brief(named(name, value), VALUE), name in given]
+                for name, value in summary.parameters.items()
             ],
             "not_set": [text(one) for one in configuration.get("parameters_not_set", [])],
             "overrides": [text(one) for one in configuration.get("overrides", [])],
@@ -268,23 +276,25 @@ class _Files:
 
     Attributes:
         made: what it made, the oldest first.
-        whole: whether all that was asked for was there.
+        missing: digests of what was asked for, and is not there.
+        whole: whether all that is there could be read.
     """
 
     def __init__(self, catalog: EmbeddedCatalog, made: list[File]) -> None:
         self._objects = catalog.objects
         self.made = made
+        self.missing: dict[str, None] = {}
         self.whole = True
 
     def path(self, one: File) -> Path | None:
         """Return where a content is; None where it is not."""
         try:
             path = self._objects.path(one.md5)
-            if path.is_file():
-                return path
-        except (OSError, DerivaMLException):
-            pass
-        self.whole = False
+        except DerivaMLException:
+            return None
+        if path.is_file():
+            return path
+        self.missing[one.md5] = None
         return None
 
     def read_each(self, wanted: Callable[[File], bool], reader: Callable[[Path], Any]) -> list[Any]:

@@ -7,13 +7,14 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import deriva_ml.disk as disk
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.file_lock import file_lock
-from deriva_ml.untrusted import DAMAGED, check_inside, is_inside, read_json
+from deriva_ml.untrusted import DAMAGED, check_inside, is_inside, read_json, well_formed
 
 BUILT, LOCK = "data/built.json", "data/.lock"
 """The list of what was written, and the file that one build at a time holds."""
@@ -25,18 +26,33 @@ _NAME = re.compile(r"(?:[a-z]+/){0,2}[\w-]+(?:\.[\w-]+)*", re.ASCII)
 """The names of a site's files: below the folder, and none that is hidden."""
 
 
+@dataclass
+class Made:
+    """What a run's page was made of.
+
+    Attributes:
+        key: differs once it has to be made again.
+        files: that it has beside its data.
+        missing: digests of contents that were not there.
+    """
+
+    key: str
+    files: list[str]
+    missing: list[str]
+
+
 class SiteFolder:
     """A site that is being written.
 
     Attributes:
-        runs: of each run that was written, what it was made of, and the files that it has beside its data.
+        runs: of each run that was written, what it was made of.
         marks: of what else was written, what it was made of.
         written: how many files were written.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.runs: dict[str, tuple[str, list[str]]] = {}
+        self.runs: dict[str, Made] = {}
         self.marks: dict[str, str] = {}
         self.written = self.removed = 0
         self._new: list[Path] = []
@@ -93,7 +109,7 @@ class SiteFolder:
         with suppress(OSError, *DAMAGED):
             found = read_json(self.root / BUILT)
             self._listed = [name for name in found["files"] if isinstance(name, str)]
-            self.runs = {rid: (str(key), [str(name) for name in names]) for rid, key, names in found["runs"]}
+            self.runs = {one[0]: well_formed(Made(*one[1:])) for one in found["runs"]}
             self.marks = {str(name): str(mark) for name, mark in found["marks"].items()}
 
     def save_list(self) -> None:
@@ -101,7 +117,7 @@ class SiteFolder:
         disk.flush(self._new)  # what is listed is on the disk
         self._new.clear()
         files = [*dict.fromkeys([*self._listed, *self._names])]
-        runs = [[rid, key, names] for rid, (key, names) in self.runs.items()]
+        runs = [[rid, one.key, one.files, one.missing] for rid, one in self.runs.items()]
         told = json.dumps({"form": FORM, "files": files, "runs": runs, "marks": self.marks}).encode()
         path = check_inside(self.root / BUILT, self.root)
         with suppress(OSError):
@@ -137,7 +153,10 @@ def opened(root: Path) -> Iterator[SiteFolder]:
     # Another build may just have begun, and locked it: what is there is known once that has ended.
     if not lock.exists():
         _check(root)
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DerivaMLRequestError(f"no folder {root} can be made: give another one to --out") from error
     with file_lock(check_inside(lock, root)):
         _check(root)
         folder = SiteFolder(root)

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deriva_ml.catalog.summaries import Result
-from deriva_ml.configuration_file import MODEL_COMMAND, MODEL_CONFIG
+from deriva_ml.configuration_file import MODEL_COMMAND, MODEL_CONFIG, NOTEBOOK_COMMAND
 from deriva_ml.definitions import RID, seconds_of
-from deriva_ml.execution.run_state import NOTEBOOK_COMMAND
-from deriva_ml.records.replays import Replays
+from deriva_ml.records.replays import Note
 from deriva_ml.records.results import tabulate
-from deriva_ml.site.clean import Cleaner
+from deriva_ml.site.clean import Cleaner, brief
 from deriva_ml.site.rows import Rows
 
 COLUMNS = {1: "choice", 2: "parameter", 3: "metric"}
 """What columns are, by what ``results.Table`` says that they are worth."""
 
 NOTEBOOK = ".ipynb"
+
+LONGEST = 300
+"""Characters of a value in the table."""
 
 
 def kind_of(result: Result, rows: Rows) -> str:
@@ -42,16 +44,19 @@ def first_line(text: str) -> str:
 
 
 def table(
-    results: Sequence[Result], rows: Mapping[RID, Rows], replays: Replays, clean: Cleaner
+    results: Sequence[Result],
+    rows: Mapping[RID, Rows],
+    replays: Mapping[RID, Sequence[Note]],
+    clean: Cleaner,
 ) -> dict[str, Any]:
     """Return the runs as lists of one length, and a column for each name that differs among them."""
     records = [result.record for result in results]
-    verdicts = ([note.verdict for note in replays.of(one.rid)] for one in records)
+    verdicts = ([note.verdict for note in replays[one.rid]] for one in records)
     told = tabulate(results)
     columns = []
     for place, (name, worth) in enumerate(zip(told.columns, told.worth, strict=True)):
         if worth in COLUMNS:
-            values = [clean.named(name, row[place]) for row in told.rows]
+            values = [brief(clean.named(name, row[place]), LONGEST) for row in told.rows]
             columns.append({"name": clean.text(name), "kind": COLUMNS[worth], "values": values})
     return {
         "rid": [one.rid for one in records],
@@ -60,7 +65,7 @@ def table(
         "kind": [kind_of(one, rows[one.record.rid]) for one in results],
         "workflow": [clean.text(one.workflow.name) for one in records],
         "version": [clean.text(one.workflow.version) for one in records],
-        "description": [clean.text(first_line(one.description)) for one in records],
+        "description": [brief(clean.text(first_line(one.description)), LONGEST) for one in records],
         "seconds": [seconds_of(one.execution_duration or "") for one in records],
         "parents": [[parent for parent, _ in rows[one.rid].parents] for one in records],
         "replay": [next(iter(found), "") for found in verdicts],

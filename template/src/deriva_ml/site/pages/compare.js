@@ -84,7 +84,7 @@
       count += shown.length;
       const button = site.el('button', { type: 'button', 'aria-expanded': String(!closed.has(name)) }, `${title} (${shown.length})`);
       const body = site.el('tbody', { 'data-section': name, class: closed.has(name) ? 'closed' : '' }, site.el('tr', { class: 'section' },
-        site.el('th', { scope: 'rowgroup', colspan: String(runs.length + 1) }, button)));
+        site.el('th', { scope: 'rowgroup', colspan: String(runs.length + 1) }, button, site.el('span', { class: 'on-paper' }, title))));
       button.addEventListener('click', () => {
         const open = !body.classList.toggle('closed');
         closed[open ? 'delete' : 'add'](name);

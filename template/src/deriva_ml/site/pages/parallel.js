@@ -81,7 +81,7 @@
       signals: [
         { name: 'width', value: wanted(width) }, { name: 'pad', update: 'width < 700 ? 14 : 60' }, { name: 'inner', update: `width - pad - ${RIGHT}` },
         { name: 'gap', update: `inner / ${Math.max(1, drawn.length - 1)}` },
-        { name: 'flat', update: 'gap > 100' }, { name: 'top', update: 'flat ? 36 : 130' }, { name: 'height', update: `top + ${HEIGHT} + 16` },
+        { name: 'flat', update: 'gap > 150' }, { name: 'top', update: 'flat ? 36 : 130' }, { name: 'height', update: `top + ${HEIGHT} + 16` },
         { name: 'hover', value: -1, on: [{ events: '@way:pointerover', update: 'datum.i' }, { events: '@way:pointerout', update: '-1' }] },
       ],
       data: [
@@ -97,7 +97,7 @@
         written('ticks', { ...tick, ...behind }), written('ticks', tick),
         written('axes', {
           x: x('x'), y: { signal: 'top - 14' }, angle: { signal: 'flat ? 0 : -90' }, baseline: { signal: "flat ? 'alphabetic' : 'middle'" },
-          limit: { signal: 'flat ? gap - 10 : 110' }, fontWeight: { value: 'bold' },
+          limit: { signal: 'flat ? 0.66 * gap : 110' }, fontWeight: { value: 'bold' },
           align: { signal: "!flat ? 'left' : datum.x < 0.01 ? 'left' : datum.x > 0.99 ? 'right' : 'center'" },
           dx: { signal: '!flat ? 0 : datum.x < 0.01 ? -min(pad, 40) : datum.x > 0.99 ? 60 : 0' },
         }),

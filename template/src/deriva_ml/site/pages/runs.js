@@ -34,7 +34,7 @@ site.start(async (content) => {
   const ORDER = Object.values(GROUPS);
   const known = new Set([...facts, ...run].map(({ name }) => name));
   const own = data.columns.map((column) => {
-    const values = column.kind === 'metric' ? column.values.map((value) => (value === null ? null : Number(value))) : column.values;
+    const values = column.kind === 'metric' ? column.values.map((value) => (typeof value === 'string' ? Number(value) : value)) : column.values;
     const name = known.has(column.name) ? `${GROUPS[column.kind].toLowerCase()}.${column.name}` : column.name;
     return { name, label: column.name, group: GROUPS[column.kind], values, numeric: numbers(values), off: true };
   });
@@ -131,8 +131,8 @@ site.start(async (content) => {
   /** A condition that would mean something here. */
   function example() {
     const column = ranked.find(({ name, numeric }) => numeric && /^[\w.]+$/.test(name));
-    const value = column?.values.find((some) => Number.isFinite(some)) ?? 0;
-    return column ? `${column.name} > ${Number(value.toPrecision(2))}` : 'status = Failed';
+    const values = column?.values.filter(Number.isFinite).sort((a, b) => a - b) ?? [];
+    return values.length ? `${column.name} > ${Number(values[values.length >> 1].toPrecision(2))}` : 'status = Failed';
   }
 
   function nothing() {

@@ -9,7 +9,7 @@ const table = (() => {
    * @typedef {Object} Column
    * @property {string} name by which conditions and the address call it
    * @property {string} label
-   * @property {string} [group] the heading above: Parameters, …
+   * @property {string} [group] the heading above: Parameters, …; a column that has one is left out where no row that is found has a value
    * @property {any[]} values what it sorts and compares by
    * @property {(row: number) => any} [cell] what it shows, if not the values
    * @property {boolean} [numeric]
@@ -169,7 +169,8 @@ const table = (() => {
 
     function draw() {
       const rows = chosen();
-      const visible = columns.filter(({ name }) => shown.has(name));
+      const has = ({ values }) => rows.some((row) => values[row] !== null);
+      const visible = columns.filter((column) => shown.has(column.name) && (!column.group || !rows.length || has(column)));
       const screen = rows.slice(0, Number(state.shown) || STEP);
       headings(visible);
       body.replaceChildren(...screen.map((row) => line(row, visible)));
@@ -189,14 +190,14 @@ const table = (() => {
         else runs.push({ group, span: 1 });
       }
       const groups = runs.length > 1 ? el('tr', { role: 'row', class: 'groups' }, runs.map(({ group, span }) => (group
-        ? el('th', { role: 'columnheader', scope: 'colgroup', colspan: String(span) }, group)
+        ? el('th', { role: 'columnheader', scope: 'colgroup', colspan: String(span) }, el('span', {}, group))
         : el('td', { role: 'cell', colspan: String(span) })))) : null;
       const focused = head.contains(document.activeElement) ? document.activeElement.value : null;
       head.replaceChildren(...[groups, el('tr', { role: 'row' }, visible.map(({ name, label, numeric }, at) => {
         const by = state.sort || natural;
         const [sorted, down] = [by.replace(/^-/, '') === name, by.startsWith('-')];
         return el('th', {
-          role: 'columnheader', scope: 'col', class: [at ? '' : 'first', numeric ? 'number' : ''].join(' ').trim() || null, 'aria-sort': sorted ? (down ? 'descending' : 'ascending') : null,
+          role: 'columnheader', scope: 'col', class: [at ? '' : 'first', numeric ? 'number' : ''].join(' ').trim() || null, 'data-label': label.slice(0, 60), 'aria-sort': sorted ? (down ? 'descending' : 'ascending') : null,
         }, el('button', { type: 'button', class: 'sort', value: name, onclick: () => go({ sort: sorted && !down ? `-${name}` : name }) },
           el('span', { class: 'clamp' }, label), el('span', { class: 'arrow', 'aria-hidden': 'true' }, sorted ? (down ? '▼' : '▲') : '')));
       }))].filter(Boolean));
