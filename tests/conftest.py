@@ -51,6 +51,7 @@ SLOWEST = (
     "test_contract",
     "test_many",
     "test_site",
+    "test_in_a_browser",
     "test_faults",
     "test_untrusted",
 )

@@ -164,9 +164,14 @@ def test_a_cell_finds_what_it_finds_in_a_kernel_that_was_started_afresh(
 def test_the_server_has_loaded_nothing_of_the_project_and_nothing_that_others_do_not(
     both: tuple[Running, Running],
 ) -> None:
-    """What is loaded besides is the runner's own, and Python's."""
+    """What is loaded besides is the runner's own, Hydra's own, and Python's."""
     forked, afresh = (set(one.asked("import sys; told = sorted(sys.modules)")) for one in both)
-    assert {name.partition(".")[0] for name in forked - afresh} <= {"deriva_ml", *sys.stdlib_module_names}
+    assert {name.partition(".")[0] for name in forked - afresh} <= {
+        "deriva_ml",
+        "hydra",
+        "yaml",
+        *sys.stdlib_module_names,
+    }
     assert not {"numpy", "pandas", "matplotlib", "torch", "configs", "multiprocessing"} & forked
     assert forked >= afresh - {"runpy"}
 

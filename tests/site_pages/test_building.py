@@ -24,6 +24,7 @@ from deriva_ml.records import replays
 from deriva_ml.site import building
 from deriva_ml.site.building import Built, build
 from deriva_ml.site.details import Details
+from deriva_ml.site.folder import SiteFolder
 from git_repository import isolate_git
 from site_pages.corpus import _Recorder as Recorder
 
@@ -85,6 +86,13 @@ def test_a_project_without_records_has_a_site(recorder: Recorder, site: Path) ->
     assert (built.runs, built.page) == (0, site / "index.html") and built.page.is_file()
     assert taken(site / "data/runs.js")["rid"] == [] and taken(site / "data/graph.js")["nodes"] == []
     assert taken(site / "data/info.js")["project"] == "digits"
+
+
+def test_records_on_a_disk_that_takes_nothing_have_a_site_elsewhere(recorder: Recorder, site: Path) -> None:
+    rid = train(recorder)
+    with closing(EmbeddedCatalog(recorder.catalog.project, read_only=True)) as catalog:
+        assert build(catalog, site).runs == 1
+    assert of(site, rid)["parameters"]
 
 
 def test_a_run_is_told_in_full(recorder: Recorder, site: Path) -> None:
@@ -388,6 +396,28 @@ def test_a_build_that_was_stopped_goes_on(
     assert contents(site) == contents(tmp_path / "anew")
 
 
+def test_a_build_of_some_runs_that_was_stopped_leaves_nothing_behind(
+    recorder: Recorder, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had written of them is not taken for what a build of all runs had."""
+    rid, _ = train(recorder, 1), train(recorder, 2)
+    build(recorder.catalog, site)
+    write = SiteFolder.write
+
+    def stopped(folder: SiteFolder, name: str, content: bytes) -> None:
+        if name == "data/files.js":
+            raise KeyboardInterrupt
+        write(folder, name, content)
+
+    monkeypatch.setattr(SiteFolder, "write", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        build(recorder.catalog, site, [rid])
+    monkeypatch.setattr(SiteFolder, "write", write)
+    build(recorder.catalog, site)
+    build(recorder.catalog, tmp_path / "anew")
+    assert contents(site) == contents(tmp_path / "anew")
+
+
 def test_a_build_that_was_killed_at_once_is_repeated(recorder: Recorder, site: Path) -> None:
     """It had locked the folder, and written nothing yet."""
     (site / "data").mkdir(parents=True)
@@ -423,7 +453,7 @@ def test_the_command_says_where_the_site_is_and_opens_it(
     rid = train(recorder)
     assert command.main(["site"]) == 0
     said = capsys.readouterr()
-    assert said.out == "a site of 1 run, all of them read, is in outputs/site: open outputs/site/index.html\n"
+    assert said.out == "a site of 1 run is in outputs/site: open outputs/site/index.html\n"
     assert not said.err and not opened
     assert command.main(["site", "--open", "--out", "shown", rid]) == 0
     assert capsys.readouterr().out.endswith("is in shown: open shown/index.html\n")

@@ -55,11 +55,11 @@ def build_site(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
     out = args.out or catalog.project.make_outputs() / "site"
     with raise_on_signals():
         built = build(catalog, out.absolute(), args.rids, args.since or "", shown)
-    if not built.runs and (args.rids or args.since):
-        print("no run meets that")
-    anew = f"{built.read:,} of them read anew" if built.read < built.runs else "all of them read"
+    if not built.runs:
+        print("no run meets that" if args.rids or args.since else "no run has been recorded yet")
+    anew = "" if built.read == built.runs else f", {built.read:,} of them read anew,"
     print(
-        f"a site of {counted(built.runs, 'run')}, {anew}, is in {relative(built.page.parent)}: open {relative(built.page)}"
+        f"a site of {counted(built.runs, 'run')}{anew} is in {relative(built.page.parent)}: open {relative(built.page)}"
     )
     if args.open:
         import webbrowser

@@ -141,6 +141,7 @@ class _Build:
             of_notebooks = [rid for rid in self.rids if self._rows[rid].notebooks()]
             soon = dict.fromkeys(of_notebooks[:NOTEBOOKS], Shown.soon)
             self._shown = soon | {rid: Shown.full for rid in of_notebooks if rid in rendered}
+            self._notes = {rid: self._replays.of(rid) for rid in self.rids}
             self._keys = self._made_of()
             narrowed = chosen.rids is not None or chosen.since is not None
             self._mark = rows.digest_of(self._keys, rows.state_of_datasets(catalog), narrowed, info)
@@ -152,7 +153,7 @@ class _Build:
                 linked = {rid for rid, kind, _ in graph["nodes"] if kind == 2} if narrowed else None
                 datasets = lineage.datasets(catalog, linked, self._clean)
                 self._tables = {
-                    "runs": runs.table(results, self._rows, self._replays, self._clean),
+                    "runs": runs.table(results, self._rows, self._notes, self._clean),
                     "graph": graph,
                     "datasets": datasets,
                     "files": lineage.files(self._rows, self._clean),
@@ -180,7 +181,7 @@ class _Build:
         version = runner.hexdigest()
         return {
             rid: rows.digest_of(
-                its.key, self._replays.of(rid), self._replays.replayed_by(rid), self._shown.get(rid), version
+                its.key, self._notes[rid], self._replays.replayed_by(rid), self._shown.get(rid), version
             )
             for rid, its in self._rows.items()
         }
@@ -194,6 +195,10 @@ class _Build:
         for rid, made in folder.runs.items():
             folder.keep(_page(rid), *made.files)
         waiting = [rid for rid in self.rids if rid not in folder.runs]
+        if self._tables:
+            folder.marks.pop("tables", None)
+        if waiting or self._tables:
+            folder.save_list()  # what is about to be written is not what an earlier build made, should this one be killed
         if waiting and not self._results:
             self._read(waiting)
         details = Details(self._catalog, self._clean)
@@ -225,7 +230,7 @@ class _Build:
             names[name] = None
             self._folder.write(name, content)
 
-        replays, replay_of = self._replays.of(rid), self._replays.replayed_by(rid)
+        replays, replay_of = self._notes[rid], self._replays.replayed_by(rid)
         shown = self._shown.get(rid, Shown.no)
         told = details.of(result, self._rows[rid], replays, replay_of, shown, write)
         self._folder.write(_page(rid), script(f"runs/{rid}", told.page))

@@ -127,7 +127,9 @@ class Details:
             "repeat": text(repeat_command(configuration, is_sweep=kind == "sweep")),
             "pushed": [{"text": text(place), "url": text(url)} for place, url in rows.pushed],
             **self._given(configuration, summary),
-            "config": text(files.read(lambda one: one.name == HYDRA, _read_text) or ""),
+            "config": text(
+                files.read(lambda one: one.name == HYDRA and one.table == METADATA, _read_text) or ""
+            ),
             **(environment or {"environment": [], "packages": []}),
             "inputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.input],
             "outputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.output],

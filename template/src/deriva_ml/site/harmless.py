@@ -37,14 +37,18 @@ _STYLES = re.compile(r"(?is)<(?:style|x-title)\b.*?(?:</(?:style|x-title)|\Z)")
 _TO_BE_SEEN = re.compile(r"(?i)<(?:img|svg|picture)\b|(?:\A|>)[^<]*\w")
 _BLOCKS = re.compile(r"(?i)<(?:h\d|p|tr|pre|li|br)\b")
 _PICTURES = re.compile(r"(?i)<(?:img|svg)\b")
-_UNSEEN = "x-script, x-title { display: none }\n"
+_OURS = """x-script, x-title { display: none }
+#light, #dark { position: fixed; top: 0 }
+@media screen { :root:has(#light:target) { color-scheme: only light } :root:has(#dark:target) { color-scheme: only dark } }
+"""
 
 
 def harmless_page(title: str, body: str, style: str = "") -> bytes:
     """Return HTML with a title as a page of its own, encoded; what its tags could do is taken from them.
 
     In it, images are data, and styles its own; its policy (https://www.w3.org/TR/CSP3/#meta-element) is the first that a
-    browser reads of it. Made for a frame that is sandboxed, and the same where it is opened alone.
+    browser reads of it. Made for a frame that is sandboxed, and the same where it is opened alone. At ``#light`` and
+    ``#dark`` it is that, if its style can be both.
 
     Args:
         style: CSS, trusted.
@@ -56,8 +60,8 @@ def harmless_page(title: str, body: str, style: str = "") -> bytes:
 <meta name="referrer" content="no-referrer">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
-<style>{_UNSEEN}{style}</style></head>
-<body><main>
+<style>{_OURS}{style}</style></head>
+<body><i id="light"></i><i id="dark"></i><main>
 {defused(body)}
 </main></body></html>
 """.encode(errors="replace")

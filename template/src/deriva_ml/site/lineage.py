@@ -63,7 +63,16 @@ def files(rows: Mapping[RID, Rows], clean: Cleaner) -> dict[str, list[Any]]:
         if read or one.table != METADATA:
             # The newest run comes first, and the oldest one made the file.
             found.append(
-                (clean.text(one.name), rid, one.table, one.size, one.md5, [*one.types], made[-1:], read)
+                (
+                    clean.text(one.name),
+                    rid,
+                    one.table,
+                    one.size,
+                    one.md5,
+                    [clean.text(str(kind)) for kind in one.types],
+                    made[-1:],
+                    read,
+                )
             )
     found.sort(key=lambda file: file[:2])
     names = ("name", "rid", "table", "size", "md5", "types", "made_by", "read_by")

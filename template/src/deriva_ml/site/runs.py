@@ -8,7 +8,7 @@ from typing import Any
 from deriva_ml.catalog.summaries import Result
 from deriva_ml.configuration_file import MODEL_COMMAND, MODEL_CONFIG, NOTEBOOK_COMMAND
 from deriva_ml.definitions import RID, seconds_of
-from deriva_ml.records.replays import Replays
+from deriva_ml.records.replays import Note
 from deriva_ml.records.results import tabulate
 from deriva_ml.site.clean import Cleaner, brief
 from deriva_ml.site.rows import Rows
@@ -44,11 +44,14 @@ def first_line(text: str) -> str:
 
 
 def table(
-    results: Sequence[Result], rows: Mapping[RID, Rows], replays: Replays, clean: Cleaner
+    results: Sequence[Result],
+    rows: Mapping[RID, Rows],
+    replays: Mapping[RID, Sequence[Note]],
+    clean: Cleaner,
 ) -> dict[str, Any]:
     """Return the runs as lists of one length, and a column for each name that differs among them."""
     records = [result.record for result in results]
-    verdicts = ([note.verdict for note in replays.of(one.rid)] for one in records)
+    verdicts = ([note.verdict for note in replays[one.rid]] for one in records)
     told = tabulate(results)
     columns = []
     for place, (name, worth) in enumerate(zip(told.columns, told.worth, strict=True)):

@@ -66,11 +66,12 @@ site.start(async (content) => {
       versions.length ? site.grid({
         caption: `Versions of ${text}, ${rid}`,
         hideCaption: true,
+        cards: true,
         headings: ['Version', 'When', 'Description', 'Files', 'Size', 'Made by', 'Read by', 'Digest'],
         numeric: [3, 4],
         rows: versions.map((version) => [
           version.version, site.time(version.when), version.description, site.number(version.files), site.size(version.bytes),
-          version.made_by ? site.run(version.made_by) : '', site.listed(version.read_by), version.digest ? el('code', { class: 'digest' }, version.digest) : '',
+          version.made_by ? site.run(version.made_by) : '', version.read_by.length ? site.listed(version.read_by) : '', version.digest ? el('code', { class: 'digest' }, version.digest) : '',
         ]),
       }) : el('p', { class: 'muted' }, 'No version is released, and no run has read it.'));
   }

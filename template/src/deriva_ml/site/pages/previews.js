@@ -50,11 +50,19 @@ const previews = (() => {
    * @param {{src: string, height: number}} page in this site, with about what it needs @param {string} title
    */
   function framed({ src, height }, title) {
-    const frame = el('div', { class: 'frame' }, el('iframe', { sandbox: '', src, title, loading: 'lazy' }));
+    const inside = el('iframe', { sandbox: '', src, title, loading: 'lazy' });
+    const frame = el('div', { class: 'frame' }, inside);
+    turn(inside);
     frame.style.setProperty('--needed', `${height + 2}px`);
     return el('div', { class: 'framed' }, frame,
       el('p', { class: 'note' }, el('a', { href: src, target: '_blank', rel: 'noopener', 'aria-label': `Open ${title} by itself` }, 'Open it by itself')));
   }
+
+  /** Makes a frame dark or light, as this page is: what is sandboxed does not know. @param {HTMLIFrameElement} inside */
+  function turn(inside) {
+    inside.src = `${inside.getAttribute('src').split('#')[0]}#${site.dark() ? 'dark' : 'light'}`;
+  }
+  addEventListener('themechange', () => document.querySelectorAll('.frame iframe').forEach(turn));
 
   /** @param {{name: string, description: string, preview: any}} file */
   function shown({ name, description, preview }) {

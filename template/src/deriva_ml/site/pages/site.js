@@ -133,16 +133,19 @@ const site = (() => {
 
   /**
    * A table in a region that scrolls, also by keyboard.
-   * @param {{caption: string, headings: (string|Node)[], rows: any[][], numeric?: number[], hideCaption?: boolean}} given
-   *   `numeric`: columns of numbers, which stand at the right; the first column is each row's heading
+   * @param {{caption: string, headings: (string|Node)[], rows: any[][], numeric?: number[], hideCaption?: boolean, cards?: boolean}} given
+   *   `numeric`: columns of numbers, which stand at the right; `cards`: rows are cards on a telephone, and headings texts;
+   *   the first column is each row's heading
    */
-  function grid({ caption, headings, rows, numeric = [], hideCaption = false }) {
-    const at = (index) => (numeric.includes(index) ? 'number' : null);
-    return scrolling(caption, el('table', { class: 'grid' },
+  function grid({ caption, headings, rows, numeric = [], hideCaption = false, cards = false }) {
+    const at = (index, cell) => [numeric.includes(index) ? 'number' : '', cards && cell === '' ? 'blank' : ''].join(' ').trim() || null;
+    const role = (name) => (cards ? name : null); // a browser takes a table that is drawn as cards for none
+    return scrolling(caption, el('table', { class: cards ? 'grid cards' : 'grid', role: role('table') },
       el('caption', { class: hideCaption ? 'unseen' : null }, caption),
-      el('thead', {}, el('tr', {}, headings.map((heading, i) => el('th', { scope: 'col', class: at(i) }, heading)))),
-      el('tbody', {}, rows.map((row) => el('tr', {}, row.map((cell, i) => (
-        el(i ? 'td' : 'th', { scope: i ? null : 'row', class: at(i) }, cell)
+      el('thead', { role: role('rowgroup') }, el('tr', { role: role('row') },
+        headings.map((heading, i) => el('th', { scope: 'col', class: at(i), role: role('columnheader') }, heading)))),
+      el('tbody', { role: role('rowgroup') }, rows.map((row) => el('tr', { role: role('row') }, row.map((cell, i) => (
+        el(i ? 'td' : 'th', { scope: i ? null : 'row', class: at(i, cell), role: role(i ? 'cell' : 'rowheader'), 'data-label': cards ? headings[i] : null }, cell)
       )))))));
   }
 
