@@ -61,7 +61,6 @@ SLOWEST = (
     "test_provenance",
     "test_site",
     "test_in_a_browser",
-    "test_faults",
     "test_untrusted",
 )
 """Modules that begin first, so that no worker is left alone with one of them in the end.
