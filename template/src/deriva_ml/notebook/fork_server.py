@@ -47,6 +47,9 @@ LOADED_LATER = (
 )
 """What ipykernel and IPython load as they start, in the versions that have it."""
 
+COMPOSING = "deriva_ml.config.compose"
+"""What kernels compose with, among what they load."""
+
 LOOK_SECONDS = 1.0
 """How often the server looks whether its runner lives: usually the end of their socket tells."""
 
@@ -81,12 +84,10 @@ def _compose_nothing() -> None:
     from hydra.core.singleton import Singleton
     from omegaconf.basecontainer import BaseContainer
 
-    from deriva_ml.config.compose import warm_up
-
     held = dict(Singleton._instances), dict(BaseContainer._resolvers)
     sys.modules["hydra_plugins"] = None  # type: ignore[assignment]  # an import of it raises
     with suppress(Exception):  # a kernel's composition says what is wrong
-        warm_up()
+        importlib.import_module(COMPOSING).warm_up()
     del sys.modules["hydra_plugins"]
     Singleton._instances, BaseContainer._resolvers = held
 
