@@ -148,7 +148,7 @@ def test_metrics_are_a_metadata_file(ml: DerivaML) -> None:
     [
         (ValueError("no luck"), "Failed", "ValueError: no luck"),
         (KeyboardInterrupt(), "Aborted", "interrupted"),
-        (Terminated(), "Aborted", "interrupted"),
+        (Terminated(), "Aborted", "terminated (SIGTERM)"),
     ],
 )
 def test_leaving_in_error_is_recorded_with_what_was_written(

@@ -175,3 +175,18 @@ def test_a_status_that_the_notebook_gave_itself_stands(project: ProjectFolder) -
     done = run(project, path)
     record = latest(project)
     assert (done.rc, record["status"], record["reason"]) == (1, "Failed", "did not converge")
+
+
+def test_exit_handlers_run_though_processes_of_multiprocessing_are_left(project: ProjectFolder) -> None:
+    """A pool that nobody closed, and what keeps track of shared memory, take no signal of the kernel's."""
+    path = committed(
+        project,
+        "pool.ipynb",
+        START,
+        "import atexit, multiprocessing\npool = multiprocessing.get_context('spawn').Pool(1)\nprint(pool.map(abs, [-1]))",
+        "late = execution.asset_file_path('Execution_Asset', 'late.txt')\natexit.register(late.write_text, 'flushed')",
+        COMMIT,
+    )
+    done = run(project, path)
+    assert done.rc == 0, done.text
+    assert contents(latest(project))["late.txt"] == b"flushed"

@@ -20,20 +20,27 @@ from deriva_ml.liveness import FOLDER as ALIVE
 from deriva_ml.project import Project
 from deriva_ml.replay import environment, installing
 from deriva_ml.replay.environment import compared, described, differences, prepared
+from deriva_ml.replay.extras import installed_parts
 from deriva_ml.replay.installing import READY, RUNNER, find_uv
 from deriva_ml.replay.verdict import CouldNotRun
 from git_repository import Repository, isolate_git
+
+ONLY = ["--no-default-groups", "--group"]
 
 NEEDED = ("tiny>=1",)
 """What the runner needs, in these tests."""
 
 
-def wheel(folder: Path, name: str, version: str) -> None:
+def wheel(folder: Path, name: str, version: str, *needs: str) -> None:
     """Make a package that can be installed."""
     info = f"{name}-{version}.dist-info"
+    said = "".join(f"{one}\n" for one in needs)
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
         archive.writestr(f"{name}.py", f"version = {version!r}\n")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(
+            f"{info}/METADATA",
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{said}",
+        )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
 
@@ -66,8 +73,8 @@ class Recorded:
     def lock(self) -> bytes:
         return (self.root / "uv.lock").read_bytes()
 
-    def prepared(self, lock: bytes | None = None, python: str = "", groups: list[str] | None = None) -> Path:
-        return prepared(self.state, lock or self.lock, self.root, python, groups)
+    def prepared(self, lock: bytes | None = None, python: str = "", parts: list[str] | None = None) -> Path:
+        return prepared(self.state, lock or self.lock, self.root, python, parts or [])
 
     def made(self) -> list[Path]:
         """The environments that are there, whole or not."""
@@ -105,12 +112,38 @@ def test_another_lock_python_or_group_is_another_environment(recorded: Recorded)
     """Each has its own."""
     version = ".".join(map(str, sys.version_info[:3]))
     first, other = recorded.prepared(), recorded.prepared(python=version)
-    assert packages(recorded.prepared(groups=["other"])) == {"tiny": "1.0"}
+    assert packages(recorded.prepared(parts=[*ONLY, "other"])) == {"tiny": "1.0"}
     recorded.require("tiny==2.0")
     assert packages(recorded.prepared()) == {"tiny": "2.0", "extra": "1.0"}
     assert len(recorded.made()) == 4 and first != other
     asked = subprocess.run([other, "-V"], check=True, capture_output=True, text=True).stdout
     assert asked == f"Python {version}\n"
+
+
+def test_it_has_the_extras_and_groups_that_the_record_had(recorded: Recorded) -> None:
+    """Of each all is there; one of which something lacks was not installed, though the rest may be there anyhow."""
+    wheel(
+        recorded.index, "engine", "1.0", "Requires-Dist: tool", "Requires-Dist: wing; sys_platform == 'never'"
+    )
+    wheel(recorded.index, "tool", "1.0")
+    wheel(recorded.index, "big", "1.0", "Requires-Dist: tool; extra == 'cuda'", "Provides-Extra: cuda")
+    wheel(recorded.index, "wing", "1.0")
+    extras = 'fast = ["engine"]\ncuda = ["big[cuda]"]\n[dependency-groups]\ndocs = ["tool"]\n'
+    recorded.repository.write(
+        "pyproject.toml",
+        '[project]\nname = "mine"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["tiny==1.0", "big"]\n'
+        f'[project.optional-dependencies]\n{extras}[tool.uv]\nno-index = true\nfind-links = ["{recorded.index}"]\n',
+    )
+    subprocess.run([str(find_uv()), "lock", "--quiet"], cwd=recorded.root, check=True)
+    recorded.repository.commit()
+    base = {"tiny": "1.0", "big": "1.0"}
+    fast = base | {"engine": "1.0", "tool": "1.0"}
+    assert installed_parts(recorded.lock, base, "") == []
+    assert installed_parts(recorded.lock, base | {"engine": "1.0"}, "") == []
+    parts = installed_parts(recorded.lock, fast, "3.12.1")
+    assert parts == ["--extra", "cuda", "--extra", "fast", "--group", "docs"]  # of which all is there
+    assert packages(recorded.prepared(parts=parts)) == fast
+    assert installed_parts(b"damaged", fast, "") == [] == installed_parts(recorded.lock, {}, "")
 
 
 def test_a_package_of_the_repository_is_the_commits(recorded: Recorded) -> None:
@@ -151,7 +184,7 @@ def test_what_cannot_be_had_is_named(recorded: Recorded, monkeypatch: pytest.Mon
     ):
         recorded.prepared(python="3.99.1")
     with pytest.raises(CouldNotRun, match="cannot be made: .*none"):
-        recorded.prepared(groups=["none"])
+        recorded.prepared(parts=[*ONLY, "none"])
     recorded.require("tiny==2.0")
     for one in recorded.index.glob("tiny-1.0*"):
         one.unlink()
@@ -261,15 +294,15 @@ def test_a_half_made_one_goes(recorded: Recorded, tmp_path: Path, number: signal
 def test_those_not_used_for_long_go(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for those in use. All others go when a person makes room."""
     monkeypatch.setattr(environment, "KEPT", 2)
-    first = recorded.prepared(groups=[])
+    first = recorded.prepared(parts=["--no-default-groups"])
     monkeypatch.setattr(environment.liveness, "_shown", {})  # this process now is another one
     held = [*environment.liveness._descriptors]
-    made = [recorded.prepared(groups=groups) for groups in (["other"], ["dev"])]
+    made = [recorded.prepared(parts=["--group", group]) for group in ("other", "dev")]
     assert first.exists()  # in use
     for descriptor in held:
         os.close(descriptor)
         environment.liveness._descriptors.remove(descriptor)
-    made.append(recorded.prepared(groups=["other", "dev"]))
+    made.append(recorded.prepared(parts=["--group", "other", "--group", "dev"]))
     assert not first.exists()
     assert [one.exists() for one in made] == [True] * 3
     assert environment.clear(Project(recorded.root)) == 0  # another state folder

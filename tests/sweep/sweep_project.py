@@ -40,7 +40,11 @@ def trial(x=0.0, note="", seconds=0.0, stop="", fails="", metric=True, ml_instan
     if stop and x == fails and not first.exists():
         first.touch()
         os.kill(os.getpid(), getattr(signal, stop))
+    late = time.monotonic() + 30
+    while stop and x != fails and time.monotonic() < late and not first.with_name(f"stopped-{fails}").exists():
+        time.sleep(0.02)  # so that this one runs when that happens
     time.sleep(seconds)
+    print("this is", x)
     if not stop and x == fails:
         raise RuntimeError(f"{x} is not for me")
     if metric:
@@ -94,11 +98,9 @@ class SweepProject:
             cwd=self.root,
             env=self.env,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
         )
         assert process.stdin
         process.stdin.write(json.dumps(asdict(plan)))
@@ -130,8 +132,7 @@ class SweepProject:
             found = [one.record for one in catalog.results(Criteria())]
             parent = [one for one in found if catalog.list_execution_children(one.rid)][0]
             jobs: dict[int, list[ExecutionRecord]] = {}
-            for rid in catalog.list_execution_children(parent.rid):
-                place = catalog.place_in_sweep(parent.rid, rid)
+            for rid, place in catalog.places_in_sweep(parent.rid).items():
                 assert place is not None
                 jobs.setdefault(place, []).append(catalog.lookup_execution(rid))
             rids = [one.rid for held in jobs.values() for one in held]

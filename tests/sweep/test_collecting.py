@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from deriva_ml.cli.run import main as run_model
-from deriva_ml.definitions import RID, ExecutionRecord
+from deriva_ml.definitions import RID, ExecutionRecord, Status
 from deriva_ml.execution.recovery import recover_project
 from deriva_ml.project import Project
 from deriva_ml.sweep import apart
 from deriva_ml.sweep.folder import SweepFolder
 from git_repository import isolate_git
+from storage.conftest import age
 from sweep import slurm_double
 from sweep.cluster import Cluster
 from sweep.sweep_project import SweepProject, eventually, plan_of
@@ -57,7 +58,8 @@ def jobs_of(cluster: Cluster, sweep: RID) -> dict[int | None, ExecutionRecord]:
     """The records of a sweep's jobs, by place; each has one."""
     with closing(cluster.catalog()) as catalog:
         children = catalog.list_execution_children(sweep)
-        found = {catalog.place_in_sweep(sweep, rid): catalog.lookup_execution(rid) for rid in children}
+        places = catalog.places_in_sweep(sweep)
+        found = {places[rid]: catalog.lookup_execution(rid) for rid in children}
         assert len(found) == len(children)
         return found
 
@@ -216,4 +218,48 @@ def test_a_job_that_was_taken_for_gone_stops_and_is_recorded_once(cluster: Clust
     assert [(job.status, job.status_detail) for job in found.values()] == [
         ("Aborted", "its node, node0, went away")
     ]
+    assert not sweep.path.exists()
+
+
+def test_making_room_takes_nothing_that_a_sweep_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before a job reads it nor before its records are here; then all of it may go."""
+    isolate_git(monkeypatch, tmp_path)
+    cluster = Cluster.make(tmp_path)
+    sweep = cluster.submit(cluster.plan("1.0,2.0"))
+    (tmp_path / "loose").write_text("no record names it")
+    with closing(cluster.catalog()) as catalog:
+        loose = catalog.objects.path(catalog.objects.add(tmp_path / "loose")[0])
+        age(catalog.objects.folder, days=2)
+    gc = ("gc", "--keep-last", "0", "--yes")
+    said = cluster.catalog_says(*gc)
+    assert f"may be read by jobs of sweep {sweep.rid}" in said and loose.exists()
+    assert "1 content (18 B) stay as long as jobs" in said
+    cluster.node(sweep, 0)
+    assert sweep.job(0).ended().status == "Uploaded"  # type: ignore[union-attr]
+    # Who takes its records in is killed when they are here, and still in the sweep's folder, too.
+    killed(cluster, "deriva_ml.sweep.collecting:remove_folder", "collect", "", sweep.rid)
+    cluster.catalog_says(*gc)
+    assert set(jobs_of(cluster, sweep.rid)) == {0} and sweep.job(0).records.exists()
+    cluster.node(sweep, 1)
+    with closing(cluster.catalog()) as catalog:
+        catalog.update_execution(sweep.rid, Status.aborted, "As if it had ended.")
+    cluster.catalog_says(*gc)
+    assert sweep.job(1).records.exists()
+    cluster.run("collect", "", sweep.rid, rc=None)
+    assert set(jobs_of(cluster, sweep.rid)) == {0, 1} and not sweep.path.exists()
+    assert "checked" in cluster.catalog_says("verify")
+    assert "may be read" not in cluster.catalog_says(*gc)
+    assert not loose.exists()
+
+
+def test_what_is_left_of_a_sweep_that_was_collected_is_removed(cluster: Cluster) -> None:
+    sweep = cluster.submit(cluster.plan("1.0"))
+    cluster.node(sweep, 0)
+    killed(cluster, "deriva_ml.sweep.collecting:remove_folder", "collect", "", sweep.rid)
+    with closing(cluster.catalog()) as catalog:
+        catalog.update_execution(sweep.rid, Status.uploaded)
+    assert sweep.job(0).records.exists()
+    recover_project(Project(cluster.project.root))
     assert not sweep.path.exists()

@@ -6,24 +6,26 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 from hydra_zen import store
 
 from deriva_ml import DerivaML
 from deriva_ml.catalog.connection import open_local
-from deriva_ml.definitions import Status, Workflow
+from deriva_ml.definitions import OPEN_STATUSES, Status, Workflow
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.execution import ExecutionConfiguration
-from deriva_ml.execution.recovery import recover_for_run
+from deriva_ml.execution.recovery import recover_for_run, recover_project
+from deriva_ml.process import Owner
 from deriva_ml.project import Project
-from deriva_ml.sweep import engines, equipment
+from deriva_ml.sweep import engines, equipment, rounds
 from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable, usable_cpus
-from deriva_ml.sweep.folder import Ended
+from deriva_ml.sweep.folder import Begun, SweepFolder
 from deriva_ml.sweep.plan import Swept
 from deriva_ml.sweep.resuming import resumed
 from deriva_ml.sweep.study import best, listed_values, see_optimizable, space_of, text_of, words_of
@@ -31,6 +33,7 @@ from deriva_ml.sweep.threads import share
 from git_repository import isolate_git
 from sweep import slurm_double
 from sweep.sweep_project import SweepProject, eventually, plan_of
+from test_disk import as_root, fill, mounted
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 OPTUNA = ("hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1")
@@ -240,15 +243,9 @@ def test_what_a_sweeper_is_to_look_for_is_said_once(
 
 
 def test_the_best_job_has_the_greatest_or_the_least_value() -> None:
-    def ended(value: float | None) -> Ended:
-        return Ended(Status.uploaded, objective=value)
-
-    ends = {0: ended(None), 1: ended(2.0), 2: ended(-1.0), 3: ended(2.0)}
-    assert (
-        best("maximize", ends) == 1
-        and best("minimize", ends) == 2
-        and best("minimize", {0: ended(None)}) is None
-    )
+    values = {0: None, 1: 2.0, 2: -1.0, 3: 2.0, 4: float("nan"), 5: float("inf")}
+    assert best("maximize", values) == 1 and best("minimize", values) == 2
+    assert best("minimize", {0: None}) is None
 
 
 def test_trials_go_side_by_side_as_the_launcher_does() -> None:
@@ -323,7 +320,7 @@ def test_optuna_finds_the_best_value_and_goes_on_with_what_is_recorded(project: 
 def nothing_left(project: SweepProject) -> None:
     """No folder of a sweep, of a run or of Hydra's stays."""
     state = Project(project.root).state
-    assert [*state.glob("sweeps/*"), *state.glob("runs/*")] == []
+    assert [*state.glob("sweeps/*"), *state.glob("runs/*"), *state.glob("executions/*")] == []
     assert {path.name for path in project.root.iterdir()} <= {
         ".git",
         ".gitignore",
@@ -332,6 +329,28 @@ def nothing_left(project: SweepProject) -> None:
         "pyproject.toml",
         "src",
     }
+
+
+def test_what_jobs_print_here_comes_between_what_is_said_of_them(project: SweepProject) -> None:
+    """In a pipe, too, however fast they are."""
+    values = [str(number) for number in range(12)]
+    process = project.popen(
+        plan_of(",".join(values), base=("model_config.fails=7",)), stderr=subprocess.STDOUT
+    )
+    said, _ = process.communicate(timeout=150)
+    wanted = [
+        line
+        for number, value in enumerate(values, 1)
+        for line in (
+            f"[{number}/12] model_config.x={value}",
+            f"this is {value}",
+            *(["error: RuntimeError: 7 is not for me"] if value == "7" else []),
+            "Execution ",
+        )
+    ]
+    shown = [line for line in said.splitlines() if line.startswith(("[", "this is", "error: ", "Execution "))]
+    assert len(shown) == len(wanted) + 1, said  # the last line is of the sweep's own execution
+    assert all(line.startswith(start) for line, start in zip(shown[:-1], wanted, strict=True)), said
 
 
 def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
@@ -350,6 +369,66 @@ def test_joblib_runs_jobs_on_several_cores_and_survives_a_worker_that_is_killed(
     assert {one["threads"] for one in notes} == {str(max(1, usable_cpus() // 2))}
     assert len({one["pid"] for one in notes}) > 1
     nothing_left(project)
+
+
+def test_no_process_of_joblibs_outlives_a_submitter_that_is_killed(project: SweepProject) -> None:
+    """Neither one that runs a job, whose record is closed, nor one that waits for its next."""
+    plan = plan_of("0.1,0.2", *JOBLIB)
+    slow = replace(plan.jobs[1], overrides=(*plan.jobs[1].overrides, "model_config.seconds=60"))
+    process = project.popen(replace(plan, jobs=(plan.jobs[0], slow)))
+    sweeps = Project(project.root).sweeps
+    eventually(lambda: [*sweeps.glob("*/jobs/0/ended.json")])
+    project.wait_for(2)
+    process.kill()
+    eventually(lambda: not processes_of(project), 20)
+    process.communicate(timeout=60)
+    _, jobs, _ = project.records()
+    assert [jobs[place][-1].status for place in (0, 1)] == [Status.uploaded, Status.aborted]
+
+
+def processes_of(project: SweepProject) -> list[psutil.Process]:
+    """Those that live and have been started in a project's sweeps, with whatever these have started."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("NOTES") == project.env["NOTES"]:
+                found.append(process)
+    return found
+
+
+def test_a_job_whose_process_is_killed_when_all_is_recorded_has_ended_well(project: SweepProject) -> None:
+    """Though nobody has written that down: it is not run again, and its metric counts."""
+    plan = plan_of("0.1", objective="loss")
+    assert project.run(plan)[0] == 0
+    parent, _, _ = project.records()
+    here = Project(project.root)
+    sweep = SweepFolder.of(here, parent.rid)
+    sweep.make(plan)
+    gone = Begun(Owner("elsewhere", 1, 0.0), str(here.state), 0.0)
+    assert sweep.job(0).claim(gone)
+    assert rounds.recovered(here, sweep, plan, sweep.jobs()) == []
+    ended = sweep.job(0).ended()
+    assert ended and ended.status == Status.uploaded and ended.objective == pytest.approx(0.04)
+
+
+@as_root
+def test_a_full_disk_is_one_line_and_lets_no_job_wait(project: SweepProject, tmp_path: Path) -> None:
+    """How a job ended is written down all the same; and nothing that was recorded is lost."""
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=12m", "tmpfs") as folder:
+        full = SweepProject.make(folder)
+        full.env["NOTES"] = project.env["NOTES"]
+        process = full.popen(plan_of("1,2,3", *JOBLIB, base=("model_config.seconds=2",)))
+        project.wait_for(1)
+        fill(folder / "hog")
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert f"error: nothing can be written to {full.root}/.deriva-ml: the disk is full" in err
+        assert "Error executing job" not in err and "[1/3]" in err
+        (folder / "hog").unlink()
+        recover_project(Project(full.root))
+        parent, jobs, _ = full.records()
+        assert parent.status is Status.failed and "the disk is full" in parent.status_detail
+        assert not [one for held in jobs.values() for one in held if one.status in OPEN_STATUSES]
 
 
 def test_submitit_runs_each_job_in_a_process_of_its_own_and_one_that_is_killed_ends_no_other(
@@ -380,8 +459,24 @@ def test_a_schedulers_time_limit_is_recorded_as_such(project: SweepProject, tmp_
     _, jobs, _ = project.records()
     assert [one.status for held in jobs.values() for one in held] == [Status.aborted] * 2
     assert all("time limit" in (held[-1].status_detail or "") for held in jobs.values())
+    assert str(jobs[1][-1].status_detail).endswith("_1 of Slurm")
     assert {one["threads"] for one in project.notes()} == {"1"}
     nothing_left(project)
+
+
+def test_a_job_that_a_scheduler_ends_names_it(project: SweepProject, tmp_path: Path) -> None:
+    project.env |= slurm_double.install(tmp_path / "slurm")
+    process = project.popen(
+        plan_of("0.1", "hydra/launcher=submitit_slurm", base=("model_config.seconds=60",))
+    )
+    project.wait_for(1)
+    [job] = slurm_double.states(tmp_path / "slurm")
+    subprocess.run(["scancel", job], env=project.env, check=True)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    _, jobs, _ = project.records()
+    assert jobs[0][-1].status is Status.aborted
+    assert jobs[0][-1].status_detail == f"terminated (SIGTERM) in job {job} of Slurm"
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 _by_limit = threading.Event()
 """A scheduler has told this process that its time is nearly over."""
+
+_expected: list[str] = []
+"""Why this process is about to be terminated, where it knows; the first counts."""
 
 
 class Terminated(BaseException):
@@ -41,7 +45,12 @@ def raise_on_signals(once: bool = False) -> Iterator[None]:
 
 @contextmanager
 def time_limit_heeded() -> Iterator[None]:
-    """Take a scheduler's warning that the time is nearly over (SIGUSR2) as SIGTERM; ``terminated_by`` tells."""
+    """Take a scheduler's warning that the time is nearly over (SIGUSR2) as SIGTERM; ``terminated_by`` tells.
+
+    Reasons of before are forgotten: a process may do many things, one after the other.
+    """
+    _by_limit.clear()
+    _expected.clear()
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR2"):
         yield
         return
@@ -50,7 +59,6 @@ def time_limit_heeded() -> Iterator[None]:
         _by_limit.set()
         signal.raise_signal(signal.SIGTERM)
 
-    _by_limit.clear()
     before = signal.signal(signal.SIGUSR2, warned)
     try:
         yield
@@ -60,9 +68,22 @@ def time_limit_heeded() -> Iterator[None]:
 
 def terminated_by() -> str:
     """Return why ``Terminated`` was raised, as records say it."""
-    return (
-        "terminated by the scheduler's time limit (SIGUSR2)" if _by_limit.is_set() else "terminated (SIGTERM)"
-    )
+    if _expected:
+        return _expected[0]
+    how = "by the scheduler's time limit (SIGUSR2)" if _by_limit.is_set() else "(SIGTERM)"
+    return f"terminated {how}{_scheduled()}"
+
+
+def expect_end(reason: str) -> None:
+    """Have ``terminated_by`` give a reason for the SIGTERM that comes next."""
+    _expected.append(reason)
+
+
+def _scheduled() -> str:
+    """Return which job of a scheduler this process is, which may have sent the signal: the signal does not tell."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+    return f" in job {job} of Slurm" if job else ""
 
 
 @contextmanager
@@ -75,7 +96,7 @@ def signals_ignored() -> Iterator[None]:
 def end_by(error: BaseException) -> tuple[Status, str]:
     """Return how what an error has ended is recorded: its status and the reason."""
     if isinstance(error, KeyboardInterrupt | Terminated):
-        return Status.aborted, terminated_by() if _by_limit.is_set() else "interrupted"
+        return Status.aborted, terminated_by() if isinstance(error, Terminated) else "interrupted"
     text = str(error) if isinstance(error, DerivaMLException) else f"{type(error).__name__}: {error}"
     return Status.failed, text
 

@@ -176,7 +176,7 @@ def gc(catalog: EmbeddedCatalog, args: argparse.Namespace) -> None:
         "kept": found.plan.kept,
         **{
             name: dict(zip(("count", "bytes"), getattr(found, name), strict=True))
-            for name in ("contents", "young", "fetched")
+            for name in ("contents", "young", "fetched", "lent")
         },
         "environments": {"bytes": environments},
         "removed": None,
@@ -239,6 +239,11 @@ def _show_prospect(catalog: EmbeddedCatalog, found: Prospect, limits: Limits) ->
         count, taken_bytes = found.young
         print(
             f"{counted(count, 'content')} ({human(taken_bytes)}) younger than a day: another gc removes what is not needed"
+        )
+    if found.lent[0]:
+        count, taken_bytes = found.lent
+        print(
+            f"{counted(count, 'content')} ({human(taken_bytes)}) stay as long as jobs of a sweep on other machines may read them"
         )
     if found.fetched[0]:
         count, taken_bytes = found.fetched

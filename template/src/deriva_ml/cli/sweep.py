@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,9 @@ from deriva_ml.execution.upload import recorded
 from deriva_ml.parallel import meanwhile
 from deriva_ml.project import Project
 from deriva_ml.signals import Terminated
-from deriva_ml.sweep.folder import Ended, SweepFolder
+from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED
-from deriva_ml.sweep.plan import NOTEBOOK, Plan
+from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan
 from deriva_ml.sweep.running import SweepEnd, run_sweep
 from deriva_ml.sweep.study import best
 from deriva_ml.terminal import counted, print, tell, warn
@@ -85,6 +87,7 @@ class _Shown:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._looking = threading.Lock()
         self._begun = set[int]()
         self._ended = set[int]()
         self._warned = set[str]()
@@ -93,8 +96,11 @@ class _Shown:
         self.unsent = 0
 
     @contextmanager
-    def watching(self, sweep: SweepFolder, plan: Plan) -> Iterator[None]:
-        """Tell of jobs as they begin and end."""
+    def watching(self, sweep: SweepFolder, plan: Plan) -> Iterator[Callable[[JobFolder], None]]:
+        """Tell of jobs as they begin and end; gives what tells of one at once, where it runs in this process.
+
+        So what it prints, and what is said of it, come in their order.
+        """
         from tqdm import tqdm
 
         self._ended = {folder.number for folder in sweep.jobs() if folder.ended()}
@@ -105,38 +111,48 @@ class _Shown:
         total = len(plan.jobs) or None
         # `None` is quiet where the output is no terminal.
         with tqdm(desc="Sweep", total=total, unit="job", initial=len(self._ended), disable=None) as bar:
-            try:
-                with meanwhile(lambda: self._look(sweep, plan, bar), LOOK_SECONDS):
-                    yield
-            finally:
-                self._look(sweep, plan, bar)
 
-    def _look(self, sweep: SweepFolder, plan: Plan, bar: Any) -> None:
-        for folder in sweep.jobs():
+            def look() -> None:
+                for folder in sweep.jobs():
+                    self._look(folder, plan, bar)
+
+            try:
+                with meanwhile(look, LOOK_SECONDS):
+                    yield lambda folder: self._look(folder, plan, bar)
+            finally:
+                look()
+
+    def _look(self, folder: JobFolder, plan: Plan, bar: Any) -> None:
+        with self._looking:
             if folder.number in self._ended:
-                continue
+                return
             ended = folder.ended()
             if ended and ended.apart:  # it is told once its records are here
                 ended = None
             job = plan.jobs[folder.number] if plan.jobs else folder.job()
             if not job or not (ended or folder.begun()):
-                continue
+                return
             begins = folder.number not in self._begun
             self._begun.add(folder.number)
-            name = f"[{folder.number + 1}{f'/{len(plan.jobs)}' if plan.jobs else ''}] {plan.label(job)}"
             if ended or (begins and bar.disable):
+                sys.stdout.flush()  # in a pipe the job's output would come later
                 with bar.external_write_mode():
-                    # Once more where another was told of since: what is said of its end does not name the job.
-                    if bar.disable and (begins or self._named != folder.number):
-                        tell(name)
-                        self._named = folder.number
-                    if ended:
-                        self._ended.add(folder.number)
-                        self._failed += ended.status not in GOOD
-                        self._tell_end(name, plan, ended, in_one_line=not bar.disable)
-                        bar.update()
+                    self._tell(folder.number, plan, job, ended, begins, bar)
+                sys.stdout.flush()
             running = len(self._begun) - len(self._ended & self._begun)
             bar.set_postfix_str(f"{running} running" + (f", {self._failed} failed" if self._failed else ""))
+
+    def _tell(self, number: int, plan: Plan, job: Job, ended: Ended | None, begins: bool, bar: Any) -> None:
+        name = f"[{number + 1}{f'/{len(plan.jobs)}' if plan.jobs else ''}] {plan.label(job)}"
+        # Once more where another was told of since: what is said of its end does not name the job.
+        if bar.disable and (begins or self._named != number):
+            tell(name)
+            self._named = number
+        if ended:
+            self._ended.add(number)
+            self._failed += ended.status not in GOOD
+            self._tell_end(name, plan, ended, in_one_line=not bar.disable)
+            bar.update()
 
     def _tell_end(self, name: str, plan: Plan, ended: Ended, *, in_one_line: bool) -> None:
         for line in ended.warnings:
@@ -179,14 +195,15 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, pending: int) -> int
         )
     if end.stopped == INTERRUPTED:
         raise KeyboardInterrupt
-    if end.stopped == TERMINATED:
+    if end.stopped.startswith(TERMINATED):
         raise Terminated
     return FAILED if end.failed or pending or end.problem or len(end.ends) < end.count else 0
 
 
 def _print_best(project: Project, plan: Plan, end: SweepEnd) -> None:
     """Say which job came to the best value of the metric that the sweep is for."""
-    if (number := best(end.direction, end.ends)) is None:
+    objectives = {number: ended.objective for number, ended in end.ends.items()}
+    if (number := best(end.direction, objectives)) is None:
         return
     ended, job = end.ends[number], end.jobs.get(number)
     rids = " ".join(find(project, one)[0].rid for one in ended.executions)

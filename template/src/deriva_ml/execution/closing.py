@@ -62,7 +62,7 @@ def close_execution(
     Returns:
         The status that it ended with; ``Pending_Upload`` where that is to become ``Uploaded``.
     """
-    with _noted_for_recovery(project, rid, status, detail):
+    with noted_for_recovery(project, rid, status, detail):
         folder = catalog.folder_of(rid)
         detail = join_reasons(detail, _conclude_sources(catalog, project, rid))
         registered = {item.path for item in catalog.staged(rid)}
@@ -110,7 +110,7 @@ def _conclude_sources(catalog: EmbeddedCatalog, project: Project, rid: RID) -> s
 
 
 @contextmanager
-def _noted_for_recovery(project: Project, rid: RID, status: Status, detail: str) -> Iterator[None]:
+def noted_for_recovery(project: Project, rid: RID, status: Status, detail: str) -> Iterator[None]:
     """Note why an execution failed, if the disk does not let even that be recorded."""
     try:
         yield
@@ -214,6 +214,13 @@ def describe_missing(missing: Sequence[StagedAsset]) -> str:
 
 def _listed(items: Sequence[StagedAsset]) -> str:
     return ", ".join(f"{item.filename} ({item.table})" for item in items)
+
+
+def clear_work(project: Project, rid: RID) -> None:
+    """Remove the working folder of an execution that has ended; files that it did not register move to ``outputs``."""
+    folder = project.executions / plain_name(rid)
+    salvage_unregistered(folder / "assets", project, rid)
+    remove_folder(folder)
 
 
 def remove_folder(folder: Path) -> None:

@@ -36,6 +36,7 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.state_folder import STATE, named_apart
 from deriva_ml.terminal import tell, warn
+from deriva_ml.untrusted import DAMAGED, read_json
 
 OF_JOBS = ("records.zip", "state")
 """What the folder of a job on another machine has as long as its records are not in the project's catalog."""
@@ -273,7 +274,17 @@ def _clear(catalog: EmbeddedCatalog, project: Project, waiting: set[Path]) -> No
 
 def holds_records(sweep: Path) -> bool:
     """Whether jobs of a sweep have recorded something, on other machines, that is only in its folder yet."""
-    return any(next((sweep / "jobs").glob(f"*/{name}"), None) for name in OF_JOBS)
+    found = (path.parent for name in OF_JOBS for path in (sweep / "jobs").glob(f"*/{name}"))
+    return any(not _is_collected(job) for job in found)
+
+
+def _is_collected(job: Path) -> bool:
+    """Whether all that a job recorded is in the catalog; who took it in may have been killed before it removed the rest."""
+    try:
+        said = read_json(job / "ended.json")
+    except (OSError, *DAMAGED):
+        return False
+    return isinstance(said, dict) and said.get("apart") is False
 
 
 def _is_over(catalog: EmbeddedCatalog, sweep: Path) -> bool:

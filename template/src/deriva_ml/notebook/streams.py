@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import os
 import select
@@ -27,6 +28,9 @@ LARGEST = 1 << 18
 
 PIPE = 1 << 16
 """Bytes that a pipe holds (https://man7.org/linux/man-pages/man7/pipe.7.html)."""
+
+CHILDREN_SECONDS = 1.0
+"""How long a kernel that ends waits for the processes that it started; the runner ends those that are left, then."""
 
 
 class Stream(OutStream):
@@ -121,6 +125,24 @@ class Stream(OutStream):
                 os.write(self._original_stdstream_copy, found)
 
 
+def _without_multiprocessings(children: list[Any]) -> list[Any]:
+    """Return the kernel's children without those that Python's own exit handlers end: they would wait for ever.
+
+    A pool has others in place of its workers, and of a killed one a lock that is never opened. What there is for things
+    that are shared takes no signal.
+    """
+    loaded = sys.modules.get("multiprocessing")
+    own = {one.pid for one in loaded.active_children() if one.daemon} if loaded else set()
+    return [one for one in children if one.pid not in own and not _is_tracker(one)]
+
+
+def _is_tracker(process: Any) -> bool:
+    try:
+        return any("resource_tracker" in word for word in process.cmdline())
+    except Exception:  # it has ended
+        return False
+
+
 def _send_all() -> None:
     for stream in Publisher.streams:
         stream.send()
@@ -154,6 +176,21 @@ class KernelApp(IPKernelApp):
             Publisher.streams = (out, err)
             # A process that is forked would send it once more.
             os.register_at_fork(before=_send_all)
+
+    def init_kernel(self) -> None:
+        super().init_kernel()  # type: ignore[no-untyped-call]
+        children = getattr(self.kernel, "_process_children", None)
+        end = getattr(self.kernel, "_progressively_terminate_all_children", None)
+        if not (children and end):
+            return
+
+        async def end_children() -> None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(end(), CHILDREN_SECONDS)
+
+        # ipykernel asks them to end, for half a minute, before any exit handler runs.
+        self.kernel._process_children = lambda: _without_multiprocessings(children())
+        self.kernel._progressively_terminate_all_children = end_children
 
     def start(self) -> None:
         super().start()  # type: ignore[no-untyped-call]

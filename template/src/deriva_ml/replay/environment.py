@@ -38,9 +38,7 @@ _LOCAL = re.compile(rb'^source = \{ (?:editable|directory|path) = "(?!\.")', re.
 """A package of a lock that is made from files of the repository, and is not the project itself."""
 
 
-def prepared(
-    state: Path, lock: bytes, project_folder: Path, python: str, groups: Sequence[str] | None = None
-) -> Path:
+def prepared(state: Path, lock: bytes, project_folder: Path, python: str, parts: Sequence[str] = ()) -> Path:
     """Return the Python of an environment with exactly the packages that a record has, without the project itself.
 
     It is made by `uv sync` in the state folder, unless it is there from before: once, also if two replays begin at the
@@ -51,7 +49,7 @@ def prepared(
         lock: `uv.lock` as it is recorded.
         project_folder: the project as it was, in a working tree of its commit; it holds the same files afterwards.
         python: the version that ran; empty for any that the project takes.
-        groups: the groups of dependencies that were installed; by default those that uv installs by itself.
+        parts: options by which uv chooses extras and groups beside those that it installs by itself.
 
     Raises:
         CouldNotRun: it cannot be made; the message ends with uv's own last words.
@@ -63,7 +61,7 @@ def prepared(
     lock = _with_logins(lock, project_folder)
     folder = state / "environments"
     folder.mkdir(mode=0o770, parents=True, exist_ok=True)
-    key = _key(lock, project_folder, python, groups)
+    key = _key(lock, project_folder, python, parts)
     with raise_on_signals():
         if found := _ready(folder, key, state):
             return found
@@ -75,7 +73,7 @@ def prepared(
                     remove_tree(path)
             place = folder / f"{key}-{os.urandom(4).hex()}"
             try:
-                make(place, lock, project_folder, python, groups)
+                make(place, lock, project_folder, python, parts)
             except BaseException:
                 remove_tree(place)
                 raise
@@ -94,7 +92,7 @@ def clear(project: Project) -> int:
 
 
 # ---------------------------------------------------------------------------------------------------------- what is kept
-def _key(lock: bytes, project_folder: Path, python: str, groups: Sequence[str] | None) -> str:
+def _key(lock: bytes, project_folder: Path, python: str, parts: Sequence[str]) -> str:
     """Return what tells environments apart: all that uv goes by."""
     try:
         settings = Project(project_folder).pyproject()
@@ -104,7 +102,7 @@ def _key(lock: bytes, project_folder: Path, python: str, groups: Sequence[str] |
         settings.get("tool", {}).get("uv"),
         settings.get("dependency-groups"),
         python,
-        groups if groups is None else sorted(groups),
+        [*parts] or None,
         [sysconfig.get_platform(), platform.libc_ver()],
     ]
     if _LOCAL.search(lock):  # packages that are made from files of the commit, or of what differed from it

@@ -61,19 +61,20 @@ def python_in(place: Path) -> Path:
     return place / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def make(place: Path, lock: bytes, project_folder: Path, python: str, groups: Sequence[str] | None) -> None:
+def make(place: Path, lock: bytes, project_folder: Path, python: str, parts: Sequence[str]) -> None:
     """Make an environment, and mark it as whole.
+
+    Args:
+        parts: options by which uv chooses extras and groups.
 
     Raises:
         CouldNotRun: it cannot be made; the message ends with uv's own last words.
     """
     words = ["sync", "--frozen", "--exact", "--no-install-project", "--no-editable"]
-    if groups is not None:
-        words += ["--no-default-groups", *(word for name in groups for word in ("--group", name))]
     what = f"the environment of the record (Python {python})" if python else "the environment of the record"
     masked = f", in whose uv.lock logins are masked ({HIDDEN})" if HIDDEN.encode() in lock else ""
     with _file_as(project_folder / "uv.lock", lock):
-        _uv([*words, *_choosing(python)], project_folder, place, what + masked)
+        _uv([*words, *parts, *_choosing(python)], project_folder, place, what + masked)
     lacking, old = _lacking(place)
     if old:
         raise CouldNotRun(

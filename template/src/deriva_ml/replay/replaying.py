@@ -22,6 +22,7 @@ from deriva_ml.project import Project
 from deriva_ml.replay import environment
 from deriva_ml.replay.audit import seen
 from deriva_ml.replay.endings import check_nothing_lacked, compare_endings
+from deriva_ml.replay.extras import installed_parts
 from deriva_ml.replay.outputs import Run, compare_outputs, own_of, seconds_of, side_of
 from deriva_ml.replay.plan import (
     ENVIRONMENT,
@@ -296,7 +297,9 @@ def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Pa
     """
     if options.here:
         return Path(sys.executable)
-    return environment.prepared(project.state, plan.lock, tree.root, plan.python)
+    packages = plan.environment.get("packages")
+    parts = installed_parts(plan.lock, packages if isinstance(packages, dict) else {}, plan.python)
+    return environment.prepared(project.state, plan.lock, tree.root, plan.python, parts)
 
 
 def _project_in(top: Path, plan: Plan, project: Project) -> Project:

@@ -16,7 +16,7 @@ from deriva_ml.definitions import RID, RID_DIGITS, MLAsset
 from deriva_ml.execution.kept_commits import drop_commits
 from deriva_ml.storage import removed
 from deriva_ml.storage.contents import SETTLED, Named, fetched, outputs, own_table, stored
-from deriva_ml.storage.plan import Limits, Plan, plan
+from deriva_ml.storage.plan import Limits, Plan, plan, uncollected
 
 BATCH = 500
 """Contents that are removed in one transaction: others wait for it a few hundredths of a second."""
@@ -36,6 +36,7 @@ class Prospect:
         contents: that no row names, or would name when these executions are gone; how many, and their bytes.
         young: those that stay for a day, since a run may be about to name them.
         fetched: those that only work without a Deriva catalog needs.
+        lent: those that stay since jobs on other machines may read them.
         sizes: bytes of each execution's own outputs.
     """
 
@@ -43,6 +44,7 @@ class Prospect:
     contents: tuple[int, int] = (0, 0)
     young: tuple[int, int] = (0, 0)
     fetched: tuple[int, int] = (0, 0)
+    lent: tuple[int, int] = (0, 0)
     sizes: dict[RID, int] = field(default_factory=dict)
 
 
@@ -55,10 +57,11 @@ def prospect(catalog: EmbeddedCatalog, limits: Limits, cache: bool = False) -> P
     found = Prospect(plan(catalog, limits))
     _doom(catalog, found.plan.remove)
     named, known = Named(catalog, but="doomed"), set() if cache else fetched(catalog.project)
+    lent = bool(uncollected(catalog, elsewhere=True))
     for one in stored(catalog.project.objects):
         if one.md5 not in named:
             young = time.time() - one.changed < SETTLED
-            kind = "fetched" if one.md5 in known else "young" if young else "contents"
+            kind = "fetched" if one.md5 in known else "young" if young else "lent" if lent else "contents"
             count, size = getattr(found, kind)
             setattr(found, kind, (count + 1, size + one.bytes))
     rows = catalog.database.query(
@@ -179,7 +182,7 @@ def _commits(catalog: EmbeddedCatalog) -> list[str]:
 def remove_contents(catalog: EmbeddedCatalog, cache: bool = False) -> tuple[int, int]:
     """Remove contents that no row names, but those that are younger than a day; return how many, and what that frees.
 
-    A run beside it loses nothing. What it takes in has the time of that moment, also if it was there already
+    A run beside it loses nothing, and while jobs on other machines may read what the project has, nothing goes. What it takes in has the time of that moment, also if it was there already
     (``ObjectStore.keep``), and what a run committed before is seen here, since only one of the two writes at a time.
 
     Args:
@@ -192,7 +195,7 @@ def remove_contents(catalog: EmbeddedCatalog, cache: bool = False) -> tuple[int,
         if one.md5 not in known and one.md5 not in named and time.time() - one.changed >= SETTLED
     )
     count = size = 0
-    while batch := [*islice(unnamed, BATCH)]:
+    while not uncollected(catalog, elsewhere=True) and (batch := [*islice(unnamed, BATCH)]):
         with catalog.database.transaction():
             still = _named_now(catalog, [one.md5 for one in batch])
             for one in batch:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import deriva_ml.liveness as liveness
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.definitions import DATASET_MANAGEMENT, OPEN_STATUSES, RID, is_reserved
+from deriva_ml.execution.recovery import holds_records
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ def plan(catalog: EmbeddedCatalog, limits: Limits) -> Plan:
 
     for rid, why in _reasons(catalog):
         keep(rid, why)
+    for sweep in uncollected(catalog):
+        keep(sweep, f"has jobs whose records are taken in by --collect {sweep}")
+        for rid in created:
+            if created[rid] <= created[sweep]:
+                keep(rid, f"may be read by jobs of sweep {sweep}, of which not all is recorded")
     while waiting:  # what stays keeps what made its inputs
         for reader in runs[waiting.pop()]:
             for maker in makers.get(reader, ()):
@@ -70,6 +76,21 @@ def plan(catalog: EmbeddedCatalog, limits: Limits) -> Plan:
     gone = old - made.kept.keys()
     made.remove = [rid for rid in created if run_of[rid] in gone]
     return made
+
+
+def uncollected(catalog: EmbeddedCatalog, elsewhere: bool = False) -> list[RID]:
+    """Return the sweeps whose jobs may go on, or have recorded what is not in the catalog yet.
+
+    Args:
+        elsewhere: only those that have jobs on other machines, which read the project's contents.
+    """
+    found = []
+    for folder in sorted(catalog.project.sweeps.glob("*")):
+        row = catalog.database.find("Execution", RID=folder.name)
+        if row and (row["Status"] in OPEN_STATUSES or holds_records(folder)):
+            if not elsewhere or (folder / "lent").is_dir():
+                found.append(folder.name)
+    return found
 
 
 def _runs(catalog: EmbeddedCatalog, created: Collection[RID]) -> dict[RID, list[RID]]:

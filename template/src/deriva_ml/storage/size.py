@@ -37,7 +37,7 @@ class Size:
         kinds: the same bytes by what they are.
         fetched: contents that a Deriva catalog has and no row here names, and how many.
         unnamed: other contents that no row names, and how many.
-        running: folders of runs and executions under way, or left by those that were killed.
+        running: folders of runs, executions and sweeps under way, or left by those that were killed.
         known: what Deriva catalogs said.
         environments: those of replays, which uv makes anew, and what replays have under way.
         outputs: the copies for readers, in the project's own folder.
@@ -78,7 +78,7 @@ def measure(catalog: EmbeddedCatalog) -> Size:
     size.tables = {name: found for name, found in tables.items() if found[0]}
     files = [path for path in project.state.glob(f"{project.database.name}*") if path.is_file()]
     size.database = sum(path.stat().st_size for path in files)
-    size.running = sum(map(folder_size, (project.executions, project.runs)))
+    size.running = sum(map(folder_size, (project.executions, project.runs, project.sweeps)))
     size.known = folder_size(project.state / "known")
     size.environments = sum(map(folder_size, (project.environments, project.state / "replaying")))
     size.outputs = folder_size(project.outputs)

@@ -16,13 +16,12 @@ from deriva_ml.catalog.lent import Borrowing, lend, make_borrowing
 from deriva_ml.definitions import RID
 from deriva_ml.disk import temporary
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.closing import remove_folder, salvage_unregistered
+from deriva_ml.execution.closing import clear_work, remove_folder
 from deriva_ml.execution.recovery import close_left
 from deriva_ml.parallel import meanwhile
 from deriva_ml.process import Owner
 from deriva_ml.project import Project, write_atomically
 from deriva_ml.sweep.folder import JobFolder, SweepFolder
-from deriva_ml.untrusted import plain_name
 
 VARIABLE = "DERIVA_ML_JOB_STATE"
 """The environment variable that names a folder of the machine's own for what jobs record while they go on."""
@@ -145,9 +144,7 @@ def deliver(project: Project, folder: JobFolder, reason: str) -> list[RID]:
             write_atomically(folder.path / "journal.json", json.dumps(catalog.journal.packed(rids)))
             export(catalog, rids, folder.records, elsewhere=catalog.is_lent)
     for rid in rids:
-        work = project.executions / plain_name(rid)
-        salvage_unregistered(work / "assets", project, rid)
-        remove_folder(work)
+        clear_work(project, rid)
     return rids
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import deriva_ml.disk as disk
 from deriva_ml.definitions import RID
 from deriva_ml.process import Owner
 from deriva_ml.project import DETACHED, Project, replacing, write_atomically
@@ -18,6 +19,9 @@ from deriva_ml.sweep.plan import Job, Plan, job_from_json
 from deriva_ml.untrusted import DAMAGED, plain_name, read_json, well_formed
 
 T = TypeVar("T")
+
+ROOM = 4096
+"""Bytes that a job's folder has in advance, in which its end can be written down though the disk is full."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,13 @@ class JobFolder:
     def claim(self, begun: Begun) -> bool:
         """Take the job; False if another process has it. It is whole as soon as it is there, on shared drives too."""
         self.path.mkdir(parents=True, exist_ok=True)
-        held = self.path / f".begun-{os.urandom(4).hex()}"
-        held.write_text(json.dumps(asdict(begun)), encoding="utf-8")
-        try:
-            os.link(held, self._begun)
-        except FileExistsError:
-            return False
-        finally:
-            held.unlink()
+        with disk.temporary(self.path, ".begun-") as held:
+            held.write_text(json.dumps(asdict(begun)), encoding="utf-8")
+            self._room.write_bytes(b" " * ROOM)
+            try:
+                os.link(held, self._begun)
+            except FileExistsError:
+                return False
         return True
 
     def release(self) -> None:
@@ -118,9 +121,16 @@ class JobFolder:
         return _read(self.path / "job.json", job_from_json)
 
     def end(self, ended: Ended) -> None:
-        """Write down how it ended; that is all that the others need to know."""
+        """Write down how it ended; that is all that the others need to know. Who has taken the job can on a full disk, too."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "ended.json", json.dumps(asdict(ended)))
+        path = self.path / "ended.json"
+        try:
+            write_atomically(path, json.dumps(asdict(ended)))
+        except OSError:
+            text = json.dumps(asdict(replace(ended, reason=ended.reason[: ROOM // 8], warnings=[])))
+            with self._room.open("r+b") as stream:
+                stream.write(text.encode().ljust(ROOM))
+            os.replace(self._room, path)
 
     def ended(self) -> Ended | None:
         """Return how it ended."""
@@ -129,6 +139,10 @@ class JobFolder:
     @property
     def _begun(self) -> Path:
         return self.path / "begun.json"
+
+    @property
+    def _room(self) -> Path:
+        return self.path / ".room"
 
 
 class SweepFolder:

@@ -8,8 +8,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -19,12 +19,13 @@ import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import RID, Status
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.execution.closing import remove_folder
+from deriva_ml.execution.closing import clear_work, remove_folder
 from deriva_ml.parallel import meanwhile
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.signals import (
     Terminated,
+    expect_end,
     raise_on_signals,
     signals_ignored,
     terminated_by,
@@ -33,6 +34,7 @@ from deriva_ml.signals import (
 from deriva_ml.sweep.folder import Begun, Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.loaded import LoadedCode
 from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan, command_of
+from deriva_ml.sweep.worker import at_work, is_forsaken
 from deriva_ml.terminal import one_line
 
 if TYPE_CHECKING:
@@ -49,11 +51,15 @@ GOOD = {Status.uploaded, Status.pending_upload}
 INTERRUPTED = "interrupted"
 """Why a sweep is stopped by a person."""
 
-TERMINATED = "terminated (SIGTERM)"
-"""Why it is stopped by a signal."""
+TERMINATED = "terminated"
+"""What a reason begins with if it is stopped by a signal."""
 
-submitted_here = set[Path]()
-"""The folders of the sweeps that this process has submitted; in the launcher's own processes there are none."""
+submitted_here: dict[Path, Callable[[JobFolder], None]] = {}
+"""The folders of the sweeps that this process has submitted, with what tells of a job; in the launcher's own processes
+there are none."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=submitted_here.clear)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Task:
 
     def __call__(self, _: Any) -> float | None:
         """Run the job, or those that are left; return its objective for a sweeper, which takes None for a failure."""
-        from deriva_ml.sweep.launching import aside, numbers_of_jobs, trial_of_job
+        from deriva_ml.sweep.launching import numbers_of_jobs, trial_of_job
 
         sweep = SweepFolder(self.folder)
         plan = _plan(sweep.path)
@@ -90,14 +96,33 @@ class Task:
         for number in numbers_of_jobs():
             number += 0 if self.planned else self.first
             folder = sweep.job(number)
-            if self.planned:
-                job = plan.jobs[number]
-            else:
-                job = plan.trial(number, trial_of_job(plan))
-                folder.note_job(job)
-            with aside():
-                ended = self._run(sweep, folder, plan, job)
+            if not (folder.begun() and self.planned):  # else another process has it
+                ended = self._here(sweep, folder, plan, {} if self.planned else trial_of_job(plan))
         return ended.objective if ended else None
+
+    def _here(
+        self, sweep: SweepFolder, folder: JobFolder, plan: Plan, chosen: dict[int, str]
+    ) -> Ended | None:
+        """Run a job, whatever is wrong; return how it ended."""
+        from deriva_ml.sweep.launching import aside
+
+        with aside(), at_work(sweep, folder, self.submitter):
+            try:
+                if self.planned:
+                    job = plan.jobs[folder.number]
+                else:
+                    job = plan.trial(folder.number, chosen)
+                    folder.note_job(job)
+                return self._run(sweep, folder, plan, job)
+            except (
+                Exception
+            ) as error:  # of the sweep's folder, as on a full disk: launchers say it their own way
+                why = f"{type(error).__name__}: {one_line(error)}"
+                ended = folder.ended() or Ended(Status.failed, reason=why)
+                with suppress(OSError):
+                    folder.end(ended)
+                self._tell_of(folder)
+                return ended
 
     def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
         """Run a job that nobody else runs or has run, unless all are to stop; return how it ended."""
@@ -114,24 +139,30 @@ class Task:
             place = apart.alone(project, folder)
         if not folder.claim(Begun(Owner.here(project.state), str(project.state), time.time(), self.launch)):
             return folder.ended()
+        self._tell_of(folder)  # now, for what the job prints comes next
         with place:
             ended = self._recorded(sweep, folder, plan, job, project, parent)
+        self._tell_of(folder)
         if self.folder in submitted_here and ended.status == Status.aborted:
-            sweep.stop(TERMINATED if ended.reason.startswith("terminated") else INTERRUPTED)
+            sweep.stop(terminated_by() if ended.reason.startswith(TERMINATED) else INTERRUPTED)
         elif plan.fail_fast and ended.status not in GOOD:
             sweep.stop(f"job {job.number + 1} failed, and --fail-fast was given")
         return ended
+
+    def _tell_of(self, folder: JobFolder) -> None:
+        if show := submitted_here.get(self.folder):
+            show(folder)
 
     def _recorded(
         self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job, project: Project, parent: RID
     ) -> Ended:
         """Run a job that was taken, and write down how it ended; where it records apart, also its archive."""
-        begun = time.monotonic()
+        begun, ended = time.monotonic(), None
         try:
             with _signals_let_in(), raise_on_signals(), time_limit_heeded(), self._stopped(sweep, folder):
                 ended = run_job(project, plan, job, parent)
         except (KeyboardInterrupt, Terminated) as error:
-            ended = Ended(Status.aborted, reason=_stop_reason(error))
+            ended = ended or Ended(Status.aborted, reason=_stop_reason(error))  # or it came too late
         except (DerivaMLException, OSError) as error:
             ended = Ended(Status.failed, reason=str(error))
         except Exception as error:  # whatever it is, the other jobs go on
@@ -150,9 +181,9 @@ class Task:
 
     def _is_over(self, sweep: SweepFolder, folder: JobFolder) -> bool:
         """Whether a job is not to begin, or go on: all are to stop, or nobody is there any more to whom it matters."""
-        if sweep.stopped() or folder.ended() or sweep.is_removed():
-            return True
-        return self.submitter.is_gone(sweep.state) and not sweep.is_detached()
+        return bool(
+            sweep.stopped() or folder.ended() or sweep.is_removed() or is_forsaken(sweep, self.submitter)
+        )
 
     @contextmanager
     def _stopped(self, sweep: SweepFolder, folder: JobFolder) -> Iterator[None]:
@@ -162,6 +193,7 @@ class Task:
             if not self._is_over(sweep, folder):
                 return False
             number = signal.SIGINT if sweep.stopped() == INTERRUPTED else signal.SIGTERM
+            expect_end(_why_stopped(sweep))
             # To that thread, so that what it waits for is interrupted, too.
             signal.pthread_kill(threading.main_thread().ident or 0, number)
             return True
@@ -176,7 +208,11 @@ class Task:
 def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     """Run a job in this process and say how it ended; raises what running alone would."""
     run = _run_notebook if plan.kind == NOTEBOOK else _run_model
-    ended = run(project, plan, job, parent)
+    return with_objective(project, plan, job.number, run(project, plan, job, parent))
+
+
+def with_objective(project: Project, plan: Plan, number: int, ended: Ended) -> Ended:
+    """Return how a job ended with the last value of the metric that is asked for, or a line about why there is none."""
     if plan.objective and ended.executions and ended.status in GOOD:
         metrics = _metrics(project, ended.executions)
         objective = metrics.get(plan.objective)
@@ -189,7 +225,7 @@ def run_job(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
                 if objective is None
                 else f"{plan.objective}={objective}"
             )
-            line = f"job {job.number + 1} has {said}"
+            line = f"job {number + 1} has {said}"
             return replace(ended, warnings=[*ended.warnings, line])
     return ended
 
@@ -250,7 +286,11 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
         if not begun or begun[0].dry_run:
             raise
         return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
-    return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
+    if begun[0].dry_run:
+        return Ended(Status.uploaded)
+    ended = _as_recorded(project, begun[0].local_rid)
+    clear_work(project, begun[0].local_rid)
+    return ended
 
 
 @functools.lru_cache(1)
@@ -282,6 +322,14 @@ def _composer(name: str) -> Composer:
     from deriva_ml.config.compose import Composer
 
     return Composer(name)
+
+
+def _why_stopped(sweep: SweepFolder) -> str:
+    """Return why a job is terminated that the sweep does not let go on."""
+    why = sweep.stopped()
+    if why.startswith(TERMINATED):
+        return why
+    return f"terminated: {why}" if why else "terminated: the process that submitted it is gone"
 
 
 def _stop_reason(error: BaseException) -> str:

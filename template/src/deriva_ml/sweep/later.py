@@ -15,7 +15,7 @@ from deriva_ml.project import Project
 from deriva_ml.sweep.collecting import collect, is_submitted, tell_problems
 from deriva_ml.sweep.folder import SweepFolder
 from deriva_ml.sweep.plan import Plan
-from deriva_ml.sweep.rounds import close_lost, is_alive
+from deriva_ml.sweep.rounds import close_lost, is_alive, recovered
 from deriva_ml.sweep.running import SweepEnd, end_of, finish
 
 LOCK = "finish.lock"
@@ -68,7 +68,7 @@ def end_later(project: Project, sweep: SweepFolder, plan: Plan, *, give_up: bool
         if submitted or running or (waiting and not sweep.stopped()):
             hosts = {number: one.owner.host for number, one in running.items() if one}
             return Open(submitted, hosts, waiting, sum(job.ended() is not None for job in sweep.jobs()))
-        close_lost(project, sweep, begun)
+        close_lost(project, sweep, recovered(project, sweep, plan, begun))
         sweep.detach(False)
         seconds = (datetime.now(UTC) - datetime.fromisoformat(record.created)).total_seconds()
         return finish(project, sweep, plan, seconds)

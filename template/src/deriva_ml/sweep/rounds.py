@@ -21,7 +21,7 @@ from deriva_ml.project import Project
 from deriva_ml.sweep.collecting import collect as collect_apart
 from deriva_ml.sweep.engines import OPTUNA, Engine
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
-from deriva_ml.sweep.job import INTERRUPTED, LOOK_SECONDS, Task
+from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, Task, with_objective
 from deriva_ml.sweep.plan import Plan
 from deriva_ml.sweep.study import all_made, space_of, trials_of, words_of, write_trials
 from deriva_ml.terminal import one_line
@@ -51,7 +51,7 @@ def launch_all(
             launch_planned, task, batch, words, engine.at_once(), engine.turns(len(batch))
         )
         problem = _launch(task, sweep, these)
-        lost = _settled(sweep)
+        lost = recovered(project, sweep, plan, _settled(sweep))
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
         again = [job for job in again if job.number not in alone]
         close_lost(project, sweep, lost, again)
@@ -76,7 +76,7 @@ def _search(
         told = words + words_of(plan, engine, len(made), write_trials(sweep, plan, engine))
         search = functools.partial(launch_swept, task, space, told)
         problem = _launch(task, sweep, search)
-        close_lost(project, sweep, _settled(sweep))
+        close_lost(project, sweep, recovered(project, sweep, plan, _settled(sweep)))
         count = len(sweep.jobs())
         if sweep.stopped():
             return ""
@@ -124,15 +124,30 @@ def is_alive(sweep: SweepFolder, job: JobFolder) -> bool:
     )
 
 
+def recovered(project: Project, sweep: SweepFolder, plan: Plan, lost: Sequence[JobFolder]) -> list[JobFolder]:
+    """Let recovery close the executions of jobs whose process is gone; return those that had not ended well before that."""
+    if apart.is_apart(sweep) or not lost:
+        return [*lost]
+    recover_project(project)
+    left = []
+    for job in lost:
+        with closing(open_local(project)) as catalog:
+            executions = _executions_of(catalog, sweep.rid, job)
+            status = catalog.lookup_execution(executions[-1]).status if executions else ""
+        if status in GOOD:  # it was killed just before it could say so
+            job.end(with_objective(project, plan, job.number, Ended(status, executions[-1:])))
+        else:
+            left.append(job)
+    return left
+
+
 def close_lost(
     project: Project, sweep: SweepFolder, lost: Sequence[JobFolder], again: Sequence[JobFolder] = ()
 ) -> None:
-    """Let recovery close the executions of jobs whose process is gone, and write their ends down but for those to repeat."""
+    """Write down the ends of jobs whose process is gone, but for those to repeat."""
     if apart.is_apart(sweep):
         collect_apart(project, sweep)
         return  # those whose records cannot be taken in stay as they are
-    if lost:
-        recover_project(project)
     for job in lost:
         if job in again:
             job.release()
@@ -144,5 +159,4 @@ def close_lost(
 
 
 def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> list[RID]:
-    children = catalog.list_execution_children(parent)
-    return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
+    return [rid for rid, place in catalog.places_in_sweep(parent).items() if place == job.number]

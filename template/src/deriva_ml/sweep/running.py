@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from deriva_ml.definitions import (
     format_duration,
 )
 from deriva_ml.exceptions import DerivaMLException
-from deriva_ml.execution.closing import Output, close_execution, join_reasons
+from deriva_ml.execution.closing import Output, close_execution, join_reasons, noted_for_recovery
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.notebook_end import copy_for_reader, known_as
@@ -34,11 +34,11 @@ from deriva_ml.execution.recovery import holds_records
 from deriva_ml.execution.run_state import remove_run
 from deriva_ml.git import git
 from deriva_ml.project import Project
-from deriva_ml.signals import signals_ignored
+from deriva_ml.signals import signals_ignored, terminated_by
 from deriva_ml.sweep.collecting import collecting
 from deriva_ml.sweep.engines import prepared
 from deriva_ml.sweep.equipment import equipped
-from deriva_ml.sweep.folder import Ended, SweepFolder
+from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED, submitted_here
 from deriva_ml.sweep.plan import Job, Plan
 from deriva_ml.sweep.rounds import launch_all
@@ -80,9 +80,14 @@ class SweepEnd:
         """The jobs that ended, but not well."""
         return [number for number, ended in self.ends.items() if ended.status not in GOOD]
 
+    @property
+    def was_told_to(self) -> bool:
+        """Whether a person or a signal stopped it."""
+        return self.stopped == INTERRUPTED or self.stopped.startswith(TERMINATED)
 
-Watch = Callable[[SweepFolder, Plan], Any]
-"""Makes a context manager that shows how jobs go while it is open."""
+
+Watch = Callable[[SweepFolder, Plan], AbstractContextManager[Callable[[JobFolder], None]]]
+"""Makes a context manager that shows how jobs go while it is open, and gives what shows at once how one does."""
 
 
 def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
@@ -102,7 +107,6 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     sweep.make(plan)
     if plan.done:
         _take_over(project, sweep, plan)
-    submitted_here.add(sweep.path)
     if engine.elsewhere:
         apart.lend_catalog(project, sweep)
     if engine.outlives:
@@ -112,9 +116,10 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
         prepared(engine, count, share(engine, count)) as words,
         quiet(engine),
         _stopped_by_signals(sweep),
-        watch(sweep, plan),
+        watch(sweep, plan) as show,
         collecting(project, sweep),
     ):
+        submitted_here[sweep.path] = show
         problem = launch_all(project, sweep, plan, rid, engine, [*words, *plan.engine])
     if git(project.root, "rev-parse", "HEAD", check=False) != plan.commit:
         warn(
@@ -172,9 +177,9 @@ def finish(project: Project, sweep: SweepFolder, plan: Plan, seconds: float, pro
         remove_run(sweep.path)
         return end
     reason = _reason_of(end)
-    stopped = end.stopped in {INTERRUPTED, TERMINATED}
+    stopped = end.was_told_to
     status = Status.aborted if stopped else Status.failed if reason else Status.uploaded
-    with signals_ignored():
+    with signals_ignored(), noted_for_recovery(project, end.execution, status, reason):
         with closing(open_local(project)) as catalog:
             catalog.update_execution(end.execution, Execution_Duration=format_duration(seconds))
             close_execution(
@@ -199,7 +204,7 @@ def end_of(sweep: SweepFolder, plan: Plan, problem: str = "") -> SweepEnd:
 
 def _reason_of(end: SweepEnd) -> str:
     """Return why a sweep did not end well; empty if it did."""
-    if end.stopped in {INTERRUPTED, TERMINATED}:
+    if end.was_told_to:
         return end.stopped
     failed = f"{len(end.failed)} of {end.count} jobs failed" if end.failed else ""
     missing = end.count - len(end.ends)
@@ -254,7 +259,7 @@ def _stopped_by_signals(sweep: SweepFolder) -> Iterator[None]:
     def stop(number: int, _: Any) -> None:
         if sweep.stopped():
             raise KeyboardInterrupt
-        sweep.stop(INTERRUPTED if number == signal.SIGINT else TERMINATED)
+        sweep.stop(INTERRUPTED if number == signal.SIGINT else terminated_by())
 
     over = threading.Event()
     threading.Thread(target=over.wait, daemon=True).start()
