@@ -229,14 +229,20 @@ def _end() -> None:
     vars(threading)["_shutdown"]()
     atexit._run_exitfuncs()
     cells = vars(sys.modules["__main__"])
-    for name in cells.keys() - {"__builtins__"}:
-        cells[name] = None
+    for name in reversed([*cells]):  # what came later may need what was there before
+        if name != "__builtins__":
+            cells[name] = None
+    _flush_files()  # of what goes in a cycle the interpreter may close the file before
     gc.collect()
+    _flush_files()
+    ctypes.PyDLL(None).exit(0)  # with the interpreter's lock: no other thread goes on
+
+
+def _flush_files() -> None:
     for one in gc.get_objects():
         if isinstance(one, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError):  # it is closed, or takes nothing more
                 one.flush()
-    ctypes.PyDLL(None).exit(0)  # with the interpreter's lock: no other thread goes on
 
 
 if __name__ == "__main__":

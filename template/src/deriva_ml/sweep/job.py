@@ -86,7 +86,7 @@ class Task:
 
     def __call__(self, _: Any) -> float | None:
         """Run the job, or those that are left; return its objective for a sweeper, which takes None for a failure."""
-        from deriva_ml.sweep.launching import aside, numbers_of_jobs, trial_of_job
+        from deriva_ml.sweep.launching import numbers_of_jobs, trial_of_job
 
         sweep = SweepFolder(self.folder)
         plan = _plan(sweep.path)
@@ -96,23 +96,33 @@ class Task:
         for number in numbers_of_jobs():
             number += 0 if self.planned else self.first
             folder = sweep.job(number)
-            chosen = {} if self.planned else trial_of_job(plan)
-            with aside(), at_work(sweep, folder, self.submitter):
-                try:
-                    if self.planned:
-                        job = plan.jobs[number]
-                    else:
-                        job = plan.trial(number, chosen)
-                        folder.note_job(job)
-                    ended = self._run(sweep, folder, plan, job)
-                # Of the sweep's folder, as on a full disk: launchers say it their own way.
-                except Exception as error:
-                    why = f"{type(error).__name__}: {one_line(error)}"
-                    ended = folder.ended() or Ended(Status.failed, reason=why)
-                    with suppress(OSError):
-                        folder.end(ended)
-                    self._tell_of(folder)
+            if not (folder.begun() and self.planned):  # else another process has it
+                ended = self._here(sweep, folder, plan, {} if self.planned else trial_of_job(plan))
         return ended.objective if ended else None
+
+    def _here(
+        self, sweep: SweepFolder, folder: JobFolder, plan: Plan, chosen: dict[int, str]
+    ) -> Ended | None:
+        """Run a job, whatever is wrong; return how it ended."""
+        from deriva_ml.sweep.launching import aside
+
+        with aside(), at_work(sweep, folder, self.submitter):
+            try:
+                if self.planned:
+                    job = plan.jobs[folder.number]
+                else:
+                    job = plan.trial(folder.number, chosen)
+                    folder.note_job(job)
+                return self._run(sweep, folder, plan, job)
+            except (
+                Exception
+            ) as error:  # of the sweep's folder, as on a full disk: launchers say it their own way
+                why = f"{type(error).__name__}: {one_line(error)}"
+                ended = folder.ended() or Ended(Status.failed, reason=why)
+                with suppress(OSError):
+                    folder.end(ended)
+                self._tell_of(folder)
+                return ended
 
     def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
         """Run a job that nobody else runs or has run, unless all are to stop; return how it ended."""
