@@ -38,8 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 SLOWEST = (
     "test_from_nothing",
     "test_update",
-    "test_interrupted",
-    "test_faults",
+    "push/test_interrupted",
+    "push/test_faults",
     "test_python_versions",
     "test_in_a_project",
     "test_project_files",
@@ -51,7 +51,7 @@ SLOWEST = (
     "test_project_ci",
     "test_contract",
     "test_many",
-    "test_runs",
+    "production/test_runs",
     "test_init",
     "test_engines",
     "test_forked_kernels",
@@ -72,7 +72,12 @@ Of the first four, one needs ``synced``: the other workers need not wait while i
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slowest modules first; within each the order stays."""
     ranks = {name: rank for rank, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+    def rank(item: pytest.Item) -> int:
+        name = item.path.stem
+        return min(ranks.get(one, len(ranks)) for one in (name, f"{item.path.parent.name}/{name}"))
+
+    items.sort(key=rank)
 
 
 @dataclass(frozen=True)

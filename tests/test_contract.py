@@ -172,11 +172,9 @@ def test_parameter_injection(project: ProjectFolder) -> None:
     assert configuration["parameters"] == injected
 
 
-@pytest.mark.parametrize("suffix", ["json", "yaml", "yml"])
-def test_parameters_from_a_file_and_flags_win(project: ProjectFolder, tmp_path: Path, suffix: str) -> None:
-    values = {"parameter1": "from the file", "parameter2": "from the file"}
-    file = tmp_path / f"values.{suffix}"
-    file.write_text(json.dumps(values))
+def test_parameters_from_a_file_and_flags_win(project: ProjectFolder, tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text("parameter1: from the file\nparameter2: from the file\n")
     done = shell(
         project,
         f"uv run deriva-ml-run-notebook {MY_NOTEBOOK} --file '{file}' -p parameter2 flag dry_run=true",

@@ -20,7 +20,7 @@ from conftest import OFFLINE, ProjectFolder, on_environment_of
 from deriva_double import DerivaDouble
 from guides import upstream_project
 from guides.reader import Reader
-from guides.typed import MOVING, changes_its_environment, says
+from guides.typed import MOVING, changes_its_environment, in_order, says
 from pages import Page
 
 SERVER = "www.example.org"
@@ -108,7 +108,7 @@ def reader(
             name_the_catalog(project, double.url)
     if changes_its_environment(page):
         env = {**synced.env, "UV_PROJECT_ENVIRONMENT": str(furnish(tmp_path / "environment"))}
-    if not says(page, r"\buv sync\b|--group"):  # with which comes what ``synced`` has not
+    if not brings_more(page, (synced / "uv.lock").read_text(encoding="utf-8")):
         env |= OFFLINE
     home = {"HOME": str(tmp_path / "home"), "MPLCONFIGDIR": f"{synced.env['HOME']}/.cache/matplotlib"}
     if (machine := Path(synced.env["HOME"]) / ".config").is_dir():
@@ -124,6 +124,13 @@ def reader(
     if page.name != MOVING:  # what comes from upstream is formatted as upstream has it
         status, said = reader.type("uv run ruff check && uv run ruff format --check")
         assert status == 0, said
+
+
+def brings_more(page: Page, lock: str) -> bool:
+    """True for a page that installs what may not have been fetched: another package than a new project has, or an extra."""
+    added = re.findall(r"\buv add (\S+)", "\n".join(in_order(page)))
+    unknown = [name for name in added if f'\nname = "{name}"\n' not in lock]
+    return bool(unknown or says(page, r"\buv sync\b|--group"))
 
 
 def came_from_the_older(project: ProjectFolder) -> None:
