@@ -261,6 +261,7 @@ def test_the_menu_and_what_hydra_would_print(project: ProjectFolder, command: li
         "deriva_ml=production",
         "datasets=training_data",
         "deriva_ml=default_deriva",
+        "hydra/launcher=basic",
     ):
         assert choice in menu
     job = project.run(*command, "--cfg", "job", "assets=my_assets", check=True).out

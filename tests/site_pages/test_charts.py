@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from deriva_ml.site.scripts import script
 from site_pages.conftest import PHONE, Visiting
 from site_pages.corpus import Corpus
+from site_pages.hostile import TEXTS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -155,6 +156,7 @@ def many(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     ]
     count = len(runs)
+    names = TEXTS * (JOBS // len(TEXTS))
     readers = [[f"R-{place:04}", 0, f"reader {place}"] for place in range(READERS)]
     data: dict[str, Any] = {
         "info": {
@@ -179,6 +181,10 @@ def many(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "replay": [""] * count,
             "columns": [
                 {"name": "__proto__", "kind": "parameter", "values": [None, *range(JOBS)]},
+                *(
+                    {"name": name, "kind": "parameter", "values": [None, *names, *names[: JOBS % len(names)]]}
+                    for name in TEXTS
+                ),
                 {"name": "a.b[c]", "kind": "metric", "values": [None, *(i * i for i in range(JOBS))]},
             ],
         },
@@ -226,3 +232,14 @@ def test_a_sweep_of_very_many_jobs(many: Path, visiting: Visiting) -> None:
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator("#parallel .lit path")).to_have_count(1)
     assert page.locator(".chart-tip").inner_text().split("\n")[1].startswith("__proto__: ")
+
+
+def test_names_are_drawn_as_they_are(many: Path, visiting: Visiting) -> None:
+    """Whatever a parameter and its values are called: a library that takes a name for its own draws another, or nothing."""
+    page = visiting(of=many).open("compare.html#S-0001")
+    page.wait_for_selector("#parallel svg")
+    for name in ("__proto__", *TEXTS):
+        place = page.locator("#parameter option").all_text_contents().index(name)
+        page.locator("#parameter").select_option(str(place))
+        expect(page.locator("#points .axis-title")).to_have_text(name, use_inner_text=False)
+        expect(page.locator("#points .mark-symbol.role-mark path")).to_have_count(JOBS)

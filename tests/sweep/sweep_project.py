@@ -132,8 +132,7 @@ class SweepProject:
             found = [one.record for one in catalog.results(Criteria())]
             parent = [one for one in found if catalog.list_execution_children(one.rid)][0]
             jobs: dict[int, list[ExecutionRecord]] = {}
-            for rid in catalog.list_execution_children(parent.rid):
-                place = catalog.place_in_sweep(parent.rid, rid)
+            for rid, place in catalog.places_in_sweep(parent.rid).items():
                 assert place is not None
                 jobs.setdefault(place, []).append(catalog.lookup_execution(rid))
             rids = [one.rid for held in jobs.values() for one in held]

@@ -58,7 +58,8 @@ def jobs_of(cluster: Cluster, sweep: RID) -> dict[int | None, ExecutionRecord]:
     """The records of a sweep's jobs, by place; each has one."""
     with closing(cluster.catalog()) as catalog:
         children = catalog.list_execution_children(sweep)
-        found = {catalog.place_in_sweep(sweep, rid): catalog.lookup_execution(rid) for rid in children}
+        places = catalog.places_in_sweep(sweep)
+        found = {places[rid]: catalog.lookup_execution(rid) for rid in children}
         assert len(found) == len(children)
         return found
 

@@ -25,7 +25,7 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.sweep import engines, equipment, rounds
 from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable, usable_cpus
-from deriva_ml.sweep.folder import Begun, Ended, SweepFolder
+from deriva_ml.sweep.folder import Begun, SweepFolder
 from deriva_ml.sweep.plan import Swept
 from deriva_ml.sweep.resuming import resumed
 from deriva_ml.sweep.study import best, listed_values, see_optimizable, space_of, text_of, words_of
@@ -243,15 +243,9 @@ def test_what_a_sweeper_is_to_look_for_is_said_once(
 
 
 def test_the_best_job_has_the_greatest_or_the_least_value() -> None:
-    def ended(value: float | None) -> Ended:
-        return Ended(Status.uploaded, objective=value)
-
-    ends = {0: ended(None), 1: ended(2.0), 2: ended(-1.0), 3: ended(2.0)}
-    assert (
-        best("maximize", ends) == 1
-        and best("minimize", ends) == 2
-        and best("minimize", {0: ended(None)}) is None
-    )
+    values = {0: None, 1: 2.0, 2: -1.0, 3: 2.0, 4: float("nan"), 5: float("inf")}
+    assert best("maximize", values) == 1 and best("minimize", values) == 2
+    assert best("minimize", {0: None}) is None
 
 
 def test_trials_go_side_by_side_as_the_launcher_does() -> None:

@@ -230,6 +230,9 @@ NOTEBOOKS = {
         "3",
     ): "alpha is given by -p and by --sweep: leave one of them out",
     (NB, "--sweep", "alpha=1,2", "--sweep", "alpha=3"): "--sweep gives alpha twice: 1,2 and 3",
+    (NB, "--sweep", "alpha=0.1,high"): "parameter 'alpha' takes float, not 'high' (from --sweep)",
+    (NB, "--sweep", "mode=ä,b"): """mode=ä,b cannot be read: write 'mode="ä",b'""",
+    (NB, MULTI, "assets=ä,b"): """assets=ä,b cannot be read: write 'assets="ä",b'""",
     (NB, "-p", "alpha", "0.1,0.2"): "parameter 'alpha' takes float, not '0.1,0.2' (from -p)",
     # flags
     (NB, "--sweep", "alpha=1,2", "--repeat", "2"): "--repeat is about one run: leave it out of a sweep",

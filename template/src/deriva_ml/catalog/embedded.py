@@ -209,14 +209,12 @@ class EmbeddedCatalog(Assets, Datasets, Intake, LinkedRecords, Source):
         self._link(child, "Execution_Execution", row)
 
     def list_execution_children(self, rid: RID) -> list[RID]:
-        order = 'ORDER BY "Sequence"'
-        return self._db.get_all("Execution_Execution", "Nested_Execution", order, Execution=rid)
+        return [*self.places_in_sweep(rid)]
 
-    def place_in_sweep(self, parent: RID, child: RID) -> int | None:
-        """Return which one of a sweep's executions this is."""
-        key = {"Execution": parent, "Nested_Execution": child}
-        place: int | None = self._db.get("Execution_Execution", "Sequence", **key)
-        return place
+    def places_in_sweep(self, parent: RID) -> dict[RID, int | None]:
+        """Return which one each of a sweep's executions is, in that order; of one place, the newest comes last."""
+        rows = self._db.select("Execution_Execution", 'ORDER BY "Sequence", "RCT"', Execution=parent)
+        return {row["Nested_Execution"]: row["Sequence"] for row in rows}
 
     def list_execution_parents(self, rid: RID) -> list[RID]:
         return self._db.get_all("Execution_Execution", "Execution", Nested_Execution=rid)

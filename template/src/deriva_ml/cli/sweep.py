@@ -202,7 +202,8 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, pending: int) -> int
 
 def _print_best(project: Project, plan: Plan, end: SweepEnd) -> None:
     """Say which job came to the best value of the metric that the sweep is for."""
-    if (number := best(end.direction, end.ends)) is None:
+    objectives = {number: ended.objective for number, ended in end.ends.items()}
+    if (number := best(end.direction, objectives)) is None:
         return
     ended, job = end.ends[number], end.jobs.get(number)
     rids = " ".join(find(project, one)[0].rid for one in ended.executions)

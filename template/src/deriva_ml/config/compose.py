@@ -148,6 +148,12 @@ def _composed(name: str, overrides: Sequence[str]) -> Any:
         return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
 
 
+def warm_up() -> None:
+    """Compose an empty configuration, for what Hydra and OmegaConf keep of it."""
+    with _hydra_here():
+        hydra.compose(return_hydra_config=True)
+
+
 class Composer:
     """Composes one configuration with many overrides that differ in values: what they have in common is composed once."""
 
@@ -248,7 +254,8 @@ def choices_of(overrides: Sequence[str], continuous: bool = False) -> list[Choic
     _publish_to_hydra()
     choices: dict[str, Choice] = {}
     with _hydra_here():
-        for item in read(overrides, GlobalHydra.instance().config_loader()):  # which knows a group's entries
+        loader = GlobalHydra.instance().config_loader()  # which knows a group's entries
+        for item in read(overrides, loader, several=True):
             key, line = item.get_key_element(), str(item.input_line)
             if item.is_delete():
                 choices[key] = Choice(key, "", [line])
@@ -315,7 +322,10 @@ def typed_values(item: Any, continuous: bool = False) -> list[str]:
 
 
 def list_choices() -> str:
-    """Return every ``group=value`` that can be chosen, with its description where it has one, and the sweeps."""
+    """Return every ``group=value`` that can be chosen, with its description where it has one, and the sweeps.
+
+    Of Hydra's own groups those that run the jobs of a sweep: what is installed, and the project's own entries.
+    """
     _publish_to_hydra()
     groups: dict[str, list[tuple[str, str]]] = {}
     for entry in store:
@@ -326,6 +336,11 @@ def list_choices() -> str:
     lines = []
     for group, entries in sorted(groups.items()):
         lines += [f"{group}:", aligned([(f"  {choice}", line) for choice, line in sorted(entries)])]
+    with hydra.initialize(version_base="1.3", config_path=None):
+        loader = GlobalHydra.instance().config_loader()
+        for group in ("hydra/launcher", "hydra/sweeper"):
+            options = sorted(loader.get_group_options(group))
+            lines += [f"{group}, of a sweep:", *(f"  {group}={name}" for name in options)]
     for what, names in (("notebooks", notebook_configs), ("multirun", multiruns)):
         lines.append(f"{what}: {', '.join(sorted(names)) or 'none'}")
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from hydra_zen import store
 from omegaconf.errors import InterpolationKeyError
 
-from deriva_ml.config.quoting import quoted
+from deriva_ml.config.quoting import apart, quoted
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.terminal import one_line, suggest
 
@@ -88,8 +88,11 @@ def refuse(name: str, overrides: Sequence[str], error: Exception, fails: Callabl
     raise DerivaMLRequestError(text + _suggest(name, error)) from error
 
 
-def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
+def read(overrides: Sequence[str], config_loader: Any = None, *, several: bool = False) -> list[Any]:
     """Parse overrides as Hydra does.
+
+    Args:
+        several: whether commas part several values, in what is to be typed instead.
 
     Raises:
         DerivaMLRequestError: one cannot be read; the message has what to type instead.
@@ -100,14 +103,14 @@ def read(overrides: Sequence[str], config_loader: Any = None) -> list[Any]:
         try:
             [item] = parser.parse_overrides([word])
         except HydraException as error:
-            raise DerivaMLRequestError(_unreadable(overrides, place, error)) from error
+            raise DerivaMLRequestError(_unreadable(overrides, place, error, several)) from error
         if not item.key_or_group:
             raise DerivaMLRequestError(_no_override(overrides, place))
         parsed.append(item)
     return parsed
 
 
-def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
+def _unreadable(overrides: Sequence[str], place: int, error: Exception, several: bool) -> str:
     """Return what is wrong with an override that Hydra's grammar does not take."""
     word = overrides[place]
     if "=" not in word and not word.startswith("~"):
@@ -117,13 +120,13 @@ def _unreadable(overrides: Sequence[str], place: int, error: Exception) -> str:
         why = f"at {word[len(at[1]) - len('LexerNoViableAltException: ') :][:1]!r}"
     # An argument that a function of Hydra's does not take is wrong as a text, too.
     misused = " while evaluating " in why and "Unknown function" not in why
-    mend = None if misused else next(filter(_reads, _mends(overrides, place)), None)
+    mend = None if misused else next(filter(_reads, _mends(overrides, place, several)), None)
     if mend is None:
         return f"{shorten(word)} cannot be read as NAME=VALUE ({why})"
     return f"{shorten(word)} cannot be read: write {shlex.quote(mend)} ({why})"
 
 
-def _mends(overrides: Sequence[str], place: int) -> Iterator[str]:
+def _mends(overrides: Sequence[str], place: int, several: bool) -> Iterator[str]:
     """Yield what may have been meant: words that the shell has parted, a bracket left open, a text in quotes."""
     found = re.fullmatch(r"\s*([~+]*[^\s=:]*)\s*:?\s*=(.*)", overrides[place], re.DOTALL)
     if not found:
@@ -134,6 +137,8 @@ def _mends(overrides: Sequence[str], place: int) -> Iterator[str]:
             yield " ".join(overrides[place:end])
         yield f"{key}={value.rstrip(', ')}{']' if value[0] == '[' else '}'}"
     yield f"{key}={value}"
+    if several and len(values := apart(value)) > 1:
+        yield f"{key}={','.join(one if _reads(f'{key}={one}') else quoted(one.strip(), chr(34)) for one in values)}"
     after = (then for then in range(place + 1, len(overrides)) if "=" in overrides[then])
     value = " ".join([value, *overrides[place + 1 : next(after, len(overrides))]])
     yield f"{key}={quoted(value, chr(34))}"

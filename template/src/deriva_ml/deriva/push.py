@@ -307,7 +307,7 @@ class Push:
         for parent, child in pairs:
             if self.there.stored(parent) and self.there.stored(child):
                 ends = {"Execution": self.there.rid(parent), "Nested_Execution": self.there.rid(child)}
-                rows.append({**ends, "Sequence": self._local.place_in_sweep(parent, child)})
+                rows.append({**ends, "Sequence": self._local.places_in_sweep(parent)[child]})
         self.there.associate("Execution_Execution", rows)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deriva_ml.disk as disk
+from deriva_ml.configuration_file import MODEL_COMMAND
 from deriva_ml.definitions import RID, ExecMetadataType, Status, Workflow
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError, DerivaMLRunError
 from deriva_ml.execution.closing import close_execution
@@ -58,7 +59,6 @@ class RunContext:
     begun: Callable[[Execution], None] = lambda execution: None
 
 
-MODEL_COMMAND = "deriva-ml-run"
 _INJECTED = {"ml_instance", "execution"}  # what the run puts in
 _UNKNOWN = RunContext()
 run_context: ContextVar[RunContext] = ContextVar("run_context", default=_UNKNOWN)

@@ -26,10 +26,11 @@ from deriva_ml.notebook.literals import Float, Misread, Word, as_in_file, from_j
 from deriva_ml.notebook.python_source import Written, write
 
 
-def coerce(parameter: Parameter, value: Any, *, is_text: bool) -> Value:
+def coerce(parameter: Parameter, value: Any, *, is_text: bool, flag: str = "-p") -> Value:
     """Return `value` as the type of `parameter`.
 
-    `is_text` marks text from a command line, which may stand for any type; a value from a file has its own.
+    `is_text` marks text from a command line, which may stand for any type; a value from a file has its own. `flag` is
+    the one that gave it there.
 
     Raises:
         DerivaMLRequestError: The value does not fit; names the parameter, its type and the value. Or the type is
@@ -49,7 +50,7 @@ def coerce(parameter: Parameter, value: Any, *, is_text: bool) -> Value:
     if parameter.annotation is None and takes != "Any":
         takes += f", the type of its default {parameter.default_source} (annotate it to change that)"
     written = repr(value) if is_text else as_in_file(value)
-    origin = "-p" if is_text else "the parameter file"
+    origin = flag if is_text else "the parameter file"
     _, problem = max(problems, key=lambda found: found[0])
     raise DerivaMLRequestError(
         f"parameter '{parameter.name}' takes {takes}, not {_cut(written)} (from {origin}): {problem}"

@@ -185,8 +185,12 @@ class ForkServer:
         return all(name.startswith(PER_KERNEL) or name.endswith(PER_KERNEL) for name in changed)
 
     def close(self) -> None:
-        """End the server, and kernels of it that live."""
+        """End the server, and kernels of it that live; its processor time counts as this process's then."""
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)  # whoever else holds it
         self._control.close()
+        if not self._proven:  # it may still be loading, for nobody
+            self._process.kill()
         self._process.wait()
 
 

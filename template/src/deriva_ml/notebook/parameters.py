@@ -100,6 +100,7 @@ def resolve(
     declared: Sequence[Parameter] | None,
     from_file: Mapping[str, Any],
     from_flags: Sequence[tuple[str, str]],
+    flags: Mapping[str, str] | None = None,
 ) -> dict[str, Value]:
     """Return the values to inject: those given, coerced to the types declared, the last flag over the file.
 
@@ -107,6 +108,9 @@ def resolve(
     that fits. A value from a file is converted only where nothing is lost: "3" does for ``int``, 3 not for ``str``.
     Without an annotation the default's type counts; a default None admits None. Names are compared as Python
     compares them (NFKC).
+
+    Args:
+        flags: which one gave the text of a parameter, if that was not ``-p``; for messages.
 
     Raises:
         DerivaMLRequestError: Values are given to a notebook that declares no parameters, a name is unknown, a
@@ -134,7 +138,11 @@ def resolve(
         return {}
     from deriva_ml.notebook.coercion import coerce
 
-    return {name: coerce(known[name], value, is_text=is_text) for name, (value, is_text) in given.items()}
+    named = flags or {}
+    return {
+        name: coerce(known[name], value, is_text=is_text, flag=named.get(name, "-p"))
+        for name, (value, is_text) in given.items()
+    }
 
 
 def computed_from(declared: Sequence[Parameter], given: Collection[str]) -> tuple[list[str], list[str]]:

@@ -237,7 +237,7 @@ def _refuse_twice(typed: Sequence[str]) -> None:
     from deriva_ml.config.refusals import read, shorten
 
     said: dict[str, Any] = {}
-    for item in read(typed):
+    for item in read(typed, several=True):
         key = item.get_key_element().lstrip("+")
         before = said.setdefault(key, item)
         if before is not item and (before.is_sweep_override() or item.is_sweep_override()):

@@ -131,8 +131,9 @@ def _take_in(
     with catalog.database.transaction(durable=True):
         with suppress(OSError, *DAMAGED):
             catalog.journal.unpack(read_json(folder.path / "journal.json"), here)
+        nested = catalog.places_in_sweep(sweep.rid)
         for rid in executions:
-            if catalog.place_in_sweep(sweep.rid, rid) is None:
+            if rid not in nested:
                 catalog.nest(sweep.rid, rid, folder.number)
     records = [catalog.lookup_execution(rid) for rid in executions]
     for record in records:

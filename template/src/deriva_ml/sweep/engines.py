@@ -94,6 +94,13 @@ class Engine:
             return self.side_by_side()
         return KEPT if self.elsewhere else AHEAD * self.side_by_side()
 
+    def turns(self, jobs: int) -> int:
+        """Return how many processes take one of so many jobs after the other; 0 if the launcher gives out each."""
+        if self.launcher == BASIC:
+            return 1
+        set_so = self.settings.get("batch_size"), self.settings.get("timeout")  # which are meant of a job
+        return self.side_by_side(jobs) if self.launcher == JOBLIB and set_so == ("auto", None) else 0
+
     def cpus_of_job(self, jobs: int) -> int:
         """Return how many cores each of so many jobs may compute with; 0 if that is for itself to see."""
         if self.launcher == SLURM:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import signal
@@ -84,32 +85,33 @@ class Task:
     first: int = 0
 
     def __call__(self, _: Any) -> float | None:
-        """Run the job; return its objective, for a sweeper that asks for it, which takes None for a failure."""
-        from deriva_ml.sweep.launching import aside, number_of_job, trial_of_job
+        """Run the job, or those that are left; return its objective for a sweeper, which takes None for a failure."""
+        from deriva_ml.sweep.launching import aside, numbers_of_jobs, trial_of_job
 
         sweep = SweepFolder(self.folder)
         plan = _plan(sweep.path)
         if plan is None:  # the sweep is over
             return None
-        number = number_of_job() + (0 if self.planned else self.first)
-        folder = sweep.job(number)
-        chosen = {} if self.planned else trial_of_job(plan)
-        with aside(), at_work(sweep, folder, self.submitter):
-            try:
-                if self.planned:
-                    job = plan.jobs[number]
-                else:
-                    job = plan.trial(number, chosen)
-                    folder.note_job(job)
-                ended = self._run(sweep, folder, plan, job)
-            except (
-                Exception
-            ) as error:  # of the sweep's folder, as on a full disk: launchers say it their own way
-                why = f"{type(error).__name__}: {one_line(error)}"
-                ended = folder.ended() or Ended(Status.failed, reason=why)
-                with suppress(OSError):
-                    folder.end(ended)
-                self._tell_of(folder)
+        ended = None
+        for number in numbers_of_jobs():
+            number += 0 if self.planned else self.first
+            folder = sweep.job(number)
+            chosen = {} if self.planned else trial_of_job(plan)
+            with aside(), at_work(sweep, folder, self.submitter):
+                try:
+                    if self.planned:
+                        job = plan.jobs[number]
+                    else:
+                        job = plan.trial(number, chosen)
+                        folder.note_job(job)
+                    ended = self._run(sweep, folder, plan, job)
+                # Of the sweep's folder, as on a full disk: launchers say it their own way.
+                except Exception as error:
+                    why = f"{type(error).__name__}: {one_line(error)}"
+                    ended = folder.ended() or Ended(Status.failed, reason=why)
+                    with suppress(OSError):
+                        folder.end(ended)
+                    self._tell_of(folder)
         return ended.objective if ended else None
 
     def _run(self, sweep: SweepFolder, folder: JobFolder, plan: Plan, job: Job) -> Ended | None:
@@ -292,7 +294,10 @@ def _fork_server(folder: Path) -> ForkServer | None:
     """Return what forks the kernels of this process, as long as it lives."""
     from deriva_ml.notebook.forking import ForkServer
 
-    return ForkServer.start(folder)
+    server = ForkServer.start(folder)
+    if server:
+        atexit.register(server.close)
+    return server
 
 
 @functools.cache

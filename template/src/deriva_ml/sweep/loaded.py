@@ -17,6 +17,7 @@ class LoadedCode:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
         self._held: dict[Path, tuple[tuple[int, int], str]] = {}
+        self._own: dict[str, Path | None] = {}
         self._looked_ns = 0
 
     def see_unchanged(self) -> None:
@@ -47,9 +48,12 @@ class LoadedCode:
     def _files(self) -> Iterator[Path]:
         for module in [*sys.modules.values()]:
             if name := getattr(module, "__file__", None):
-                path = Path(name)
-                if path.is_relative_to(self._root) and "site-packages" not in path.parts:
-                    yield path
+                if name not in self._own:  # which takes longer to find out than all else
+                    path = Path(name)
+                    own = path.is_relative_to(self._root) and "site-packages" not in path.parts
+                    self._own[name] = path if own else None
+                if found := self._own[name]:
+                    yield found
 
     def _refuse(self, path: Path) -> None:
         raise DerivaMLRequestError(

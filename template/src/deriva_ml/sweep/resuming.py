@@ -63,8 +63,8 @@ def resumed(
             )
         plan = plan_of(catalog, local)
         done = {
-            str(catalog.place_in_sweep(local, child)): child
-            for child in catalog.list_execution_children(local)
+            str(place): child
+            for child, place in catalog.places_in_sweep(local).items()
             if catalog.lookup_execution(child).status in GOOD
         }
     if plan.is_masked:

@@ -47,7 +47,9 @@ def launch_all(
         if not batch:
             continue
         task = replace(task, launch=task.launch + 1)
-        these = functools.partial(launch_planned, task, batch, words, engine.at_once())
+        these = functools.partial(
+            launch_planned, task, batch, words, engine.at_once(), engine.turns(len(batch))
+        )
         problem = _launch(task, sweep, these)
         lost = recovered(project, sweep, plan, _settled(sweep))
         again = lost if problem and len(lost) > 1 and not sweep.stopped() else []
@@ -157,5 +159,4 @@ def close_lost(
 
 
 def _executions_of(catalog: EmbeddedCatalog, parent: RID, job: JobFolder) -> list[RID]:
-    children = catalog.list_execution_children(parent)
-    return [rid for rid in children if catalog.place_in_sweep(parent, rid) == job.number]
+    return [rid for rid, place in catalog.places_in_sweep(parent).items() if place == job.number]

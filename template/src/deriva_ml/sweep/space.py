@@ -44,7 +44,7 @@ def swept_parameters(sweeps: Sequence[str], continuous: bool = False) -> dict[st
             )
         if name in found:
             raise DerivaMLRequestError(f"--sweep gives {name} twice: {found[name][0]} and {text}")
-        [item] = read([f"{name if name.isascii() else 'values'}={text}"])
+        [item] = read([f"{name if name.isascii() else 'values'}={text}"], several=True)
         found[name] = text, typed_values(item, continuous)
     return found
 
@@ -67,13 +67,14 @@ def given_to_all(
         if name in given:
             raise DerivaMLRequestError(f"{name} is given by -p and by --sweep: leave one of them out")
     first = {name: values[0] for name, (_, values) in swept.items()}
-    resolved = resolve(declared, from_file, [*given.items(), *first.items()])
+    flags = dict.fromkeys(swept, "--sweep")
+    resolved = resolve(declared, from_file, [*given.items(), *first.items()], flags)
     rest = {name: value for name, value in resolved.items() if name not in given and name not in first}
     for name, value in rest.items():
         given[name] = _typed(declared, name, value)
     for name, (_, values) in swept.items():
         for text in values[1:]:
-            resolve(declared, {}, [*(given | first | {name: text}).items()])
+            resolve(declared, {}, [*(given | first | {name: text}).items()], flags)
     return [*given.items()], resolved
 
 

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from deriva_ml.configuration_file import CONFIGURATION, read_configuration
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
 from deriva_ml.sweep.engines import OPTUNA, Engine
-from deriva_ml.sweep.folder import Ended, SweepFolder
+from deriva_ml.sweep.folder import SweepFolder
 from deriva_ml.sweep.plan import Job, Plan, Swept
 from deriva_ml.untrusted import DAMAGED
 
@@ -226,11 +227,11 @@ def _typed(distribution: Any, text: str) -> Any:
     return int(value) if type(distribution).__name__.startswith("Int") else value
 
 
-def best(direction: str, ended: Mapping[int, Ended]) -> int | None:
-    """Return the first job with the best value of the metric that was asked for; none if no job has one."""
+def best(direction: str, values: Mapping[int, float | None]) -> int | None:
+    """Return the first job with the best value of the metric that was asked for; none if no job has a finite one."""
     sign = -1 if direction == "maximize" else 1
-    values = {number: sign * one.objective for number, one in ended.items() if one.objective is not None}
-    return min(values, key=lambda number: (values[number], number), default=None)
+    signed = {number: sign * one for number, one in values.items() if one is not None and isfinite(one)}
+    return min(signed, key=lambda number: (signed[number], number), default=None)
 
 
 @contextmanager

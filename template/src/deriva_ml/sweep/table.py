@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from deriva_ml.catalog.summaries import Result
 from deriva_ml.definitions import OPEN_STATUSES, RID, seconds_of
 from deriva_ml.execution.notebook_end import known_as
 from deriva_ml.git import listed
+from deriva_ml.grouping import grouped
 from deriva_ml.metrics import Number
 from deriva_ml.page import Block, Heading, Items, Mark, Rows, Text, to_markdown
 from deriva_ml.records.results import SWEEP_TABLE
@@ -22,6 +22,7 @@ from deriva_ml.redaction import redact, redact_override
 from deriva_ml.sweep.folder import JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD
 from deriva_ml.sweep.plan import Job, Plan
+from deriva_ml.sweep.study import best
 from deriva_ml.table import as_csv, cell
 from deriva_ml.terminal import counted
 
@@ -78,15 +79,11 @@ def rows_of(catalog: EmbeddedCatalog, sweep: SweepFolder, plan: Plan) -> list[Ro
     return [_row(catalog, plan, job, sweep.job(job.number), results.get(job.number, [])) for job in jobs]
 
 
-def _results(catalog: EmbeddedCatalog, parent: RID) -> dict[int, list[Result]]:
+def _results(catalog: EmbeddedCatalog, parent: RID) -> dict[int | None, list[Result]]:
     """Return what the executions of the jobs came to, by the jobs' numbers; the newest of a job comes last."""
-    children = catalog.list_execution_children(parent)
-    found: dict[int, list[Result]] = {}
-    for result in sorted(catalog.results(Criteria(rids=children)), key=lambda one: one.record.created):
-        place = catalog.place_in_sweep(parent, result.record.rid)
-        if place is not None:
-            found.setdefault(place, []).append(result)
-    return found
+    places = catalog.places_in_sweep(parent)
+    results = sorted(catalog.results(Criteria(rids=[*places])), key=lambda one: one.record.created)
+    return grouped((places[result.record.rid], result) for result in results)
 
 
 def _row(catalog: EmbeddedCatalog, plan: Plan, job: Job, folder: JobFolder, results: list[Result]) -> Row:
@@ -130,9 +127,9 @@ def _given(plan: Plan, job: Job, recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 def best_of(rows: Sequence[Row], objective: str, direction: str) -> Row | None:
     """Return the first job with the best last value of a metric; None if none that ended well has a finite one."""
-    having = [row for row in rows if row.ended_well and isfinite(row.metrics.get(objective, float("nan")))]
-    sign = -1 if direction == "maximize" else 1
-    return min(having, key=lambda row: sign * row.metrics[objective], default=None)
+    having = {row.number: row for row in rows if row.ended_well and objective in row.metrics}
+    number = best(direction, {number: row.metrics[objective] for number, row in having.items()})
+    return None if number is None else having[number]
 
 
 def columns_of(rows: Sequence[Row], given: bool = True) -> tuple[list[str], list[list[Any]]]:

@@ -74,20 +74,23 @@ const charts = (() => {
   /**
    * Draw a specification of Vega in a node, in the frame of a chart.
    * @param {Element} node what it stands in, alone.
-   * @param {{kind: string, title: string, description: string, mode: string, spec: (width: number) => object,
+   * @param {{kind: string, title: string, description: string, under: string, mode: string, spec: (width: number) => object,
    *   resize: (view: object, width: number) => object, tell: Function, open: (datum: object) => void,
    *   switches: Element[], legend: Element, table: () => object, ready: (view: object) => void}} chart
-   *   `table` gives site.grid() what stands in the numbers' table, all of the rows.
+   *   `under` names the axis below: no name from outside goes into a specification but as data, as Vega-Lite takes some
+   *   (`constructor`) for its own. `table` gives site.grid() what stands in the numbers' table, all of the rows.
    */
   async function draw(node, chart) {
     shown.get(node)?.();
     document.querySelector('.chart-tip')?.toggleAttribute('hidden', true);
     const drawing = site.el('div', { class: 'drawing', role: 'img', 'aria-label': chart.description });
     const head = site.el('figcaption', {}, site.el('span', { class: 'chart-title' }, chart.title), ...(chart.switches ?? []));
-    const figure = site.el('figure', { class: 'chart', 'data-chart': chart.kind }, head, drawing, chart.legend,
+    const figure = site.el('figure', { class: 'chart', 'data-chart': chart.kind }, head, drawing,
+      chart.under && site.el('div', { class: 'axis-title' }, chart.under), chart.legend,
       chart.table && numbers(chart.table));
     node.replaceChildren(figure);
     if (!site.info.charts) {
+      figure.querySelector('.axis-title')?.remove();
       for (const one of [drawing, chart.legend, ...(chart.switches ?? [])]) one?.remove();
       if (!said) figure.before(site.el('p', { class: 'note no-charts' }, 'Charts are not drawn: ', site.el('code', {}, WITHOUT)));
       said = true;
@@ -185,7 +188,7 @@ const charts = (() => {
     const [from, to] = spread(rows.map((row) => row.x));
     const where = {
       tooltip: TOLD,
-      x: { field: 'x', type: 'quantitative', scale: { domain: [from, to], nice: false }, axis: { title: x, grid: false, tickCount: 6 } },
+      x: { field: 'x', type: 'quantitative', scale: { domain: [from, to], nice: false }, axis: { title: null, grid: false, tickCount: 6 } },
       y: { field: 'y', type: 'quantitative', scale: scale(log, 4, all), axis: { title: null, tickCount: 6 } },
       color: by(colour),
     };
@@ -217,7 +220,7 @@ const charts = (() => {
     const name = series.length === 1 ? series[0].name : `${series.length} ${what}s`;
     const [least, most] = spread(all);
     await draw(node, {
-      kind: 'lines', title, spec, legend: series.length > 1 ? legend : null, ready: (made) => { view = made; },
+      kind: 'lines', title, spec, under: x, legend: series.length > 1 ? legend : null, ready: (made) => { view = made; },
       description: `${title} over ${x}, ${name}: ${site.number(least)} to ${site.number(most)}`,
       switches: wide(all, 10) ? [toggle('logarithmic', log, (on) => lines(node, { title, series, x }, on))] : [],
       tell: (row, mark) => (row.s === undefined ? null
@@ -258,8 +261,8 @@ const charts = (() => {
       encoding: {
         tooltip: TOLD,
         x: numeric
-          ? { field: 'x', type: 'quantitative', scale: scale(logs.x, 12, drawn.map((one) => one.x)), axis: { title: x, grid: false, tickCount: 6 } }
-          : { field: 'x', type: 'ordinal', axis: { title: x, labelExpr: 'words[datum.value]', labelAngle: words.length > 3 ? -40 : 0 } },
+          ? { field: 'x', type: 'quantitative', scale: scale(logs.x, 12, drawn.map((one) => one.x)), axis: { title: null, grid: false, tickCount: 6 } }
+          : { field: 'x', type: 'ordinal', axis: { title: null, labelExpr: 'words[datum.value]', labelAngle: words.length > 3 ? -40 : 0 } },
         y: { field: 'y', type: 'quantitative', scale: scale(logs.y, 12, drawn.map((one) => one.y)), axis: { title: null, tickCount: 6 } },
         size: { condition: { param: 'at', empty: false, value: 160 }, value: 70 },
         opacity: { condition: { param: 'at', empty: false, value: 1 }, value: 0.7 },
@@ -267,7 +270,7 @@ const charts = (() => {
     });
     const again = (change) => points(node, { title, x, y, points: all }, { ...logs, ...change });
     await draw(node, {
-      kind: 'points', title, spec, open: ({ i }) => open(drawn[i]?.rid),
+      kind: 'points', title, spec, under: x, open: ({ i }) => open(drawn[i]?.rid),
       description: `${y} against ${x}: a point for each of ${drawn.length} runs`,
       switches: [
         ...(wideX ? [toggle(`logarithmic ${x}`, logs.x, (on) => again({ x: on }))] : []),

@@ -120,12 +120,13 @@ site.start(async (content) => {
   }
 
   function notebook() {
+    const full = el('code', {}, `uv run deriva-ml-catalog site ${rid} --out outputs/site-${rid}`);
     if (run.notebook) {
       const note = run.notebook.from === 'markdown'
-        ? ['From its Markdown. With code in colours and all that HTML shows: ', el('code', {}, `uv run deriva-ml-catalog site ${rid}`)] : '';
+        ? ['From its Markdown. With code in colours, and all that HTML shows: ', full] : '';
       return [previews.framed(run.notebook, 'the executed notebook'), note ? el('p', { class: 'note' }, note) : null];
     }
-    return run.kind === 'notebook' ? el('p', { class: 'note' }, 'Not rendered in this site: ', el('code', {}, `uv run deriva-ml-catalog site ${rid}`), ' does that.') : null;
+    return run.kind === 'notebook' ? el('p', { class: 'note' }, 'It is not in this site, but in one of its own: ', full) : null;
   }
 
   function inputs() {
