@@ -12,11 +12,12 @@ import struct
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from deriva_ml.catalog.objects import is_digest
+from deriva_ml.redaction import HIDDEN, is_credential
 from deriva_ml.site.harmless import (
     Clean,
     Write,
@@ -178,6 +179,11 @@ def _table(
 ) -> Preview:
     """Return a table; ``more`` rows are left out, None if nobody counted; ``more_columns`` likewise."""
     texts = [[_cell(value) for value in row[:COLUMNS]] for row in [headings, *rows]]
+    for row in texts[1:]:
+        row[:] = [
+            HIDDEN if value and is_credential(name, value) else value
+            for name, value in zip_longest(texts[0], row, fillvalue="")
+        ][: len(row)]
     # All at once, which takes a fraction of the time; unless what is found reaches from one into another.
     cleaned = clean("\n".join("\n".join(row) for row in texts)).split("\n")
     if len(cleaned) != sum(map(len, texts)):
