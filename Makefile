@@ -23,9 +23,9 @@ help: ## List the targets
 demo: .venv ## Make a project in demo/, run its notebook, and show what was recorded
 	@scripts/demo.sh "$(DEMO)"
 
-# One process more than two cores: tests wait for kernels, git and servers.
+# Two processes more than two cores: tests wait for kernels, git, servers and the disk.
 test: .venv ## Run the whole test suite (ARGS="-k name" for a part of it)
-	.venv/bin/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	.venv/bin/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 SWEEP_EVERY ?= 1
 sweeps: .venv ## Kill and disturb at every write, statement and request, where `test` tries some (an hour)

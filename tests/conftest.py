@@ -37,8 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 SLOWEST = (
     "test_from_nothing",
-    "test_python_versions",
     "test_update",
+    "test_interrupted",
+    "test_faults",
+    "test_python_versions",
     "test_in_a_project",
     "test_project_files",
     "test_truth",
@@ -47,17 +49,23 @@ SLOWEST = (
     "test_commands",
     "test_interactive",
     "test_project_ci",
-    "test_interrupted",
     "test_contract",
     "test_many",
+    "test_runs",
+    "test_init",
+    "test_engines",
+    "test_forked_kernels",
+    "test_without_the_server",
+    "test_failures",
+    "test_life",
+    "test_provenance",
     "test_site",
     "test_in_a_browser",
-    "test_faults",
     "test_untrusted",
 )
 """Modules that begin first, so that no worker is left alone with one of them in the end.
 
-Of the first three, one needs ``synced``: two workers need not wait while it is made.
+Of the first four, one needs ``synced``: the other workers need not wait while it is made.
 """
 
 
@@ -299,6 +307,16 @@ def synced(
             project.run("python", "-m", "compileall", "-q", "src", check=True)
             made.touch()
     return project
+
+
+OFFLINE = {"UV_OFFLINE": "1"}
+"""With which uv goes by what it has fetched, such as for ``synced``: to ask a registry anew takes half a minute."""
+
+
+def lock(project: ProjectFolder) -> None:
+    """Give a new project its `uv.lock`, from what has been fetched if that will do."""
+    if project.run("uv", "lock", "--quiet", env=OFFLINE).rc:
+        project.run("uv", "lock", "--quiet", check=True)
 
 
 def on_environment_of(synced: ProjectFolder, folder: Path) -> dict[str, str]:

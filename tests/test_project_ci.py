@@ -17,7 +17,7 @@ import pytest
 from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader
 
-from conftest import ROOT, Outcome, ProjectFolder, Render
+from conftest import ROOT, Outcome, ProjectFolder, Render, lock
 from rendered_files import parse, pyproject
 
 WORKFLOW = ".github/workflows/ci.yml"
@@ -36,6 +36,7 @@ def clone(
     python = f"3.{min(sys.version_info.minor, 14)}"
     origin = ProjectFolder(render(folder / "origin", python_version=python), env)
     furnish(folder / "check")
+    lock(origin)
     origin.run("uv", "run", "--quiet", "deriva-ml-init", check=True, timeout=600)
     origin.git("clone", "--quiet", str(origin.path), str(folder / "my-project"))
     return ProjectFolder(folder / "my-project", env)

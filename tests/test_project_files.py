@@ -15,7 +15,7 @@ import editorconfig
 import nbformat
 import pytest
 
-from conftest import ROOT, STRANGE, ProjectFolder, Render
+from conftest import ROOT, STRANGE, ProjectFolder, Render, lock
 from rendered_files import files_of, names_of, parse, pyproject
 
 ProjectCopy = Callable[..., ProjectFolder]
@@ -185,6 +185,7 @@ def lean(
     path = tmp_path_factory.mktemp("lean") / "my-project"
     project = ProjectFolder(render(path, include_example=False, python_version=python, **answers), clean_env)
     furnish(path / ".venv")
+    lock(project)
     project.run("uv", "sync", "--quiet", check=True)
     assert "No module named 'sklearn'" in project.run("python", "-c", "import sklearn").err
     return project

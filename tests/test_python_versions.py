@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import STRANGE, ProjectFolder, Render
+from conftest import STRANGE, ProjectFolder, Render, lock
 
 OFFERED = ("3.11", "3.12", "3.13", "3.14")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -39,14 +39,15 @@ def checked() -> str:
 
 @pytest.mark.parametrize("version", [version for version in OFFERED if version != HERE])
 def test_a_project_is_set_up_and_records_a_run(
-    version: str, checked: str, render: Render, clean_env: dict[str, str], tmp_path: Path
+    version: str, checked: str, render: Render, synced: ProjectFolder, tmp_path: Path
 ) -> None:
     """Whatever was answered. On the Python that runs this suite, every other test shows it."""
     python = interpreter(version)
     if python is None:
         pytest.skip(f"this machine has no Python {version}")
     path = render(tmp_path / "my-project", python_version=version, **STRANGE)
-    project = ProjectFolder(path, {**clean_env, "UV_PYTHON": python})
+    project = ProjectFolder(path, {**synced.env, "UV_PYTHON": python})
+    lock(project)
     project.run("uv", "run", "deriva-ml-init", check=True, timeout=600)
     assert project.run("uv", "run", "python", "--version", check=True).out.startswith(f"Python {version}.")
     project.run("uv", "run", "deriva-ml-run-notebook", "notebooks/my_analysis.ipynb", check=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, ProjectFolder
+from conftest import ROOT, ProjectFolder, lock
 from rendered_files import files_of, pyproject
 from template_versions import (
     RELEASED,
@@ -156,7 +156,7 @@ def test_after_the_update_it_installs_passes_its_tests_and_has_its_records(
     project: ProjectFolder, version: str, furnish: Callable[[Path], Path]
 ) -> None:
     """The commands that the template says to type; a copy of the older catalog is beside the newer one."""
-    project.run("uv", "lock", "--quiet", check=True)
+    lock(project)
     commit(project, "Locked")
     (project / ".deriva-ml").mkdir()
     if version in CATALOGS:
@@ -164,6 +164,7 @@ def test_after_the_update_it_installs_passes_its_tests_and_has_its_records(
         (project / ".deriva-ml/catalog.db").write_bytes(content)
     copier(project, "update", "--defaults")
     furnish(project / ".venv")
+    lock(project)
     project.run("uv", "sync", "--quiet", check=True, timeout=600)
     said = project.run("uv", "run", "deriva-ml-init", check=True).out
     assert "notebook filter: done" in said and "first commit: already there" in said

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import quick_copier
-from conftest import ProjectFolder, on_environment_of
+from conftest import OFFLINE, ProjectFolder, on_environment_of
 from deriva_double import DerivaDouble
 from guides import upstream_project
 from guides.reader import Reader
@@ -108,6 +108,8 @@ def reader(
             name_the_catalog(project, double.url)
     if changes_its_environment(page):
         env = {**synced.env, "UV_PROJECT_ENVIRONMENT": str(furnish(tmp_path / "environment"))}
+    if not says(page, r"\buv sync\b|--group"):  # with which comes what ``synced`` has not
+        env |= OFFLINE
     home = {"HOME": str(tmp_path / "home"), "MPLCONFIGDIR": f"{synced.env['HOME']}/.cache/matplotlib"}
     if (machine := Path(synced.env["HOME"]) / ".config").is_dir():
         shutil.copytree(machine, tmp_path / "home" / ".config")

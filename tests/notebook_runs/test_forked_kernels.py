@@ -164,12 +164,10 @@ def test_a_cell_finds_what_it_finds_in_a_kernel_that_was_started_afresh(
 def test_the_server_has_loaded_nothing_of_the_project_and_nothing_that_others_do_not(
     both: tuple[Running, Running],
 ) -> None:
-    """What is loaded besides is the runner's own, Hydra's own, and Python's."""
+    """What is loaded besides is the runner's own, that with which Hydra composes, and Python's."""
     forked, afresh = (set(one.asked("import sys; told = sorted(sys.modules)")) for one in both)
     assert {name.partition(".")[0] for name in forked - afresh} <= {
-        "deriva_ml",
-        "hydra",
-        "yaml",
+        *("deriva_ml", "hydra", "omegaconf", "antlr4", "yaml"),
         *sys.stdlib_module_names,
     }
     assert not {"numpy", "pandas", "matplotlib", "torch", "configs", "multiprocessing"} & forked
@@ -296,6 +294,53 @@ def test_a_module_that_changes_is_loaded_again(both: tuple[Running, Running], fo
         module.write_text("value = 1 + 1")
         os.utime(module, (time.time() + 10, time.time() + 10))
         assert one.asked(f"told = {module.stem}.value") == 2
+
+
+LEFT = """
+import atexit, sys, threading, time, types
+
+class Last:
+    def __del__(self):
+        with open(here + "object", "w") as stream:
+            stream.write("gone")
+
+last = Last()
+text = open(here + "text", "w")
+text.write("of a cell")
+module = sys.modules["own"] = types.ModuleType("own")
+exec("stream = open(name, 'w'); stream.write('of a module')\\ndef held(): pass", vars(module) | {"name": here + "module"})
+again = open(here + "bytes", "wb")
+print(again.write(b"bytes"), file=open(here + "printed", "w"))
+
+def late(here=here):
+    time.sleep(0.2)
+    with open(here + "thread", "w") as stream:
+        stream.write("ended")
+
+threading.Thread(target=late).start()
+atexit.register(lambda here=here: open(here + "handler", "w").write("called"))
+told = 1
+"""
+
+
+def test_nothing_is_lost_of_what_is_open_as_a_kernel_ends(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    """Files, threads, exit handlers, objects: all come to their end in a forked kernel, as in one that was started afresh.
+
+    There, what an object does as the last thing may come too late.
+    """
+    found = []
+    for name, kernel in {"forked": start(), "afresh": start(None)}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        assert kernel.asked(f"here = {str(folder)!r} + '/'" + LEFT) == 1
+        assert kernel.end() == 0
+        found.append({file.name: file.read_text() for file in folder.iterdir()})
+    assert found[0].items() >= found[1].items()
+    assert {"object", "text", "module", "bytes", "printed", "thread", "handler"} == {*found[0]} and all(
+        found[0].values()
+    )
 
 
 def test_figures_are_shown(start: Callable[..., Running]) -> None:

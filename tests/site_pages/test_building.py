@@ -276,6 +276,15 @@ def test_a_site_of_some_runs_has_what_belongs_to_them_only(recorder: Recorder, s
     assert (info["count"], info["of"]) == (3, 4)
 
 
+def test_a_picture_that_two_runs_have_stays_as_long_as_one_of_them(recorder: Recorder, site: Path) -> None:
+    runs = [
+        train(recorder, seed, files={"a.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>"}) for seed in (1, 2)
+    ]
+    for chosen, pictures in ((runs, 1), (runs[:1], 1), (runs[1:], 1), ([recorder.run("S")], 0)):
+        build(recorder.catalog, site, chosen)
+        assert len([*(site / "previews").iterdir()]) == pictures, chosen
+
+
 def test_a_site_since_a_time_has_the_runs_since_then(recorder: Recorder, site: Path) -> None:
     old, new = train(recorder, 1), train(recorder, 2)
     recorder.catalog.database.change("Execution", {"RCT": "2020-01-01T00:00:00+00:00"}, RID=old)
@@ -297,6 +306,39 @@ def test_a_notebook_is_shown_in_full_for_the_runs_that_are_named(recorder: Recor
     assert (shown["src"], shown["from"]) == (f"notebooks/{rid}.html", "markdown")
     build(recorder.catalog, site, [rid])
     assert of(site, rid)["notebook"]["from"] == "notebook" and of(site, rid)["kind"] == "notebook"
+
+
+def test_the_notebooks_of_the_newest_runs_are_shown(
+    recorder: Recorder, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a newer one comes, the page of the oldest goes."""
+    monkeypatch.setattr(building, "NOTEBOOKS", 1)
+
+    def study(number: int) -> RID:
+        return recorder.run("Study", "deriva-ml-run-notebook", files={"study.md": f"# Study {number}\n"})
+
+    old = study(1)
+    train(recorder)
+    build(recorder.catalog, site)
+    assert (site / f"notebooks/{old}.html").exists()
+    new = study(2)
+    assert build(recorder.catalog, site).read == 2
+    assert of(site, old)["notebook"] is None and of(site, new)["notebook"]
+    assert [path.stem for path in (site / "notebooks").iterdir()] == [new]
+
+
+def test_what_ran_is_told_also_of_runs_of_old(recorder: Recorder, site: Path) -> None:
+    """Older runners did not note by which command a run was started."""
+    model, notebook = train(recorder), recorder.run("Study", "deriva-ml-run-notebook")
+    program = recorder.run("Collect", "script.py", url="https://git.example.org/script.py")
+    sweep = recorder.run("Sweep", files={"sweep.json": "{}"})
+    for rid in (model, notebook, program):
+        recorder.catalog.database.change("local_run", {"started_by": None}, execution=rid)
+    build(recorder.catalog, site)
+    told = taken(site / "data/runs.js")
+    kinds = dict(zip(told["rid"], told["kind"], strict=True))
+    assert kinds == {model: "model", notebook: "notebook", program: "program", sweep: "sweep"}
+    assert {rid: of(site, rid)["kind"] for rid in kinds} == kinds
 
 
 # ------------------------------------------------------------------------------------------------------- its folder

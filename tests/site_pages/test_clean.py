@@ -35,6 +35,10 @@ def cleaner() -> Cleaner:
         ("/root/.cache/uv", "~/.cache/uv"),
         (r"C:\Users\Ada Lovelace\digits\a.csv", r"~\digits\a.csv"),
         (json.dumps(r"C:\Users\ada\digits\a.csv"), r'"~\\digits\\a.csv"'),
+        (
+            json.dumps(json.dumps({"path": r"C:\Users\ada\a.csv"})),
+            json.dumps(json.dumps({"path": r"~\a.csv"})),
+        ),
         ("c:/users/x and C:/Users/ada/a.csv", "…/x and ~/a.csv"),
         ("/tmp/pytest-of-ada/pytest-0/a.csv", "…/a.csv"),
         ("/scratch/ada/job-17/model.pt is there", "…/model.pt is there"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
+import io
 import json
 import logging
 import os
@@ -12,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -43,6 +46,9 @@ LOADED_LATER = (
     "faulthandler",
 )
 """What ipykernel and IPython load as they start, in the versions that have it."""
+
+COMPOSING = "deriva_ml.config.compose"
+"""What kernels compose with, among what they load."""
 
 LOOK_SECONDS = 1.0
 """How often the server looks whether its runner lives: usually the end of their socket tells."""
@@ -78,12 +84,10 @@ def _compose_nothing() -> None:
     from hydra.core.singleton import Singleton
     from omegaconf.basecontainer import BaseContainer
 
-    from deriva_ml.config.compose import warm_up
-
     held = dict(Singleton._instances), dict(BaseContainer._resolvers)
     sys.modules["hydra_plugins"] = None  # type: ignore[assignment]  # an import of it raises
     with suppress(Exception):  # a kernel's composition says what is wrong
-        warm_up()
+        importlib.import_module(COMPOSING).warm_up()
     del sys.modules["hydra_plugins"]
     Singleton._instances, BaseContainer._resolvers = held
 
@@ -213,6 +217,26 @@ def _be_kernel(command: list[str], variables: dict[str, str]) -> None:
     vars(logging)["_startTime"] = now if isinstance(vars(logging)["_startTime"], int) else now / 1e9
     gc.enable()
     KernelApp.launch_instance(parent_handle=os.getppid())
+    _end()
+
+
+def _end() -> None:
+    """End as the interpreter does, but without taking down what the server has loaded, which takes longer than a small run.
+
+    Threads are waited for, exit handlers run, what cells hold goes, and files that are open get what was written to them,
+    whoever holds them; then whatever is not Python's ends as always.
+    """
+    vars(threading)["_shutdown"]()
+    atexit._run_exitfuncs()
+    cells = vars(sys.modules["__main__"])
+    for name in cells.keys() - {"__builtins__"}:
+        cells[name] = None
+    gc.collect()
+    for one in gc.get_objects():
+        if isinstance(one, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
+            with suppress(OSError, ValueError):
+                one.flush()
+    ctypes.PyDLL(None).exit(0)  # with the interpreter's lock: no other thread goes on
 
 
 if __name__ == "__main__":

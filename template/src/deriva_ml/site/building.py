@@ -21,7 +21,7 @@ from deriva_ml.records.replays import Replays
 from deriva_ml.records.results import criteria
 from deriva_ml.site import clean, lineage, rows, runs
 from deriva_ml.site.details import Details, Shown
-from deriva_ml.site.folder import Made, SiteFolder, opened
+from deriva_ml.site.folder import Beside, Made, SiteFolder, opened
 from deriva_ml.site.scripts import script
 from deriva_ml.site.vega import write_vega
 from deriva_ml.untrusted import check_inside
@@ -223,19 +223,13 @@ class _Build:
         )
 
     def _write_run(self, result: Result, details: Details) -> None:
-        names: dict[str, None] = {}
-        rid = result.record.rid
-
-        def write(name: str, content: bytes) -> None:
-            names[name] = None
-            self._folder.write(name, content)
-
+        rid, beside = result.record.rid, Beside(self._folder)
         replays, replay_of = self._notes[rid], self._replays.replayed_by(rid)
         shown = self._shown.get(rid, Shown.no)
-        told = details.of(result, self._rows[rid], replays, replay_of, shown, write)
+        told = details.of(result, self._rows[rid], replays, replay_of, shown, beside)
         self._folder.write(_page(rid), script(f"runs/{rid}", told.page))
         # What could not be read is tried again next time.
-        self._folder.runs[rid] = Made(self._keys[rid] if told.whole else "", [*names], told.missing)
+        self._folder.runs[rid] = Made(self._keys[rid] if told.whole else "", [*beside.names], told.missing)
         self.read += 1
 
     def write_tables(self) -> None:

@@ -25,7 +25,7 @@ _FOLDERS = (
 # A path begins where nothing of a longer path, an address, or an encoded content stands before it; a letter may be that
 # of a compiler's flag, of a line's end as JSON and Python have it, or the end of a terminal's colour.
 _BEGIN = r"(?:(?<![\w.~+/\\-])|(?<=-[IL])|(?<=\\[nrt])|(?<=\dm))(?:file://)?"
-_SEP, _WORD = r"(?:/|\\{1,2})", r"[^\s/\\\"'`<>|:;,()\[\]{}*?&#]+"
+_SEP, _WORD = r"(?:/|\\+)", r"[^\s/\\\"'`<>|:;,()\[\]{}*?&#]+"
 _USERS = rf"/?[A-Za-z]:{_SEP}(?:Users|Documents and Settings){_SEP}"
 _HOME = re.compile(
     rf"{_BEGIN}(?:/(?:home|Users)/{_WORD}|/root(?![\w.-])|{_USERS}(?:[^\\/:*?\"<>|\r\n]+(?=[\\/])|{_WORD}))"

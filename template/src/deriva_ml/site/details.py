@@ -20,6 +20,7 @@ from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT, HYDRA, PATCHES
 from deriva_ml.records.replays import Note
 from deriva_ml.site import notebooks, previews
 from deriva_ml.site.clean import Cleaner, brief
+from deriva_ml.site.folder import Beside
 from deriva_ml.site.rows import SWEEP_FILES, File, Rows
 from deriva_ml.site.runs import NOTEBOOK, first_line, kind_of
 from deriva_ml.site.series import read_series, told
@@ -33,9 +34,6 @@ VALUE = 20_000
 
 REMEMBERED = 2_000
 """Previews that are remembered: the same file is an input or an output of many runs."""
-
-Write = Callable[[str, bytes], None]
-"""Takes the name of a file of the site, and its content."""
 
 _COMMIT = re.compile(r"git:([0-9a-f]{7,64}):")
 
@@ -68,7 +66,7 @@ class _Previewed:
     """A preview, and the files that it consists of."""
 
     preview: dict[str, Any] | None = None
-    files: list[tuple[str, bytes]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
 
 
 class Details:
@@ -81,7 +79,13 @@ class Details:
         self._environment = functools.lru_cache(256)(self._read_environment)
 
     def of(
-        self, result: Result, rows: Rows, replays: Iterable[Note], replay_of: RID, shown: Shown, write: Write
+        self,
+        result: Result,
+        rows: Rows,
+        replays: Iterable[Note],
+        replay_of: RID,
+        shown: Shown,
+        beside: Beside,
     ) -> Told:
         """Return what there is to tell of a run; what lies beside it is written.
 
@@ -131,8 +135,8 @@ class Details:
                 files.read(lambda one: one.name == HYDRA and one.table == METADATA, _read_text) or ""
             ),
             **(environment or {"environment": [], "packages": []}),
-            "inputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.input],
-            "outputs": [self._file(one, files, write) for one in rows.files if one.role == AssetRole.output],
+            "inputs": [self._file(one, files, beside) for one in rows.files if one.role == AssetRole.input],
+            "outputs": [self._file(one, files, beside) for one in rows.files if one.role == AssetRole.output],
             "datasets": [
                 {"rid": text(rid), "name": text(name), "version": text(version), "digest": digest}
                 for rid, name, version, digest in rows.datasets
@@ -148,7 +152,7 @@ class Details:
                 rows.notebooks(),
                 files,
                 shown,
-                write,
+                beside,
             ),
         }
         return Told(page, [*files.missing], files.whole)
@@ -210,7 +214,7 @@ class Details:
             "packages": [[self._clean.text(str(name)), self._clean.text(str(one))] for name, one in pairs],
         }
 
-    def _file(self, one: File, files: _Files, write: Write) -> dict[str, Any]:
+    def _file(self, one: File, files: _Files, beside: Beside) -> dict[str, Any]:
         told_elsewhere = one.table == METADATA and (
             one.name in DESCRIBING | SWEEP_FILES or ExecMetadataType.metrics_file.value in one.types
         )
@@ -222,39 +226,39 @@ class Details:
             "size": one.size,
             "md5": one.md5,
             "description": self._clean.text(one.description),
-            "preview": None if told_elsewhere or not one.md5 else self._preview(one, files, write),
+            "preview": None if told_elsewhere or not one.md5 else self._preview(one, files, beside),
         }
 
-    def _preview(self, one: File, files: _Files, write: Write) -> dict[str, Any] | None:
+    def _preview(self, one: File, files: _Files, beside: Beside) -> dict[str, Any] | None:
         """Return what shows what is in a file; it is made once, however many runs have the file."""
         key = one.md5, one.name
-        if key not in self._previews:
-            path = files.path(one)
-            if path is None:
-                return None
-            if len(self._previews) >= REMEMBERED:
-                self._previews.clear()
-            made = self._previews[key] = _Previewed()
-            made.preview = previews.preview(
-                path,
-                one.name,
-                one.md5,
-                lambda name, content: made.files.append((name, content)),
-                self._clean.text,
-            )
-        for name, content in self._previews[key].files:
-            write(name, content)
-        return self._previews[key].preview
+        if made := self._previews.get(key):
+            for name in made.files:
+                beside.share(name)
+            return made.preview
+        path = files.path(one)
+        if path is None:
+            return None
+        if len(self._previews) >= REMEMBERED:
+            self._previews.clear()
+        made = self._previews[key] = _Previewed()
+
+        def write(name: str, content: bytes) -> None:
+            beside.write(name, content)
+            made.files.append(name)
+
+        made.preview = previews.preview(path, one.name, one.md5, write, self._clean.text)
+        return made.preview
 
     def _notebook(
-        self, rid: RID, title: str, found: Iterable[File], files: _Files, shown: Shown, write: Write
+        self, rid: RID, title: str, found: Iterable[File], files: _Files, shown: Shown, beside: Beside
     ) -> dict[str, str] | None:
         """Return where the executed notebook is shown, if there is one."""
         ways = [(".md", notebooks.from_markdown), (NOTEBOOK, notebooks.from_notebook)]
         for suffix, render in {Shown.no: [], Shown.soon: ways, Shown.full: ways[::-1]}[shown]:
             for one in found:
                 if one.name.endswith(suffix) and (path := files.path(one)):
-                    made = render(path, rid, self._clean.text(title), write, self._clean.text)
+                    made = render(path, rid, self._clean.text(title), beside.write, self._clean.text)
                     if made:
                         return made
         return None

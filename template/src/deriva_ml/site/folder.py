@@ -139,6 +139,28 @@ class SiteFolder:
         self._listed = []
 
 
+class Beside:
+    """The files that lie beside a run's data, and that several runs may share.
+
+    Attributes:
+        names: theirs.
+    """
+
+    def __init__(self, folder: SiteFolder) -> None:
+        self._folder = folder
+        self.names: dict[str, None] = {}
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write one."""
+        self._folder.write(name, content)
+        self.names[name] = None
+
+    def share(self, name: str) -> None:
+        """Have one that this build wrote for another run."""
+        self._folder.keep(name)
+        self.names[name] = None
+
+
 @contextmanager
 def opened(root: Path) -> Iterator[SiteFolder]:
     """Give the folder of a site, new or built before, to one build at a time.

@@ -6,20 +6,25 @@ site.start(async (content) => {
   const PAUSE = 120;
   const datasets = await site.load('datasets');
   if (!datasets.length) {
-    content.append(site.empty(el('p', {}, 'No dataset is recorded. Its files become one by:'), el('pre', { class: 'code' }, 'uv run deriva-ml-dataset create NAME FOLDER')));
+    content.append(site.empty(el('p', {}, 'No dataset is recorded. The files of a folder become one by:'),
+      el('pre', { class: 'code' }, 'uv run deriva-ml-dataset create NAME FOLDER')));
     return undefined;
   }
   const texts = datasets.map(({ rid, name, description, types, versions }) => [
-    rid, name, description, ...types, ...versions.flatMap((version) => [version.version, version.description, version.digest, version.made_by, ...version.read_by]),
+    rid, name, description, ...types,
+    ...versions.flatMap((one) => [one.version, one.description, one.digest, one.made_by, ...one.read_by]),
   ].join('\n').toLowerCase());
   let most = STEP;
   let timer = 0;
 
-  const search = el('input', { type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'words that all occur', oninput: typed });
+  const search = el('input', {
+    type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'words that all occur', oninput: typed,
+  });
   const found = el('p', { class: 'found', role: 'status', id: 'found' });
   const more = el('button', { type: 'button', id: 'more', onclick: () => { most += STEP; list(); } }, 'Show more');
   const cards = el('div');
-  const tools = el('search', { class: 'tools no-print' }, el('div', { class: 'field field-search' }, el('label', { for: 'search' }, 'Search'), search));
+  const tools = el('search', { class: 'tools no-print', 'aria-label': 'Find datasets' },
+    el('div', { class: 'field field-search' }, el('label', { for: 'search' }, 'Search'), search));
   show();
   return show;
 
@@ -50,7 +55,8 @@ site.start(async (content) => {
     const tests = query.search(search.value, (at) => texts[at]);
     const meant = datasets.filter((_, at) => tests.every((test) => test(at)));
     cards.replaceChildren(...meant.slice(0, most).map((dataset) => card(dataset, true)));
-    found.textContent = `${site.number(meant.length)} dataset${meant.length === 1 ? '' : 's'}${meant.length < datasets.length ? `, of ${site.number(datasets.length)} in all` : ''}`;
+    const rest = meant.length < datasets.length ? `, of ${site.number(datasets.length)} in all` : '';
+    found.textContent = `${site.number(meant.length)} dataset${meant.length === 1 ? '' : 's'}${rest}`;
     more.hidden = meant.length <= most;
   }
 
@@ -71,7 +77,8 @@ site.start(async (content) => {
         numeric: [3, 4],
         rows: versions.map((version) => [
           version.version, site.time(version.when), version.description, site.number(version.files), site.size(version.bytes),
-          version.made_by ? site.run(version.made_by) : '', version.read_by.length ? site.listed(version.read_by) : '', version.digest ? el('code', { class: 'digest' }, version.digest) : '',
+          version.made_by ? site.run(version.made_by) : '', version.read_by.length ? site.listed(version.read_by) : '',
+          version.digest ? el('code', { class: 'digest' }, version.digest) : '',
         ]),
       }) : el('p', { class: 'muted' }, 'No version is released, and no run has read it.'));
   }

@@ -1,8 +1,11 @@
 'use strict';
 /** Which rows are meant: words that are looked for, conditions as `deriva-ml-catalog results --where` takes them, an order. */
 const query = (() => {
-  /** @typedef {{name: string, label: string, group: string, values: any[]}} Column `name` is unique; null in values: has none */
-  const TOKEN = /\s*(?:(?<operator>==|!=|<>|<=|>=|=|<|>)|`(?<quoted>(?:[^`]|``)+)`|(?<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?<word>[^\s`'"=<>!]+))/sy;
+  /** @typedef {{name: string, label: string, values: any[]}} Column `name` is unique; null in values: has none */
+  const TOKEN = new RegExp([
+    /(?<operator>==|!=|<>|<=|>=|=|<|>)/, /`(?<quoted>(?:[^`]|``)+)`/,
+    /(?<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')/, /(?<word>[^\s`'"=<>!]+)/,
+  ].map(({ source }) => `\\s*${source}`).join('|'), 'sy');
   const collator = new Intl.Collator('en', { numeric: true, sensitivity: 'base' });
   const JOINED = 'a condition is NAME > VALUE, or with another of = != < <= >=; conditions are joined by and';
 
@@ -36,7 +39,8 @@ const query = (() => {
     if (exact) return exact;
     const ends = columns.filter((column) => column.name.toLowerCase().endsWith(`.${low}`));
     if (ends.length === 1) return ends[0];
-    throw new Error(ends.length ? `${name} may be ${ends.map((column) => column.name).join(' or ')}` : `no column is called ${name}`);
+    if (!ends.length) throw new Error(`no column is called ${name}`);
+    throw new Error(`${name} may be ${ends.map((column) => column.name).join(' or ')}`);
   }
 
   /**
@@ -58,7 +62,10 @@ const query = (() => {
     return found;
   }
 
-  /** Whether a value meets a condition. What a row does not have meets `= none` only; a number equals also what is shown of it. */
+  /**
+   * Whether a value meets a condition. What a row does not have meets `= none` only; a number equals also what is
+   * shown of it.
+   */
   function holds(value, operator, wanted) {
     const has = value !== null && value !== undefined;
     if (wanted === null) return operator === '=' || operator === '==' ? !has : has && (operator === '!=' || operator === '<>');

@@ -9,7 +9,8 @@ site.start(async (content) => {
   const count = rid.length;
   if (!count) return nothing();
 
-  const numbers = (values) => values.every((value) => value === null || typeof value === 'number') && values.some((value) => value !== null);
+  const had = (values) => values.filter((value) => value !== null);
+  const numbers = (values) => had(values).length > 0 && had(values).every((value) => typeof value === 'number');
   const children = new Map();
   parents.forEach((some) => some.forEach((parent) => children.set(parent, (children.get(parent) ?? 0) + 1)));
   const jobs = (row) => children.get(rid[row]) ?? 0;
@@ -19,7 +20,10 @@ site.start(async (content) => {
   const varies = (values) => new Set(values).size > 1;
   const facts = [
     { name: 'RID', label: 'RID', values: rid, cell: choice },
-    { name: 'when', label: 'When (UTC)', values: data.when, key: 'when', cell: (row) => site.when(data.when[row]).replace(' UTC', '') },
+    {
+      name: 'when', label: 'When (UTC)', values: data.when, key: 'when',
+      cell: (row) => site.when(data.when[row]).replace(' UTC', ''),
+    },
     { name: 'status', label: 'Status', values: data.status, key: 'status', cell: (row) => site.badge(data.status[row]) },
     { name: 'workflow', label: 'Workflow', values: data.workflow, key: 'workflow' },
     { name: 'description', label: 'Description', values: data.description, key: 'description' },
@@ -27,26 +31,32 @@ site.start(async (content) => {
   const run = [
     { name: 'kind', label: 'Kind', values: kind, key: 'kind', cell: place, off: !varies(kind) },
     { name: 'seconds', label: 'Took', values: data.seconds, numeric: true, cell: (row) => site.seconds(data.seconds[row]) },
-    { name: 'replayed', label: 'Replayed', values: data.replay, off: !data.replay.some(Boolean), cell: (row) => data.replay[row] && site.badge(data.replay[row]) },
+    {
+      name: 'replayed', label: 'Replayed', values: data.replay, off: !data.replay.some(Boolean),
+      cell: (row) => data.replay[row] && site.badge(data.replay[row]),
+    },
     { name: 'version', label: 'Version', values: data.version, off: true },
   ].map((column) => ({ ...column, group: 'Run' }));
   const GROUPS = { parameter: 'Parameters', choice: 'Choices', metric: 'Metrics' };
   const ORDER = Object.values(GROUPS);
   const known = new Set([...facts, ...run].map(({ name }) => name));
   const own = data.columns.map((column) => {
-    const values = column.kind === 'metric' ? column.values.map((value) => (typeof value === 'string' ? Number(value) : value)) : column.values;
+    const number = (value) => (typeof value === 'string' ? Number(value) : value); // JSON has no NaN
+    const values = column.kind === 'metric' ? column.values.map(number) : column.values;
     const name = known.has(column.name) ? `${GROUPS[column.kind].toLowerCase()}.${column.name}` : column.name;
     return { name, label: column.name, group: GROUPS[column.kind], values, numeric: numbers(values), off: true };
   });
   own.sort((a, b) => ORDER.indexOf(a.group) - ORDER.indexOf(b.group));
   /** What most runs have is shown at first; a metric, which only those have that came to an end, before the rest. */
-  const worth = new Map(own.map((column) => [column, column.values.filter((value) => value !== null).length * (column.group === 'Metrics' ? 4 : 1)]));
+  const worth = new Map(own.map((column) => [column, had(column.values).length * (column.group === 'Metrics' ? 4 : 1)]));
   const ranked = [...own].sort((a, b) => worth.get(b) - worth.get(a));
   ranked.slice(0, 16).forEach((column) => { column.off = false; });
 
   /** A run's RID with the box that chooses it. */
   function choice(row) {
-    const box = el('input', { type: 'checkbox', value: String(row), checked: chosen.has(rid[row]), 'aria-label': `Choose ${rid[row]}`, onclick: choose });
+    const box = el('input', {
+      type: 'checkbox', value: String(row), checked: chosen.has(rid[row]), 'aria-label': `Choose ${rid[row]}`, onclick: choose,
+    });
     return el('div', { class: 'choice' }, el('label', {}, box), site.run(rid[row]));
   }
 
@@ -54,7 +64,8 @@ site.start(async (content) => {
   function place(row) {
     const many = jobs(row);
     if (many) return [kind[row], ' of ', el('a', { href: of(rid[row]) }, `${site.number(many)} run${many === 1 ? '' : 's'}`)];
-    return parents[row].length ? [kind[row], ' in ', parents[row].map((one) => el('a', { href: of(one), class: 'rid' }, one))] : kind[row];
+    if (!parents[row].length) return kind[row];
+    return [kind[row], ' in ', parents[row].map((one) => el('a', { href: of(one), class: 'rid' }, one))];
   }
 
   // -------------------------------------------------------------------------------------------------- choice
@@ -65,7 +76,11 @@ site.start(async (content) => {
   const said = el('p', { role: 'status' });
   const compare = el('a', { class: 'button main-button', id: 'compare' }, 'Compare');
   const bar = el('section', { class: 'bar no-print', 'aria-label': 'Chosen runs' }, said, compare,
-    el('button', { type: 'button', onclick: () => { chosen.clear(); mark(); document.getElementById('search').focus(); } }, 'Choose none'));
+    el('button', { type: 'button', onclick: () => {
+      chosen.clear();
+      mark();
+      document.getElementById('search').focus();
+    } }, 'Choose none'));
 
   function set(rows, on) {
     rows.forEach((row) => chosen[on ? 'add' : 'delete'](rid[row]));
@@ -89,7 +104,8 @@ site.start(async (content) => {
     all.checked = some > 0 && some === onScreen.length;
     all.indeterminate = some > 0 && some < onScreen.length;
     const fits = chosen.size > 1 && chosen.size <= MOST;
-    said.textContent = `${site.number(chosen.size)} chosen${chosen.size === 1 ? ': choose another to compare' : fits ? '' : `: at most ${MOST} are compared`}`;
+    const why = chosen.size === 1 ? ': choose another to compare' : `: at most ${MOST} are compared`;
+    said.textContent = `${site.number(chosen.size)} chosen${fits ? '' : why}`;
     compare.hidden = !fits;
     compare.setAttribute('href', `compare.html#${[...chosen].map(encodeURIComponent).join(',')}`);
     bar.hidden = !chosen.size;
@@ -115,12 +131,17 @@ site.start(async (content) => {
       { name: 'kind', label: 'Kind', values: kind }, { name: 'replayed', label: 'Replayed', values: data.replay },
     ],
     narrow: {
-      of: (sweep) => ({ test: (row) => parents[row].includes(sweep) || rid[row] === sweep, said: ['The sweep ', site.run(sweep), ' and its runs '] }),
+      of: (sweep) => ({
+        test: (row) => parents[row].includes(sweep) || rid[row] === sweep,
+        said: ['The sweep ', site.run(sweep), ' and its runs '],
+      }),
       jobs: () => ({ test: (row) => !parents[row].some((one) => site.known(one)), said: ['Without the runs of sweeps '] }),
     },
     extra: (go) => [
       el('label', { class: 'check no-print' }, all, 'Choose all shown'), bar,
-      children.size ? el('button', { type: 'button', class: 'plain no-print', id: 'without-jobs', onclick: () => go({ jobs: 'none', of: '' }) }, 'Leave out the runs of sweeps') : null,
+      children.size > 0 && el('button', {
+        type: 'button', class: 'plain no-print', id: 'without-jobs', onclick: () => go({ jobs: 'none', of: '' }),
+      }, 'Leave out the runs of sweeps'),
     ],
     drawn: (rows) => { onScreen = rows; mark(); },
   });
@@ -138,7 +159,8 @@ site.start(async (content) => {
   function nothing() {
     const command = (text) => el('pre', { class: 'code' }, text);
     content.append(site.info.of
-      ? site.empty(el('h2', {}, 'None of the recorded runs is in this site'), el('p', {}, 'It was built for some of them only. To build it of all:'), command('uv run deriva-ml-catalog site'))
+      ? site.empty(el('h2', {}, 'None of the recorded runs is in this site'),
+        el('p', {}, 'It was built for some of them only. To build it of all:'), command('uv run deriva-ml-catalog site'))
       : site.empty(el('h2', {}, 'Nothing is recorded yet'), el('p', {}, 'Run a notebook, and build the site again:'),
         command('uv run deriva-ml-run-notebook notebooks/NAME.ipynb\nuv run deriva-ml-catalog site')));
   }

@@ -133,19 +133,22 @@ const site = (() => {
 
   /**
    * A table in a region that scrolls, also by keyboard.
-   * @param {{caption: string, headings: (string|Node)[], rows: any[][], numeric?: number[], hideCaption?: boolean, cards?: boolean}} given
+   * @param {{caption: string, headings: (string|Node)[], rows: any[][], numeric?: number[], hideCaption?: boolean,
+   *   cards?: boolean}} given
    *   `numeric`: columns of numbers, which stand at the right; `cards`: rows are cards on a telephone, and headings texts;
    *   the first column is each row's heading
    */
   function grid({ caption, headings, rows, numeric = [], hideCaption = false, cards = false }) {
-    const at = (index, cell) => [numeric.includes(index) ? 'number' : '', cards && cell === '' ? 'blank' : ''].join(' ').trim() || null;
+    const at = (index, cell) => (cards && cell === '' ? 'blank' : numeric.includes(index) ? 'number' : null);
     const role = (name) => (cards ? name : null); // a browser takes a table that is drawn as cards for none
     return scrolling(caption, el('table', { class: cards ? 'grid cards' : 'grid', role: role('table') },
       el('caption', { class: hideCaption ? 'unseen' : null }, caption),
       el('thead', { role: role('rowgroup') }, el('tr', { role: role('row') },
         headings.map((heading, i) => el('th', { scope: 'col', class: at(i), role: role('columnheader') }, heading)))),
       el('tbody', { role: role('rowgroup') }, rows.map((row) => el('tr', { role: role('row') }, row.map((cell, i) => (
-        el(i ? 'td' : 'th', { scope: i ? null : 'row', class: at(i, cell), role: role(i ? 'cell' : 'rowheader'), 'data-label': cards ? headings[i] : null }, cell)
+        el(i ? 'td' : 'th', {
+          scope: i ? null : 'row', class: at(i, cell), role: role(i ? 'cell' : 'rowheader'), 'data-label': cards && headings[i],
+        }, cell)
       )))))));
   }
 
@@ -211,7 +214,10 @@ const site = (() => {
   function theme() {
     const root = document.documentElement;
     const button = document.getElementById('theme');
-    const say = () => { button.textContent = dark() ? 'Light' : 'Dark'; button.setAttribute('aria-label', `${button.textContent} colours`); };
+    const say = () => {
+      button.textContent = dark() ? 'Light' : 'Dark';
+      button.setAttribute('aria-label', `${button.textContent} colours`);
+    };
     const kept = recall('theme', '');
     if (kept === 'dark' || kept === 'light') root.dataset.theme = kept;
     button.hidden = false;
@@ -229,7 +235,7 @@ const site = (() => {
     const { project, made, runner, count, of, since } = info;
     document.getElementById('project').textContent = project;
     title(document.getElementById('title').textContent);
-    const part = count < of ? `${words.number(count)} of ${words.number(of)} runs` : `${words.number(count)} run${count === 1 ? '' : 's'}`;
+    const part = `${words.number(count)}${count < of ? ` of ${words.number(of)}` : ''} run${Math.max(count, of) === 1 ? '' : 's'}`;
     document.getElementById('made').textContent = [
       part + (since ? ` since ${since}` : ''), `built ${words.when(made)}`, runner && `runner ${runner}`,
     ].filter(Boolean).join(' · ');

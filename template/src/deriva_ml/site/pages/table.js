@@ -1,15 +1,18 @@
 'use strict';
-/** A long table that is searched, filtered and sorted as one types. Its state is the place in the address, so that Back works. */
+/** A long table, searched, filtered and sorted as one types. Its state is the place in the address: Back works. */
 const table = (() => {
   const { el } = site;
   const STEP = 100;
   const PAUSE = 120;
+  const button = (attributes, ...children) => el('button', { type: 'button', ...attributes }, ...children);
+  const classes = (...some) => some.filter(Boolean).join(' ') || null;
 
   /**
    * @typedef {Object} Column
    * @property {string} name by which conditions and the address call it
    * @property {string} label
-   * @property {string} [group] the heading above: Parameters, …; a column that has one is left out where no row that is found has a value
+   * @property {string} [group] the heading above: Parameters, …; a column that has one is left out where no row that
+   *   is found has a value
    * @property {any[]} values what it sorts and compares by
    * @property {(row: number) => any} [cell] what it shows, if not the values
    * @property {boolean} [numeric]
@@ -24,16 +27,14 @@ const table = (() => {
    * @param {string} [given.example] a condition; without it there are none to be given
    * @param {string} [given.order] in which the rows come, as the address would say it
    * @param {(row: number) => string} given.words in lower case, that are searched
-   * @param {Object<string, (value: string) => {test: (row: number) => boolean, said: any[]}>} [given.narrow] other filters in the address
+   * @param {Object<string, (value: string) => {test: (row: number) => boolean, said: any[]}>} [given.narrow] other
+   *   filters, by their names in the address
    * @param {(rows: number[]) => any} [given.drawn] called with the rows that are on the screen
    * @param {(go: (changes: Object<string, string>) => void) => any[]} [given.extra] what else stands above the table
    * @returns {() => void} draws what the address says
    */
   function make(content, given) {
     const { noun, count, columns, facets = [], words: texts, narrow = {}, example = '', order: natural = '' } = given;
-    /** Of which columns this person said whether they are shown. @type {Map<string, boolean>} */
-    const said = new Map(site.recall(`columns ${noun}`, []));
-    const shown = new Set(columns.filter(({ name, off }, at) => !at || (said.get(name) ?? !off)).map(({ name }) => name));
     let timer = 0;
     let state = read();
 
@@ -42,7 +43,8 @@ const table = (() => {
       const raw = location.hash.slice(1);
       const asked = raw.includes('=') ? new URLSearchParams(raw) : new URLSearchParams({ q: site.place() });
       const names = ['q', 'where', 'sort', ...facets.map(({ name }) => name), ...Object.keys(narrow)];
-      return { ...Object.fromEntries(names.map((name) => [name, asked.get(name) ?? ''])), shown: asked.get('shown') ?? String(STEP) };
+      const values = Object.fromEntries(names.map((name) => [name, asked.get(name) ?? '']));
+      return { ...values, shown: asked.get('shown') ?? String(STEP) };
     }
 
     /** Goes to another state: as a step that Back undoes, or while typing in place of the last one. */
@@ -50,7 +52,7 @@ const table = (() => {
       clearTimeout(timer);
       timer = 0;
       const next = new URLSearchParams();
-      const wanted = { ...state, shown: String(STEP), ...changes };
+      const wanted = { ...state, q: search.value, where: where.value, shown: String(STEP), ...changes };
       for (const [name, value] of Object.entries(wanted)) {
         if (value && !(name === 'shown' && value === String(STEP))) next.set(name, value);
       }
@@ -68,9 +70,13 @@ const table = (() => {
 
     // ---------------------------------------------------------------------------------------------- controls
     const field = (id, label, control) => el('div', { class: `field field-${id}` }, el('label', { for: id }, label), control);
-    const search = el('input', { type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'words that all occur', oninput: typed('q') });
+    const plain = { autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off' };
+    const search = el('input', {
+      type: 'search', id: 'search', placeholder: 'words that all occur', oninput: typed('q'), ...plain,
+    });
     const where = el('input', {
-      type: 'text', id: 'where', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', placeholder: example, 'aria-describedby': 'where-fault', oninput: typed('where', 3 * PAUSE),
+      type: 'text', id: 'where', placeholder: example, oninput: typed('where', 3 * PAUSE), ...plain,
+      'aria-describedby': 'where-fault',
     });
     const fault = el('p', { id: 'where-fault', class: 'where-fault', role: 'status' });
     const selects = facets.map(({ name, label, values }) => {
@@ -79,7 +85,8 @@ const table = (() => {
       const options = [...counts].filter(([value]) => value !== '').sort((a, b) => b[1] - a[1]);
       const select = el('select', { id: name, onchange: (event) => go({ [name]: event.target.value }) },
         el('option', { value: '' }, 'all'),
-        options.map(([value, many]) => el('option', { value }, `${value.slice(0, 60).replaceAll('_', ' ')} (${site.number(many)})`)));
+        options.map(([value, many]) => (
+          el('option', { value }, `${value.slice(0, 60).replaceAll('_', ' ')} (${site.number(many)})`))));
       return { name, values, select, label, worth: counts.size > 1 };
     });
     const order = el('select', { id: 'sort', onchange: (event) => go({ sort: event.target.value }) },
@@ -92,65 +99,47 @@ const table = (() => {
       selects.filter(({ worth }) => worth).map(({ name, label, select }) => field(name, label, select)),
       example ? field('where', 'Where', where) : null,
       field('sort', 'Order', order));
-    const more = el('button', {
-      type: 'button', class: 'more-filters', 'aria-expanded': 'false', 'aria-controls': 'filters',
+    const more = button({
+      class: 'more-filters', 'aria-expanded': 'false', 'aria-controls': 'filters',
       onclick: () => more.setAttribute('aria-expanded', String(filters.classList.toggle('open'))),
     }, 'Filters');
     const status = el('p', { class: 'found', role: 'status', id: 'found' });
-    const clear = el('button', { type: 'button', class: 'plain', id: 'clear', onclick: () => { go({ ...Object.fromEntries(Object.keys(state).map((name) => [name, ''])), sort: state.sort }); search.focus(); } }, 'Clear filters');
+    const clear = button({ class: 'plain', id: 'clear', onclick: () => {
+      go({ ...Object.fromEntries(Object.keys(state).map((name) => [name, ''])), sort: state.sort });
+      search.focus();
+    } }, 'Clear filters');
     const narrowed = el('div', { class: 'narrowed' });
     const head = el('thead', { role: 'rowgroup' });
     const body = el('tbody', { role: 'rowgroup' });
-    const box = site.scrolling(noun, el('table', { role: 'table', class: 'long', 'aria-describedby': 'found' }, el('caption', { class: 'unseen' }, noun), head, body));
-    const next = el('button', { type: 'button', id: 'more', onclick: () => go({ shown: String(Number(state.shown) + STEP) }, { replace: true }) });
+    const box = site.scrolling(noun, el('table', { role: 'table', class: 'long', 'aria-describedby': 'found' },
+      el('caption', { class: 'unseen' }, noun), head, body));
+    const next = button({
+      id: 'more', onclick: () => go({ shown: String(Number(state.shown) + STEP) }, { replace: true }),
+    });
+    const offered = menu(noun, columns, () => draw());
     content.append(
-      el('search', { class: 'tools no-print', 'aria-label': `Find ${noun}` }, field('search', 'Search', search), more, filters, menu()),
+      el('search', { class: 'tools no-print', 'aria-label': `Find ${noun}` },
+        field('search', 'Search', search), more, filters, offered.node),
       fault, narrowed,
       el('div', { class: 'above' }, status, clear, given.extra?.(go) ?? []),
       box,
     );
     box.append(el('div', { class: 'below no-print' }, next));
 
-    /** The list of columns, of which a person chooses. */
-    function menu() {
-      const optional = columns.slice(1);
-      const label = () => `Columns (${shown.size} of ${columns.length})`;
-      const summary = el('summary', { class: 'button' }, label());
-      const boxes = new Map(optional.map((column) => [column.name, el('input', {
-        type: 'checkbox', value: column.name, checked: shown.has(column.name), onchange: (event) => set([column.name], event.target.checked),
-      })]));
-      const set = (names, on) => {
-        names.forEach((name) => {
-          shown[on ? 'add' : 'delete'](name);
-          said.set(name, on);
-          boxes.get(name).checked = on;
-        });
-        summary.textContent = label();
-        site.keep(`columns ${noun}`, [...said]);
-        draw();
-      };
-      const groups = [...new Set(optional.map(({ group = 'Facts' }) => group))].map((name) => {
-        const own = optional.filter(({ group = 'Facts' }) => group === name);
-        const all = (on, text) => el('button', { type: 'button', class: 'plain', 'aria-label': `${name}: ${text}`, onclick: () => set(own.map((column) => column.name), on) }, text);
-        return el('fieldset', {}, el('legend', {}, name), own.length > 3 ? el('div', { class: 'both' }, all(true, 'all'), all(false, 'none')) : null,
-          own.map((column) => el('label', { class: 'check' }, boxes.get(column.name), el('span', { class: 'clamp' }, column.label))));
-      });
-      const details = el('details', { class: 'menu', onkeydown: (event) => { if (event.key === 'Escape') { details.open = false; summary.focus(); } } },
-        summary, el('div', { class: 'sheet' }, groups));
-      document.addEventListener('pointerdown', (event) => { if (!details.contains(event.target)) details.open = false; });
-      return details;
-    }
-
     // ----------------------------------------------------------------------------------------------- drawing
     function chosen() {
-      const tests = selects.filter(({ name }) => state[name]).map(({ name, values }) => (row) => values[row] === state[name]);
+      const tests = selects.filter(({ name }) => state[name])
+        .map(({ name, values }) => (row) => values[row] === state[name]);
       tests.push(...query.search(state.q, texts));
       narrowed.replaceChildren();
       for (const [name, filter] of Object.entries(narrow)) {
         if (!state[name]) continue;
         const { test, said } = filter(state[name]);
         tests.push(test);
-        narrowed.append(el('span', { class: 'chip' }, said, el('button', { type: 'button', class: 'plain', onclick: () => { go({ [name]: '' }); search.focus(); } }, 'show all')));
+        narrowed.append(el('span', { class: 'chip' }, said, button({ class: 'plain', onclick: () => {
+          go({ [name]: '' });
+          search.focus();
+        } }, 'show all')));
       }
       let wrong = '';
       try {
@@ -159,8 +148,7 @@ const table = (() => {
         wrong = `This condition is left out: ${error.message}.`;
       }
       fault.textContent = wrong;
-      where.toggleAttribute('aria-invalid', Boolean(wrong));
-      if (wrong) where.setAttribute('aria-invalid', 'true');
+      where.setAttribute('aria-invalid', String(Boolean(wrong)));
       const rows = [];
       for (let row = 0; row < count; row += 1) if (tests.every((test) => test(row))) rows.push(row);
       const by = columns.find(({ name }) => name === state.sort.replace(/^-/, ''));
@@ -170,15 +158,21 @@ const table = (() => {
     function draw() {
       const rows = chosen();
       const has = ({ values }) => rows.some((row) => values[row] !== null);
-      const visible = columns.filter((column) => shown.has(column.name) && (!column.group || !rows.length || has(column)));
+      const visible = columns.filter((column) => offered.shows(column) && (!column.group || !rows.length || has(column)));
       const screen = rows.slice(0, Number(state.shown) || STEP);
       headings(visible);
       body.replaceChildren(...screen.map((row) => line(row, visible)));
-      if (!rows.length) body.append(el('tr', { role: 'row' }, el('td', { role: 'cell', class: 'nothing', colspan: String(visible.length) }, `No ${noun} match.`)));
+      if (!rows.length) {
+        const cell = { role: 'cell', class: 'nothing', colspan: String(visible.length) };
+        body.append(el('tr', { role: 'row' }, el('td', cell, `No ${noun} match.`)));
+      }
       const part = screen.length < rows.length ? `${site.number(screen.length)} of ` : '';
-      status.textContent = `${part}${site.number(rows.length)} ${noun}${rows.length < count ? `, of ${site.number(count)} in all` : ''}`;
+      const rest = rows.length < count ? `, of ${site.number(count)} in all` : '';
+      status.textContent = `${part}${site.number(rows.length)} ${noun}${rest}`;
       clear.hidden = rows.length === count && !state.where && !state.q;
-      next.hidden = screen.length === rows.length;
+      const last = screen.length === rows.length;
+      if (last && document.activeElement === next) body.querySelector('tr:last-child :is(a, input)')?.focus();
+      next.hidden = last;
       next.textContent = `Show ${site.number(Math.min(STEP, rows.length - screen.length))} more`;
       given.drawn?.(screen, body);
     }
@@ -193,15 +187,22 @@ const table = (() => {
         ? el('th', { role: 'columnheader', scope: 'colgroup', colspan: String(span) }, el('span', {}, group))
         : el('td', { role: 'cell', colspan: String(span) })))) : null;
       const focused = head.contains(document.activeElement) ? document.activeElement.value : null;
-      head.replaceChildren(...[groups, el('tr', { role: 'row' }, visible.map(({ name, label, numeric }, at) => {
-        const by = state.sort || natural;
-        const [sorted, down] = [by.replace(/^-/, '') === name, by.startsWith('-')];
-        return el('th', {
-          role: 'columnheader', scope: 'col', class: [at ? '' : 'first', numeric ? 'number' : ''].join(' ').trim() || null, 'data-label': label.slice(0, 60), 'aria-sort': sorted ? (down ? 'descending' : 'ascending') : null,
-        }, el('button', { type: 'button', class: 'sort', value: name, onclick: () => go({ sort: sorted && !down ? `-${name}` : name }) },
-          el('span', { class: 'clamp' }, label), el('span', { class: 'arrow', 'aria-hidden': 'true' }, sorted ? (down ? '▼' : '▲') : '')));
-      }))].filter(Boolean));
-      if (focused !== null) [...head.querySelectorAll('button')].find(({ value }) => value === focused)?.focus({ preventScroll: true });
+      const names = el('tr', { role: 'row' }, visible.map(heading));
+      head.replaceChildren(...(groups ? [groups, names] : [names]));
+      const again = [...head.querySelectorAll('button')].find(({ value }) => value === focused);
+      again?.focus({ preventScroll: true });
+    }
+
+    function heading({ name, label, numeric }, at) {
+      const by = state.sort || natural;
+      const down = by.startsWith('-');
+      const sorted = by.slice(down ? 1 : 0) === name ? (down ? 'descending' : 'ascending') : null;
+      const arrow = { ascending: '▲', descending: '▼' }[sorted] ?? '';
+      return el('th', {
+        role: 'columnheader', scope: 'col', class: classes(!at && 'first', numeric && 'number'),
+        'data-label': label.slice(0, 60), 'aria-sort': sorted,
+      }, button({ class: 'sort', value: name, onclick: () => go({ sort: sorted === 'ascending' ? `-${name}` : name }) },
+        el('span', { class: 'clamp' }, label), el('span', { class: 'arrow', 'aria-hidden': 'true' }, arrow)));
     }
 
     function line(row, visible) {
@@ -209,8 +210,12 @@ const table = (() => {
         const had = values[row];
         const text = had === null ? '' : numeric ? site.number(had) : site.value(had);
         const inner = cell ? cell(row) : text.length > 24 ? el('div', { class: 'clamp' }, text.slice(0, 400)) : text;
-        const kind = [at ? '' : 'first', numeric ? 'number' : '', group ? 'given' : '', key ?? '', inner === '' || inner === null ? 'blank' : ''].filter(Boolean).join(' ');
-        return el(at ? 'td' : 'th', { role: at ? 'cell' : 'rowheader', scope: at ? null : 'row', class: kind || null, 'data-label': label.slice(0, 60), title: numeric && !cell && had !== null ? String(had) : null }, inner);
+        const blank = inner === '' || inner === null;
+        return el(at ? 'td' : 'th', {
+          role: at ? 'cell' : 'rowheader', scope: at ? null : 'row', 'data-label': label.slice(0, 60),
+          class: classes(!at && 'first', numeric && 'number', group && 'given', key, blank && 'blank'),
+          title: numeric && !cell && had !== null ? String(had) : null,
+        }, inner);
       }));
     }
 
@@ -224,6 +229,45 @@ const table = (() => {
       order.value = state.sort;
       draw();
     };
+  }
+
+  /** The list of columns, of which a person chooses; this browser keeps it. @param {() => void} changed */
+  function menu(noun, columns, changed) {
+    /** Of which columns this person said whether they are shown. @type {Map<string, boolean>} */
+    const said = new Map(site.recall(`columns ${noun}`, []));
+    const shows = (column) => column === columns[0] || (said.get(column.name) ?? !column.off);
+    const label = () => `Columns (${columns.filter(shows).length} of ${columns.length})`;
+    const summary = el('summary', { class: 'button' }, label());
+    const optional = columns.slice(1);
+    const boxes = new Map(optional.map((column) => [column, el('input', {
+      type: 'checkbox', checked: shows(column), onchange: (event) => set([column], event.target.checked),
+    })]));
+    const set = (some, on) => {
+      some.forEach((column) => {
+        said.set(column.name, on);
+        boxes.get(column).checked = on;
+      });
+      summary.textContent = label();
+      site.keep(`columns ${noun}`, [...said]);
+      changed();
+    };
+    const groups = [...new Set(optional.map(({ group = 'Facts' }) => group))].map((name) => {
+      const own = optional.filter(({ group = 'Facts' }) => group === name);
+      const all = (on, text) => button({ class: 'plain', 'aria-label': `${name}: ${text}`, onclick: () => set(own, on) }, text);
+      return el('fieldset', {}, el('legend', {}, name),
+        own.length > 3 ? el('div', { class: 'both' }, all(true, 'all'), all(false, 'none')) : null,
+        own.map((column) => el('label', { class: 'check' },
+          boxes.get(column), el('span', { class: 'clamp' }, column.label))));
+    });
+    const node = el('details', { class: 'menu', onkeydown: (event) => {
+      if (event.key !== 'Escape') return;
+      node.open = false;
+      summary.focus();
+    } }, summary, el('div', { class: 'sheet' }, groups));
+    document.addEventListener('pointerdown', (event) => {
+      if (!node.contains(event.target)) node.open = false;
+    });
+    return { node, shows };
   }
 
   return { make };

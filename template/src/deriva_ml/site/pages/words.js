@@ -9,11 +9,16 @@ const words = (() => {
     if (!Number.isFinite(value)) return String(value);
     const size = Math.abs(value);
     if (Number.isInteger(value) && size < 1e15) return value.toLocaleString('en', { useGrouping: size >= 1e4 });
-    return size >= 1e7 || size < 1e-4 ? value.toExponential(5).replace(/\.?0+e/, 'e').replace('e+', 'e') : String(Number(value.toPrecision(6)));
+    if (size < 1e7 && size >= 1e-4) return String(Number(value.toPrecision(6)));
+    return value.toExponential(5).replace(/\.?0+e/, 'e').replace('e+', 'e');
   }
 
   /** A value that was given, exactly as it was. @param {any} json */
-  const value = (json) => (json === undefined ? '' : json === null ? 'none' : typeof json === 'object' ? JSON.stringify(json) : String(json));
+  function value(json) {
+    if (json === undefined) return '';
+    if (json === null) return 'none';
+    return typeof json === 'object' ? JSON.stringify(json) : String(json);
+  }
 
   /** A time, in UTC. @param {string} iso */
   const when = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : '');
