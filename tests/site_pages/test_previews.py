@@ -163,6 +163,12 @@ def test_a_large_table_is_cut(previewed: Previewed) -> None:
     assert found is not None and {row[1] for row in found["rows"]} == {"2"}
 
 
+def test_a_credential_in_a_table_is_masked(previewed: Previewed) -> None:
+    """By the heading of its column, as a parameter is by its name."""
+    found = previewed("user,api_key,key\nada,abc,1\nbob,,2\nx\n", "a.csv")
+    assert found is not None and found["rows"] == [["ada", "***", "1"], ["bob", "", "2"], ["x"]]
+
+
 def test_a_table_of_parquet_is_shown_where_it_can_be_read(previewed: Previewed, tmp_path: Path) -> None:
     """With the library for it; else, as one that is damaged, it has no preview."""
     assert previewed(b"PAR1 no more PAR1", "a.parquet") is None

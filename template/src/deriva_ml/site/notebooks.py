@@ -101,7 +101,7 @@ def _read(content: Path) -> bytes:
     with open(os.open(content, READING), "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
-            raise ValueError("it is no file, or too large")
+            raise ValueError  # it is no file, or too large
         return stream.read()
 
 

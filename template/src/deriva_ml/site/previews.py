@@ -12,11 +12,12 @@ import struct
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from deriva_ml.catalog.objects import is_digest
+from deriva_ml.redaction import HIDDEN, is_credential
 from deriva_ml.site.harmless import (
     Clean,
     Write,
@@ -96,18 +97,18 @@ def _looked_at(stream: BinaryIO, name: str, size: int, clean: Clean) -> tuple[Pr
     head = stream.read(min(HEAD, TEXT + 4) if suffix not in _TABLES else HEAD)
     if is_picture(head):
         if size > LARGEST:
-            raise ValueError("it is too large")
+            raise ValueError  # it is too large
         _, width, height, data = picture = read_picture(head + stream.read(LARGEST))
         if width * height > PIXELS:
-            raise ValueError("it has too many pixels")
+            raise ValueError  # it has too many pixels
         return {"kind": "picture", "width": width, "height": height}, picture.suffix, data
     if suffix in _PAGES:
         if size > LARGEST_PAGE:
-            raise ValueError("it is too large")
+            raise ValueError  # it is too large
         page = _svg if suffix == ".svg" else _html
         made, height = page(_text(head + stream.read(LARGEST_PAGE), True), clean)
         if len(made) > LARGEST:
-            raise ValueError("it is too large")
+            raise ValueError  # it is too large
         return {"kind": "page", "height": height}, ".html", made
     if suffix == ".parquet":
         return _of_parquet(stream, clean), "", b""
@@ -115,7 +116,7 @@ def _looked_at(stream: BinaryIO, name: str, size: int, clean: Clean) -> tuple[Pr
     if suffix in _TABLES:
         return _separated(text, suffix, len(head) == size, clean), "", b""
     if suffix == ".ipynb":
-        raise ValueError("a notebook has a page of its own")
+        raise ValueError  # a notebook has a page of its own
     lines = text.splitlines()
     shown = _plain(clean("\n".join(lines[:LINES])))
     return {"kind": "text", "text": shown, "more": len(lines) > LINES or size > len(head)}, "", b""
@@ -128,7 +129,7 @@ def _text(data: bytes, whole: bool) -> str:
         ValueError: they are no text.
     """
     if b"\0" in data:
-        raise ValueError("it is no text")
+        raise ValueError  # it is no text
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -148,7 +149,7 @@ def _separated(text: str, suffix: str, whole: bool, clean: Clean) -> Preview:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     rows = [*islice(filter(None, reader), ROWS + 2)]
     if not rows:
-        raise ValueError("it is empty")
+        raise ValueError  # it is empty
     if len(rows) == ROWS + 2:
         more: int | None = sum(1 for _ in filter(None, reader)) + 1 if whole else None
     else:
@@ -160,13 +161,13 @@ def _separated(text: str, suffix: str, whole: bool, clean: Clean) -> Preview:
 def _of_parquet(stream: BinaryIO, clean: Clean) -> Preview:
     """Return the first rows of a Parquet file, if there is a library for it, and they do not take much memory."""
     if find_spec("pyarrow") is None:
-        raise ValueError("nothing here reads it")
+        raise ValueError  # nothing here reads it
     file = import_module("pyarrow.parquet").ParquetFile(stream)
     names = list(file.schema_arrow.names)
     if file.num_row_groups:
         group = file.metadata.row_group(0)
         if sum(group.column(n).total_uncompressed_size for n in range(group.num_columns)) > LARGEST_COLUMNS:
-            raise ValueError("it is too large")
+            raise ValueError  # it is too large
     batch = next(file.iter_batches(batch_size=ROWS, columns=names[:COLUMNS]), None)
     columns = [column.to_pylist() for column in batch.columns] if batch is not None else []
     rows = [*zip(*columns, strict=True)]
@@ -178,6 +179,11 @@ def _table(
 ) -> Preview:
     """Return a table; ``more`` rows are left out, None if nobody counted; ``more_columns`` likewise."""
     texts = [[_cell(value) for value in row[:COLUMNS]] for row in [headings, *rows]]
+    for row in texts[1:]:
+        row[:] = [
+            HIDDEN if value and is_credential(name, value) else value
+            for name, value in zip_longest(texts[0], row, fillvalue="")
+        ][: len(row)]
     # All at once, which takes a fraction of the time; unless what is found reaches from one into another.
     cleaned = clean("\n".join("\n".join(row) for row in texts)).split("\n")
     if len(cleaned) != sum(map(len, texts)):
@@ -202,7 +208,7 @@ def _svg(text: str, clean: Clean) -> tuple[bytes, int]:
     """Return a drawing as a page, in which it is an image: one runs nothing, and fetches nothing; and its height."""
     tag = re.search(r"<(?:\w+:)?svg\b[^>]*", text)
     if not tag:
-        raise ValueError("it is no drawing")
+        raise ValueError  # it is no drawing
     height = re.search(r"\sheight=[\"'](\d{1,5})(?:\.\d*)?(px|pt)?[\"']", tag[0])
     data = base64.b64encode(beside_data(text, clean).encode(errors="replace"))
     image = f'<img alt="" src="data:image/svg+xml;base64,{data.decode()}">'
@@ -215,5 +221,5 @@ def _svg(text: str, clean: Clean) -> tuple[bytes, int]:
 def _html(text: str, clean: Clean) -> tuple[bytes, int]:
     body = defused(text)
     if not shows_something(body):
-        raise ValueError("without its scripts it shows nothing")
+        raise ValueError  # without its scripts it shows nothing
     return harmless_page("A recorded file", beside_data(body, clean)), height_of(body)
