@@ -37,7 +37,7 @@ WITHOUT_WORDS = {
     ("cli/sweep.py", "_tell"): "which job of a sweep begins",
     ("cli/sweep.py", "_print_end"): "the launcher's words",
     ("sweep/running.py", "finish"): "the launcher's words, too, and why the sweep was stopped",
-    ("sweep/job.py", "__call__"): "what let a job fail",
+    ("sweep/job.py", "_here"): "what let a job fail",
     ("sweep/job.py", "look"): "why the sweep was stopped",
     ("sweep/running.py", "stop"): "what `signals.terminated_by` says",
     ("sweep/job.py", "_run"): "what let a job fail",
