@@ -26,6 +26,7 @@ from deriva_ml.project import Project
 from deriva_ml.sweep import engines, equipment, rounds
 from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable, usable_cpus
 from deriva_ml.sweep.folder import Begun, SweepFolder
+from deriva_ml.sweep.job import Task
 from deriva_ml.sweep.plan import Swept
 from deriva_ml.sweep.resuming import resumed
 from deriva_ml.sweep.study import best, listed_values, see_optimizable, space_of, text_of, words_of
@@ -524,3 +525,16 @@ def test_ctrl_c_on_a_terminal_closes_every_record_though_joblib_would_kill(proje
     assert [one.status for held in jobs.values() for one in held] == [Status.aborted] * 2
     eventually(lambda: not Path(f"/proc/{project.notes()[0]['pid']}").exists())
     nothing_left(project)
+
+
+def test_what_a_launcher_says_when_all_are_to_stop_is_not_repeated(tmp_path: Path) -> None:
+    """A second Ctrl-C may come out of a library as whatever error."""
+    sweep = SweepFolder(tmp_path)
+    task = Task(tmp_path, tmp_path, "", Owner.of())
+
+    def launch(_: Path) -> None:
+        raise AttributeError("of a half-made copy")
+
+    assert rounds._launch(task, sweep, launch) == "AttributeError: of a half-made copy"
+    sweep.stop("interrupted")
+    assert rounds._launch(task, sweep, launch) == ""

@@ -96,7 +96,8 @@ def _launch(task: Task, sweep: SweepFolder, launch: Callable[[Path], None]) -> s
     except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
         sweep.stop(INTERRUPTED)
     except Exception as error:  # the launcher's own: a pool that broke, a scheduler that refuses
-        return f"{type(error).__name__}: {one_line(error)}"
+        if not sweep.stopped():  # or it is how a second Ctrl-C came out of a library
+            return f"{type(error).__name__}: {one_line(error)}"
     return ""
 
 
