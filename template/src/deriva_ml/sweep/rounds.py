@@ -19,7 +19,7 @@ from deriva_ml.execution.recovery import recover_project
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.sweep.collecting import collect as collect_apart
-from deriva_ml.sweep.engines import OPTUNA, Engine
+from deriva_ml.sweep.engines import JOBLIB, OPTUNA, Engine
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, Task, with_objective
 from deriva_ml.sweep.plan import Plan
@@ -40,7 +40,7 @@ def launch_all(
         return _search(task, project, sweep, plan, engine, words)
     from deriva_ml.sweep.launching import launch_planned
 
-    problem, alone = "", set[int]()
+    problem, alone, in_vain = "", set[int](), False
     batches = deque([[job.number for job in plan.jobs]])
     while batches and not sweep.stopped():
         batch = [number for number in batches.popleft() if not sweep.job(number).ended()]
@@ -55,8 +55,9 @@ def launch_all(
         close_lost(project, sweep, lost, again)
         alone |= {job.number for job in again}
         left = [number for number in batch if not sweep.job(number).ended() and number not in alone]
-        if left == batch:
+        if left == batch and (in_vain or engine.launcher != JOBLIB):
             break
+        in_vain = left == batch  # once that may be: a process was killed before it came to a job
         batches += [left, *([job.number] for job in again)]
     return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
 
