@@ -273,7 +273,8 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     except (KeyboardInterrupt, Terminated) as error:
         if not begun or begun[0].dry_run:
             raise
-        return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
+        with signals_ignored():  # a terminal's and the sweep's own may both come
+            return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
     return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
 
 
