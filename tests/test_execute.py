@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,15 @@ def test_ids_of_cells_are_no_matter_to_a_person(
     executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     assert printed(executed) == ["1"]
     assert len({cell["id"] for cell in executed.cells}) == 4
+
+
+def test_a_run_leaves_no_thread_and_no_open_file_to_the_next(run: Run) -> None:
+    """A sweep has many in one process, which may not have many files open."""
+
+    def held() -> tuple[int, int]:
+        return threading.active_count(), len([*Path("/proc/self/fd").iterdir()])
+
+    run("print(1)")
+    before = held()
+    run("print(2)")
+    assert held() <= before

@@ -184,8 +184,7 @@ def test_exit_handlers_run_though_processes_of_multiprocessing_are_left(project:
         "pool.ipynb",
         START,
         "import atexit, multiprocessing\npool = multiprocessing.get_context('spawn').Pool(1)\nprint(pool.map(abs, [-1]))",
-        "late = execution.asset_file_path('Execution_Asset', 'late.txt')\natexit.register(late.write_text, 'flushed')",
-        COMMIT,
+        "late = execution.asset_file_path('Execution_Asset', 'late.txt')\nlate.write_text('')\natexit.register(late.write_text, 'flushed')",
     )
     done = run(project, path)
     assert done.rc == 0, done.text

@@ -252,17 +252,23 @@ def execute_cells(
     manager = kernel.manager()
     if kernel.own:
         manager.client_factory = Connection
+    client = Client(
+        saving,
+        kernel.own,
+        km=manager,
+        timeout=timeout,
+        startup_timeout=START_SECONDS,
+        kernel_name=KERNEL_NAME,
+        log_output=log_output,
+    )
     try:
-        Client(
-            saving,
-            kernel.own,
-            km=manager,
-            timeout=timeout,
-            startup_timeout=START_SECONDS,
-            kernel_name=KERNEL_NAME,
-            log_output=log_output,
-        ).execute()
+        client.execute()
     finally:
+        # Its sockets and threads would stay, for each run of a sweep: nobody else closes what is not nbclient's own.
+        if client.kc:
+            client.kc.stop_channels()
+            client.kc.context.destroy(linger=0)
+        manager.context.destroy(linger=0)
         saving.cleanup_pbar()
         saving.notebook_complete()
 

@@ -80,7 +80,8 @@ def execute(
         from deriva_ml.notebook.engine import execute_cells, mark_error, write_notebook
 
         node = _prepared(notebook, parameters)
-        gc.freeze()
+        if not gc.get_freeze_count():  # what a former run of a sweep has left is garbage
+            gc.freeze()
         gc.enable()
         cells += node.cells
         try:

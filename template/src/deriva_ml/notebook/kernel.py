@@ -102,6 +102,7 @@ class Kernel:
         self.process.wait()
         if self._client:
             self._client.stop_channels()
+            self._client.context.destroy(linger=0)
         shutil.rmtree(self.connection_file.parent, ignore_errors=True)
 
     def last_log_line(self) -> str:
