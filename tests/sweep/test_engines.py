@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -25,7 +26,8 @@ from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.sweep import engines, equipment, rounds
 from deriva_ml.sweep.engines import Engine, engine_of, prepared, see_usable, usable_cpus
-from deriva_ml.sweep.folder import Begun, SweepFolder
+from deriva_ml.sweep.folder import Begun, Ended, SweepFolder
+from deriva_ml.sweep.job import Task
 from deriva_ml.sweep.plan import Swept
 from deriva_ml.sweep.resuming import resumed
 from deriva_ml.sweep.study import best, listed_values, see_optimizable, space_of, text_of, words_of
@@ -524,3 +526,37 @@ def test_ctrl_c_on_a_terminal_closes_every_record_though_joblib_would_kill(proje
     assert [one.status for held in jobs.values() for one in held] == [Status.aborted] * 2
     eventually(lambda: not Path(f"/proc/{project.notes()[0]['pid']}").exists())
     nothing_left(project)
+
+
+def test_what_a_launcher_says_when_all_are_to_stop_is_not_repeated(tmp_path: Path) -> None:
+    """A second Ctrl-C may come out of a library as whatever error."""
+    sweep = SweepFolder(tmp_path)
+    task = Task(tmp_path, tmp_path, "", Owner.of())
+
+    def launch(_: Path) -> None:
+        raise AttributeError("of a half-made copy")
+
+    assert rounds._launch(task, sweep, launch) == "AttributeError: of a half-made copy"
+    sweep.stop("interrupted")
+    assert rounds._launch(task, sweep, launch) == ""
+
+
+@pytest.mark.parametrize(("words", "times"), [(JOBLIB, 2), ((), 1)])
+def test_a_process_that_is_killed_before_it_comes_to_a_job_costs_none(
+    words: tuple[str, ...], times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """joblib gives up all for it, once or twice; what another launcher refuses, it would refuse again."""
+    (tmp_path / "pyproject.toml").touch()
+    plan, sweep, launched = plan_of("1,2", *words), SweepFolder(tmp_path / "sweep"), []
+    sweep.make(plan)
+
+    def launch(task: Task, numbers: list[int], *_: Any) -> None:
+        launched.append(numbers)
+        if len(launched) == 1:
+            raise RuntimeError("a worker was killed")
+        for number in numbers:
+            sweep.job(number).end(Ended(Status.uploaded))
+
+    monkeypatch.setattr("deriva_ml.sweep.launching.launch_planned", launch)
+    problem = rounds.launch_all(Project(tmp_path), sweep, plan, "", engine_of(words), [])
+    assert launched == [[0, 1]] * times and bool(problem) == (times == 1)

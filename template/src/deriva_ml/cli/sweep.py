@@ -185,7 +185,8 @@ def _print_end(project: Project, plan: Plan, end: SweepEnd, pending: int) -> int
     if end.execution:
         said = f", {end.stopped}" if end.stopped else ""
         said += f", {len(end.failed)} of {end.count} jobs failed" if end.failed and not end.stopped else ""
-        print(f"Sweep {end.execution}: {counted(len(end.ends), 'execution')}{said}")
+        count = sum(bool(ended.executions) for ended in end.ends.values())
+        print(f"Sweep {end.execution}: {counted(count, 'execution')}{said}")
         pending += not print_summary(project, end.execution)
         for line in _results_of(project, end):
             print(f"  {line}")

@@ -19,7 +19,7 @@ from deriva_ml.execution.recovery import recover_project
 from deriva_ml.process import Owner
 from deriva_ml.project import Project
 from deriva_ml.sweep.collecting import collect as collect_apart
-from deriva_ml.sweep.engines import OPTUNA, Engine
+from deriva_ml.sweep.engines import JOBLIB, OPTUNA, Engine
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
 from deriva_ml.sweep.job import GOOD, INTERRUPTED, LOOK_SECONDS, Task, with_objective
 from deriva_ml.sweep.plan import Plan
@@ -40,7 +40,7 @@ def launch_all(
         return _search(task, project, sweep, plan, engine, words)
     from deriva_ml.sweep.launching import launch_planned
 
-    problem, alone = "", set[int]()
+    problem, alone, in_vain = "", set[int](), False
     batches = deque([[job.number for job in plan.jobs]])
     while batches and not sweep.stopped():
         batch = [number for number in batches.popleft() if not sweep.job(number).ended()]
@@ -57,8 +57,9 @@ def launch_all(
         close_lost(project, sweep, lost, again)
         alone |= {job.number for job in again}
         left = [number for number in batch if not sweep.job(number).ended() and number not in alone]
-        if left == batch:
+        if left == batch and (in_vain or engine.launcher != JOBLIB):
             break
+        in_vain = left == batch  # once that may be: a process was killed before it came to a job
         batches += [left, *([job.number] for job in again)]
     return problem if any(not sweep.job(job.number).ended() for job in plan.jobs) else ""
 
@@ -98,7 +99,8 @@ def _launch(task: Task, sweep: SweepFolder, launch: Callable[[Path], None]) -> s
     except KeyboardInterrupt:  # a second Ctrl-C: what runs is given up
         sweep.stop(INTERRUPTED)
     except Exception as error:  # the launcher's own: a pool that broke, a scheduler that refuses
-        return f"{type(error).__name__}: {one_line(error)}"
+        if not sweep.stopped():  # or it is how a second Ctrl-C came out of a library
+            return f"{type(error).__name__}: {one_line(error)}"
     return ""
 
 
