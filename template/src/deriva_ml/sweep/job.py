@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.connection import open_local
-from deriva_ml.definitions import RID, Status
+from deriva_ml.definitions import OPEN_STATUSES, RID, Status
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.execution.closing import clear_work, remove_folder
 from deriva_ml.parallel import meanwhile
@@ -285,12 +285,9 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
     except (KeyboardInterrupt, Terminated) as error:
         if not begun or begun[0].dry_run:
             raise
-        return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
-    if begun[0].dry_run:
-        return Ended(Status.uploaded)
-    ended = _as_recorded(project, begun[0].local_rid)
-    clear_work(project, begun[0].local_rid)
-    return ended
+        with signals_ignored():  # a terminal's and the sweep's own may both come
+            return replace(_as_recorded(project, begun[0].local_rid), reason=_stop_reason(error))
+    return _as_recorded(project, begun[0].local_rid) if not begun[0].dry_run else Ended(Status.uploaded)
 
 
 @functools.lru_cache(1)
@@ -342,8 +339,11 @@ def _stop_reason(error: BaseException) -> str:
 
 
 def _as_recorded(project: Project, rid: RID, reason: str = "") -> Ended:
+    """Return how an execution ended; nobody needs its working folder any more."""
     with closing(open_local(project)) as catalog:
         record = catalog.lookup_execution(rid)
+    if record.status not in OPEN_STATUSES:
+        clear_work(project, rid)
     return Ended(record.status, [rid], record.status_detail or reason)
 
 
