@@ -147,6 +147,23 @@ def test_jobs_side_by_side_share_the_cores(no_threads: None, monkeypatch: pytest
     assert found["OPENBLAS_NUM_THREADS"] == "5" and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & found.keys()
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), 1),
+        (("hydra/launcher=joblib", "hydra.launcher.n_jobs=3"), 3),
+        (("hydra/launcher=joblib", "hydra.launcher.batch_size=2"), 0),
+        (("hydra/launcher=joblib", "hydra.launcher.timeout=9"), 0),
+        (("hydra/launcher=submitit_local",), 0),
+    ],
+)
+def test_processes_take_turns_unless_a_setting_is_meant_of_each_job(
+    words: tuple[str, ...], expected: int
+) -> None:
+    engine = engine_of(words)
+    assert engine.turns(100) == expected and engine.turns(1) == min(expected, 1)
+
+
 def test_what_a_launcher_needs_is_there_only_while_it_runs(no_threads: None) -> None:
     local = engine_of(("hydra/launcher=submitit_local",))
     with prepared(local, 4, share(local, 4)) as words:

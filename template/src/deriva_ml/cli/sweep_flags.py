@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,7 +240,13 @@ def notebook_sweep(
     with ThreadPoolExecutor(1) as asking:
         answer = asking.submit(ask_about_notebook, notebook, call, asked, refuse=sure)
         import deriva_ml.cli.sweep  # noqa: F401 - meanwhile
+        import deriva_ml.core
+        import deriva_ml.sweep.launching  # noqa: F401
 
+        with suppress(ImportError):  # which is refused by what it lacks, later
+            import_module(
+                "joblib" if any("joblib" in word for word in engine) else "deriva_ml.notebook.engine"
+            )
         seen = answer.result()
     fields = {
         "kind": NOTEBOOK,

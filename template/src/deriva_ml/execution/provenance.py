@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
@@ -104,8 +105,7 @@ def collect(path: Path, *, allow_dirty: bool, apart_from: Path | None = None) ->
         DerivaMLRequestError: there is no such file, no repository, no commit, or (without `allow_dirty`)
             something is not committed.
     """
-    root, name, commit = _find_commit(path)
-    blob = git(root, *_REVISION, f"HEAD:{name}", check=False)
+    root, name, commit, blob = _find_commit(path)
     home = _home(root, name)
     written = apart_from.resolve() if apart_from else None
     untracked = [other for other in untracked_files(root) if root / other != written]
@@ -143,8 +143,8 @@ def collect(path: Path, *, allow_dirty: bool, apart_from: Path | None = None) ->
 _REVISION = ("rev-parse", "--verify", "--quiet")
 
 
-def _find_commit(path: Path) -> tuple[Path, str, str]:
-    """Return the top of a file's repository, the file's path there, and the commit that is checked out.
+def _find_commit(path: Path) -> tuple[Path, str, str, str]:
+    """Return the top of a file's repository, the file's path there, the commit that is checked out, and its blob there.
 
     Raises:
         DerivaMLRequestError: there is no such file, no repository, or no commit.
@@ -152,17 +152,23 @@ def _find_commit(path: Path) -> tuple[Path, str, str]:
     file = path.resolve()
     if not file.is_file():
         raise DerivaMLRequestError(f"no such file: {path}")
-    root = repository_root(file.parent)
-    if root is None:
+    with suppress(DerivaMLRequestError):  # one process for what usually is there; else each is asked for
+        found = git(file.parent, "rev-parse", "--show-toplevel", "HEAD", f"HEAD:./{file.name}").split("\n")
+        if len(found) == 3:
+            root = Path(found[0]).resolve()
+            return root, file.relative_to(root).as_posix(), found[1], found[2]
+    known = repository_root(file.parent)
+    if known is None:
         raise DerivaMLRequestError(
             f"{path} is in no git repository, so a run could not be traced to its code:"
             " uv run deriva-ml-init makes one"
         )
-    root = root.resolve()
+    root = known.resolve()
     commit = git(root, *_REVISION, "HEAD", check=False)
     if not commit:
         raise DerivaMLRequestError(f"{root} has no commit yet: uv run deriva-ml-init makes the first one")
-    return root, file.relative_to(root).as_posix(), commit
+    name = file.relative_to(root).as_posix()
+    return root, name, commit, git(root, *_REVISION, f"HEAD:{name}", check=False)
 
 
 def _refuse(root: Path, changed: Sequence[str]) -> NoReturn:

@@ -251,7 +251,7 @@ def _run_notebook(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
             parent=(parent, job.number) if parent else None,
         ),
         project,
-        None if plan.kernel else _fork_server(path.parent),
+        kernels_from(project, plan),
     )
     warnings = [*result.warnings, *([result.unsent] if result.unsent else ())]
     status = Status.uploaded if result.status is Status.stopped else result.status  # a dry run's end
@@ -294,6 +294,11 @@ def _run_model(project: Project, plan: Plan, job: Job, parent: RID) -> Ended:
 def _plan(folder: Path) -> Plan | None:
     """Return what a sweep is to run, which each process reads once."""
     return SweepFolder(folder).plan()
+
+
+def kernels_from(project: Project, plan: Plan) -> ForkServer | None:
+    """Return what forks the kernels of a plan's jobs in this process; it is started by the first call."""
+    return None if plan.kernel else _fork_server((project.root / plan.notebook).parent)
 
 
 @functools.cache

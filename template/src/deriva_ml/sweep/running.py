@@ -36,11 +36,11 @@ from deriva_ml.git import git
 from deriva_ml.project import Project
 from deriva_ml.signals import signals_ignored, terminated_by
 from deriva_ml.sweep.collecting import collecting
-from deriva_ml.sweep.engines import prepared
+from deriva_ml.sweep.engines import BASIC, prepared
 from deriva_ml.sweep.equipment import equipped
 from deriva_ml.sweep.folder import Ended, JobFolder, SweepFolder
-from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED, submitted_here
-from deriva_ml.sweep.plan import Job, Plan
+from deriva_ml.sweep.job import GOOD, INTERRUPTED, TERMINATED, kernels_from, submitted_here
+from deriva_ml.sweep.plan import NOTEBOOK, Job, Plan
 from deriva_ml.sweep.rounds import launch_all
 from deriva_ml.sweep.study import quiet, recorded_trials, trials_at_once
 from deriva_ml.sweep.threads import share
@@ -102,6 +102,8 @@ def run_sweep(project: Project, plan: Plan, watch: Watch) -> SweepEnd:
     begun = time.monotonic()
     engine, plan = equipped(project, plan)
     plan = replace(plan, commit=git(project.root, "rev-parse", "HEAD", check=False))
+    if plan.kind == NOTEBOOK and engine.launcher == BASIC:
+        kernels_from(project, plan)  # which loads meanwhile
     rid = "" if plan.dry_run else _start(project, plan)
     sweep = SweepFolder.of(project, rid) if rid else SweepFolder(project.new_folder(project.sweeps))
     sweep.make(plan)
