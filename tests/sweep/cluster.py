@@ -255,10 +255,11 @@ def pause_at(moment: str) -> None:
 
     module, _, name = moment.partition(":")
     place = importlib.import_module(module)
+    sleep = time.sleep  # which may be the function itself
 
     def stand(*_: Any, **__: Any) -> None:
         Path(os.environ["NOTES"], f"paused-{os.getpid()}").touch()
-        time.sleep(600)
+        sleep(600)
 
     setattr(place, name, stand)
 

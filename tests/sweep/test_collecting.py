@@ -73,7 +73,7 @@ MOMENTS = {
     "while it runs": "time:sleep",
     "before its archive": "deriva_ml.sweep.apart:export",
     "in its archive": "deriva_ml.archive.exporting:Crate",
-    "before it says so": "deriva_ml.sweep.apart:salvage_unregistered",
+    "before it says so": "deriva_ml.sweep.apart:clear_work",
 }
 
 
