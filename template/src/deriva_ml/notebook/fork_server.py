@@ -226,9 +226,9 @@ def _end() -> None:
     Threads are waited for, exit handlers run, what cells hold goes, and files that are open get what was written to them,
     whoever holds them; then whatever is not Python's ends as always.
     """
+    cells = vars(sys.modules["__main__"])
     vars(threading)["_shutdown"]()
     atexit._run_exitfuncs()
-    cells = vars(sys.modules["__main__"])
     for name in reversed([*cells]):  # what came later may need what was there before
         if name != "__builtins__":
             cells[name] = None
