@@ -81,12 +81,10 @@ def _compose_nothing() -> None:
     from hydra.core.singleton import Singleton
     from omegaconf.basecontainer import BaseContainer
 
-    from deriva_ml.config.compose import warm_up
-
     held = dict(Singleton._instances), dict(BaseContainer._resolvers)
     sys.modules["hydra_plugins"] = None  # type: ignore[assignment]  # an import of it raises
     with suppress(Exception):  # a kernel's composition says what is wrong
-        warm_up()
+        importlib.import_module("deriva_ml.config.compose").warm_up()
     del sys.modules["hydra_plugins"]
     Singleton._instances, BaseContainer._resolvers = held
 
@@ -225,9 +223,9 @@ def _end() -> None:
     Threads are waited for, exit handlers run, what cells hold goes, and files that are open get what was written to them,
     whoever holds them; then whatever is not Python's ends as always.
     """
+    cells = vars(sys.modules["__main__"])
     vars(threading)["_shutdown"]()
     atexit._run_exitfuncs()
-    cells = vars(sys.modules["__main__"])
     for name in reversed([*cells]):  # what came later may need what was there before
         if name != "__builtins__":
             cells[name] = None
