@@ -207,6 +207,7 @@ def _be_kernel(command: list[str], variables: dict[str, str]) -> None:
     """Be what a command would start."""
     from deriva_ml.notebook.streams import KernelApp
 
+    loaded = {*sys.modules}
     variables["JPY_PARENT_PID"] = str(os.getppid())
     for name in os.environ.keys() - variables.keys():
         del os.environ[name]
@@ -217,22 +218,26 @@ def _be_kernel(command: list[str], variables: dict[str, str]) -> None:
     vars(logging)["_startTime"] = now if isinstance(vars(logging)["_startTime"], int) else now / 1e9
     gc.enable()
     KernelApp.launch_instance(parent_handle=os.getppid())
-    _end()
+    _end(loaded)
 
 
-def _end() -> None:
+def _end(loaded: set[str]) -> None:
     """End as the interpreter does, but without taking down what the server has loaded, which takes longer than a small run.
 
-    Threads are waited for, exit handlers run, what cells hold goes, and files that are open get what was written to them,
-    whoever holds them; then whatever is not Python's ends as always.
+    Threads are waited for, exit handlers run, what cells and the project's modules hold goes, and files that are open get
+    what was written to them, whoever holds them; then whatever is not Python's ends as always.
+
+    Args:
+        loaded: names of the modules that the server has loaded.
     """
-    cells = vars(sys.modules["__main__"])
     vars(threading)["_shutdown"]()
-    atexit._run_exitfuncs()
-    for name in reversed([*cells]):  # what came later may need what was there before
-        if name != "__builtins__":
-            cells[name] = None
+    atexit._run_exitfuncs()  # with IPython's, what cells hold goes
     _flush_files()  # of what goes in a cycle the interpreter may close the file before
+    others = loaded | sys.stdlib_module_names
+    for name, module in reversed([*sys.modules.items()]):  # what came later may need what was there before
+        if name not in loaded and name.partition(".")[0] not in others:
+            if "site-packages" not in (getattr(module, "__file__", None) or ""):
+                vars(module).update(dict.fromkeys(vars(module).keys() - {"__builtins__"}))
     gc.collect()
     _flush_files()
     ctypes.PyDLL(None).exit(0)  # with the interpreter's lock: no other thread goes on
