@@ -283,6 +283,10 @@ def test_the_workshop_has_what_a_project_installs(rendered: Path) -> None:
     workshop = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project = pyproject(rendered)
     assert workshop["dependency-groups"]["project"] == sorted(project["project"]["dependencies"])
-    assert set(project["dependency-groups"]["docs"]) <= set(workshop["dependency-groups"]["dev"][:-2])
+    own = {one for one in workshop["dependency-groups"]["dev"] if isinstance(one, str)}
+    assert own >= {*project["dependency-groups"]["docs"]}
+    extras = project["project"]["optional-dependencies"]
+    installed = workshop["dependency-groups"]["engines"] + workshop["dependency-groups"]["site"]
+    assert {one for name, extra in extras.items() if name != "ray" for one in extra} == {*installed}
     assert workshop["tool"]["ruff"]["lint"] == project["tool"]["ruff"]["lint"]
     assert workshop["tool"]["ruff"]["line-length"] == project["tool"]["ruff"]["line-length"]
