@@ -221,7 +221,8 @@ def _call(model: Any, execution: Execution) -> None:
         sys.stderr.write(shown)  # the model's, as Python shows it
         with disk.unless_refused(execution.ml.project.state):
             execution.add_metadata("traceback.txt", redact(shown), ExecMetadataType.log_file)
-        raise DerivaMLRunError(f"{type(error).__name__}: {error}", *_names(execution)) from error
+        why = disk.fault(error, execution.ml.project.state) or f"{type(error).__name__}: {error}"
+        raise DerivaMLRunError(why, *_names(execution)) from error
 
 
 def _commit(execution: Execution) -> None:

@@ -15,6 +15,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import deriva_ml.disk as disk
 import deriva_ml.sweep.apart as apart
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.definitions import OPEN_STATUSES, RID, Status
@@ -114,11 +115,8 @@ class Task:
                     job = plan.trial(folder.number, chosen)
                     folder.note_job(job)
                 return self._run(sweep, folder, plan, job)
-            except (
-                Exception
-            ) as error:  # of the sweep's folder, as on a full disk: launchers say it their own way
-                why = f"{type(error).__name__}: {one_line(error)}"
-                ended = folder.ended() or Ended(Status.failed, reason=why)
+            except Exception as error:  # of the sweep's folder: launchers say it their own way
+                ended = folder.ended() or Ended(Status.failed, reason=_fault_of(error, sweep.state))
                 with suppress(OSError):
                     folder.end(ended)
                 self._tell_of(folder)
@@ -163,10 +161,8 @@ class Task:
                 ended = run_job(project, plan, job, parent)
         except (KeyboardInterrupt, Terminated) as error:
             ended = ended or Ended(Status.aborted, reason=_stop_reason(error))  # or it came too late
-        except (DerivaMLException, OSError) as error:
-            ended = Ended(Status.failed, reason=str(error))
         except Exception as error:  # whatever it is, the other jobs go on
-            ended = Ended(Status.failed, reason=f"{type(error).__name__}: {one_line(error)}")
+            ended = Ended(Status.failed, reason=_fault_of(error, project.state))
         ended = replace(ended, seconds=round(time.monotonic() - begun, 3))
         with signals_ignored():
             removed = sweep.is_removed()
@@ -336,6 +332,14 @@ def _why_stopped(sweep: SweepFolder) -> str:
 
 def _stop_reason(error: BaseException) -> str:
     return terminated_by() if isinstance(error, Terminated) else INTERRUPTED
+
+
+def _fault_of(error: Exception, state: Path) -> str:
+    """Return why a job failed, as a person would say it where the disk is at fault, or another program's words."""
+    if why := disk.fault(error, state):
+        return why
+    said = isinstance(error, DerivaMLException | OSError)
+    return str(error) if said else f"{type(error).__name__}: {one_line(error)}"
 
 
 def _as_recorded(project: Project, rid: RID, reason: str = "") -> Ended:
