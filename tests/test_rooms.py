@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import xml.etree.ElementTree as ElementTree
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -63,6 +64,7 @@ def room(module: str) -> str:
     return first if first in ROOMS else BESIDE.get(first, "plain")
 
 
+@functools.cache
 def arrows() -> set[tuple[str, str]]:
     """The picture's arrows: from which room to which."""
     drawn = (element.get("id", "") for element in ElementTree.parse(PICTURE).iter())
@@ -70,6 +72,7 @@ def arrows() -> set[tuple[str, str]]:
     return {(start, end) for start, end in found}
 
 
+@functools.cache
 def below(start: str) -> set[str]:
     """Every room that the picture's arrows lead to from one."""
     steps = {end for begin, end in arrows() if begin == start}

@@ -29,6 +29,7 @@ RUNNER = (
     "ipykernel>=6.29",
     "jupyter-client>=8.6",
     "markdownify>=1.0",
+    "mistune>=3",
     "nbclient>=0.10",
     "nbconvert>=7.16",
     "nbformat>=5.10",
