@@ -342,7 +342,7 @@ def list_choices() -> str:
     lines = []
     for group, entries in sorted(groups.items()):
         lines += [f"{group}:", aligned([(f"  {choice}", line) for choice, line in sorted(entries)])]
-    with hydra.initialize(version_base="1.3", config_path=None):
+    with _hydra_here():
         loader = GlobalHydra.instance().config_loader()
         for group in ("hydra/launcher", "hydra/sweeper"):
             options = sorted(loader.get_group_options(group))

@@ -14,6 +14,7 @@ from typing import Any
 import deriva_ml.disk as disk
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.file_lock import file_lock
+from deriva_ml.project import replacing
 from deriva_ml.untrusted import DAMAGED, check_inside, is_inside, read_json, well_formed
 
 BUILT, LOCK = "data/built.json", "data/.lock"
@@ -88,9 +89,8 @@ class SiteFolder:
                     return
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with disk.temporary(path.parent) as part:
+        with replacing(path) as part:
             part.write_bytes(content)
-            os.replace(part, path)
         self._there.add(name)
         self._new.append(path)
         self.written += 1
@@ -124,9 +124,8 @@ class SiteFolder:
             if path.read_bytes() == told:
                 return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with disk.temporary(path.parent) as part:
+        with replacing(path) as part:
             part.write_bytes(told)
-            os.replace(part, path)
 
     def remove_stale(self) -> None:
         """Remove what an earlier build wrote and this one did not."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
-from deriva_ml.disk import temporary
+from deriva_ml.project import replacing
 
 PACKAGE, SCRIPT = "vl-convert-python", "vega.js"
 GIVEN = "window.vega = vega; window.vegaEmbed = vegaEmbed;"
@@ -51,9 +50,8 @@ def write_vega(assets: Path) -> bool:
         lite=vl_convert.get_vegalite_versions()[-1],
         embed=vl_convert.get_vega_embed_version(),
     )
-    with temporary(assets) as part:
+    with replacing(path) as part:
         part.write_bytes(head.encode() + script)
-        os.replace(part, path)
     return True
 
 
