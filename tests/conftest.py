@@ -16,13 +16,17 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import copier
 import pytest
 from copier.errors import DirtyLocalWarning
 
+from browser import NAMES, browser, find_browser
 from quick_copier import hasten
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "template" / "src"
@@ -382,6 +386,21 @@ def copy_to(synced: ProjectFolder) -> Callable[[Path], ProjectFolder]:
 def project_copy(copy_to: Callable[[Path], ProjectFolder], tmp_path: Path) -> Callable[..., ProjectFolder]:
     """``project_copy(destination=None)``: such a copy for one test, by default in its own temporary folder."""
     return lambda destination=None: copy_to(destination or tmp_path / "my-project")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The machine's Chromium, without a window.
+
+    Ended with the module: Playwright lets a process start it once at a time, and leaves it no event loop meanwhile.
+    """
+    if find_browser() is None:
+        pytest.skip(f"no browser on this machine (looked for {', '.join(NAMES)})")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=30_000)  # ms: other tests may keep the machine busy
+    with browser() as program:
+        yield program
 
 
 def refresh_index(project: ProjectFolder) -> None:

@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browser import NAMES, browser, find_browser
 from conftest import ProjectFolder
 from notebooks import write_notebook
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 PARAMETERS = "width: int = 3"
 CELLS = [
@@ -264,12 +266,11 @@ def jupyterlab(project: ProjectFolder, folder: Path) -> Iterator[str]:
         process.wait(30)
 
 
-@pytest.mark.skipif(find_browser() is None, reason=f"no browser: none of {', '.join(NAMES)} is installed")
 def test_in_jupyterlab_a_parameter_that_was_changed_and_not_saved_is_what_the_record_says(
-    project: ProjectFolder, tmp_path: Path
+    project: ProjectFolder, tmp_path: Path, chromium: Browser
 ) -> None:
     before = (project / NOTEBOOK).read_text()
-    with jupyterlab(project, tmp_path) as address, browser() as chromium:
+    with jupyterlab(project, tmp_path) as address:
         page = chromium.new_page()
         page.goto(f"{address}lab/tree/{NOTEBOOK}?token=secret&reset")
         page.locator(".jp-CodeCell .cm-content").first.click(timeout=120_000)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import site_checks
-from browser import NAMES, browser, find_browser
 from conftest import ROOT
 from gather_docs import ELSEWHERE, gather
 
@@ -185,15 +184,6 @@ def test_a_fault_in_the_files_is_found(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- in a browser
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The machine's Chromium, without a window."""
-    if find_browser() is None:
-        pytest.skip(f"no browser on this machine (looked for {', '.join(NAMES)})")
-    with browser() as program:
-        yield program
-
-
 class Quiet(SimpleHTTPRequestHandler):
     """Serves files and says nothing."""
 

@@ -8,18 +8,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
 from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
-from browser import browser, find_browser
 from conftest import ROOT
 from deriva_ml.replay.junit import write_junit
 from deriva_ml.replay.report import Report, Side, percent, write
 from deriva_ml.replay.verdict import Compared, Comparison, Difference, Verdict
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><b>&lt; ]]> --> \x1b[31m\x00\u202e\ud800\ufffe"
@@ -221,20 +223,18 @@ def test_each_record_is_a_test_case_of_the_junit_file(tmp_path: Path) -> None:
     assert WITHIN in str(suite[2].get("name")) and "\\x1b" in str(suite[2].get("name"))
 
 
-@pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
-def test_the_page_fits_a_telephone_and_a_screen_in_light_and_dark(tmp_path: Path) -> None:
+def test_the_page_fits_a_telephone_and_a_screen_in_light_and_dark(tmp_path: Path, chromium: Browser) -> None:
     """Nothing is wider than the window, the policy lets the style through, and nothing else happens."""
     write(replace(FULL_OF_HARM, runs=[DIFFERENT, GONE]), tmp_path)
-    with browser() as program:
-        for width, scheme in ((390, "light"), (390, "dark"), (1600, "light"), (1600, "dark")):
-            context = program.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-            page = context.new_page()
-            said: list[str] = []
-            page.on("console", lambda one, said=said: said.append(one.text))
-            page.on("dialog", lambda one, said=said: said.append(one.message))
-            page.on("request", lambda one, said=said: said.append(one.url))
-            page.goto((tmp_path / "report.html").as_uri())
-            assert said == [(tmp_path / "report.html").as_uri()]
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(13, 17, 23)"}[scheme]
+    for width, scheme in ((390, "light"), (390, "dark"), (1600, "light"), (1600, "dark")):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda one, said=said: said.append(one.text))
+        page.on("dialog", lambda one, said=said: said.append(one.message))
+        page.on("request", lambda one, said=said: said.append(one.url))
+        page.goto((tmp_path / "report.html").as_uri())
+        assert said == [(tmp_path / "report.html").as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(13, 17, 23)"}[scheme]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browser import NAMES, browser, find_browser
 from deriva_ml.cli import catalog
 from git_repository import isolate_git
 from site_pages.corpus import Corpus, make
@@ -52,18 +51,6 @@ def in_full(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(
         corpus, tmp_path_factory.mktemp("looked at closely") / "site", corpus.example, corpus.hostile
     )
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The machine's Chromium, without a window."""
-    if find_browser() is None:
-        pytest.skip(f"no browser on this machine (looked for {', '.join(NAMES)})")
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=30_000)  # ms: other tests may keep the machine busy
-    with browser() as program:
-        yield program
 
 
 EXPECTED = (
