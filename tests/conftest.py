@@ -22,7 +22,6 @@ import copier
 import pytest
 from copier.errors import DirtyLocalWarning
 
-from browser import NAMES, browser, find_browser
 from quick_copier import hasten
 
 if TYPE_CHECKING:
@@ -394,9 +393,12 @@ def chromium() -> Iterator[Browser]:
 
     Ended with the module: Playwright lets a process start it once at a time, and leaves it no event loop meanwhile.
     """
+    from playwright.sync_api import expect
+
+    from browser import NAMES, browser, find_browser
+
     if find_browser() is None:
         pytest.skip(f"no browser on this machine (looked for {', '.join(NAMES)})")
-    from playwright.sync_api import expect
 
     expect.set_options(timeout=30_000)  # ms: other tests may keep the machine busy
     with browser() as program:

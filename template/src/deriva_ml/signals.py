@@ -22,8 +22,15 @@ _expected: list[str] = []
 """Why this process is about to be terminated, where it knows; the first counts."""
 
 
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM); like ``KeyboardInterrupt``, no handler of errors catches it."""
+class Terminated(SystemExit):
+    """The process was asked to end (SIGTERM); like ``KeyboardInterrupt``, no handler of errors catches it.
+
+    A ``SystemExit``, since an event loop keeps what else is raised in its callbacks and tasks to itself. One that is
+    not caught ends the process with 1.
+    """
+
+    def __init__(self, status: int = 1) -> None:
+        super().__init__(status)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import Provenance, collect, workflow_of
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact, redact_override
-from deriva_ml.signals import raise_on_signals, signals_ignored
+from deriva_ml.signals import Terminated, raise_on_signals, signals_ignored
 
 if TYPE_CHECKING:
     from deriva_ml.config.compose import Composer, Composition
@@ -206,6 +206,8 @@ def create_model_config(
 def _call(model: Any, execution: Execution) -> None:
     try:
         model(ml_instance=execution.ml, execution=execution)
+    except Terminated:
+        raise
     except SystemExit as error:
         raise DerivaMLRunError(f"the model called sys.exit({error.code!r})", *_names(execution)) from error
     except DerivaMLException as error:
