@@ -129,7 +129,7 @@ def list_executions(catalog: Source, args: argparse.Namespace) -> int:
 
 def list_files(source: Source, args: argparse.Namespace) -> int:
     """List files."""
-    from deriva_ml.definitions import MLAsset
+    from deriva_ml.definitions import MLAsset, by_age
 
     limit = args.limit + 1 if args.limit else None
     if args.type is None:
@@ -137,7 +137,7 @@ def list_files(source: Source, args: argparse.Namespace) -> int:
         found = [
             asset for table in tables for asset in source.find_assets(table, name=args.name, limit=limit)
         ]
-        found.sort(key=lambda asset: (asset.created, asset.rid), reverse=True)
+        found.sort(key=by_age, reverse=True)
     else:
         found = source.find_assets(None, args.type, args.name, limit)
     columns = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,16 @@ from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Summary
 from deriva_ml.configuration_file import CONFIGURATION, choices_of, parameters_of, read_configuration
-from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, MLAsset
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    AssetRole,
+    Dataset,
+    ExecutionRecord,
+    MLAsset,
+    by_age,
+    normalized_name,
+)
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.records.compared_files import (
     SAME_CELLS,
@@ -165,7 +173,7 @@ class _Run:
         told = [asset for asset in assets if _describes(asset) and asset.filename in read]
         fetched.fetch(record.rid, told)
         contents: dict[str, dict[str, Any]] = {}
-        for asset in sorted(told, key=lambda one: (one.created, one.rid)):  # the last one says how it ended
+        for asset in sorted(told, key=by_age):  # the last one says how it ended
             if path := fetched.path(asset):
                 try:
                     content = read[asset.filename](path)
@@ -318,9 +326,9 @@ def _machine(run: _Run) -> Facts | None:
 def _packages(run: _Run) -> Facts | None:
     if run.environment is None:
         return None
-    # As PEP 503 has them: a release may spell its name otherwise than the one before.
+    # A release may spell its name otherwise than the one before.
     found = _mapping(run.environment, "packages").items()
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+    return {normalized_name(name): version for name, version in found}
 
 
 def _lock(run: _Run) -> Facts | None:

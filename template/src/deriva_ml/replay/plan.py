@@ -21,17 +21,15 @@ from deriva_ml.definitions import (
     ExecutionRecord,
     MLAsset,
     Status,
+    by_age,
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.executed_sources import NAME as EXECUTED_SOURCES
 from deriva_ml.execution.started import OTHER, SCRIPT
-from deriva_ml.records.comparison import DESCRIBING
+from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT
 from deriva_ml.redaction import HIDDEN
 from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.untrusted import DAMAGED, check_relative, read_json
-
-ENVIRONMENT = "environment.json"
-"""The file that says on which machine, and with which packages, an execution ran."""
 
 RESULTS = frozenset({ExecMetadataType.metrics_file, ExecMetadataType.dataset_manifest})
 OWN_METADATA = frozenset({*ExecMetadataType} - RESULTS)
@@ -213,7 +211,7 @@ class _Files:
     def __init__(self, source: Source, assets: Sequence[Asset], folder: Path) -> None:
         self._source, self._folder = source, folder
         # Of several with one name the last one says how it ended.
-        self._assets = {one.filename: one for one in sorted(assets, key=lambda one: (one.created, one.rid))}
+        self._assets = {one.filename: one for one in sorted(assets, key=by_age)}
 
     def has(self, name: str) -> bool:
         return name in self._assets
@@ -252,7 +250,7 @@ class _Files:
             path = self.path(ENVIRONMENT)
             found = read_json(path) if path else {}
         except (OSError, *DAMAGED) as error:
-            raise CouldNotRun(f"environment.json of the record is damaged: {error}") from error
+            raise CouldNotRun(f"{ENVIRONMENT} of the record is damaged: {error}") from error
         return found if isinstance(found, dict) else {}
 
 
