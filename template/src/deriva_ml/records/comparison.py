@@ -36,7 +36,7 @@ from deriva_ml.records.compared_files import (
 )
 from deriva_ml.records.differing_lines import flat
 from deriva_ml.records.source_diff import Code, SourceDiff, source_diff
-from deriva_ml.untrusted import DAMAGED, read_json, read_yaml
+from deriva_ml.untrusted import DAMAGED, as_mapping, read_json, read_yaml
 
 ENVIRONMENT, HYDRA, LOCK = "environment.json", "hydra-config.yaml", "uv.lock"
 PATCHES = ("uncommitted.diff", "uncommitted-at-end.diff")
@@ -238,11 +238,6 @@ def _said(**facts: Any) -> Facts:
     return {name.replace("_", " "): value for name, value in facts.items() if value not in (None, "", {}, [])}
 
 
-def _mapping(content: Facts, name: str) -> dict[str, Any]:
-    found = content.get(name)
-    return found if isinstance(found, dict) else {}
-
-
 def _starter(run: _Run) -> Facts | None:  # older runners recorded neither this nor the command
     return _said(started_by=run.record.started_by or (run.configuration or {}).get("started_by")) or None
 
@@ -310,7 +305,9 @@ def _machine(run: _Run) -> Facts | None:
     told = run.environment
     if told is None:
         return None
-    python, platform = _mapping(told, "python"), _mapping(told, "platform")
+    python, platform, variables = (
+        as_mapping(told.get(name)) for name in ("python", "platform", "environment")
+    )
     facts = _said(
         Python=f"{python.get('implementation', '')} {python.get('version', '')}".strip(),
         platform=platform.get("description"),
@@ -320,14 +317,14 @@ def _machine(run: _Run) -> Facts | None:
         GPUs=told.get("gpus"),
         kernel=told.get("kernel"),
     )
-    return {**facts, **{f"${name}": value for name, value in _mapping(told, "environment").items()}}
+    return {**facts, **{f"${name}": value for name, value in variables.items()}}
 
 
 def _packages(run: _Run) -> Facts | None:
     if run.environment is None:
         return None
     # A release may spell its name otherwise than the one before.
-    found = _mapping(run.environment, "packages").items()
+    found = as_mapping(run.environment.get("packages")).items()
     return {normalized_name(name): version for name, version in found}
 
 

@@ -28,6 +28,7 @@ from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.replay.workspace import remove_tree
 from deriva_ml.signals import raise_on_signals
 from deriva_ml.terminal import one_line, tell
+from deriva_ml.untrusted import as_mapping
 
 NAMED = 20
 """Packages that a line names."""
@@ -218,7 +219,7 @@ def compared(recorded: Mapping[str, Any], found: Mapping[str, Any], own: str = "
         if before is not None and before != now:
             lines.append(f"{what} is {_word(now)} here, and was {_word(before)}")
     before, now = (
-        {normalized_name(name): str(version) for name, version in (_at(one, ("packages",)) or {}).items()}
+        {normalized_name(name): str(version) for name, version in as_mapping(one.get("packages")).items()}
         for one in (recorded, found)
     )
     if not before:
@@ -254,7 +255,7 @@ _FACTS = {
 
 def _at(record: Any, path: Sequence[str]) -> Any:
     for name in path:
-        record = record.get(name) if isinstance(record, Mapping) else None
+        record = as_mapping(record).get(name)
     return record
 
 

@@ -29,7 +29,7 @@ from deriva_ml.execution.started import OTHER, SCRIPT
 from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT
 from deriva_ml.redaction import HIDDEN
 from deriva_ml.replay.verdict import CouldNotRun
-from deriva_ml.untrusted import DAMAGED, check_relative, read_json
+from deriva_ml.untrusted import DAMAGED, as_mapping, check_relative, read_json
 
 RESULTS = frozenset({ExecMetadataType.metrics_file, ExecMetadataType.dataset_manifest})
 OWN_METADATA = frozenset({*ExecMetadataType} - RESULTS)
@@ -103,20 +103,19 @@ class Plan:
     @property
     def variables(self) -> dict[str, str]:
         """The recorded environment variables."""
-        said = self.environment.get("environment")
-        return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
+        return {
+            str(name): str(value) for name, value in as_mapping(self.environment.get("environment")).items()
+        }
 
 
 def python_of(environment: Mapping[str, Any]) -> str:
     """Return the version of Python by what ``environment.json`` says; empty where it does not."""
-    said = environment.get("python")
-    return str(said.get("version", "")) if isinstance(said, dict) else ""
+    return str(as_mapping(environment.get("python")).get("version", ""))
 
 
 def platform_of(environment: Mapping[str, Any]) -> str:
     """Return what ``environment.json`` says of the platform, in short."""
-    said = environment.get("platform")
-    return str(said.get("description", "")) if isinstance(said, dict) else ""
+    return str(as_mapping(environment.get("platform")).get("description", ""))
 
 
 def jobs_of(source: Source, rid: RID) -> list[RID]:
@@ -245,13 +244,13 @@ class _Files:
         except (OSError, *DAMAGED) as error:
             raise CouldNotRun(f"{CONFIGURATION} of the record is damaged: {error}") from error
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> Mapping[str, Any]:
         try:
             path = self.path(ENVIRONMENT)
             found = read_json(path) if path else {}
         except (OSError, *DAMAGED) as error:
             raise CouldNotRun(f"{ENVIRONMENT} of the record is damaged: {error}") from error
-        return found if isinstance(found, dict) else {}
+        return as_mapping(found)
 
 
 def _relative(path: str) -> str:

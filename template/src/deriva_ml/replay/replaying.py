@@ -42,6 +42,7 @@ from deriva_ml.replay.scratch import make_scratch, place_files
 from deriva_ml.replay.verdict import Compared, CouldNotRun, Tolerance, Verdict, worst
 from deriva_ml.replay.workspace import workspace
 from deriva_ml.replay.worktree import checked_out, remove_new, untracked
+from deriva_ml.untrusted import as_mapping
 
 
 @dataclass(frozen=True)
@@ -304,8 +305,7 @@ def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Pa
     """
     if options.here:
         return Path(sys.executable)
-    packages = plan.environment.get("packages")
-    parts = installed_parts(plan.lock, packages if isinstance(packages, dict) else {}, plan.python)
+    parts = installed_parts(plan.lock, as_mapping(plan.environment.get("packages")), plan.python)
     return environment.prepared(project.state, plan.lock, tree.root, plan.python, parts)
 
 
