@@ -50,6 +50,11 @@ UNKNOWN_PROVENANCE = "tag:deriva-ml,unknown-provenance:"
 """What the URLs begin with of the records that upstream's catalogs have in place of what nobody knows."""
 
 
+def normalized_name(package: str) -> str:
+    """Return a package's name as locks and indexes spell it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
 class Status(StrEnum):
     """Where an execution stands. ``OPEN_STATUSES`` are those that some process still answers for."""
 
@@ -370,6 +375,11 @@ class ExecutionRecord(Upstream):
     download_duration: str | None = None
     upload_duration: str | None = None
     started_by: str = ""
+
+
+def by_age(record: Asset | ExecutionRecord) -> tuple[str, RID]:
+    """Return the key that sorts records from the oldest to the newest, those of one time by RID."""
+    return record.created, record.rid
 
 
 def format_duration(seconds: float) -> str:

@@ -43,9 +43,8 @@ class Project:
             DerivaMLRequestError: no folder on the way up is a project.
         """
         folder = (start or Path.cwd()).absolute()
-        for candidate in (folder, *folder.parents):
-            if (candidate / "pyproject.toml").is_file():
-                return cls(candidate)
+        if root := project_around(folder):
+            return cls(root)
         raise DerivaMLRequestError(
             f"{folder} is not inside a project (no pyproject.toml above it): cd into one"
         )
@@ -211,6 +210,12 @@ def project_settings(start: str | Path | None = None) -> ProjectSettings:
     return ProjectSettings(
         **_settings(Project.find(Path(start) if start else None), "hostname", "catalog_id")
     )
+
+
+def project_around(path: Path, top: Path | None = None) -> Path | None:
+    """Return the nearest folder that is a project, from a path upwards, and not above ``top``; None if there is none."""
+    folders = (folder for folder in (path, *path.parents) if top is None or folder.is_relative_to(top))
+    return next((folder for folder in folders if (folder / "pyproject.toml").is_file()), None)
 
 
 def _settings(project: Project, *names: str) -> dict[str, str]:

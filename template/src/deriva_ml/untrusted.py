@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType
@@ -86,6 +87,11 @@ def read_json(path: Path) -> Any:
     if is_deep(found):
         raise ValueError(f"{path} is nested too deeply")
     return found
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """Return a value that is to be a mapping; an empty one in the place of anything else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def is_deep(value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from deriva_ml.catalog.base import CatalogBase, file_of
 from deriva_ml.catalog.summaries import RecordedFile, summarize
 from deriva_ml.catalog.tables import asset_table
-from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset
+from deriva_ml.definitions import RID, Asset, AssetRole, MLAsset, StagedAsset, by_age
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.terminal import warn
 from deriva_ml.untrusted import check_inside, is_inside, plain_name
@@ -83,7 +83,7 @@ class Assets(CatalogBase):
                 -1 if limit is None else limit,
             )
             found += self._build_all(rows, functools.partial(self._asset, one), "asset")
-        return sorted(found, key=lambda asset: (asset.created, asset.rid), reverse=True)[:limit]
+        return sorted(found, key=by_age, reverse=True)[:limit]
 
     def assets_of(self, execution: RID) -> list[Asset]:
         assets = []
@@ -107,7 +107,7 @@ class Assets(CatalogBase):
         for execution in waiting:
             # Of several files, the last one says how it ended; RIDs count up.
             outputs = [asset for asset in self.assets_of(execution) if asset.role is AssetRole.output]
-            outputs.sort(key=lambda one: (one.created, one.rid))
+            outputs.sort(key=by_age)
             files = (RecordedFile(one.filename, one.types, self.objects.path(one.md5)) for one in outputs)
             self.summaries.fill(execution, summarize(execution, files))
 

@@ -33,6 +33,7 @@ from deriva_ml.definitions import (
     ExecutionRecord,
     Member,
     Workflow,
+    by_age,
 )
 from deriva_ml.exceptions import DerivaMLRequestError, NotFound
 from deriva_ml.project import Project, write_atomically
@@ -129,7 +130,7 @@ class Borrowing(EmbeddedCatalog):
         if table is not None and table not in self.lender.asset_tables():
             return own
         found = _both(own, self.lender.find_assets(table, asset_type, name, limit))
-        return sorted(found, key=lambda asset: (asset.created, asset.rid), reverse=True)[:limit]
+        return sorted(found, key=by_age, reverse=True)[:limit]
 
     def assets_of(self, execution: RID) -> list[Asset]:
         return super().assets_of(execution) if self._is_own(execution) else self.lender.assets_of(execution)

@@ -145,22 +145,20 @@ def _tag(text: str, source: Source, cell: Cell) -> _Changed:
     metadata = _member(members, "metadata")
     style = _Style.of(text, start, members)
     inside = _members(text, metadata.start)
+    depth = style.deeper(text, metadata, inside)
     if any(one.key == "tags" for one in inside):
         tags = _member(inside, "tags")
         items = _items(text, tags.start)
-        depth = style.deeper(text, metadata, inside)
         new = _extended(text, tags, items, json.dumps(TAG), depth)
         changed = text[: tags.start] + new + text[tags.end :]
     else:
-        depth = style.deeper(text, metadata, inside)
         member = f'"tags"{style.colon}{_wrapped("[]", json.dumps(TAG), depth)}'
         keys = [one.key for one in inside]
         later = next((one for one in inside if one.key > "tags"), None) if keys == sorted(keys) else None
+        between = depth.line if depth.line is not None else style.gap
         if later:
-            between = depth.line if depth.line is not None else style.gap
             changed = f"{text[: later.key_start]}{member},{between}{text[later.key_start :]}"
         elif inside:
-            between = depth.line if depth.line is not None else style.gap
             changed = f"{text[: inside[-1].end]},{between}{member}{text[inside[-1].end :]}"
         else:
             whole = _wrapped("{}", member, style)
@@ -271,16 +269,20 @@ class _Style(NamedTuple):
             return _Style.of(text, value.start, members)
         if self.line is None:
             return self
-        unit = self.line.removeprefix(self.end) if self.line.startswith(self.end) else " "
-        return _Style(self.line + unit, self.line, self.gap, self.colon)
+        return _Style(self.line_inside, self.line, self.gap, self.colon)
+
+    @property
+    def line_inside(self) -> str:
+        """What begins a line for each member of a member."""
+        line = self.line or ""
+        return line + (line.removeprefix(self.end) if line.startswith(self.end) else " ")
 
 
 def _wrapped(brackets: str, inside: str, outer: _Style) -> str:
     """Return an object or array of one member, as the value of a member that is written in a style."""
     if outer.line is None:
         return brackets[0] + inside + brackets[1]
-    unit = outer.line.removeprefix(outer.end) if outer.line.startswith(outer.end) else " "
-    return f"{brackets[0]}{outer.line}{unit}{inside}{outer.line}{brackets[1]}"
+    return f"{brackets[0]}{outer.line_inside}{inside}{outer.line}{brackets[1]}"
 
 
 def _extended(text: str, array: _Value, items: Sequence[_Value], item: str, outer: _Style) -> str:
@@ -313,29 +315,27 @@ def _member(members: Sequence[_Value], key: str) -> _Value:
 
 def _members(text: str, start: int) -> list[_Value]:
     """Return where the members of an object stand."""
-    if text[start] != "{":
-        raise _Unfit
-    found: list[_Value] = []
-    at = _skip(text, start + 1)
-    while text[at] != "}":
-        key, end = _decode(text, at)
-        value = _skip(text, _skip(text, end) + 1)  # behind the colon
-        _, after = _decode(text, value)
-        found.append(_Value(value, after, key, at))
-        at = _skip(text, after)
-        at = _skip(text, at + 1) if text[at] == "," else at
-    return found
+    return _values(text, start, "{}")
 
 
 def _items(text: str, start: int) -> list[_Value]:
     """Return where the items of an array stand."""
-    if text[start] != "[":
+    return _values(text, start, "[]")
+
+
+def _values(text: str, start: int, brackets: str) -> list[_Value]:
+    """Return where the values of an object or array stand, which begins with the first of its brackets."""
+    if text[start] != brackets[0]:
         raise _Unfit
     found: list[_Value] = []
     at = _skip(text, start + 1)
-    while text[at] != "]":
-        _, after = _decode(text, at)
-        found.append(_Value(at, after))
+    while text[at] != brackets[1]:
+        key, value, key_start = "", at, at
+        if brackets == "{}":
+            key, end = _decode(text, at)
+            value = _skip(text, _skip(text, end) + 1)  # behind the colon
+        _, after = _decode(text, value)
+        found.append(_Value(value, after, key, key_start))
         at = _skip(text, after)
         at = _skip(text, at + 1) if text[at] == "," else at
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from deriva_ml.check.names import arguments_of
@@ -27,27 +27,63 @@ def glance(cell: Cell, known: Set[str]) -> set[str] | None:
         return None
     if cell.says(_OPEN) and not _OPEN.isdisjoint({one.attr for one in cell.nodes(ast.Attribute)}):
         return None
-    node: Any
-    inner: list[tuple[int, int, set[str]]] = []  # lines of functions and comprehensions, and their own names
-    for node in cell.nodes(ast.FunctionDef, ast.AsyncFunctionDef):
-        inner.append((node.lineno, node.end_lineno, {one.arg for one in arguments_of(node.args)}))
-    functions = [*inner]
+    functions, comprehensions = _functions(cell), _comprehensions(cell)
+    sets = _sets(cell, functions, {id(one) for _, _, names in comprehensions for one in names})
+    if sets is None:
+        return None
+    inner = [
+        *functions,
+        *((begin, end, {one.id for one in names}) for begin, end, names in comprehensions),
+    ]
     for node in cell.nodes(ast.Lambda):
         inner.append((node.lineno, node.end_lineno or 0, {one.arg for one in arguments_of(node.args)}))
-    targets: set[int] = set()
+    for name in _reads(cell, known):
+        line = name.lineno
+        if sets.get(name.id, line + 1) > line and not any(
+            begin <= line <= end and name.id in own for begin, end, own in inner
+        ):
+            return None
+    return {*sets}
+
+
+Inner = tuple[int, int, set[str]]
+"""The first and the last line of a function or a comprehension, and its own names."""
+
+
+def _functions(cell: Cell) -> list[Inner]:
+    """Return the functions, with their arguments as their names."""
+    node: Any
+    found = []
+    for node in cell.nodes(ast.FunctionDef, ast.AsyncFunctionDef):
+        found.append((node.lineno, node.end_lineno, {one.arg for one in arguments_of(node.args)}))
+    return found
+
+
+def _comprehensions(cell: Cell) -> list[tuple[int, int, list[ast.Name]]]:
+    """Return the first and the last line of each comprehension, and where it sets its own names."""
+    found = []
+    node: Any
     for node in cell.nodes(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp):
         names = [
             one for part in node.generators for one in ast.walk(part.target) if isinstance(one, ast.Name)
         ]
-        targets.update(map(id, names))
-        inner.append((node.lineno, node.end_lineno, {one.id for one in names}))
+        found.append((node.lineno, node.end_lineno, names))
+    return found
+
+
+def _sets(cell: Cell, functions: Sequence[Inner], targets: Set[int]) -> dict[str, int] | None:
+    """Return the names that a cell sets, with the line from which on the notebook has each; None if that is not easily told.
+
+    Functions are given the names that they set themselves.
+
+    Args:
+        targets: the ``id`` of each name that a comprehension sets.
+    """
+    node: Any
     ends: dict[int, int] = {}
     for node in cell.nodes(ast.Assign, ast.AnnAssign, ast.AugAssign):
         ends[node.lineno] = node.end_lineno
-    sets: dict[str, int] = {}  # from which line on the notebook has a name
-    reads = [
-        one for one in cell.nodes(ast.Name) if one.id not in known and one.ctx.__class__ is not ast.Store
-    ]
+    sets: dict[str, int] = {}
     for name in cell.stored:
         if id(name) not in targets:
             line = name.lineno
@@ -56,9 +92,6 @@ def glance(cell: Cell, known: Set[str]) -> set[str] | None:
                 local[0].add(name.id)
             else:
                 sets.setdefault(name.id, ends.get(line, line) + 1)
-    for node in cell.nodes(ast.AugAssign):  # which reads what it sets
-        if isinstance(node.target, ast.Name) and node.target.id not in known:
-            reads.append(node.target)
     for node in cell.nodes(ast.Import, ast.ImportFrom):
         if any(begin <= node.lineno <= end for begin, end, _ in functions):
             return None
@@ -69,12 +102,14 @@ def glance(cell: Cell, known: Set[str]) -> set[str] | None:
         if any(begin < node.lineno <= end for begin, end, _ in functions):
             return None
         sets.setdefault(node.name, node.lineno)
-    if "*" in sets:
-        return None
-    for name in reads:
-        line = name.lineno
-        if sets.get(name.id, line + 1) > line and not any(
-            begin <= line <= end and name.id in own for begin, end, own in inner
-        ):
-            return None
-    return {*sets}
+    return None if "*" in sets else sets
+
+
+def _reads(cell: Cell, known: Set[str]) -> Iterator[ast.Name]:
+    """Yield what reads a name that is not known."""
+    for name in cell.nodes(ast.Name):
+        if name.id not in known and name.ctx.__class__ is not ast.Store:
+            yield name
+    for node in cell.nodes(ast.AugAssign):  # which reads what it sets
+        if isinstance(node.target, ast.Name) and node.target.id not in known:
+            yield node.target

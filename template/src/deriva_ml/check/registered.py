@@ -71,7 +71,7 @@ def registered(asking: Source) -> Registered:
     modules: list[tuple[str, Source]] = []
     configs = asking.root / "src" / "configs"
     for path in _files(asking.root / "src"):
-        if not path.is_relative_to(configs) and not re.search(_TAKES_PART, _text(path)):
+        if not path.is_relative_to(configs) and not re.search(_TAKES_PART, text_of(path)):
             continue
         name = ".".join(path.relative_to(asking.root / "src").with_suffix("").parts)
         try:
@@ -96,7 +96,7 @@ def is_plainly_registered(asking: Source, names: Sequence[str]) -> bool:
 @lru_cache(maxsize=1)
 def _plainly_registered(root: Path, check: object) -> frozenset[str]:
     """Return the names for which the configurations' text has ``notebook_config("NAME"``; it is read once a check."""
-    text = "\n".join(_text(path) for path in _files(root / "src" / "configs"))
+    text = "\n".join(text_of(path) for path in _files(root / "src" / "configs"))
     return frozenset(
         found[1]
         for found in _PLAIN_CALL.finditer(text)
@@ -119,7 +119,8 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names) if name.endswith(".py"))
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what a module says, as far as it can be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from deriva_ml.check.parameters_cell import parameters_cell
-from deriva_ml.check.registered import ANY, Registered, also, is_plainly_registered, registered
+from deriva_ml.check.registered import ANY, Registered, also, is_plainly_registered, registered, text_of
 from deriva_ml.check.rule import Problem, rule
 from deriva_ml.check.source import Cell, Source
 from deriva_ml.notebook.calls import ARGUMENTS
@@ -261,7 +261,7 @@ def _does(source: Source, what: re.Pattern[str], cells: Sequence[Cell] | None = 
     tops = {meant.lstrip(".").partition(".")[0] for meant in source.imports.values()} - {"deriva_ml", ""}
     folders = {source.path.parent, source.root} | ({source.root / "src"} if cells is None else set())
     return any(
-        what.search(_text(path)) for folder in folders for top in tops for path in _modules(folder, top)
+        what.search(text_of(path)) for folder in folders for top in tops for path in _modules(folder, top)
     )
 
 
@@ -276,10 +276,3 @@ def _modules(folder: Path, top: str) -> Iterator[Path]:
     yield from (folder / top).rglob("*.py") if (folder / top / "__init__.py").exists() else ()
     if (folder / f"{top}.py").is_file():
         yield folder / f"{top}.py"
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

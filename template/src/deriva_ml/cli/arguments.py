@@ -158,6 +158,18 @@ def subcommand(
     return parser
 
 
+def add_limit(parser: argparse._ActionsContainer, what: str) -> None:
+    """Add the flag that says how many of a list are shown."""
+    parser.add_argument(
+        "-n",
+        "--limit",
+        type=whole_number(0, what),
+        default=20,
+        metavar="NUMBER",
+        help=f"how many {what}, 0 for all (default: %(default)s)",
+    )
+
+
 def whole_number(least: int, unit: str) -> Callable[[str], int]:
     """Return a type for arguments that are a number of something, from ``least`` on."""
 

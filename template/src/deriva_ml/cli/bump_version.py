@@ -26,6 +26,7 @@ from deriva_ml.git import (
     push_remote,
     repository_root,
 )
+from deriva_ml.project import project_around
 from deriva_ml.terminal import print
 
 FIRST_VERSION = "v0.1.0"
@@ -119,9 +120,7 @@ def _committed_root(cwd: Path) -> Path:
 
 def _home(root: Path) -> Path:
     """Return the project here: a repository may hold several, each with a lock file and settings of its own."""
-    here = Path.cwd()
-    inside = [folder for folder in (here, *here.parents) if folder.is_relative_to(root)]
-    return next((folder for folder in inside if (folder / "pyproject.toml").is_file()), root)
+    return project_around(Path.cwd(), root) or root
 
 
 def _check_clean(root: Path, lock_file: str) -> bool:

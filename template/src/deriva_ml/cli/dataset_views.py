@@ -8,16 +8,13 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.arguments import CommandParser, subcommand, whole_number
+from deriva_ml.cli.arguments import add_limit, subcommand
 from deriva_ml.cli.dataset_named import meant, state_of
 from deriva_ml.table import aligned
 from deriva_ml.terminal import counted, human, one_line, print, print_json, print_lines, width
 
 if TYPE_CHECKING:
     from deriva_ml.catalog.embedded import EmbeddedCatalog
-
-SHOWN = 20
-"""Files that a person is shown; ``--json`` has all."""
 
 WITHIN = {"dataset", "name", "version", "released", "bytes"}
 """Facts that a person is shown within others."""
@@ -35,7 +32,7 @@ def add_to(commands: Any) -> None:
         json=True,
     )
     parser.add_argument("--all", action="store_true", help="with those that were deleted")
-    _add_limit(parser, "datasets")
+    add_limit(parser, "datasets")
     parser = subcommand(
         commands,
         show,
@@ -46,7 +43,7 @@ def add_to(commands: Any) -> None:
         " files, tables and nested datasets, who made it and who read it. Without a version it is what it is now.",
         json=True,
     )
-    _add_limit(parser, "files")
+    add_limit(parser, "files")
     subcommand(
         commands,
         history,
@@ -56,17 +53,6 @@ def add_to(commands: Any) -> None:
         "Show the states of a dataset, the newest first:"
         " version, when and by whom it was made, files, size and what changed.",
         json=True,
-    )
-
-
-def _add_limit(parser: CommandParser, what: str) -> None:
-    parser.add_argument(
-        "-n",
-        "--limit",
-        type=whole_number(0, what),
-        default=SHOWN,
-        metavar="NUMBER",
-        help=f"how many {what}, 0 for all (default: %(default)s)",
     )
 
 

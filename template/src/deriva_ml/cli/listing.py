@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml.cli.arguments import whole_number
+from deriva_ml.cli.arguments import add_limit
 from deriva_ml.cli.deriva_catalog import add_reading_flags
 from deriva_ml.cli.named import collecting, elsewhere, rids_there
 from deriva_ml.cli.results import add_filters, meant, narrowed
@@ -57,14 +57,7 @@ def add_files_and_datasets(commands: Any) -> None:
 
 
 def _add_shared(parser: argparse.ArgumentParser, run: Callable[..., int], what: str) -> None:
-    parser.add_argument(
-        "-n",
-        "--limit",
-        type=whole_number(0, what),
-        default=20,
-        metavar="NUMBER",
-        help=f"how many {what}, 0 for all (default: %(default)s)",
-    )
+    add_limit(parser, what)
     parser.add_argument("--json", action="store_true", help="write JSON, for a program to read")
     add_reading_flags(parser)
     parser.set_defaults(run=run)
@@ -129,7 +122,7 @@ def list_executions(catalog: Source, args: argparse.Namespace) -> int:
 
 def list_files(source: Source, args: argparse.Namespace) -> int:
     """List files."""
-    from deriva_ml.definitions import MLAsset
+    from deriva_ml.definitions import MLAsset, by_age
 
     limit = args.limit + 1 if args.limit else None
     if args.type is None:
@@ -137,7 +130,7 @@ def list_files(source: Source, args: argparse.Namespace) -> int:
         found = [
             asset for table in tables for asset in source.find_assets(table, name=args.name, limit=limit)
         ]
-        found.sort(key=lambda asset: (asset.created, asset.rid), reverse=True)
+        found.sort(key=by_age, reverse=True)
     else:
         found = source.find_assets(None, args.type, args.name, limit)
     columns = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deriva_ml.cli.named import elsewhere
 from deriva_ml.cli.results import show_table
 from deriva_ml.configuration_file import is_configuration, read_configuration, repeat_command
-from deriva_ml.definitions import OPEN_STATUSES
+from deriva_ml.definitions import OPEN_STATUSES, by_age
 from deriva_ml.exceptions import DerivaMLException, NotFound
 from deriva_ml.table import aligned
 from deriva_ml.terminal import print, print_json, warn
@@ -201,7 +201,7 @@ def _configuration_of(catalog: EmbeddedCatalog, rid: str, assets: Sequence[Asset
     """Return an execution's configuration as it was recorded; empty where it is lost or damaged."""
     found: dict[str, Any] = {}
     # Of several, which a notebook with several commits may have, the last one says how it ended.
-    for asset in sorted(assets, key=lambda one: (one.created, one.rid)):
+    for asset in sorted(assets, key=by_age):
         if asset.role == "Output" and is_configuration(asset.filename, asset.types):
             try:
                 found = read_configuration(Path(catalog.locate(asset)))

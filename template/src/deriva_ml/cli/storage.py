@@ -235,18 +235,10 @@ def _show_prospect(catalog: EmbeddedCatalog, found: Prospect, limits: Limits) ->
         f"{counted(count, 'content')} to remove, that no record names{' then' if found.plan.remove else ''}:",
         human(taken_bytes),
     )
-    if found.young[0]:
-        count, taken_bytes = found.young
-        print(
-            f"{counted(count, 'content')} ({human(taken_bytes)}) younger than a day: another gc removes what is not needed"
-        )
-    if found.lent[0]:
-        count, taken_bytes = found.lent
-        print(
-            f"{counted(count, 'content')} ({human(taken_bytes)}) stay as long as jobs of a sweep on other machines may read them"
-        )
-    if found.fetched[0]:
-        count, taken_bytes = found.fetched
-        print(
-            f"{counted(count, 'content')} ({human(taken_bytes)}) fetched from a Deriva catalog: --cache removes these, too"
-        )
+    for (count, taken_bytes), what in (
+        (found.young, "younger than a day: another gc removes what is not needed"),
+        (found.lent, "stay as long as jobs of a sweep on other machines may read them"),
+        (found.fetched, "fetched from a Deriva catalog: --cache removes these, too"),
+    ):
+        if count:
+            print(f"{counted(count, 'content')} ({human(taken_bytes)}) {what}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from deriva_ml.definitions import Asset, Dataset, Workflow
+from deriva_ml.definitions import Asset, Dataset, Workflow, by_age
 from deriva_ml.deriva.answers import reads
 from deriva_ml.deriva.lookup import assets_of_rows, dataset_of, read_workflows
 from deriva_ml.deriva.model import UNKNOWN_SOURCE
@@ -40,7 +40,7 @@ def find_newest_assets(
             and (name is None or fnmatchcase(asset.filename, name))
             and (asset_type is None or asset_type in asset.types)
         ]
-    return sorted(found, key=lambda asset: (asset.created, asset.rid), reverse=True)[:limit]
+    return sorted(found, key=by_age, reverse=True)[:limit]
 
 
 @reads

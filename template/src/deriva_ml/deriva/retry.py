@@ -110,9 +110,6 @@ class Retrier:
             ServerUnreachable: that was the last attempt, or no attempt can succeed.
             DerivaMLException: the request cannot be sent, or the answer is not a Deriva server's.
         """
-        from requests import exceptions
-
-        passing = exceptions.ConnectionError, exceptions.Timeout, exceptions.ContentDecodingError
         response = _response(error)
         asked = 0.0
         collided = False
@@ -129,22 +126,8 @@ class Retrier:
             collided = COLLISIONS.get(response.status_code, "\0") in response.text
             after = response.headers.get("Retry-After", "")
             asked = min(float(after), self._patience.longest) if after.isdecimal() else 0.0
-        elif isinstance(error, exceptions.SSLError) and "certificate" in str(error).lower():
-            raise ServerUnreachable(
-                self._host,
-                f"the certificate of {self._host} cannot be verified: if it has an authority of its own, name that"
-                f" one's certificate in REQUESTS_CA_BUNDLE ({_root(error)})",
-            ) from error
-        elif isinstance(error, exceptions.ChunkedEncodingError):
-            reason = "its answer broke off"
-        elif isinstance(error, passing):
-            reason = _root(error)
-        elif isinstance(error, ServerUnreachable):
-            reason = str(error)
-        elif isinstance(error, OSError):
-            raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
         else:
-            raise error
+            reason = self._why_unanswered(error)
         if collided:
             self._collisions += 1
             self._collided = self._collided or time.monotonic()
@@ -162,6 +145,28 @@ class Retrier:
         level = logging.WARNING if self.failures == 2 and not collided else logging.INFO
         _log.log(level, "%s: %s; trying again", self._host, reason)
         time.sleep(delay)
+
+    def _why_unanswered(self, error: Exception) -> str:
+        """Return why a request got no answer that it may get when it is sent again; raises as ``failed`` does."""
+        from requests import exceptions
+
+        if isinstance(error, exceptions.SSLError) and "certificate" in str(error).lower():
+            raise ServerUnreachable(
+                self._host,
+                f"the certificate of {self._host} cannot be verified: if it has an authority of its own, name that"
+                f" one's certificate in REQUESTS_CA_BUNDLE ({_root(error)})",
+            ) from error
+        if isinstance(error, exceptions.ChunkedEncodingError):
+            return "its answer broke off"
+        if isinstance(
+            error, exceptions.ConnectionError | exceptions.Timeout | exceptions.ContentDecodingError
+        ):
+            return _root(error)
+        if isinstance(error, ServerUnreachable):
+            return str(error)
+        if isinstance(error, OSError):
+            raise DerivaMLException(f"no request can be sent to {self._host}: {error}") from error
+        raise error
 
 
 def refusal(host: str, response: Any) -> ServerRefused:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from deriva_ml.configuration_file import CONFIGURATION
 from deriva_ml.definitions import ExecMetadataType, Workflow
 from deriva_ml.execution.inputs import ExecutionConfiguration
 from deriva_ml.execution.provenance import UNCOMMITTED
 from deriva_ml.redaction import redact, redact_diff, redact_override
-
-CONFIGURATION = "configuration.json"
 
 Texts = dict[str, tuple[str, ExecMetadataType]]
 """The content and kind of metadata files, by name."""

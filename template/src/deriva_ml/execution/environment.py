@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deriva_ml.definitions import normalized_name
 from deriva_ml.redaction import redact
 
 THREADS = (
@@ -105,10 +106,5 @@ def _packages_in(folders: tuple[tuple[str, int], ...]) -> dict[str, str]:
         head = text.partition("\n\n")[0]
         said = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", head, re.MULTILINE))
         if {"Name", "Version"} <= said.keys():  # else what an interrupted uninstall left behind
-            found.setdefault(normalized(said["Name"]), (said["Name"], said["Version"]))
+            found.setdefault(normalized_name(said["Name"]), (said["Name"], said["Version"]))
     return dict(pair for _, pair in sorted(found.items()))
-
-
-def normalized(name: str) -> str:
-    """Return a package's name as locks and indexes spell it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()

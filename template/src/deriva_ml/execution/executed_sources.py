@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deriva_ml.configuration_file import CONFIGURATION
 from deriva_ml.definitions import RID, ExecMetadataType, MLAsset
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.configuration_record import CONFIGURATION
 from deriva_ml.git import git, repository_root
 from deriva_ml.process import shell
 from deriva_ml.project import Project, write_atomically

@@ -15,7 +15,7 @@ import deriva_ml.disk as disk
 import deriva_ml.execution.inputs as inputs
 from deriva_ml.asset import AssetFilePath
 from deriva_ml.catalog.connection import Undelivered
-from deriva_ml.configuration_file import NOTEBOOK_COMMAND
+from deriva_ml.configuration_file import CONFIGURATION, NOTEBOOK_COMMAND
 from deriva_ml.dataset import DatasetBag, DatasetSpec
 from deriva_ml.dataset_version import DatasetVersion
 from deriva_ml.datasets import names
@@ -371,7 +371,7 @@ class Execution(Upstream):
         Returns:
             What `configuration.json` holds.
         """
-        from deriva_ml.execution.configuration_record import CONFIGURATION, texts_of
+        from deriva_ml.execution.configuration_record import texts_of
 
         created = "" if self.dry_run else self._local.lookup_execution(self.local_rid).created
         texts = texts_of(

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from deriva_ml.definitions import normalized_name
 from deriva_ml.exceptions import DerivaMLRequestError
-from deriva_ml.execution.environment import normalized, snapshot
+from deriva_ml.execution.environment import snapshot
 from deriva_ml.git import listed
 from deriva_ml.project import Project
 from deriva_ml.redaction import redact_addresses
@@ -33,7 +34,7 @@ def describe(
     found = snapshot(variables)
     packages: dict[str, str] = found["packages"]
     own_name = _own_name(project)
-    own = next((name for name in packages if normalized(name) == own_name), None)
+    own = next((name for name in packages if normalized_name(name) == own_name), None)
     if own:
         packages[own] = version
     if kernel:
@@ -97,9 +98,9 @@ def not_locked(
     """
     found = {}
     for name, version in packages.items():
-        if name == own or normalized(name) in TOOLS:
+        if name == own or normalized_name(name) in TOOLS:
             continue
-        versions = locked.get(normalized(name))
+        versions = locked.get(normalized_name(name))
         if versions is None:
             found[name] = version
         elif not {version, ""} & versions and not _is_one_of(version, versions):
@@ -122,7 +123,7 @@ def _own_name(project: Project) -> str | None:
         name = project.metadata().get("name")
     except DerivaMLRequestError:
         return None
-    return normalized(str(name)) if name else None
+    return normalized_name(str(name)) if name else None
 
 
 def _is_overlay() -> bool:

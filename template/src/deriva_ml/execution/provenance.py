@@ -23,6 +23,7 @@ from deriva_ml.git import (
     untracked_files,
     version_of,
 )
+from deriva_ml.project import project_around
 from deriva_ml.web_address import workflow_url
 
 SHOWN_FILES = 5  # how many changed files a message names
@@ -253,8 +254,7 @@ def _home(root: Path, executed: str) -> str:
 
     Relative to the repository's top, and empty for that itself: a repository may hold several projects.
     """
-    inside = [folder for folder in (root / executed).parents if folder.is_relative_to(root)]
-    home = next((folder for folder in inside if (folder / "pyproject.toml").is_file()), root)
+    home = project_around((root / executed).parent, root) or root
     return "" if home == root else home.relative_to(root).as_posix()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.exceptions import DerivaMLRequestError
+from deriva_ml.untrusted import as_mapping
 
 _PYTHON = re.compile(r"i?python\d*([ .-].*)?|pyspark\d*", re.IGNORECASE)
 _KERNELS = {
@@ -56,7 +57,7 @@ def other_language(metadata: Mapping[str, Any]) -> str:
     The kernel that the notebook is to be run with counts, then what the last kernel said of itself
     (https://nbformat.readthedocs.io/en/latest/format_description.html#notebook-metadata).
     """
-    spec, info = (_mapping(metadata.get(key)) for key in ("kernelspec", "language_info"))
+    spec, info = (as_mapping(metadata.get(key)) for key in ("kernelspec", "language_info"))
     for language in (spec.get("language"), info.get("name")):
         if isinstance(language, str) and language.strip():
             return named(language)
@@ -79,7 +80,3 @@ def _of_kernel(name: str) -> str:
         if re.fullmatch(rf"(?:{names})(?:[-_ ]?v?\d[\w.]*)?", name, re.IGNORECASE):
             return language
     return ""
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

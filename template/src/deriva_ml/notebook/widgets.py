@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from deriva_ml.untrusted import as_mapping
+
 VIEW = "application/vnd.jupyter.widget-view+json"
 """The display of a widget; it names a model (https://jupyter-widgets.github.io/ipywidgets: embedding, the schema)."""
 
@@ -22,7 +24,7 @@ def states_of(notebook: Mapping[str, Any]) -> States:
     """The last state of each widget model, by its id."""
     kept = notebook.get("metadata", {}).get("widgets", {})
     found = kept.get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
-    return found if isinstance(found, Mapping) else {}
+    return as_mapping(found)
 
 
 def displayed(data: Mapping[str, Any], states: States) -> list[Bundle]:

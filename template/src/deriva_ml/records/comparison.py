@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,16 @@ from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.catalog.summaries import Summary
 from deriva_ml.configuration_file import CONFIGURATION, choices_of, parameters_of, read_configuration
-from deriva_ml.definitions import RID, Asset, AssetRole, Dataset, ExecutionRecord, MLAsset
+from deriva_ml.definitions import (
+    RID,
+    Asset,
+    AssetRole,
+    Dataset,
+    ExecutionRecord,
+    MLAsset,
+    by_age,
+    normalized_name,
+)
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.records.compared_files import (
     SAME_CELLS,
@@ -28,7 +36,7 @@ from deriva_ml.records.compared_files import (
 )
 from deriva_ml.records.differing_lines import flat
 from deriva_ml.records.source_diff import Code, SourceDiff, source_diff
-from deriva_ml.untrusted import DAMAGED, read_json, read_yaml
+from deriva_ml.untrusted import DAMAGED, as_mapping, read_json, read_yaml
 
 ENVIRONMENT, HYDRA, LOCK = "environment.json", "hydra-config.yaml", "uv.lock"
 PATCHES = ("uncommitted.diff", "uncommitted-at-end.diff")
@@ -165,7 +173,7 @@ class _Run:
         told = [asset for asset in assets if _describes(asset) and asset.filename in read]
         fetched.fetch(record.rid, told)
         contents: dict[str, dict[str, Any]] = {}
-        for asset in sorted(told, key=lambda one: (one.created, one.rid)):  # the last one says how it ended
+        for asset in sorted(told, key=by_age):  # the last one says how it ended
             if path := fetched.path(asset):
                 try:
                     content = read[asset.filename](path)
@@ -228,11 +236,6 @@ def _written(value: Any) -> str:
 def _said(**facts: Any) -> Facts:
     """Return the facts that say something, by name."""
     return {name.replace("_", " "): value for name, value in facts.items() if value not in (None, "", {}, [])}
-
-
-def _mapping(content: Facts, name: str) -> dict[str, Any]:
-    found = content.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _starter(run: _Run) -> Facts | None:  # older runners recorded neither this nor the command
@@ -302,7 +305,9 @@ def _machine(run: _Run) -> Facts | None:
     told = run.environment
     if told is None:
         return None
-    python, platform = _mapping(told, "python"), _mapping(told, "platform")
+    python, platform, variables = (
+        as_mapping(told.get(name)) for name in ("python", "platform", "environment")
+    )
     facts = _said(
         Python=f"{python.get('implementation', '')} {python.get('version', '')}".strip(),
         platform=platform.get("description"),
@@ -312,15 +317,15 @@ def _machine(run: _Run) -> Facts | None:
         GPUs=told.get("gpus"),
         kernel=told.get("kernel"),
     )
-    return {**facts, **{f"${name}": value for name, value in _mapping(told, "environment").items()}}
+    return {**facts, **{f"${name}": value for name, value in variables.items()}}
 
 
 def _packages(run: _Run) -> Facts | None:
     if run.environment is None:
         return None
-    # As PEP 503 has them: a release may spell its name otherwise than the one before.
-    found = _mapping(run.environment, "packages").items()
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+    # A release may spell its name otherwise than the one before.
+    found = as_mapping(run.environment.get("packages")).items()
+    return {normalized_name(name): version for name, version in found}
 
 
 def _lock(run: _Run) -> Facts | None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import deriva_ml.liveness as liveness
+from deriva_ml.definitions import normalized_name
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.execution.environment import normalized, snapshot
+from deriva_ml.execution.environment import snapshot
 from deriva_ml.file_lock import file_lock
 from deriva_ml.git import git, listed
 from deriva_ml.project import Project
@@ -27,6 +28,7 @@ from deriva_ml.replay.verdict import CouldNotRun
 from deriva_ml.replay.workspace import remove_tree
 from deriva_ml.signals import raise_on_signals
 from deriva_ml.terminal import one_line, tell
+from deriva_ml.untrusted import as_mapping
 
 NAMED = 20
 """Packages that a line names."""
@@ -217,12 +219,12 @@ def compared(recorded: Mapping[str, Any], found: Mapping[str, Any], own: str = "
         if before is not None and before != now:
             lines.append(f"{what} is {_word(now)} here, and was {_word(before)}")
     before, now = (
-        {normalized(name): str(version) for name, version in (_at(one, ("packages",)) or {}).items()}
+        {normalized_name(name): str(version) for name, version in as_mapping(one.get("packages")).items()}
         for one in (recorded, found)
     )
     if not before:
         return lines
-    names = sorted((before.keys() | now.keys()) - {normalized(own)})
+    names = sorted((before.keys() | now.keys()) - {normalized_name(own)})
     changed = [
         f"{n} {now[n]} (was {before[n]})" for n in names if n in before and n in now and before[n] != now[n]
     ]
@@ -253,7 +255,7 @@ _FACTS = {
 
 def _at(record: Any, path: Sequence[str]) -> Any:
     for name in path:
-        record = record.get(name) if isinstance(record, Mapping) else None
+        record = as_mapping(record).get(name)
     return record
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from deriva_ml.execution.environment import normalized
+from deriva_ml.definitions import normalized_name
 from deriva_ml.grouping import grouped
 
 
@@ -29,7 +29,9 @@ def installed_parts(lock: bytes, packages: Mapping[str, Any], python: str) -> li
             for option, table in (("--extra", "optional-dependencies"), ("--group", "dev-dependencies"))
             for name, needed in project.get(table, {}).items()
         ]
-        lock_of = _Lock(known, {normalized(name): str(version) for name, version in packages.items()}, python)
+        lock_of = _Lock(
+            known, {normalized_name(name): str(version) for name, version in packages.items()}, python
+        )
         found = [(option, name) for option, name, needed in parts if needed and lock_of.has_all(needed)]
     except (
         LookupError,

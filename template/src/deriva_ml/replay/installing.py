@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from deriva_ml.execution.environment import normalized
+from deriva_ml.definitions import normalized_name
 from deriva_ml.notebook.kernel import kill_group
 from deriva_ml.project import write_atomically
 from deriva_ml.redaction import HIDDEN, redact
@@ -157,7 +157,7 @@ def _installed(place: Path) -> dict[str, str]:
     for pattern in ("lib/python*/site-packages", "Lib/site-packages"):
         for path in place.glob(f"{pattern}/*.dist-info"):
             name, _, version = path.name.removesuffix(".dist-info").rpartition("-")
-            found[normalized(name)] = version
+            found[normalized_name(name)] = version
     return found
 
 

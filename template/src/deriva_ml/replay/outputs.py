@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
-from deriva_ml.definitions import RID, Asset, AssetRole, ExecMetadataType
+from deriva_ml.definitions import RID, Asset, AssetRole, ExecMetadataType, by_age
 from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.manifest import parse
 from deriva_ml.project import Project
@@ -129,7 +129,7 @@ def _by_name(assets: Sequence[Asset], shared: Callable[[str], str]) -> Mapping[t
         shared: returns of a name what both runs have in common.
     """
     found = defaultdict(list)
-    for asset in sorted(assets, key=lambda one: (one.created, one.rid)):
+    for asset in sorted(assets, key=by_age):
         found[asset.table, shared(asset.filename)].append(asset)
     return found
 

@@ -21,17 +21,15 @@ from deriva_ml.definitions import (
     ExecutionRecord,
     MLAsset,
     Status,
+    by_age,
 )
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
 from deriva_ml.execution.executed_sources import NAME as EXECUTED_SOURCES
 from deriva_ml.execution.started import OTHER, SCRIPT
-from deriva_ml.records.comparison import DESCRIBING
+from deriva_ml.records.comparison import DESCRIBING, ENVIRONMENT
 from deriva_ml.redaction import HIDDEN
 from deriva_ml.replay.verdict import CouldNotRun
-from deriva_ml.untrusted import DAMAGED, check_relative, read_json
-
-ENVIRONMENT = "environment.json"
-"""The file that says on which machine, and with which packages, an execution ran."""
+from deriva_ml.untrusted import DAMAGED, as_mapping, check_relative, read_json
 
 RESULTS = frozenset({ExecMetadataType.metrics_file, ExecMetadataType.dataset_manifest})
 OWN_METADATA = frozenset({*ExecMetadataType} - RESULTS)
@@ -105,20 +103,19 @@ class Plan:
     @property
     def variables(self) -> dict[str, str]:
         """The recorded environment variables."""
-        said = self.environment.get("environment")
-        return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else {}
+        return {
+            str(name): str(value) for name, value in as_mapping(self.environment.get("environment")).items()
+        }
 
 
 def python_of(environment: Mapping[str, Any]) -> str:
     """Return the version of Python by what ``environment.json`` says; empty where it does not."""
-    said = environment.get("python")
-    return str(said.get("version", "")) if isinstance(said, dict) else ""
+    return str(as_mapping(environment.get("python")).get("version", ""))
 
 
 def platform_of(environment: Mapping[str, Any]) -> str:
     """Return what ``environment.json`` says of the platform, in short."""
-    said = environment.get("platform")
-    return str(said.get("description", "")) if isinstance(said, dict) else ""
+    return str(as_mapping(environment.get("platform")).get("description", ""))
 
 
 def jobs_of(source: Source, rid: RID) -> list[RID]:
@@ -213,7 +210,7 @@ class _Files:
     def __init__(self, source: Source, assets: Sequence[Asset], folder: Path) -> None:
         self._source, self._folder = source, folder
         # Of several with one name the last one says how it ended.
-        self._assets = {one.filename: one for one in sorted(assets, key=lambda one: (one.created, one.rid))}
+        self._assets = {one.filename: one for one in sorted(assets, key=by_age)}
 
     def has(self, name: str) -> bool:
         return name in self._assets
@@ -247,13 +244,13 @@ class _Files:
         except (OSError, *DAMAGED) as error:
             raise CouldNotRun(f"{CONFIGURATION} of the record is damaged: {error}") from error
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> Mapping[str, Any]:
         try:
             path = self.path(ENVIRONMENT)
             found = read_json(path) if path else {}
         except (OSError, *DAMAGED) as error:
-            raise CouldNotRun(f"environment.json of the record is damaged: {error}") from error
-        return found if isinstance(found, dict) else {}
+            raise CouldNotRun(f"{ENVIRONMENT} of the record is damaged: {error}") from error
+        return as_mapping(found)
 
 
 def _relative(path: str) -> str:

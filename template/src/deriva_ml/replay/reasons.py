@@ -22,6 +22,7 @@ from deriva_ml.git import listed
 from deriva_ml.replay.audit import Seen
 from deriva_ml.replay.verdict import Compared, CouldNotRun, Verdict
 from deriva_ml.replay.worktree import left_out, pointers
+from deriva_ml.untrusted import as_mapping
 
 SHOWN = 5
 """Files, programs or places in the code that a line names."""
@@ -228,8 +229,7 @@ def _same_each_time(evidence: Evidence, repeat: Repeat) -> Iterator[str]:
 
 
 def _variables(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = record.get("environment")
-    return found if isinstance(found, Mapping) else {}
+    return as_mapping(record.get("environment"))
 
 
 def _threads(evidence: Evidence) -> tuple[str, str]:

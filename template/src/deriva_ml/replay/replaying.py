@@ -9,22 +9,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import deriva_ml.disk as disk
 from deriva_ml.catalog.database import now
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.protocol import Source
 from deriva_ml.configuration_file import CONFIGURATION
-from deriva_ml.definitions import RID, AssetRole
+from deriva_ml.definitions import RID, AssetRole, ExecutionRecord, by_age
 from deriva_ml.exceptions import DerivaMLException, DerivaMLRequestError
-from deriva_ml.project import Project
+from deriva_ml.project import Project, project_around
+from deriva_ml.records.comparison import ENVIRONMENT
 from deriva_ml.replay import environment
 from deriva_ml.replay.audit import seen
 from deriva_ml.replay.endings import check_nothing_lacked, compare_endings
 from deriva_ml.replay.extras import installed_parts
-from deriva_ml.replay.outputs import Run, compare_outputs, own_of, seconds_of, side_of
+from deriva_ml.replay.outputs import Outputs, Run, compare_outputs, own_of, seconds_of, side_of
 from deriva_ml.replay.plan import (
-    ENVIRONMENT,
     Kind,
     Plan,
     is_executed_notebook,
@@ -38,14 +39,10 @@ from deriva_ml.replay.recording import take_in
 from deriva_ml.replay.report import Report, Side
 from deriva_ml.replay.run import Repeated, code_of, run, said_by, top_of
 from deriva_ml.replay.scratch import make_scratch, place_files
-from deriva_ml.replay.verdict import (
-    CouldNotRun,
-    Tolerance,
-    Verdict,
-    worst,
-)
+from deriva_ml.replay.verdict import Compared, CouldNotRun, Tolerance, Verdict, worst
 from deriva_ml.replay.workspace import workspace
 from deriva_ml.replay.worktree import checked_out, remove_new, untracked
+from deriva_ml.untrusted import as_mapping
 
 
 @dataclass(frozen=True)
@@ -144,15 +141,21 @@ def _base(plan: Plan) -> Report:
         path=plan.path,
         patched=bool(plan.patch),
         notes=plan.notes,
-        recorded=Side(
-            execution=plan.rid,
-            status=record.status.value,
-            detail=record.status_detail,
-            python=plan.python,
-            platform=platform_of(plan.environment),
-            seconds=seconds_of(record.execution_duration),
-        ),
+        recorded=_side(record, plan.python, plan.environment),
         parameters=dict(plan.configuration.get("parameters", {})),
+    )
+
+
+def _side(record: ExecutionRecord, python: str, described: Mapping[str, Any], runner: str = "") -> Side:
+    """Return what a report says of one of the two runs; ``described`` is what its `environment.json` says."""
+    return Side(
+        execution=record.rid,
+        status=record.status.value,
+        detail=record.status_detail,
+        runner=runner,
+        python=python,
+        platform=platform_of(described),
+        seconds=seconds_of(record.execution_duration),
     )
 
 
@@ -181,13 +184,10 @@ def _replay_in(
         delivered=plan.was_delivered and records.source is records.local,
     )
     with side_of(repeated, plan.kind) as side:
-        own = own_of(record, side)
-        ending = compare_endings(plan.record, repeated.record, own)
-        outputs = compare_outputs(record, side, own, options.tolerance, folder / "recorded")
-    verdict = worst([*outputs.compared, *([ending] if ending else [])])
-    why = ""
-    if outputs.lost and verdict is not Verdict.different:
-        verdict, why = Verdict.could_not_run, outputs.lost[0]
+        compared = _compare(record, plan.record, side, repeated.record, options.tolerance, folder)
+    verdict, why, lost = compared.verdict, "", compared.outputs.lost
+    if lost and verdict is not Verdict.different:
+        verdict, why = Verdict.could_not_run, lost[0]
     there = said_by(repeated, ENVIRONMENT)
     own_name = str(tree.metadata().get("name") or "")
     told: list[str] = []
@@ -200,7 +200,7 @@ def _replay_in(
             sources=[code_of(plan, tree.root)],
             project=top_of(records.project.root),
             seen=seen(repeated.audit),
-            outputs=outputs.compared,
+            outputs=compared.outputs.compared,
             inputs=[
                 *_other_runner(report.recorded.runner, records.project.runner_version),
                 *_given_otherwise(plan, repeated),
@@ -209,29 +209,44 @@ def _replay_in(
             ran=plan.record.created,
         )
         again = _Again(record, plan, scratch, python, folder, options, repeated, top, files)
-        try:
-            told = reasons(evidence, None if options.once else again)
-        except CouldNotRun as error:
-            told = [f"why is not known, since it could not be run once more: {error}"]
+        told = _reasons(evidence, None if options.once else again)
     return replace(
         report,
         verdict=verdict,
         why=why,
-        ending=ending,
-        outputs=outputs.compared,
+        ending=compared.ending,
+        outputs=compared.outputs.compared,
         reasons=told,
-        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *outputs.lost],
-        repeated=Side(
-            execution=repeated.rid,
-            status=repeated.record.status.value,
-            detail=repeated.record.status_detail,
-            runner=records.project.runner_version,
-            python=python_of(there),
-            platform=platform_of(there),
-            seconds=seconds_of(repeated.record.execution_duration),
-        ),
+        notes=[*plan.notes, *environment.compared(plan.environment, there, own_name), *lost],
+        repeated=_side(repeated.record, python_of(there), there, records.project.runner_version),
         recorded_as=take_in(records.local, repeated, plan.rid) if options.record else "",
     )
+
+
+class _Compared(NamedTuple):
+    """How two runs compare: their ends, if one of them failed, and their outputs."""
+
+    ending: Compared | None
+    outputs: Outputs
+
+    @property
+    def verdict(self) -> Verdict:
+        return worst([*self.outputs.compared, *([self.ending] if self.ending else [])])
+
+
+def _compare(
+    ours: Run, before: ExecutionRecord, theirs: Run, now: ExecutionRecord, tolerance: Tolerance, folder: Path
+) -> _Compared:
+    own = own_of(ours, theirs)
+    ending = compare_endings(before, now, own)
+    return _Compared(ending, compare_outputs(ours, theirs, own, tolerance, folder / "recorded"))
+
+
+def _reasons(evidence: Evidence, again: _Again | None) -> list[str]:
+    try:
+        return reasons(evidence, again)
+    except CouldNotRun as error:
+        return [f"why is not known, since it could not be run once more: {error}"]
 
 
 @dataclass
@@ -256,15 +271,12 @@ class _Again:
         repeated = run(self.plan, self.scratch, self.python, folder, place=place, more=variables)
         with side_of(self.before, self.plan.kind) as before, side_of(repeated, self.plan.kind) as now:
             return Again(
-                self._verdict(before, self.before, now, repeated),
-                self._verdict(self.record, None, now, repeated),
+                self._verdict(before, self.before.record, now, repeated.record),
+                self._verdict(self.record, self.plan.record, now, repeated.record),
             )
 
-    def _verdict(self, ours: Run, first: Repeated | None, theirs: Run, second: Repeated) -> Verdict:
-        own = own_of(ours, theirs)
-        ending = compare_endings(first.record if first else self.plan.record, second.record, own)
-        found = compare_outputs(ours, theirs, own, self.options.tolerance, self.folder / "recorded")
-        return worst([*found.compared, *([ending] if ending else [])])
+    def _verdict(self, ours: Run, first: ExecutionRecord, theirs: Run, second: ExecutionRecord) -> Verdict:
+        return _compare(ours, first, theirs, second, self.options.tolerance, self.folder).verdict
 
 
 def _given_otherwise(plan: Plan, repeated: Repeated) -> list[str]:
@@ -293,16 +305,14 @@ def _python(project: Project, plan: Plan, tree: Project, options: Options) -> Pa
     """
     if options.here:
         return Path(sys.executable)
-    packages = plan.environment.get("packages")
-    parts = installed_parts(plan.lock, packages if isinstance(packages, dict) else {}, plan.python)
+    parts = installed_parts(plan.lock, as_mapping(plan.environment.get("packages")), plan.python)
     return environment.prepared(project.state, plan.lock, tree.root, plan.python, parts)
 
 
 def _project_in(top: Path, plan: Plan, project: Project) -> Project:
     """Return the project that the code of a record is of, in its working tree."""
     code = top / plan.path if plan.path else top / project.root.resolve().relative_to(top_of(project.root))
-    inside = [one for one in (code, *code.parents) if one.is_relative_to(top)]
-    home = next((one for one in inside if (one / "pyproject.toml").is_file()), None)
+    home = project_around(code, top)
     if home is None:
         raise CouldNotRun("there is no project (pyproject.toml) around its code at that commit")
     return Project(home)
@@ -313,11 +323,9 @@ def _executions(source: Source, plan: Plan) -> list[RID]:
     executed = next((one for one in plan.outputs if is_executed_notebook(one)), None)
     siblings = source.executions_of(executed) if executed else []
     made = {rid for rid, role in siblings if role is AssetRole.output} | {plan.rid}
-    return (
-        sorted(made, key=lambda rid: (source.lookup_execution(rid).created, rid))
-        if len(made) > 1
-        else [plan.rid]
-    )
+    if len(made) == 1:
+        return [plan.rid]
+    return [record.rid for record in sorted(map(source.lookup_execution, made), key=by_age)]
 
 
 def _place(plan: Plan, executions: Sequence[RID]) -> int:

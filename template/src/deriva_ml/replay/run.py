@@ -18,7 +18,7 @@ import deriva_ml
 from deriva_ml.catalog.connection import open_local
 from deriva_ml.catalog.criteria import Criteria
 from deriva_ml.configuration_file import MODEL_COMMAND, NOTEBOOK_COMMAND
-from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, MLAsset
+from deriva_ml.definitions import OPEN_STATUSES, RID, Asset, ExecutionRecord, MLAsset, by_age
 from deriva_ml.execution.environment import VARIABLES
 from deriva_ml.execution.executed_sources import NAME as EXECUTED_SOURCES
 from deriva_ml.notebook.document import EXPECTS_ERROR
@@ -111,7 +111,7 @@ def run(
     seconds = time.monotonic() - begun
     with closing(open_local(scratch)) as catalog:
         made = [record for record in catalog.select_executions(Criteria()) if record.rid not in before]
-        made.sort(key=lambda record: (record.created, record.rid))
+        made.sort(key=by_age)
         if ended < 0 or any(record.status in OPEN_STATUSES for record in made):
             how = f"by {signal.Signals(-ended).name}" if ended < 0 else "before it had recorded its end"
             raise CouldNotRun(f"the run was ended {how} (out of memory, perhaps)")

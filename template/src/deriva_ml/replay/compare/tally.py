@@ -60,11 +60,6 @@ class Tally:
             recorded, repeated = map(str, pair)
             self.differences.append(difference(where, recorded, repeated))
 
-    @property
-    def is_different(self) -> bool:
-        """Whether anything differs that may not."""
-        return bool(self.differences)
-
     def result(self, measure: str, written_otherwise: str = "the same, written otherwise") -> Comparison:
         """Return the comparison of two outputs that have not the same bytes.
 
