@@ -64,6 +64,28 @@ def test_a_dataset_says_who_made_and_read_each_version(corpus: Corpus, visiting:
     expect(page.get_by_role("heading", level=1)).to_have_text("Datasets")
 
 
+def test_what_a_list_does_is_told_without_being_seen(corpus: Corpus, visiting: Visiting) -> None:
+    """A dataset that is opened takes the focus from the link that is gone; records that are found are counted aloud."""
+    visit = visiting()
+    page = visit.open("datasets.html")
+    page.get_by_role("link", name="digits", exact=True).last.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("digits")
+    expect(page.locator("#main")).to_be_focused()
+    page = visit.open("lineage.html")
+    page.get_by_label("Find a run, dataset or file").fill(corpus.example)
+    expect(page.get_by_role("search").get_by_role("status")).to_have_text("1 found")
+
+
+def test_an_accent_is_found_however_it_was_typed(site: Path, visiting: Visiting, tmp_path: Path) -> None:
+    """Some systems name files with it as a character of its own, which keyboards do not type."""
+    copied = shutil.copytree(site, tmp_path / "site")
+    files = copied / "data" / "files.js"
+    files.write_text(files.read_text("utf-8").replace("logistic.npz", "cafe\u0301.npz"), "utf-8")
+    page = visiting(of=copied).open("files.html")
+    page.get_by_label("Search").fill("caf\u00e9")
+    expect(page.locator("#found")).to_contain_text("1 files, of")
+
+
 @pytest.mark.parametrize("size", [(1280, 800), PHONE], ids=["desktop", "phone"])
 def test_a_file_is_found_by_its_name(corpus: Corpus, visiting: Visiting, size: tuple[int, int]) -> None:
     """At an address with its name, or as one types; its maker and its readers are a step away."""

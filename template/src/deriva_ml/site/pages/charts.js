@@ -23,6 +23,7 @@ const charts = (() => {
   const shown = new WeakMap();
   let library = null;
   let said = false;
+  let before = Promise.resolve();
 
   function load() {
     library ??= new Promise((resolve, reject) => {
@@ -34,6 +35,9 @@ const charts = (() => {
     });
     return library;
   }
+
+  /** Waits until it is a chart's turn: with each in a task of its own, the page answers between them. */
+  const turn = () => { before = before.then(() => new Promise((resolve) => { setTimeout(resolve); })); return before; };
 
   /** The colour of the series at a place, which follows light and dark by itself. */
   const colour = (place) => `var(--c${(place % COLOURS) + 1})`;
@@ -99,6 +103,7 @@ const charts = (() => {
     let gone = false;
     shown.set(node, () => { gone = true; });
     const embed = await load();
+    await turn();
     if (gone) return;
     const canvas = drawing.appendChild(site.el('div', {}));
     const refuse = () => Promise.reject(new Error('a chart loads nothing'));

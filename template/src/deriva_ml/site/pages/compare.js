@@ -33,11 +33,11 @@
     const offered = site.el('datalist', { id: 'offered' });
     const field = site.el('input', { type: 'search', id: 'add', list: 'offered', autocomplete: 'off', spellcheck: 'false', placeholder: 'RID, workflow or description' });
     const matches = () => {
-      const text = field.value.trim().toLowerCase();
+      const text = site.folded(field.value.trim());
       const found = [];
       for (let i = 0; i < runs.rid.length && found.length < OFFERED; i += 1) {
         const said = `${runs.rid[i]} ${runs.workflow[i]} ${runs.description[i]}`;
-        if (said.toLowerCase().includes(text) && !rids.includes(runs.rid[i])) found.push(i);
+        if (site.folded(said).includes(text) && !rids.includes(runs.rid[i])) found.push(i);
       }
       return found;
     };

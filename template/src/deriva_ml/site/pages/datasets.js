@@ -10,10 +10,10 @@ site.start(async (content) => {
       el('pre', { class: 'code' }, 'uv run deriva-ml-dataset create NAME FOLDER')));
     return undefined;
   }
-  const texts = datasets.map(({ rid, name, description, types, versions }) => [
+  const texts = datasets.map(({ rid, name, description, types, versions }) => site.folded([
     rid, name, description, ...types,
     ...versions.flatMap((one) => [one.version, one.description, one.digest, one.made_by, ...one.read_by]),
-  ].join('\n').toLowerCase());
+  ].join('\n')));
   let most = STEP;
   let timer = 0;
 
@@ -35,6 +35,7 @@ site.start(async (content) => {
     if (one) {
       content.replaceChildren(el('p', {}, el('a', { href: 'datasets.html' }, 'All datasets')), card(one, false));
       window.scrollTo(0, 0);
+      document.getElementById('main').focus({ preventScroll: true }); // the link that led here is gone
       return;
     }
     if (!tools.isConnected) content.replaceChildren(tools, el('div', { class: 'above' }, found), cards, more);

@@ -31,9 +31,9 @@ site.start(async (content) => {
   ];
   const texts = [];
   const text = (row) => {
-    texts[row] ??= [
+    texts[row] ??= site.folded([
       data.name[row], data.rid[row], kinds[row], data.md5[row], data.made_by[row], ...data.read_by[row],
-    ].join('\n').toLowerCase();
+    ].join('\n'));
     return texts[row];
   };
   const draw = table.make(content, {

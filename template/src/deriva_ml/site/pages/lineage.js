@@ -8,6 +8,8 @@
   const BESIDE = 20;
   /** Records that are listed at once. */
   const LISTED = 200;
+  /** Records that a search names, at most. */
+  const FOUND = 20;
   const KINDS = ['run', 'file', 'dataset'];
   const DIRECTIONS = [['What it came from', true, 'before'], ['What came of it', false, 'after']];
 
@@ -153,17 +155,19 @@
   function finder(graph) {
     const field = site.el('input', { type: 'search', id: 'find', autocomplete: 'off', spellcheck: 'false' });
     const found = site.el('ul', { class: 'found' });
+    const count = site.el('p', { class: 'unseen', role: 'status' });
     const look = () => {
-      const text = field.value.trim().toLowerCase();
+      const text = site.folded(field.value.trim());
       const hits = [];
-      for (let i = 0; text && i < graph.nodes.length && hits.length < 20; i += 1) {
+      for (let i = 0; text && i < graph.nodes.length && hits.length < FOUND; i += 1) {
         const [rid, , label] = graph.nodes[i];
-        if (rid.toLowerCase().includes(text) || String(label).toLowerCase().includes(text)) hits.push(i);
+        if (site.folded(`${rid}\n${label}`).includes(text)) hits.push(i);
       }
       found.replaceChildren(...hits.map((one) => site.el('li', {}, ...mention(graph, one, ''))));
+      count.textContent = text && `${hits.length === FOUND ? 'The first ' : ''}${hits.length} found`;
     };
     field.addEventListener('input', look);
-    const form = site.el('form', { role: 'search' }, site.el('label', { for: 'find' }, 'Find a run, dataset or file '), field, found);
+    const form = site.el('form', { role: 'search' }, site.el('label', { for: 'find' }, 'Find a run, dataset or file '), field, count, found);
     form.addEventListener('submit', (event) => { event.preventDefault(); found.querySelector('a')?.click(); });
     return form;
   }

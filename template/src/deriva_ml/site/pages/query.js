@@ -80,9 +80,9 @@ const query = (() => {
     return operator === '>' ? own > wanted : own >= wanted;
   }
 
-  /** Makes a test whether a row has all words. @param {string} text @param {(row: number) => string} words in lower case */
+  /** Makes a test whether a row has all words. @param {string} text @param {(row: number) => string} words folded */
   function search(text, words) {
-    const wanted = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = site.folded(text).split(/\s+/).filter(Boolean);
     return wanted.length ? [(row) => { const has = words(row); return wanted.every((word) => has.includes(word)); }] : [];
   }
 

@@ -116,7 +116,7 @@ site.start(async (content) => {
   const columns = [...facts, ...own, ...run];
   const texts = [];
   const text = (row) => {
-    texts[row] ??= columns.map(({ values }) => site.value(values[row] ?? '')).join('\n').toLowerCase();
+    texts[row] ??= site.folded(columns.map(({ values }) => site.value(values[row] ?? '')).join('\n'));
     return texts[row];
   };
   const draw = table.make(content, {

@@ -26,7 +26,7 @@ const table = (() => {
    * @param {{name: string, label: string, values: any[]}[]} [given.facets] of which one value may be chosen
    * @param {string} [given.example] a condition; without it there are none to be given
    * @param {string} [given.order] in which the rows come, as the address would say it
-   * @param {(row: number) => string} given.words in lower case, that are searched
+   * @param {(row: number) => string} given.words folded, that are searched
    * @param {Object<string, (value: string) => {test: (row: number) => boolean, said: any[]}>} [given.narrow] other
    *   filters, by their names in the address
    * @param {(rows: number[]) => any} [given.drawn] called with the rows that are on the screen

@@ -20,6 +20,9 @@ const words = (() => {
     return typeof json === 'object' ? JSON.stringify(json) : String(json);
   }
 
+  /** A text as it is searched: whichever case, and whether an accent is a character of its own or part of its letter. */
+  const folded = (text) => String(text).normalize('NFC').toLowerCase();
+
   /** A time, in UTC. @param {string} iso */
   const when = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : '');
 
@@ -42,5 +45,5 @@ const words = (() => {
     return minutes < 2880 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${Math.round(minutes / 1440)} days`;
   }
 
-  return { number, value, when, size, seconds };
+  return { number, value, folded, when, size, seconds };
 })();
