@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from hydra_zen import store
+from submitit.slurm.slurm import SlurmJob
 
 from deriva_ml import DerivaML
 from deriva_ml.catalog.connection import open_local
@@ -497,6 +498,24 @@ def test_a_job_that_a_scheduler_ends_names_it(project: SweepProject, tmp_path: P
     _, jobs, _ = project.records()
     assert jobs[0][-1].status is Status.aborted
     assert jobs[0][-1].status_detail == f"terminated (SIGTERM) in job {job} of Slurm"
+
+
+def test_a_job_that_a_queue_no_longer_runs_has_ended_where_no_accounting_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It left no result; without accounting, nobody but the queue can say that none will come."""
+    for name, value in slurm_double.install(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with prepared(engine_of(("hydra/launcher=submitit_slurm",)), 4, {}):
+        watcher = SlurmJob.watcher
+    for task, state in enumerate(("RUNNING", "PENDING", "FAILED", "CANCELLED by 0")):
+        slurm_double.note(f"4_{task}", state=state)
+    jobs = [f"4_{task}" for task in range(5)]
+    for job in jobs:
+        watcher.register_job(job)
+    assert [watcher.is_done(job, mode="force") for job in jobs] == [False, False, True, True, True]
+    (tmp_path / "bin/squeue").write_text("#!/bin/sh\nexit 1\n")
+    assert not watcher.is_done("4_0", mode="force"), "a controller that does not answer ends no job"
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")

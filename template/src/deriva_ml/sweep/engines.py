@@ -254,6 +254,10 @@ def prepared(engine: Engine, jobs: int, environment: Mapping[str, str]) -> Itera
         from submitit.local.local import LocalJob
 
         LocalJob._results_timeout_s = 1  # a file on this machine is there, or never will be: not 15 s
+    if engine.launcher == SLURM:
+        from deriva_ml.sweep.queue import watch_queue
+
+        watch_queue()
     if engine.launcher == LOCAL and not engine.is_set("hydra.launcher.timeout_min"):
         if engine.settings.get("timeout_min") == 60:  # its own default, which nobody expects
             words.append(f"hydra.launcher.timeout_min={YEAR}")

@@ -15,7 +15,7 @@ from deriva_ml.config.quoting import quoted
 from deriva_ml.configuration_file import CONFIGURATION, read_configuration
 from deriva_ml.exceptions import DerivaMLRequestError
 from deriva_ml.project import Project
-from deriva_ml.sweep.engines import OPTUNA, Engine
+from deriva_ml.sweep.engines import LOCAL, OPTUNA, SLURM, Engine
 from deriva_ml.sweep.folder import SweepFolder
 from deriva_ml.sweep.plan import Job, Plan, Swept
 from deriva_ml.untrusted import DAMAGED
@@ -241,6 +241,10 @@ def quiet(engine: Engine) -> Iterator[None]:
         import optuna  # which sets its level anew
 
         assert optuna
+    if engine.launcher in {LOCAL, SLURM}:
+        import submitit  # as well
+
+        assert submitit
     loggers = [logging.getLogger(name) for name in ("hydra_plugins", "optuna", "submitit")]
     before = [one.level for one in loggers]
     for one in loggers:
