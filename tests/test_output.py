@@ -111,6 +111,30 @@ def test_another_kernel_s_cell_ends_with_its_reply(tmp_path: Path) -> None:
     assert ran.said == f"warning: cell [3]: {said}"
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_what_is_set_of_a_connection_holds_for_its_sockets(tmp_path: Path, own: bool) -> None:
+    """A client of its own context would try ten times a second to reach the kernel, and lose what another one sends."""
+    import zmq
+    from jupyter_client.connect import write_connection_file
+
+    from deriva_ml.notebook.engine import RECONNECT_MILLISECONDS, Manager
+    from deriva_ml.notebook.kernel import Kernel
+
+    written, _ = write_connection_file(str(tmp_path / "kernel.json"), transport="ipc", ip=str(tmp_path / "s"))
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    manager = Manager(Kernel(process, Path(written), tmp_path / "log", {}, own))
+    try:
+        client = manager.client()
+        client.start_channels(stdin=False, hb=False)
+        for channel in client.shell_channel, client.iopub_channel, client.control_channel:
+            assert channel.socket.getsockopt(zmq.RECONNECT_IVL) == RECONNECT_MILLISECONDS
+            assert (channel.socket.getsockopt(zmq.RCVHWM) == 0) is not own
+        client.stop_channels()
+    finally:
+        manager.context.destroy(linger=0)
+
+
 WAYS = {
     "for i in range(100):\n    for s in sys.stdout, sys.stderr:\n        print(i, s.name, file=s, flush=True)": (
         "".join(f"{i} std{name}\n" for i in range(100) for name in ("out", "err"))

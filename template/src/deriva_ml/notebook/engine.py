@@ -15,7 +15,10 @@ from time import monotonic
 from typing import Any
 
 import nbformat
+import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellExecutionComplete, DeadKernelError
 from nbclient.util import run_sync
@@ -23,7 +26,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 from papermill.execute import ERROR_ANCHOR_MSG, ERROR_MARKER_TAG, ERROR_MESSAGE_TEMPLATE
 
-from deriva_ml.notebook.kernel import Kernel
+from deriva_ml.notebook.kernel import IPC, Kernel
 from deriva_ml.project import replacing
 from deriva_ml.terminal import warn
 
@@ -32,6 +35,9 @@ KERNEL_NAME = "python3"
 
 START_SECONDS = 60
 """How long a kernel may take to answer at first; as long as Papermill lets it."""
+
+RECONNECT_MILLISECONDS = 10
+"""How often it is tried to reach a kernel that does not listen yet; ZeroMQ would try ten times a second."""
 
 QUIET = 5.0
 """Seconds without output after which a kernel that is not the project's, and has ended a cell, has lost the rest."""
@@ -125,6 +131,28 @@ def _json(node: Any) -> Iterator[str]:
             yield '"'
         case _:
             yield json.dumps(node, ensure_ascii=False)
+
+
+class Manager(AsyncKernelManager):
+    """What has adopted a kernel's process; connections to it use its context, with what is set there."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(connection_file=str(kernel.connection_file))
+        self.load_connection_file()
+        if kernel.own:
+            self.client_factory = Connection
+        else:
+            self.context.setsockopt(zmq.RCVHWM, 0)  # what arrives while a notebook is saved waits
+        self.context.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MILLISECONDS)
+        provisioner = LocalProvisioner(parent=self, kernel_id=kernel.connection_file.stem)
+        provisioner.process = kernel.process  # type: ignore[assignment]  # used as one
+        provisioner.pid = kernel.process.pid
+        provisioner.pgid = kernel.process.pid if IPC else None  # it leads a session
+        self.provisioner = provisioner
+
+    def client(self, **options: Any) -> Any:
+        """Return a connection to the kernel that uses this manager's context."""
+        return super().client(context=self.context, **options)
 
 
 class Connection(AsyncKernelClient):
@@ -249,9 +277,7 @@ def execute_cells(
         logging.getLogger("papermill").setLevel(logging.CRITICAL)
     saving = Saving(notebook, output, log_output, bar)
     saving.notebook_start()
-    manager = kernel.manager()
-    if kernel.own:
-        manager.client_factory = Connection
+    manager = Manager(kernel)
     client = Client(
         saving,
         kernel.own,
@@ -267,7 +293,6 @@ def execute_cells(
         # Its sockets and threads would stay, for each run of a sweep: nobody else closes what is not nbclient's own.
         if client.kc:
             client.kc.stop_channels()
-            client.kc.context.destroy(linger=0)
         manager.context.destroy(linger=0)
         saving.cleanup_pbar()
         saving.notebook_complete()

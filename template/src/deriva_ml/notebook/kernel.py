@@ -44,9 +44,6 @@ PRELOAD = (
 )
 """What a notebook's first cells import; loaded in a thread while the kernel starts."""
 
-RECONNECT_MILLISECONDS = 10
-"""How often it is tried to reach a kernel that does not listen yet; ZeroMQ would try ten times a second."""
-
 GRACE_SECONDS = 5.0
 """How long a kernel that was asked to end may take over its exit handlers."""
 
@@ -65,23 +62,6 @@ class Kernel:
     environment: Mapping[str, str]
     own: bool = True
     _client: Any = None
-
-    def manager(self) -> Any:
-        """A jupyter_client manager that has adopted the process."""
-        import zmq
-        from jupyter_client.manager import AsyncKernelManager
-        from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-
-        manager = AsyncKernelManager(connection_file=str(self.connection_file))
-        manager.load_connection_file()
-        manager.context.setsockopt(zmq.RCVHWM, 0)  # what arrives while a notebook is saved waits
-        manager.context.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MILLISECONDS)
-        provisioner = LocalProvisioner(parent=manager, kernel_id=self.connection_file.stem)
-        provisioner.process = self.process  # type: ignore[assignment]  # used as one
-        provisioner.pid = self.process.pid
-        provisioner.pgid = self.process.pid if IPC else None  # it leads a session
-        manager.provisioner = provisioner
-        return manager
 
     def shutdown(self) -> None:
         """Ask the kernel to run its exit handlers and end; do not wait for it."""
