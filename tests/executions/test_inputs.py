@@ -11,6 +11,7 @@ from deriva_ml.asset import AssetFilePath, LocalFile
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.dataset import DatasetSpec
 from deriva_ml.definitions import Asset
+from deriva_ml.signals import Terminated
 from executions.runs import start
 
 
@@ -189,15 +190,23 @@ def test_datasets_that_were_not_declared_say_what_to_choose(ml: DerivaML) -> Non
         bag.asset_paths["Image"]
 
 
-def test_an_interrupted_fetch_ends_the_execution(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [(KeyboardInterrupt, "interrupted"), (Terminated, "terminated (SIGTERM) in job 7 of Slurm")],
+)
+def test_an_interrupted_fetch_ends_the_execution(
+    ml: DerivaML, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], how: str
+) -> None:
     def stop(*arguments: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     Path("d.csv").write_text("1")
     monkeypatch.setattr(EmbeddedCatalog, "fetch_all", stop)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(error):
         start(ml, assets=[LocalFile("d.csv")])
-    assert [record.status for record in ml.find_executions()] == ["Aborted"]
+    [record] = ml.find_executions()
+    assert (record.status, record.status_detail) == ("Aborted", f"fetching the inputs was {how}")
 
 
 def test_an_asset_can_be_fetched_without_being_linked(ml: DerivaML, tmp_path: Path) -> None:

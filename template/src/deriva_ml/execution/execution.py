@@ -158,9 +158,10 @@ class Execution(Upstream):
                 resolved, self._connection, self.working_dir / "inputs", None if dry_run else self.local_rid
             )
         except BaseException as error:
-            stopped = not isinstance(error, Exception)
-            reason = f"{what} {'was interrupted' if stopped else f'failed: {error}'}"
-            self._close(Status.aborted if stopped else Status.failed, reason)
+            status, how = end_by(error)
+            self._close(
+                status, f"{what} was {how}" if status == Status.aborted else f"{what} failed: {error}"
+            )
             self.deliver()
             raise
         if not dry_run:
