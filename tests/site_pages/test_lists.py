@@ -83,7 +83,7 @@ def test_an_accent_is_found_however_it_was_typed(site: Path, visiting: Visiting,
     files.write_text(files.read_text("utf-8").replace("logistic.npz", "cafe\u0301.npz"), "utf-8")
     page = visiting(of=copied).open("files.html")
     page.get_by_label("Search").fill("caf\u00e9")
-    expect(page.locator("#found")).to_contain_text("1 files, of")
+    expect(page.locator("#found")).to_contain_text("1 file, of")
 
 
 @pytest.mark.parametrize("size", [(1280, 800), PHONE], ids=["desktop", "phone"])

@@ -276,7 +276,7 @@ const charts = (() => {
     const again = (change) => points(node, { title, x, y, points: all }, { ...logs, ...change });
     await draw(node, {
       kind: 'points', title, spec, under: x, open: ({ i }) => open(drawn[i]?.rid),
-      description: `${y} against ${x}: a point for each of ${drawn.length} runs`,
+      description: `${y} against ${x}: a point for each of ${site.counted(drawn.length, 'runs')}`,
       switches: [
         ...(wideX ? [toggle(`logarithmic ${x}`, logs.x, (on) => again({ x: on }))] : []),
         ...(wideY ? [toggle(`logarithmic ${y}`, logs.y, (on) => again({ y: on }))] : []),

@@ -57,7 +57,7 @@ site.start(async (content) => {
     const meant = datasets.filter((_, at) => tests.every((test) => test(at)));
     cards.replaceChildren(...meant.slice(0, most).map((dataset) => card(dataset, true)));
     const rest = meant.length < datasets.length ? `, of ${site.number(datasets.length)} in all` : '';
-    found.textContent = `${site.number(meant.length)} dataset${meant.length === 1 ? '' : 's'}${rest}`;
+    found.textContent = `${site.counted(meant.length, 'datasets')}${rest}`;
     more.hidden = meant.length <= most;
   }
 

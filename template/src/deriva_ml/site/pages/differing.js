@@ -16,7 +16,7 @@ const differing = (() => {
   const describes = (one) => one.table === 'Execution_Metadata' && DESCRIBING.includes(one.name);
   /** Where the code lies in its repository; of an address that does not tell it, all. */
   const path = (url) => url.replace(/^git:[0-9a-f]+:|^https?:\/\/.*?\/blob\/[^/]+\//, '');
-  const lines = (text) => (text ? `${text.replace(/\n$/, '').split('\n').length} lines` : '');
+  const lines = (text) => (text ? site.counted(text.replace(/\n$/, '').split('\n').length, 'lines') : '');
 
   const PARTS = [
     ['started', 'how it was started', (run) => said([

@@ -185,7 +185,7 @@
     let layout = null;
     await charts.draw(node, {
       kind: 'graph', mode: 'vega', title: graph.title,
-      description: `${graph.title}: ${nodes.length} records, ${graph.edges.length} arrows; the lists below say the same`,
+      description: `${graph.title}: ${site.counted(nodes.length, 'records')}, ${site.counted(graph.edges.length, 'arrows')}; the lists below say the same`,
       spec: (width) => { layout = placed(told, laid, width); return specification(layout); },
       resize: (view, width) => {
         layout = placed(told, laid, width);

@@ -53,7 +53,7 @@ const jobs = (() => {
     const count = new Map();
     known.forEach(({ at }) => count.set(runs.status[at], (count.get(runs.status[at]) ?? 0) + 1));
     return [
-      el('p', {}, `${site.number(rows.length)} jobs: `, [...count].map(([status, n]) => [site.badge(status), ` ${site.number(n)} `])),
+      el('p', {}, `${site.counted(rows.length, 'jobs')}: `, [...count].map(([status, n]) => [site.badge(status), ` ${site.number(n)} `])),
       site.scrolling('Jobs of the sweep', el('table', { class: 'grid' }, el('caption', { class: 'unseen' }, 'Jobs with what they were given, and what they came to'),
         el('thead', {}, el('tr', {}, headings.map(([text, right]) => el('th', { scope: 'col', class: right ? 'number' : null }, text)))), body)),
       button,

@@ -83,8 +83,8 @@ const previews = (() => {
   function table(name, { headings, rows, more, more_columns: columns }) {
     const numeric = headings.map((_, at) => at).filter((at) => at && rows.some((row) => row[at]) && rows.every((row) => !row[at] || Number.isFinite(Number(row[at]))));
     const left = [
-      more === null ? 'more rows' : more ? `${site.number(more)} more row${more === 1 ? '' : 's'}` : '',
-      columns ? `${site.number(columns)} more column${columns === 1 ? '' : 's'}` : '',
+      more === null ? 'more rows' : more ? site.counted(more, 'more rows') : '',
+      columns ? site.counted(columns, 'more columns') : '',
     ].filter(Boolean).join(' and ');
     return [
       site.grid({ caption: `The first rows of ${name}`, hideCaption: true, headings, rows, numeric }),

@@ -33,11 +33,11 @@ const query = (() => {
 
   /** The column that a name means, which may leave out what comes before its last parts. @param {Column[]} columns */
   function meant(name, columns) {
-    const low = name.toLowerCase();
+    const low = site.folded(name);
     const exact = columns.find((column) => column.name === name)
-      ?? columns.find((column) => column.name.toLowerCase() === low || column.label.toLowerCase() === low);
+      ?? columns.find((column) => site.folded(column.name) === low || site.folded(column.label) === low);
     if (exact) return exact;
-    const ends = columns.filter((column) => column.name.toLowerCase().endsWith(`.${low}`));
+    const ends = columns.filter((column) => site.folded(column.name).endsWith(`.${low}`));
     if (ends.length === 1) return ends[0];
     if (!ends.length) throw new Error(`no column is called ${name}`);
     throw new Error(`${name} may be ${ends.map((column) => column.name).join(' or ')}`);

@@ -162,7 +162,7 @@ site.start(async (content) => {
         ['Uncommitted', dirty ? 'yes: what ran is not what was committed' : commit ? 'nothing' : ''],
         ['Differences', differences.length ? el('ul', {}, differences.map((one) => el('li', {}, one))) : ''],
       ]),
-      patch ? el('details', {}, el('summary', {}, `What was not committed, ${site.number(lines.length)} lines`),
+      patch ? el('details', {}, el('summary', {}, `What was not committed, ${site.counted(lines.length, 'lines')}`),
         previews.block('What was not committed, as a patch', lines.map(line))) : null,
     ];
   }
@@ -186,8 +186,8 @@ site.start(async (content) => {
     const rows = [...grid.querySelectorAll('tbody tr')];
     const found = el('span', { class: 'note', role: 'status' });
     const typed = (event) => {
-      const words = event.target.value.toLowerCase().split(/\s+/);
-      rows.forEach((row, at) => { row.hidden = !words.every((word) => pairs[at].join(' ').toLowerCase().includes(word)); });
+      const words = site.folded(event.target.value).split(/\s+/);
+      rows.forEach((row, at) => { row.hidden = !words.every((word) => site.folded(pairs[at].join(' ')).includes(word)); });
       found.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
     };
     return el('details', { class: 'packages' }, el('summary', {}, title),

@@ -63,7 +63,7 @@ site.start(async (content) => {
   /** A run's kind, and the way to the jobs of a sweep, or from a job to its sweep. */
   function place(row) {
     const many = jobs(row);
-    if (many) return [kind[row], ' of ', el('a', { href: of(rid[row]) }, `${site.number(many)} run${many === 1 ? '' : 's'}`)];
+    if (many) return [kind[row], ' of ', el('a', { href: of(rid[row]) }, site.counted(many, 'runs'))];
     if (!parents[row].length) return kind[row];
     return [kind[row], ' in ', parents[row].map((one) => el('a', { href: of(one), class: 'rid' }, one))];
   }

@@ -168,7 +168,7 @@ const table = (() => {
       }
       const part = screen.length < rows.length ? `${site.number(screen.length)} of ` : '';
       const rest = rows.length < count ? `, of ${site.number(count)} in all` : '';
-      status.textContent = `${part}${site.number(rows.length)} ${noun}${rest}`;
+      status.textContent = `${part}${site.counted(rows.length, noun)}${rest}`;
       clear.hidden = rows.length === count && !state.where && !state.q;
       const last = screen.length === rows.length;
       if (last && document.activeElement === next) body.querySelector('tr:last-child :is(a, input)')?.focus();

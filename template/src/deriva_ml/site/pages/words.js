@@ -1,6 +1,10 @@
 'use strict';
 /** Words for values: numbers, times, sizes, durations. */
 const words = (() => {
+  // Made once: to ask for one for each number takes most of the time of drawing a table.
+  const grouped = new Intl.NumberFormat('en');
+  const plain = new Intl.NumberFormat('en', { useGrouping: false });
+
   /** A number that was measured: up to six digits that count. @param {number|string|null} x */
   function number(x) {
     if (x === null || x === undefined) return '';
@@ -8,10 +12,13 @@ const words = (() => {
     if (Number.isNaN(value)) return 'NaN';
     if (!Number.isFinite(value)) return String(value);
     const size = Math.abs(value);
-    if (Number.isInteger(value) && size < 1e15) return value.toLocaleString('en', { useGrouping: size >= 1e4 });
+    if (Number.isInteger(value) && size < 1e15) return (size >= 1e4 ? grouped : plain).format(value);
     if (size < 1e7 && size >= 1e-4) return String(Number(value.toPrecision(6)));
     return value.toExponential(5).replace(/\.?0+e/, 'e').replace('e+', 'e');
   }
+
+  /** How many there are of what. @param {number} count @param {string} noun in the plural, which ends in s */
+  const counted = (count, noun) => `${number(count)} ${count === 1 ? noun.slice(0, -1) : noun}`;
 
   /** A value that was given, exactly as it was. @param {any} json */
   function value(json) {
@@ -45,5 +52,5 @@ const words = (() => {
     return minutes < 2880 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${Math.round(minutes / 1440)} days`;
   }
 
-  return { number, value, folded, when, size, seconds };
+  return { number, counted, value, folded, when, size, seconds };
 })();
