@@ -181,6 +181,15 @@ class Database:
             finally:
                 self.query("ROLLBACK")
 
+    @contextmanager
+    def lenient(self) -> Iterator[None]:
+        """Read bytes inside a text that are none of UTF-8 as escapes, where one damaged row is to hide no other."""
+        self._connection.text_factory = lambda raw: raw.decode(errors="backslashreplace")
+        try:
+            yield
+        finally:
+            self._connection.text_factory = str
+
     def query(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """Execute one statement."""
         with self._lock:

@@ -291,10 +291,12 @@ class Journal:
             ' WHERE i."execution" IN (SELECT "value" FROM json_each(?))',
             json.dumps([*executions]),
         )
-        return [
-            (row["execution"], row["local"] or _destination(row).link(row["rid"]), row["table"])
-            for row in rows
-        ]
+        found = []
+        for row in rows:
+            # Only looked at: what a damaged row says of the place is shown as it is.
+            address = Destination(str(row["host"]), str(row["catalog"])).link(str(row["rid"]))
+            found.append((row["execution"], row["local"] or address, row["table"]))
+        return found
 
     def readers_of(self, locals_: Collection[RID]) -> list[tuple[RID, RID]]:
         """Return which executions read records of this project at destinations: record and execution."""

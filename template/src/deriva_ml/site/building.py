@@ -80,7 +80,7 @@ def build(
         catalog.lookup_execution(rid)
     catalog.read_summaries()
     chosen = criteria(rows.with_nested(catalog, rids) if rids else None, since=since or None)
-    with opened(out) as folder:
+    with catalog.database.lenient(), opened(out) as folder:
         try:
             charts = _write_pages(folder)
             build = _Build(catalog, folder, {*rids}, chosen, _info(catalog, charts, since))

@@ -69,7 +69,7 @@ class SiteFolder:
     @staticmethod
     def can_name(rid: str) -> bool:
         """Whether an RID, which somebody else may have written, can name a file."""
-        return re.fullmatch(r"[\w-]{1,100}", rid, re.ASCII) is not None
+        return isinstance(rid, str) and re.fullmatch(r"[\w-]{1,100}", rid, re.ASCII) is not None
 
     def has(self, name: str) -> bool:
         """Whether a file was there when the build began."""

@@ -8,10 +8,12 @@ from typing import Any
 from deriva_ml.catalog.embedded import EmbeddedCatalog
 from deriva_ml.catalog.links import DATASET, EXECUTION, METADATA
 from deriva_ml.definitions import RID, AssetRole
+from deriva_ml.exceptions import DerivaMLException
 from deriva_ml.grouping import grouped
 from deriva_ml.site.clean import Cleaner
 from deriva_ml.site.rows import Rows
 from deriva_ml.site.runs import first_line
+from deriva_ml.terminal import warn
 
 LABEL = 100
 """Characters of a node's label."""
@@ -98,7 +100,11 @@ def datasets(catalog: EmbeddedCatalog, only: set[RID] | None, clean: Cleaner) ->
     ).fetchall():
         if only is not None and rid not in only:
             continue
-        described = catalog.describe(rid)
+        try:
+            described, known = catalog.describe(rid), catalog.dataset_versions(rid)
+        except DerivaMLException as error:
+            warn(f"left out: {error}")
+            continue
         versions = [
             {
                 "version": one.version,
@@ -110,13 +116,13 @@ def datasets(catalog: EmbeddedCatalog, only: set[RID] | None, clean: Cleaner) ->
                 "made_by": one.execution or "",
                 "read_by": readers.get(one.rid, []),
             }
-            for one in catalog.dataset_versions(rid)
+            for one in known
             if one.released or one.rid in readers
         ]
         found.append(
             {
                 "rid": rid,
-                "name": clean.text(described.name or first_line(described.description)),
+                "name": clean.text(str(described.name or first_line(described.description))),
                 "description": clean.text(described.description),
                 "types": [clean.text(one) for one in described.types],
                 "deleted": bool(deleted),

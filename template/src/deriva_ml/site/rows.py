@@ -68,7 +68,7 @@ class Rows:
     def outputs(self) -> list[File]:
         """Return the files that it made, the oldest first; RIDs count up."""
         made = (one for one in self.files if one.role == AssetRole.output)
-        return sorted(made, key=lambda one: (one.created, one.rid))
+        return sorted(made, key=lambda one: (str(one.created), one.rid))
 
     def notebooks(self) -> list[File]:
         """Return the files of its executed notebook."""
@@ -110,6 +110,7 @@ def read(catalog: EmbeddedCatalog, rids: Sequence[RID]) -> dict[RID, Rows]:
     for one, other, place in database.query(
         'SELECT "Execution", "Nested_Execution", "Sequence" FROM "Execution_Execution" ORDER BY "Sequence"'
     ):
+        place = place if isinstance(place, int) else None
         if one in found:
             found[one].children.append((other, place))
         if other in found:

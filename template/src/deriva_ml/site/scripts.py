@@ -13,9 +13,10 @@ EXACT = 2**53
 def script(name: str, value: Any) -> bytes:
     """Return the script that gives a page a value of JSON's types under a name; all of it is ASCII.
 
-    The value stands in it as text, of which ``JSON.parse`` makes plain data whatever names there are in it.
+    The value stands in it as text, of which ``JSON.parse`` makes plain data whatever names there are in it. What a
+    damaged row has in place of such a value is a text.
     """
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=str)
     literal = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"site.take({json.dumps(name)}, '{literal}')\n".encode("ascii")
 
