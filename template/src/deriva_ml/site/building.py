@@ -79,7 +79,8 @@ def build(
     for rid in rids:
         catalog.lookup_execution(rid)
     catalog.read_summaries()
-    chosen = criteria(rows.with_nested(catalog, rids) if rids else None, since=since or None)
+    with catalog.database.lenient():
+        chosen = criteria(rows.with_nested(catalog, rids) if rids else None, since=since or None)
     with catalog.database.lenient(), opened(out) as folder:
         try:
             charts = _write_pages(folder)
