@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from deriva_ml.untrusted import plain_name
 from deriva_ml.upstream import Upstream
@@ -377,7 +377,17 @@ class ExecutionRecord(Upstream):
     started_by: str = ""
 
 
-def by_age(record: Asset | ExecutionRecord) -> tuple[str, RID]:
+class Dated(Protocol):
+    """What has an RID, and when it was recorded."""
+
+    @property
+    def created(self) -> str: ...
+
+    @property
+    def rid(self) -> RID: ...
+
+
+def by_age(record: Dated) -> tuple[str, RID]:
     """Return the key that sorts records from the oldest to the newest, those of one time by RID."""
     return record.created, record.rid
 

@@ -184,11 +184,12 @@ class Database:
     @contextmanager
     def lenient(self) -> Iterator[None]:
         """Read bytes inside a text that are none of UTF-8 as escapes, where one damaged row is to hide no other."""
+        before = self._connection.text_factory
         self._connection.text_factory = lambda raw: raw.decode(errors="backslashreplace")
         try:
             yield
         finally:
-            self._connection.text_factory = str
+            self._connection.text_factory = before
 
     def query(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """Execute one statement."""

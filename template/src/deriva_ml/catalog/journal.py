@@ -60,6 +60,11 @@ class RemoteInput:
     version_rid: RID | None = None
 
 
+def as_written(row: Row) -> Destination:
+    """Return the place that a row names, only to be shown: what a damaged row says of it is shown as it is."""
+    return Destination(str(row["host"]), str(row["catalog"]))
+
+
 def _destination(row: Row) -> Destination:
     try:
         return well_formed(Destination(row["host"], row["catalog"]))
@@ -291,12 +296,10 @@ class Journal:
             ' WHERE i."execution" IN (SELECT "value" FROM json_each(?))',
             json.dumps([*executions]),
         )
-        found = []
-        for row in rows:
-            # Only looked at: what a damaged row says of the place is shown as it is.
-            address = Destination(str(row["host"]), str(row["catalog"])).link(str(row["rid"]))
-            found.append((row["execution"], row["local"] or address, row["table"]))
-        return found
+        return [
+            (row["execution"], row["local"] or as_written(row).link(str(row["rid"])), row["table"])
+            for row in rows
+        ]
 
     def readers_of(self, locals_: Collection[RID]) -> list[tuple[RID, RID]]:
         """Return which executions read records of this project at destinations: record and execution."""

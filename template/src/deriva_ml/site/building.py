@@ -81,15 +81,15 @@ def build(
     catalog.read_summaries()
     with catalog.database.lenient():
         chosen = criteria(rows.with_nested(catalog, rids) if rids else None, since=since or None)
-    with catalog.database.lenient(), opened(out) as folder:
-        try:
-            charts = _write_pages(folder)
-            build = _Build(catalog, folder, {*rids}, chosen, _info(catalog, charts, since))
-            build.write_runs(progress)
-            build.write_tables()
-            folder.remove_stale()
-        finally:
-            folder.save_list()
+        with opened(out) as folder:
+            try:
+                charts = _write_pages(folder)
+                build = _Build(catalog, folder, {*rids}, chosen, _info(catalog, charts, since))
+                build.write_runs(progress)
+                build.write_tables()
+                folder.remove_stale()
+            finally:
+                folder.save_list()
     return Built(out / "index.html", len(folder.runs), build.read, folder.written, folder.removed, charts)
 
 

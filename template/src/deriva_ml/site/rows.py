@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from deriva_ml.catalog.database import Database
 from deriva_ml.catalog.embedded import EmbeddedCatalog
-from deriva_ml.catalog.journal import Destination
+from deriva_ml.catalog.journal import as_written
 from deriva_ml.catalog.links import DATASET, METADATA
 from deriva_ml.catalog.objects import is_digest
-from deriva_ml.definitions import RID, AssetRole, ExecAssetType
+from deriva_ml.definitions import RID, AssetRole, ExecAssetType, by_age
 from deriva_ml.records.results import SWEEP_TABLE
 
 SWEEP_FILES = frozenset({SWEEP_TABLE, "sweep.json"})
@@ -68,7 +68,7 @@ class Rows:
     def outputs(self) -> list[File]:
         """Return the files that it made, the oldest first; RIDs count up."""
         made = (one for one in self.files if one.role == AssetRole.output)
-        return sorted(made, key=lambda one: (str(one.created), one.rid))
+        return sorted(made, key=by_age)
 
     def notebooks(self) -> list[File]:
         """Return the files of its executed notebook."""
@@ -119,7 +119,7 @@ def read(catalog: EmbeddedCatalog, rids: Sequence[RID]) -> dict[RID, Rows]:
         f'SELECT * FROM "local_remote" WHERE "stored" AND "local" IN {CHOSEN} ORDER BY "host", "catalog"',
         chosen,
     ):
-        place = Destination(str(row["host"]), str(row["catalog"]))
+        place = as_written(row)
         found[row["local"]].pushed.append((str(place), place.link(str(row["remote"]))))
     for row in database.query(f'SELECT * FROM "local_imported" WHERE "rid" IN {CHOSEN}', chosen):
         found[row["rid"]].imported = f"{row['imported']} from {row['archive']}"
@@ -147,7 +147,10 @@ def _files(database: Database, table: str, chosen: str) -> Iterator[tuple[RID, F
         rid, name, size, md5, description, created = values
         if isinstance(name, str) and isinstance(size, int) and is_digest(md5):
             kinds = types.get(rid, ())
-            yield execution, File(role, table, rid, name, size, md5, str(description or ""), created, kinds)
+            yield (
+                execution,
+                File(role, table, rid, name, size, md5, str(description or ""), str(created or ""), kinds),
+            )
 
 
 def state_of_datasets(catalog: EmbeddedCatalog) -> str:

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from importlib import import_module
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -237,14 +238,9 @@ def best(direction: str, values: Mapping[int, float | None]) -> int | None:
 @contextmanager
 def quiet(engine: Engine) -> Iterator[None]:
     """Let sweepers and launchers not say on their own what the runner says of the jobs."""
-    if engine.sweeper == OPTUNA:
-        import optuna  # which sets its level anew
-
-        assert optuna
-    if engine.launcher in {LOCAL, SLURM}:
-        import submitit  # as well
-
-        assert submitit
+    for name, used in (("optuna", engine.sweeper == OPTUNA), ("submitit", engine.launcher in {LOCAL, SLURM})):
+        if used:
+            import_module(name)  # which sets its level anew
     loggers = [logging.getLogger(name) for name in ("hydra_plugins", "optuna", "submitit")]
     before = [one.level for one in loggers]
     for one in loggers:

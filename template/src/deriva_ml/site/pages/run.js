@@ -185,9 +185,10 @@ site.start(async (content) => {
     const grid = site.grid({ caption: title, hideCaption: true, headings: ['Package', 'Version'], rows: pairs });
     const rows = [...grid.querySelectorAll('tbody tr')];
     const found = el('span', { class: 'note', role: 'status' });
+    const texts = pairs.map((pair) => site.folded(pair.join(' ')));
     const typed = (event) => {
       const words = site.folded(event.target.value).split(/\s+/);
-      rows.forEach((row, at) => { row.hidden = !words.every((word) => site.folded(pairs[at].join(' ')).includes(word)); });
+      rows.forEach((row, at) => { row.hidden = !words.every((word) => texts[at].includes(word)); });
       found.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
     };
     return el('details', { class: 'packages' }, el('summary', {}, title),
